@@ -1,0 +1,34 @@
+//! What can go wrong in the catalog: a variant a failed step.
+use thiserror::Error;
+use types::TagId;
+
+/// A failure of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// A name is taken (by an older tag, or twice in one call).
+    #[error("tag \"{0}\" exists already")]
+    Exists(String),
+    /// There is no such tag.
+    #[error("there is no tag with ordinal {0}")]
+    Unknown(TagId),
+    /// A definition breaks a rule.
+    #[error("tag \"{name}\": {problem}")]
+    Invalid {
+        /// The tag's name, shortened where long.
+        name: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// A file is damaged: it is named.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The disk is full; nothing was kept.
+    #[error("the disk is full: {0}")]
+    DiskFull(String),
+    /// A write or sync failed; the catalog refuses changes until it is opened again.
+    #[error("the catalog refuses changes since a disk error, restart the server once it is mended: {0}")]
+    Poisoned(String),
+    /// Opening failed.
+    #[error("the catalog can't be opened: {0}")]
+    Open(String),
+}

@@ -1,0 +1,51 @@
+//! What can go wrong in a kernel: a variant a failed step.
+use thiserror::Error;
+use types::{Kind, TagId};
+
+/// A failure of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// A write or query names a tag that was never created.
+    #[error("there is no tag with ordinal {0}")]
+    UnknownTag(TagId),
+    /// A sample's value is not of its tag's kind (texts for a numeric tag, or the other way round, or bits out of range).
+    #[error("a value for tag {tag} is not of its kind {kind:?}")]
+    WrongKind {
+        /// The tag.
+        tag: TagId,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// A write is larger than the buffers can ever hold.
+    #[error("a write of {bytes} bytes is more than the {limit} that one write may have; send smaller batches")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The distribution rule can't be set any more.
+    #[error("the distribution rule is set before the first tag and can't be changed afterwards")]
+    RuleIsSet,
+    /// A rule whose numbers make no sense.
+    #[error(transparent)]
+    Rule(#[from] types::RuleError),
+    /// The disk is full: nothing of the write was kept; it may be sent again once there is room.
+    #[error("the disk is full: {0}")]
+    DiskFull(String),
+    /// A file is damaged: it is named, nothing of it was served.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// A write or sync failed; the store refuses writes until it is opened again.
+    #[error("the store refuses writes since a disk error, restart the server once it is mended: {0}")]
+    Poisoned(String),
+    /// Reading failed.
+    #[error("reading failed: {0}")]
+    Read(String),
+    /// Opening failed.
+    #[error("the store can't be opened: {0}")]
+    Open(String),
+    /// The kernel is shutting down.
+    #[error("the store is shutting down")]
+    Closed,
+}

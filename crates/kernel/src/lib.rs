@@ -1,0 +1,21 @@
+//! Floor 4: a data node's database. Runs alone, or as part of a fleet.
+//!
+//! What it is: commits, slices, snapshots and background jobs over log, memory and storage.
+//! What it promises: an answered commit survives kill -9 and power loss (at durability `commit`);
+//! a commit is visible whole or not at all; of two writes to one (tag, time) the later stands;
+//! it starts no threads, waits for nothing and reads no clock of its own.
+//! What it may not know: tags' names, SQL, the network.
+
+mod error;
+mod kernel;
+mod settings;
+mod status;
+
+pub use error::Error;
+pub use kernel::{AggregatePart, Committed, Kernel, ScanPart, Snapshot, Write};
+pub use series::{
+    AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
+    ScanRequest, ScanStatistics, TagSelection,
+};
+pub use settings::{Durability, Settings};
+pub use status::{FileGroupStatus, FileStatus, NodeStatus, SliceStatus};

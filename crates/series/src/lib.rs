@@ -1,0 +1,15 @@
+//! Floor 3: samples. The layout for time series.
+//!
+//! What it is: the section (a slice's part of a commit, as it lies in the log), the write buffer of
+//! sections and sorted runs, the chunk file (chunks, packed pages, statistics, index), merging,
+//! scanning, aggregating, and the snapshot values.
+//! What it promises: of two writes to one (tag, time) the later stands; what was written comes
+//! back bit for bit; a damaged block is an error that names file and place, never data.
+//! What it may not know: commits across slices, tags' names, SQL, threads.
+
+mod request;
+
+pub use request::{
+    AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
+    ScanRequest, ScanStatistics, TagSelection,
+};

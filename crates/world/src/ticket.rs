@@ -1,0 +1,163 @@
+//! Tickets: one answer that comes later, without async and without waiting.
+//!
+//! States of the shared slot, under its mutex: Empty -> Value (kept, nobody has asked) -> Taken, or
+//! Empty -> Asked (a callback waits) -> Taken; Empty | Asked -> Abandoned when the promise is dropped.
+//! Callbacks run outside the mutex, on the thread that keeps the promise (or that asks, when it is
+//! kept already).
+
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The promise was dropped before it was kept: its maker stopped (shutdown).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the work was given up before it was answered (the store is shutting down)")]
+pub struct Abandoned;
+
+type Callback<T> = Box<dyn FnOnce(Result<T, Abandoned>) + Send>;
+
+enum State<T> {
+    Empty,
+    Value(T),
+    Asked(Callback<T>),
+    Taken,
+    Abandoned,
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+/// The receiving end.
+pub struct Ticket<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The giving end. Dropping it unkept abandons the ticket.
+pub struct Promise<T> {
+    shared: Option<Arc<Shared<T>>>,
+}
+
+impl<T: Send + 'static> Ticket<T> {
+    /// A promise and its ticket.
+    #[must_use]
+    pub fn pair() -> (Promise<T>, Ticket<T>) {
+        let shared = Arc::new(Shared { state: Mutex::new(State::Empty), changed: Condvar::new() });
+        (Promise { shared: Some(Arc::clone(&shared)) }, Ticket { shared })
+    }
+
+    /// A ticket that is answered already.
+    #[must_use]
+    pub fn ready(value: T) -> Ticket<T> {
+        Ticket { shared: Arc::new(Shared { state: Mutex::new(State::Value(value)), changed: Condvar::new() }) }
+    }
+
+    /// Calls `callback` once with the answer: at once if it is there, else on the thread that gives it.
+    pub fn on_done(self, callback: impl FnOnce(Result<T, Abandoned>) + Send + 'static) {
+        let mut state = self.shared.state.lock();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Value(value) => {
+                drop(state);
+                callback(Ok(value));
+            }
+            State::Abandoned => {
+                drop(state);
+                callback(Err(Abandoned));
+            }
+            State::Empty => *state = State::Asked(Box::new(callback)),
+            State::Asked(_) | State::Taken => unreachable!("a ticket is consumed by the first who asks"),
+        }
+    }
+
+    /// The answer, if it is there. None before, and after it was taken.
+    #[must_use]
+    pub fn try_take(&mut self) -> Option<Result<T, Abandoned>> {
+        let mut state = self.shared.state.lock();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Value(value) => Some(Ok(value)),
+            State::Abandoned => Some(Err(Abandoned)),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    /// Blocks this thread until the answer is there. For programs and tests that own their thread;
+    /// never inside a job.
+    ///
+    /// # Errors
+    /// `Abandoned` where the promise was dropped.
+    pub fn wait(self) -> Result<T, Abandoned> {
+        let mut state = self.shared.state.lock();
+        loop {
+            match std::mem::replace(&mut *state, State::Taken) {
+                State::Value(value) => return Ok(value),
+                State::Abandoned => return Err(Abandoned),
+                other => *state = other,
+            }
+            self.shared.changed.wait(&mut state);
+        }
+    }
+}
+
+impl<T> Promise<T> {
+    /// Gives the answer.
+    pub fn keep(mut self, value: T) {
+        let Some(shared) = self.shared.take() else { return };
+        let mut state = shared.state.lock();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Empty => *state = State::Value(value),
+            State::Asked(callback) => {
+                drop(state);
+                callback(Ok(value));
+                return;
+            }
+            State::Value(_) | State::Taken | State::Abandoned => unreachable!("a promise is kept once"),
+        }
+        shared.changed.notify_all();
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        let Some(shared) = self.shared.take() else { return };
+        let mut state = shared.state.lock();
+        match std::mem::replace(&mut *state, State::Abandoned) {
+            State::Asked(callback) => {
+                *state = State::Taken;
+                drop(state);
+                callback(Err(Abandoned));
+                return;
+            }
+            State::Empty => {}
+            State::Value(_) | State::Taken | State::Abandoned => unreachable!("a promise is kept or dropped once"),
+        }
+        shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_once_however_it_is_asked_for() {
+        let (promise, mut ticket) = Ticket::pair();
+        assert_eq!(ticket.try_take(), None);
+        promise.keep(7);
+        assert_eq!(ticket.try_take(), Some(Ok(7)));
+        assert_eq!(ticket.try_take(), None);
+        assert_eq!(Ticket::ready(8).wait(), Ok(8));
+    }
+
+    #[test]
+    fn a_dropped_promise_is_an_answer_too() {
+        let (promise, ticket) = Ticket::<()>::pair();
+        let (given, taken) = Ticket::pair();
+        ticket.on_done(move |answer| given.keep(answer));
+        drop(promise);
+        assert_eq!(taken.wait(), Ok(Err(Abandoned)));
+    }
+}
