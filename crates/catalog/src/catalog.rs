@@ -112,7 +112,9 @@ impl Catalog {
     /// Calls `each` with the name of every tag asked for, in the order asked; None where it is deleted or unknown.
     pub fn names(&self, ids: &[TagId], mut each: impl FnMut(Option<&str>)) {
         let state = self.state.read();
-        ids.iter().for_each(|id| each(state.tags.get(id.0 as usize).filter(|(_, alive)| *alive).map(|(tag, _)| tag.definition.name.as_str())));
+        ids.iter().for_each(|id| {
+            each(state.tags.get(id.0 as usize).filter(|(_, alive)| *alive).map(|(tag, _)| tag.definition.name.as_str()))
+        });
     }
 
     /// The tags that a filter names, in rising order of ordinal.

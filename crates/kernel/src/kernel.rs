@@ -9,7 +9,10 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use types::{CommitNumber, DistributionRule, Kind, Kinds, Origin, ProducerId, Quality, Samples, TagId, TextColumn, TextSamples, TimeRange, Timestamp};
+use types::{
+    CommitNumber, DistributionRule, Kind, Kinds, Origin, ProducerId, Quality, Samples, TagId, TextColumn, TextSamples, TimeRange,
+    Timestamp,
+};
 use world::{Ticket, World};
 
 /// One commit: numeric and text samples, and where they come from.
@@ -226,7 +229,8 @@ fn columns(readings: impl Iterator<Item = Option<Reading>>) -> ReadingColumns {
     for reading in readings {
         let row = out.found.len() as u32;
         out.found.push(reading.is_some());
-        let (time, value, quality) = reading.map_or((Timestamp(0), Datum::Bits(0), Quality::GOOD), |r| (r.time, r.value, r.quality));
+        let (time, value, quality) =
+            reading.map_or((Timestamp(0), Datum::Bits(0), Quality::GOOD), |r| (r.time, r.value, r.quality));
         out.times.push(time);
         out.qualities.push(quality.0);
         match value {
@@ -304,8 +308,13 @@ impl Snapshot {
     pub fn aggregate(&self, request: &AggregateRequest, parts: usize) -> Vec<AggregatePart> {
         let _ = parts;
         let scan = ScanRequest {
-            tags: request.tags.clone(), texts: false, range: request.range, projection: crate::Projection::ALL,
-            direction: Direction::Ascending, rows_per_tag_max: None, batch_rows: usize::MAX,
+            tags: request.tags.clone(),
+            texts: false,
+            range: request.range,
+            projection: crate::Projection::ALL,
+            direction: Direction::Ascending,
+            rows_per_tag_max: None,
+            batch_rows: usize::MAX,
         };
         let mut out = AggregateBatch::default();
         for batch in self.batches(&scan) {
@@ -345,7 +354,11 @@ impl Snapshot {
                     out.integer_sums[row] += i128::from(bits as i64);
                 }
                 let less = |a: u64, b: u64| {
-                    if run.kind.is_integer() { (a as i64) < (b as i64) } else { run.kind.bits_to_f64(a).total_cmp(&run.kind.bits_to_f64(b)).is_lt() }
+                    if run.kind.is_integer() {
+                        (a as i64) < (b as i64)
+                    } else {
+                        run.kind.bits_to_f64(a).total_cmp(&run.kind.bits_to_f64(b)).is_lt()
+                    }
                 };
                 if less(bits, out.mins[row]) {
                     out.mins[row] = bits;

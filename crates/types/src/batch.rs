@@ -38,7 +38,12 @@ impl<'a> Samples<'a> {
     ///
     /// # Errors
     /// `BatchError::Lengths`.
-    pub fn new(tags: &'a [TagId], times: &'a [Timestamp], bits: &'a [u64], qualities: Option<&'a [u8]>) -> Result<Self, BatchError> {
+    pub fn new(
+        tags: &'a [TagId],
+        times: &'a [Timestamp],
+        bits: &'a [u64],
+        qualities: Option<&'a [u8]>,
+    ) -> Result<Self, BatchError> {
         check(tags.len(), "time", times.len())?;
         check(tags.len(), "value", bits.len())?;
         if let Some(qualities) = qualities {
@@ -139,7 +144,12 @@ impl<'a> TextSamples<'a> {
     ///
     /// # Errors
     /// `BatchError::Lengths`, `BatchError::Offsets`.
-    pub fn new(tags: &'a [TagId], times: &'a [Timestamp], texts: &'a TextColumn, qualities: Option<&'a [u8]>) -> Result<Self, BatchError> {
+    pub fn new(
+        tags: &'a [TagId],
+        times: &'a [Timestamp],
+        texts: &'a TextColumn,
+        qualities: Option<&'a [u8]>,
+    ) -> Result<Self, BatchError> {
         check(tags.len(), "time", times.len())?;
         check(tags.len(), "text", texts.len())?;
         if let Some(qualities) = qualities {

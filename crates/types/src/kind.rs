@@ -144,7 +144,10 @@ impl Kind {
             Kind::I32 => whole(f64::from(i32::MIN), f64::from(i32::MAX)).map(|v| v as u64),
             Kind::State => whole(0.0, f64::from(u32::MAX)).map(|v| v as u64),
             // 2^63 itself is not an i64; the next lower double is.
-            Kind::I64 => (value < 9_223_372_036_854_775_808.0).then(|| whole(-9_223_372_036_854_775_808.0, value)).flatten().map(|v| v as u64),
+            Kind::I64 => (value < 9_223_372_036_854_775_808.0)
+                .then(|| whole(-9_223_372_036_854_775_808.0, value))
+                .flatten()
+                .map(|v| v as u64),
             Kind::Text => None,
         }
     }
@@ -235,8 +238,14 @@ mod tests {
     #[test]
     fn bits_are_exact() {
         let values = [
-            Value::Bool(true), Value::I32(i32::MIN), Value::I64(i64::MIN), Value::I64(i64::MAX), Value::F32(-0.0),
-            Value::F32(f32::from_bits(0x7F80_0001)), Value::F64(f64::NEG_INFINITY), Value::F64(f64::from_bits(0xFFF8_0000_0000_1234)),
+            Value::Bool(true),
+            Value::I32(i32::MIN),
+            Value::I64(i64::MIN),
+            Value::I64(i64::MAX),
+            Value::F32(-0.0),
+            Value::F32(f32::from_bits(0x7F80_0001)),
+            Value::F64(f64::NEG_INFINITY),
+            Value::F64(f64::from_bits(0xFFF8_0000_0000_1234)),
             Value::State(u32::MAX),
         ];
         for value in values {
@@ -248,7 +257,9 @@ mod tests {
 
     #[test]
     fn doubles_become_integers_only_without_loss() {
-        let check = |kind: Kind, value: f64, expect: Option<u64>| assert_eq!(kind.bits_from_f64(value), expect, "{value} as {}", kind.name());
+        let check = |kind: Kind, value: f64, expect: Option<u64>| {
+            assert_eq!(kind.bits_from_f64(value), expect, "{value} as {}", kind.name())
+        };
         check(Kind::I64, 9_223_372_036_854_775_808.0, None);
         check(Kind::I64, -9_223_372_036_854_775_808.0, Some(i64::MIN as u64));
         check(Kind::I64, 1.5, None);

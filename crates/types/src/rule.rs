@@ -61,7 +61,11 @@ impl DistributionRule {
             return Err(RuleError::OutOfRange { name: "buckets", value: self.buckets.into(), range: "1 to 65536" });
         }
         if self.w1 == 0 && self.w2 == 0 && self.buckets > 1 {
-            return Err(RuleError::OutOfRange { name: "w1 and w2", value: 0, range: "not both 0, or everything lies in slice 0" });
+            return Err(RuleError::OutOfRange {
+                name: "w1 and w2",
+                value: 0,
+                range: "not both 0, or everything lies in slice 0",
+            });
         }
         Ok(())
     }
