@@ -1,2 +1,48 @@
-//! placeholder
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`.
+//!
+//! It promises that `test` needs nothing prepared but Rust, a C compiler and the registries, and
+//! that every check it runs can be run alone. It may not know what Meridian does.
+#![expect(clippy::disallowed_methods, reason = "xtask drives the outside world: files, processes, clocks")]
+
+mod needs;
+mod soak;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const HELP: &str = "cargo xtask COMMAND
+
+  test [FILTER..]  install what the tests need, build, and run everything: tests, doc tests, clippy, format
+  tidy [--shrink]  the house's rules: floors, heads, names, sizes, leftovers, licences (--shrink records smaller sizes)
+  soak [--minutes N] [--first-seed S]
+                   the kernel's model tests over new seeds until the time is up (60 minutes)
+";
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the workspace's root").to_path_buf()
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = words.split_first().map_or(("help", &[][..]), |(command, rest)| (command.as_str(), rest));
+    let result = match command {
+        "test" => test::run(rest),
+        "tidy" => tidy::run(rest),
+        "soak" => soak::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no command \"{other}\"\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

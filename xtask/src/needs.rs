@@ -1,0 +1,70 @@
+//! What the tests need that is not in the tree: installed by package name where it is missing.
+//!
+//! It promises to ask a registry only for what is not there, and to name what could not be had.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Programs by the Debian package that brings them.
+const PROGRAMS: &[(&str, &str)] = &[("cc", "build-essential"), ("psql", "postgresql-client"), ("python3", "python3")];
+
+/// Python packages, for the clients' scripts and the comparisons.
+const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb"];
+
+/// The user's cache directory for what survives a clone: build results and the Python environment.
+pub fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("meridian")
+}
+
+/// Installs what is missing. The answer is the Python that has the packages.
+pub fn install() -> Result<PathBuf, String> {
+    let missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        println!("xtask: installing {}", missing.join(" "));
+        run(Command::new("apt-get").args(["update", "-qq"]))?;
+        run(Command::new("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    python()
+}
+
+fn python() -> Result<PathBuf, String> {
+    let home = cache().join("python");
+    let python = home.join("bin/python");
+    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, duckdb"]));
+    if works(&python) {
+        return Ok(python);
+    }
+    println!("xtask: making a Python environment with {}", PYTHON.join(", "));
+    if !quiet(Command::new("python3").args(["-c", "import ensurepip"])) {
+        run(Command::new("apt-get").args(["update", "-qq"]))?;
+        run(Command::new("apt-get").args(["install", "-y", "-qq", "python3-venv"]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PYTHON))?;
+    if works(&python) {
+        Ok(python)
+    } else {
+        Err(format!("{} has no psycopg or duckdb although pip installed them", python.display()))
+    }
+}
+
+/// Whether a program is on the path.
+pub fn found(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|place| place.join(program).is_file()))
+}
+
+fn quiet(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command to its end, showing what it prints.
+pub fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("can't start {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
+}
