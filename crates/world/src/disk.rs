@@ -5,6 +5,7 @@
 //! - unsynced bytes may be lost or torn by a power cut, at any 512-byte boundary, in any order;
 //! - after a failed `write_at` or `sync` nothing is known of what was not synced before:
 //!   the caller must stop writing to that store (a later sync that succeeds proves nothing).
+//!
 //! Paths are relative to nothing: the caller hands whole paths, UTF-8.
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub enum Operation {
     Read,
     Write,
     Truncate,
+    Reserve,
     Sync,
     SyncDirectory,
     Remove,
@@ -182,6 +184,15 @@ pub trait File: Send + Sync {
     /// # Errors
     /// `DiskError` of `Operation::Truncate`.
     fn truncate(&self, len: u64) -> Result<(), DiskError>;
+
+    /// Reserves room for a file of `len` bytes, extending it with zeros where it is shorter, so
+    /// that later writes below `len` do not fail for want of room (as far as the file system keeps
+    /// such promises). Bytes already there stay.
+    ///
+    /// # Errors
+    /// `DiskError` of `Operation::Reserve`; of kind `StorageFull` where there is no room, and
+    /// then the file may have grown by any part of it.
+    fn reserve(&self, len: u64) -> Result<(), DiskError>;
 
     /// Makes all written bytes and the length durable.
     ///

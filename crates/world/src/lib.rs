@@ -15,12 +15,14 @@
 mod clock;
 mod disk;
 mod random;
+mod real;
 mod runner;
 mod ticket;
 
 pub use clock::Clock;
 pub use disk::{Access, Disk, DiskError, Entry, File, Operation, ReadRange};
 pub use random::Random;
+pub use real::{RealClock, RealDisk, RealRandom, ThreadCounts, Threads};
 pub use runner::{Job, Lane, Runner};
 pub use ticket::{Abandoned, Promise, Ticket};
 
