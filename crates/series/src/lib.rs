@@ -7,8 +7,10 @@
 //! back bit for bit; a damaged block is an error that names file and place, never data.
 //! What it may not know: commits across slices, tags' names, SQL, threads.
 
+mod columns;
 mod request;
 
+pub use columns::SeriesColumns;
 pub use request::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
     ScanRequest, ScanStatistics, TagSelection,
