@@ -8,6 +8,7 @@
 //! What it may not know: commits across slices, tags' names, SQL, threads.
 
 mod columns;
+pub mod file;
 mod request;
 
 pub use columns::SeriesColumns;
