@@ -8,11 +8,11 @@
 //! Promises: `decode` reads only what `encode` can have written, allocates no more than a small
 //! multiple of what it was given, and names what does not fit.
 
+use crate::Error;
 use crate::block::{self, BLOCK_OVERHEAD, Seal};
 use crate::head::{FileHead, FileType};
 use crate::manifest::{EpochStart, FileMeta, FileNumber, FilePlace, Manifest, Opaque, Producer};
 use crate::wire::{Reader, put_signed, put_varint};
-use crate::Error;
 use std::collections::BTreeMap;
 use std::path::Path;
 use types::{CommitNumber, Epoch, Period, ProducerId, Sequence, TagId, TimeRange, Timestamp, Version};
@@ -25,8 +25,7 @@ const BLOCK_OFFSET: usize = FileHead::BYTES + 8;
 /// The bytes of manifest number `number`.
 #[must_use]
 pub fn encode(manifest: &Manifest, number: u64) -> Vec<u8> {
-    let head =
-        FileHead { file_type: FileType::Manifest, format: FORMAT, store: manifest.store, slice: manifest.slice, number };
+    let head = FileHead { file_type: FileType::Manifest, format: FORMAT, store: manifest.store, slice: manifest.slice, number };
     let mut out = head.encode().to_vec();
     out.extend_from_slice(&[0; 8]);
     let start = block::begin(&mut out);
@@ -58,8 +57,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<(Manifest, u64), Error> {
         return Err(damaged(FileHead::BYTES, what));
     }
     let place = Seal { file: head.identity(), offset: BLOCK_OFFSET as u64 };
-    let payload =
-        block::open(framed, place).ok_or_else(|| damaged(BLOCK_OFFSET, "the checksum does not fit".to_owned()))?;
+    let payload = block::open(framed, place).ok_or_else(|| damaged(BLOCK_OFFSET, "the checksum does not fit".to_owned()))?;
     let mut reader = Reader::new(payload);
     let manifest = read_manifest(&mut reader, &head).filter(|_| reader.is_empty());
     let at = BLOCK_OFFSET + framed.len() - reader.rest().len();
@@ -139,9 +137,7 @@ fn read_manifest(reader: &mut Reader<'_>, head: &FileHead) -> Option<Manifest> {
     let log_position = reader.varint()?;
     let next_file = FileNumber(reader.varint()?);
     let latest = Some(reader.varint()?).filter(|number| *number != 0).map(FileNumber);
-    let epochs = list(reader, |reader| {
-        Some(EpochStart { epoch: Epoch(reader.varint()?), after: Sequence(reader.varint()?) })
-    })?;
+    let epochs = list(reader, |reader| Some(EpochStart { epoch: Epoch(reader.varint()?), after: Sequence(reader.varint()?) }))?;
     let files = list(reader, read_file)?;
     let groups = list(reader, |reader| Some((Period(reader.signed()?), read_version(reader)?)))?;
     let producers = list(reader, |reader| {

@@ -117,13 +117,8 @@ mod tests {
 
     #[test]
     fn a_head_comes_back_and_any_flipped_bit_is_seen() {
-        let head = FileHead {
-            file_type: FileType::Series,
-            format: 1,
-            store: StoreId(u128::MAX - 5),
-            slice: SliceId(63),
-            number: 77,
-        };
+        let head =
+            FileHead { file_type: FileType::Series, format: 1, store: StoreId(u128::MAX - 5), slice: SliceId(63), number: 77 };
         let bytes = head.encode();
         assert_eq!(FileHead::decode(&bytes, Path::new("f")).unwrap(), head);
         for bit in 0..bytes.len() * 8 {
