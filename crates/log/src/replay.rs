@@ -1,0 +1,96 @@
+//! Reading a log back after opening, from the first record kept to the end found.
+
+use crate::format::{KIND_END, KIND_MARK};
+use crate::scan::{Cursor, Step};
+use crate::segment::{Opened, Segment};
+use crate::{Error, Position};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use world::Disk;
+
+/// A record read back. Head and body share memory with their neighbours: copy what is kept long and small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it begins.
+    pub position: Position,
+    /// Where it ends; the next record begins here or in the next segment.
+    pub end: Position,
+    /// The caller's kind.
+    pub kind: u8,
+    /// The caller's head.
+    pub head: Bytes,
+    /// The caller's body, in one piece.
+    pub body: Bytes,
+}
+
+/// The records of a log in order, read from disk as it goes. Ends after the first error.
+pub struct Replay {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// Segments not begun yet.
+    bases: VecDeque<u64>,
+    cursor: Option<Cursor>,
+    end: Position,
+    failed: bool,
+}
+
+impl Replay {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, bases: VecDeque<u64>, end: Position) -> Replay {
+        Replay { disk, dir, bases, cursor: None, end, failed: false }
+    }
+
+    /// Where it ends: what is appended from now on is not part of it.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    fn step(&mut self) -> Result<Option<Record>, Error> {
+        loop {
+            let Some(cursor) = &mut self.cursor else {
+                let Some(base) = self.bases.pop_front() else { return Ok(None) };
+                self.cursor = Some(Cursor::new(self.segment(base)?)?);
+                continue;
+            };
+            let position = cursor.position();
+            if position >= self.end.0 {
+                return Ok(None);
+            }
+            match cursor.next()? {
+                Step::Bad(what) => return Err(cursor.segment().damaged(position, what)),
+                Step::Record(raw) => match raw.header.kind {
+                    KIND_END => self.cursor = None,
+                    KIND_MARK => {}
+                    kind => {
+                        let (position, end) = (Position(position), Position(raw.end));
+                        return Ok(Some(Record { position, end, kind, head: raw.head, body: raw.body }));
+                    }
+                },
+            }
+        }
+    }
+
+    fn segment(&self, base: u64) -> Result<Segment, Error> {
+        match Segment::open(&*self.disk, &self.dir, base)? {
+            Opened::Whole(segment) => Ok(segment),
+            Opened::Unmade => {
+                Err(Error::Damaged { file: crate::segment::path(&self.dir, base), offset: 0, what: "its header is broken" })
+            }
+        }
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Record, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step();
+        self.failed = step.is_err();
+        step.transpose()
+    }
+}
