@@ -1,1 +1,58 @@
-//! placeholder
+//! Floor 6: SQL over the kernel.
+//!
+//! What it is: DataFusion's tables, functions and rules for samples, events and tags; statements
+//! from text to rows; writing; COPY; the point path.
+//! What it promises: an answer is what PostgreSQL would give for the same words, or an error that
+//! says why not; what a filter or an aggregate hands down to the kernel gives the same answer as
+//! plain execution; rows stream, and memory for queries stays within its share.
+//! What it may not know: the wire, who may log in, where files lie.
+//!
+//! ```text
+//!   text -> statements -> guard -> point path ------------------> kernel
+//!                               -> rewrite -> plan -> rules ----> kernel (scans, partial aggregates)
+//!                               -> write, copy_in --------------> kernel, catalog
+//!                               -> utility (the session itself)
+//! ```
+//!
+//! A connection calls [`split`] on a text, [`Session::prepare`] on each statement and
+//! [`Prepared::execute`] with parameters; where [`Prepared::point`] gives a plan, it may run that
+//! instead, without waiting. `docs/sql.md` is the user's side.
+
+mod context;
+mod copy_in;
+mod copy_out;
+mod engine;
+mod error;
+mod functions;
+mod guard;
+mod names;
+mod outcome;
+mod point;
+mod prepared;
+mod query;
+mod rewrite;
+mod rules;
+mod running;
+mod schema;
+mod session;
+mod settings;
+mod statements;
+mod suggest;
+mod tables;
+mod time;
+mod utility;
+mod value;
+mod write;
+
+pub use copy_in::CopyIn;
+pub use copy_out::CopyOut;
+pub use engine::{Engine, EngineSettings, Setting};
+pub use error::{Error, Report};
+pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
+pub use point::{Cell, PointAnswer, PointPlan, RowSink};
+pub use prepared::Prepared;
+pub use session::{Block, Session, SessionSettings};
+pub use statements::{SQL_BYTES_MAX, StatementText, split};
+pub use time::{Zone, format as format_time, parse as parse_time};
+
+pub use datafusion::common::ScalarValue;

@@ -1,0 +1,57 @@
+//! What one session's plans see (tables, functions, rules), and what one statement's plan sees (its
+//! snapshot).
+
+use crate::engine::Engine;
+use crate::session::{Session, SessionSettings};
+use crate::{functions, rules, tables};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use kernel::Snapshot;
+use std::sync::{Arc, OnceLock};
+
+/// The name of the one database.
+pub(crate) const DATABASE: &str = "meridian";
+
+/// What all parts of one statement share: one commit, seen from its first scan on.
+pub(crate) struct StatementContext {
+    kernel: Arc<kernel::Kernel>,
+    snapshot: OnceLock<Snapshot>,
+    /// The wall clock when it began, in microseconds.
+    pub now_us: i64,
+}
+
+impl StatementContext {
+    pub(crate) fn of(session: &Session) -> Self {
+        let engine = &session.engine;
+        StatementContext {
+            kernel: Arc::clone(&engine.kernel),
+            snapshot: OnceLock::new(),
+            now_us: engine.settings.clock.wall_us(),
+        }
+    }
+
+    /// The statement's snapshot, taken when it is first asked for.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.snapshot.get_or_init(|| self.kernel.snapshot()).clone()
+    }
+}
+
+/// The context in which a session plans.
+pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> SessionContext {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(engine.settings.target_partitions.max(1))
+        .with_batch_size(engine.settings.batch_rows.max(1))
+        .with_default_catalog_and_schema(DATABASE, "public")
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true);
+    config.options_mut().sql_parser.collect_spans = true;
+    config.options_mut().execution.time_zone = Some("UTC".to_owned());
+    config.options_mut().explain.show_schema = false;
+    let builder =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
+    let state = rules::install(builder, engine).build();
+    let context = SessionContext::new_with_state(state);
+    tables::register(&context, engine);
+    functions::register(&context, engine, id, settings);
+    context
+}

@@ -1,0 +1,141 @@
+//! The engine: what all sessions share. Kernel, catalog, memory pool, spill directory, the register
+//! of running statements, and the tables, functions and rules that SQL sees.
+//!
+//! Shared state: `running` (a mutex around the register of statements) is touched when a statement
+//! begins and ends, when one is cancelled and when `meridian.queries` is read; nothing else changes
+//! after `Engine::new`.
+
+use crate::error::Error;
+use crate::running::Running;
+use crate::session::{Session, SessionSettings};
+use catalog::Catalog;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use kernel::Kernel;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use world::Clock;
+
+/// A row of `meridian.settings`, and of `SHOW ALL`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its one name.
+    pub name: String,
+    /// Its value in force, as text.
+    pub value: String,
+    /// Its unit, or nothing.
+    pub unit: String,
+    /// Where the value came from: default, file, environment, flag.
+    pub source: String,
+    /// What it does.
+    pub description: String,
+}
+
+/// What can be set of an engine.
+#[derive(Clone)]
+pub struct EngineSettings {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Queries' share of the memory budget, in bytes. Sorting, grouping and joining beyond it spill.
+    pub memory_bytes: u64,
+    /// Where queries spill to; None = they don't, and end with 53200.
+    pub spill_dir: Option<PathBuf>,
+    /// How much all queries together may spill, in bytes.
+    pub spill_bytes_max: u64,
+    /// How many parts of a query run side by side; usually the number of cores.
+    pub target_partitions: usize,
+    /// About how many rows a batch has.
+    pub batch_rows: usize,
+    /// How much parsed data one COPY FROM STDIN may hold before it commits, in bytes.
+    pub copy_bytes_max: u64,
+    /// The name of this node.
+    pub node: String,
+    /// The program's release, for `version()`.
+    pub release: String,
+    /// The configuration in force, shown as `meridian.settings`.
+    pub settings: Vec<Setting>,
+}
+
+impl EngineSettings {
+    /// The defaults.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        EngineSettings {
+            clock,
+            memory_bytes: 1 << 30,
+            spill_dir: None,
+            spill_bytes_max: 16 << 30,
+            target_partitions: 2,
+            batch_rows: 8192,
+            copy_bytes_max: 256 << 20,
+            node: "meridian".to_owned(),
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// SQL over one kernel and one catalog.
+pub struct Engine {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) settings: EngineSettings,
+    pub(crate) runtime: Arc<RuntimeEnv>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) started_us: i64,
+    next_session: AtomicI32,
+}
+
+impl Engine {
+    /// An engine over these two.
+    ///
+    /// # Errors
+    /// `Error::Io` where the spill directory can't be used.
+    pub fn new(kernel: Arc<Kernel>, catalog: Arc<Catalog>, settings: EngineSettings) -> Result<Arc<Engine>, Error> {
+        let bytes = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
+        let tracked = NonZeroUsize::MIN.saturating_add(4);
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), tracked));
+        let mode = match &settings.spill_dir {
+            Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+            None => DiskManagerMode::Disabled,
+        };
+        let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(settings.spill_bytes_max);
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
+        let started_us = settings.clock.wall_us();
+        let running = Arc::new(Running::new(Arc::clone(&settings.clock)));
+        Ok(Arc::new(Engine { kernel, catalog, settings, runtime, running, started_us, next_session: AtomicI32::new(1) }))
+    }
+
+    /// A session: one a connection.
+    #[must_use]
+    pub fn session(self: &Arc<Self>, settings: SessionSettings) -> Arc<Session> {
+        let id = self.next_session.fetch_add(1, Ordering::Relaxed);
+        Session::new(Arc::clone(self), id, settings)
+    }
+
+    /// Cancels whatever a session runs now; false where there is no such session, or it runs nothing.
+    pub fn cancel(&self, session: i32) -> bool {
+        self.running.cancel_session(session)
+    }
+
+    /// The kernel beneath.
+    #[must_use]
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    /// The catalog beneath.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// What it was set to.
+    #[must_use]
+    pub fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+}

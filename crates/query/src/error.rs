@@ -1,0 +1,222 @@
+//! What can go wrong in a statement: a variant a condition, each with its SQLSTATE and whether a
+//! retry can help; and the translation of every lower floor's errors into them.
+//!
+//! Promises: every error that leaves this crate carries a five-letter SQLSTATE, says what was wrong,
+//! and where it can, at which character of the statement and what to do.
+
+use std::fmt;
+use thiserror::Error as ThisError;
+
+mod translate;
+
+pub(crate) use translate::{find_word, from_datafusion, from_parser, nearest, position_of};
+
+/// What an error says to its reader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What was wrong, in one sentence without a full stop.
+    pub message: String,
+    /// More about it.
+    pub detail: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// At which character of the statement, from 1.
+    pub position: Option<u32>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+macro_rules! conditions {
+    ($($(#[$doc:meta])* $name:ident = $state:literal, $retry:literal;)*) => {
+        /// A failed statement.
+        #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+        pub enum Error {
+            $($(#[$doc])* #[error("{0}")] $name(Box<Report>),)*
+        }
+
+        impl Error {
+            /// The five letters that PostgreSQL's clients know the condition by.
+            #[must_use]
+            pub fn sqlstate(&self) -> &'static str {
+                match self { $(Error::$name(_) => $state,)* }
+            }
+
+            /// Whether the same statement may succeed later without being changed.
+            #[must_use]
+            pub fn may_retry(&self) -> bool {
+                match self { $(Error::$name(_) => $retry,)* }
+            }
+
+            /// What it says.
+            #[must_use]
+            pub fn report(&self) -> &Report {
+                match self { $(Error::$name(report) => report,)* }
+            }
+
+            fn report_mut(&mut self) -> &mut Report {
+                match self { $(Error::$name(report) => report,)* }
+            }
+        }
+    };
+}
+
+conditions! {
+    /// The text is not SQL.
+    Syntax = "42601", false;
+    /// SQL that is not (yet) understood, or would not be done as it says.
+    Unsupported = "0A000", false;
+    /// No such table.
+    UnknownTable = "42P01", false;
+    /// No such column.
+    UnknownColumn = "42703", false;
+    /// A column could be one of several.
+    AmbiguousColumn = "42702", false;
+    /// No such function, or not with these arguments.
+    UnknownFunction = "42883", false;
+    /// No such object of another sort (prepared statement, setting).
+    UnknownObject = "42704", false;
+    /// No such schema.
+    UnknownSchema = "3F000", false;
+    /// A column is not in GROUP BY.
+    Grouping = "42803", false;
+    /// Types do not fit together.
+    Type = "42804", false;
+    /// A parameter's type can't be told.
+    ParameterType = "42P18", false;
+    /// A parameter that was not given, or too many.
+    ParameterCount = "08P01", false;
+    /// Text that can't be read as the type wanted.
+    InvalidText = "22P02", false;
+    /// A number outside what its type holds.
+    OutOfRange = "22003", false;
+    /// Text that is not a date or time.
+    InvalidTime = "22007", false;
+    /// A date or time outside what can be held.
+    TimeOverflow = "22008", false;
+    /// A value that is not allowed.
+    InvalidParameter = "22023", false;
+    /// Division by zero.
+    DivisionByZero = "22012", false;
+    /// NULL where none may be.
+    NullValue = "23502", false;
+    /// A tag that is not there.
+    UnknownTag = "23503", false;
+    /// A tag that is there already.
+    DuplicateTag = "23505", false;
+    /// A value that breaks a rule of its table.
+    Check = "23514", false;
+    /// Malformed COPY data.
+    CopyFormat = "22P04", false;
+    /// A value of another kind than its tag.
+    Cardinality = "21000", false;
+    /// Not allowed in the session's state.
+    TransactionState = "25000", false;
+    /// There is no transaction block.
+    NoTransaction = "25P01", false;
+    /// The transaction block has failed.
+    TransactionFailed = "25P02", false;
+    /// A write in a read-only transaction.
+    ReadOnly = "25006", false;
+    /// A setting can't be changed.
+    CantChange = "55P02", false;
+    /// A table or setting that this role may not touch.
+    Forbidden = "42501", false;
+    /// Cancelled by the user, by another session or by a time limit.
+    Cancelled = "57014", true;
+    /// The server is stopping.
+    ShuttingDown = "57P01", true;
+    /// Queries' share of the memory budget is used up.
+    OutOfMemory = "53200", true;
+    /// The disk is full.
+    DiskFull = "53100", true;
+    /// A configured limit was reached.
+    Limit = "53400", false;
+    /// A statement too large or too deep.
+    TooComplex = "54001", false;
+    /// A write beyond what one commit may hold.
+    TooLarge = "54000", false;
+    /// Reading or writing a file failed.
+    Io = "58030", true;
+    /// A file is damaged.
+    Damaged = "XX001", false;
+    /// A fault of ours.
+    Internal = "XX000", false;
+}
+
+/// Makes an error of a condition: `raise(Error::Syntax, "..")`.
+pub(crate) fn raise(condition: fn(Box<Report>) -> Error, message: impl Into<String>) -> Error {
+    condition(Box::new(Report { message: message.into(), ..Report::default() }))
+}
+
+impl Error {
+    /// An error for a statement or a format that the caller can't do; for the floors above.
+    #[must_use]
+    pub fn unsupported(message: impl Into<String>) -> Error {
+        raise(Error::Unsupported, message)
+    }
+
+    /// What was wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.report().message
+    }
+
+    /// More about it.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.report().detail.as_deref()
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.report().hint.as_deref()
+    }
+
+    /// At which character of the statement, from 1.
+    #[must_use]
+    pub fn position(&self) -> Option<u32> {
+        self.report().position
+    }
+
+    /// The same error with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
+        self.report_mut().hint = Some(hint.into());
+        self
+    }
+
+    /// The same error with a detail.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Error {
+        self.report_mut().detail = Some(detail.into());
+        self
+    }
+
+    /// The same error at a character of the statement, from 1, unless it has a place already.
+    #[must_use]
+    pub fn at(mut self, position: Option<u32>) -> Error {
+        let report = self.report_mut();
+        report.position = report.position.or(position);
+        self
+    }
+
+    /// The same error, its place moved by the characters that stand before the statement.
+    #[must_use]
+    pub fn shifted(mut self, characters: u32) -> Error {
+        if let Some(position) = &mut self.report_mut().position {
+            *position += characters;
+        }
+        self
+    }
+}
+
+impl From<Error> for datafusion::error::DataFusionError {
+    fn from(error: Error) -> Self {
+        datafusion::error::DataFusionError::External(Box::new(error))
+    }
+}

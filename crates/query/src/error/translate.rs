@@ -1,0 +1,306 @@
+//! Other floors' errors in our words: kernel, catalog, DataFusion, Arrow and the parser.
+//!
+//! DataFusion's variants name who failed, not what was wrong, so its texts are matched here and
+//! nowhere else; what no rule knows becomes XX000 with the text kept, never a guess.
+
+use super::{Error, Report, raise};
+use arrow::error::ArrowError;
+use datafusion::common::{Diagnostic, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+impl From<kernel::Error> for Error {
+    fn from(error: kernel::Error) -> Error {
+        let text = error.to_string();
+        match error {
+            kernel::Error::UnknownTag(_) => raise(Error::UnknownTag, text),
+            kernel::Error::WrongKind { .. } => raise(Error::Type, text),
+            kernel::Error::TooLarge { .. } => raise(Error::TooLarge, text).with_hint("send fewer rows in one statement"),
+            kernel::Error::RuleIsSet => raise(Error::CantChange, text),
+            kernel::Error::Rule(_) => raise(Error::InvalidParameter, text),
+            kernel::Error::DiskFull(_) => raise(Error::DiskFull, text).with_hint("nothing was kept; make room and send it again"),
+            kernel::Error::Damaged(_) => raise(Error::Damaged, text)
+                .with_hint("stop the server and run `meridian check`; `--repair` keeps everything that is whole"),
+            kernel::Error::Poisoned(_) | kernel::Error::Read(_) | kernel::Error::Open(_) => raise(Error::Io, text),
+            kernel::Error::Closed => raise(Error::ShuttingDown, text),
+        }
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Error {
+        let text = error.to_string();
+        match error {
+            catalog::Error::Exists(_) => raise(Error::DuplicateTag, text),
+            catalog::Error::Unknown(_) => raise(Error::UnknownTag, text),
+            catalog::Error::Invalid { .. } => raise(Error::Check, text),
+            catalog::Error::Damaged(_) => raise(Error::Damaged, text),
+            catalog::Error::DiskFull(_) => raise(Error::DiskFull, text),
+            catalog::Error::Poisoned(_) | catalog::Error::Open(_) => raise(Error::Io, text),
+        }
+    }
+}
+
+impl From<world::Abandoned> for Error {
+    fn from(error: world::Abandoned) -> Error {
+        raise(Error::ShuttingDown, error.to_string())
+    }
+}
+
+/// The error in our words; `sql` is the statement, for places in it.
+pub(crate) fn from_datafusion(error: &DataFusionError, sql: &str) -> Error {
+    let position = error.diagnostic().and_then(|diagnostic: &Diagnostic| diagnostic.span).and_then(|span| {
+        position_of(sql, span.start.line, span.start.column) //
+    });
+    translated(error, sql).at(position)
+}
+
+fn translated(error: &DataFusionError, sql: &str) -> Error {
+    match error {
+        DataFusionError::External(inner) => external(inner.as_ref(), sql),
+        DataFusionError::Shared(inner) => translated(inner, sql),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(inner, sql),
+        DataFusionError::Collection(all) => {
+            all.first().map_or_else(|| internal("an empty collection of errors"), |first| from_datafusion(first, sql))
+        }
+        DataFusionError::ArrowError(inner, _) => from_arrow(inner, sql),
+        DataFusionError::SQL(inner, _) => from_parser(inner, sql),
+        DataFusionError::SchemaError(inner, _) => from_schema(inner, sql),
+        DataFusionError::ResourcesExhausted(text) => from_exhausted(text),
+        DataFusionError::IoError(inner) => from_io(inner),
+        DataFusionError::NotImplemented(text) => raise(Error::Unsupported, first_line(text)),
+        DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
+            from_text(text, sql)
+        }
+        DataFusionError::Internal(text) => from_internal(text, sql),
+        other => from_text(&other.strip_backtrace(), sql),
+    }
+}
+
+fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), sql: &str) -> Error {
+    if let Some(ours) = inner.downcast_ref::<Error>() {
+        return ours.clone();
+    }
+    if let Some(theirs) = inner.downcast_ref::<DataFusionError>() {
+        return from_datafusion(theirs, sql);
+    }
+    if let Some(arrow) = inner.downcast_ref::<ArrowError>() {
+        return from_arrow(arrow, sql);
+    }
+    internal(&inner.to_string())
+}
+
+fn from_arrow(error: &ArrowError, sql: &str) -> Error {
+    match error {
+        ArrowError::ExternalError(inner) => external(inner.as_ref(), sql),
+        ArrowError::DivideByZero => raise(Error::DivisionByZero, "division by zero"),
+        ArrowError::ArithmeticOverflow(text) => raise(Error::OutOfRange, text.clone()),
+        ArrowError::NotYetImplemented(text) => raise(Error::Unsupported, first_line(text)),
+        ArrowError::MemoryError(text) => raise(Error::OutOfMemory, text.clone()),
+        ArrowError::IoError(_, inner) => from_io(inner),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) | ArrowError::ComputeError(text) => from_text(text, sql),
+        ArrowError::InvalidArgumentError(text) => from_text(text, sql),
+        other => internal(&other.to_string()),
+    }
+}
+
+fn from_io(error: &std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return raise(Error::DiskFull, format!("no room for a query's spilled data: {error}"));
+    }
+    raise(Error::Io, error.to_string())
+}
+
+fn from_exhausted(text: &str) -> Error {
+    if text.contains("max_temp_directory_size") || text.contains("disk usage") || text.contains("spilled") {
+        return raise(Error::Limit, "the query's spilled data reached the limit of the spill directory")
+            .with_detail(first_line(text));
+    }
+    raise(Error::OutOfMemory, "out of memory for queries")
+        .with_detail(first_line(text))
+        .with_hint("narrow the query, or give queries a larger share of the memory budget")
+}
+
+/// The parser's error, with the place taken from its text.
+pub(crate) fn from_parser(error: &ParserError, sql: &str) -> Error {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+        ParserError::RecursionLimitExceeded => return raise(Error::TooComplex, "the statement is nested too deeply"),
+    };
+    let (message, place) = text.split_once(" at Line: ").unwrap_or((text, ""));
+    let mut numbers = place.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+    let line = numbers.next().and_then(|number| number.parse().ok());
+    let column = numbers.next().and_then(|number| number.parse().ok());
+    let position = line.zip(column).and_then(|(line, column)| position_of(sql, line, column));
+    let unsupported = ["not supported", "unsupported", "not yet"].iter().any(|word| message.to_lowercase().contains(word));
+    raise(if unsupported { Error::Unsupported } else { Error::Syntax }, format!("syntax error: {message}")).at(position)
+}
+
+fn from_schema(error: &SchemaError, sql: &str) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = field.name();
+            let known: Vec<&str> = valid_fields.iter().map(|field| field.name()).collect();
+            let error = raise(Error::UnknownColumn, format!("column \"{}\" does not exist", field.flat_name()));
+            let error = match nearest(name, &known) {
+                Some(near) => error.with_hint(format!("perhaps you meant the column \"{near}\"")),
+                None if known.is_empty() || known.len() > 40 => error,
+                None => error.with_hint(format!("columns are {}", known.join(", "))),
+            };
+            error.at(find_word(sql, name))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            raise(Error::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name()))
+                .at(find_word(sql, field.name()))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            raise(Error::AmbiguousColumn, format!("column \"{name}\" is there twice"))
+                .with_hint("give one of them another name with AS")
+        }
+    }
+}
+
+fn from_text(text: &str, sql: &str) -> Error {
+    let line = first_line(text);
+    let lower = line.to_lowercase();
+    let has = |part: &str| lower.contains(part);
+    if let Some(name) = line.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
+        let name = name.strip_prefix("meridian.").unwrap_or(name);
+        let bare = name.rsplit('.').next().unwrap_or(name);
+        return raise(Error::UnknownTable, format!("relation \"{}\" does not exist", name.trim_start_matches("public.")))
+            .at(find_word(sql, bare));
+    }
+    if has("invalid function")
+        || has("could not find a matching")
+        || has("no function matches")
+        || has("failed to coerce arguments")
+    {
+        return raise(Error::UnknownFunction, line);
+    }
+    if has("schema error: no field named") || has("no field named") {
+        return raise(Error::UnknownColumn, line);
+    }
+    if has("must appear in the group by") || has("could not be resolved from available columns") || has("must be in group by") {
+        return raise(Error::Grouping, line);
+    }
+    if has("not supported") || has("unsupported") || has("not implemented") || has("not yet") {
+        return raise(Error::Unsupported, line);
+    }
+    if has("resources exhausted") {
+        return from_exhausted(&line);
+    }
+    if has("divide by zero") || has("division by zero") {
+        return raise(Error::DivisionByZero, "division by zero");
+    }
+    if (has("timestamp") || has("date") || has("time")) && (has("parsing") || has("parse") || has("cannot cast string")) {
+        return raise(Error::InvalidTime, line);
+    }
+    if (has("timestamp") || has("date")) && (has("overflow") || has("out of range")) {
+        return raise(Error::TimeOverflow, line);
+    }
+    if has("can't cast value") || has("overflow") || has("out of range") {
+        return raise(Error::OutOfRange, line);
+    }
+    if has("cannot cast string") || has("invalid input") || has("error parsing") || has("failed to parse") {
+        return raise(Error::InvalidText, line);
+    }
+    if has("cannot coerce") || has("cannot infer common argument type") || has("no coercion") || has("type_coercion") {
+        return raise(Error::Type, line);
+    }
+    if has("no value found for placeholder") || has("placeholder type could not be resolved") {
+        return raise(Error::ParameterType, line).with_hint("say its type: $1::text");
+    }
+    if has("more than one row") || has("should only return one") {
+        return raise(Error::Cardinality, "more than one row returned by a subquery used as an expression");
+    }
+    if has("regular expression") || has("regex parse error") {
+        return raise(Error::InvalidParameter, text.trim().to_owned());
+    }
+    raise(Error::InvalidParameter, line)
+}
+
+fn from_internal(text: &str, sql: &str) -> Error {
+    let line = first_line(text);
+    if line.to_lowercase().contains("cast") {
+        return from_text(&line, sql);
+    }
+    internal(&line)
+}
+
+fn internal(text: &str) -> Error {
+    raise(Error::Internal, format!("internal error: {}", first_line(text)))
+        .with_hint("this is a fault of Meridian's; please report the statement that caused it")
+}
+
+/// An error without the wordings that DataFusion wraps around it.
+fn first_line(text: &str) -> String {
+    let mut line = text.lines().next().unwrap_or_default().trim();
+    for prefix in ["Error during planning: ", "Execution error: ", "Arrow error: ", "type_coercion\ncaused by\n", "Cast error: "]
+    {
+        line = line.strip_prefix(prefix).unwrap_or(line);
+    }
+    line.trim_end_matches('.').to_owned()
+}
+
+/// The character (from 1) that stands at a line and column (both from 1).
+pub(crate) fn position_of(sql: &str, line: u64, column: u64) -> Option<u32> {
+    if line == 0 || column == 0 {
+        return None;
+    }
+    let before: usize = sql.split('\n').take(usize::try_from(line - 1).ok()?).map(|text| text.chars().count() + 1).sum();
+    u32::try_from(before as u64 + column).ok()
+}
+
+/// The first place of a whole word in the statement (from 1), whatever its case.
+pub(crate) fn find_word(sql: &str, word: &str) -> Option<u32> {
+    let (lower, word) = (sql.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let found = lower.match_indices(&word).find(|(at, _)| {
+        !is_part(lower[..*at].chars().next_back()) && !is_part(lower[at + word.len()..].chars().next()) //
+    })?;
+    u32::try_from(sql[..found.0].chars().count() + 1).ok()
+}
+
+/// The known name that a mistyped one probably meant.
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let allowed = (name.chars().count() / 3).max(1);
+    known
+        .iter()
+        .map(|candidate| (distance(&name.to_lowercase(), candidate), *candidate))
+        .filter(|(away, _)| *away <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Error {
+        from_datafusion(&error, "")
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Error {
+        from_arrow(&error, "")
+    }
+}
+
+impl From<Report> for Error {
+    fn from(report: Report) -> Error {
+        Error::Internal(Box::new(report))
+    }
+}

@@ -1,0 +1,537 @@
+//! Runs point questions: straight to the kernel, rows straight to the sink.
+
+use super::{Cell, PointPlan, RowSink};
+use crate::engine::Engine;
+use crate::error::{Error, raise};
+use crate::outcome::Rows;
+use crate::schema;
+use crate::value;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use datafusion::common::ScalarValue;
+use futures::StreamExt;
+use kernel::{Datum, Direction, Projection, Reading, ScanBatch, ScanRequest, TagSelection};
+use std::sync::Arc;
+use types::{Kind, Kinds, TagId, TimeRange, Timestamp};
+
+/// How many rows a point question may have; one with more goes through a plan, which streams.
+const ROWS_MAX: u64 = 10_000;
+
+/// How a point question was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PointAnswer {
+    /// So many rows went to the sink.
+    Done(u64),
+    /// Nothing went to the sink, since there are more rows than should be had at one go: run
+    /// `Prepared::execute`, which streams them.
+    TooLong,
+}
+
+/// A table of the point path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Samples,
+    Integers,
+    Events,
+    Latest,
+    ValuesAt,
+}
+
+impl Table {
+    pub(crate) fn named(name: &str) -> Option<Table> {
+        Some(match name {
+            "samples" => Table::Samples,
+            "integers" => Table::Integers,
+            "events" => Table::Events,
+            "latest" => Table::Latest,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn schema(self) -> &'static SchemaRef {
+        match self {
+            Table::Samples => &schema::SAMPLES,
+            Table::Integers => &schema::INTEGERS,
+            Table::Events => &schema::EVENTS,
+            Table::Latest => &schema::LATEST,
+            Table::ValuesAt => &schema::VALUES_AT,
+        }
+    }
+
+    /// Whether tags of a kind are in the table.
+    fn holds(self, kind: Kind) -> bool {
+        match self {
+            Table::Samples => !kind.is_text(),
+            Table::Integers => kind.is_integer(),
+            Table::Events => kind.is_text(),
+            Table::Latest | Table::ValuesAt => true,
+        }
+    }
+}
+
+/// A column of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    Tag,
+    At,
+    Time,
+    Value,
+    Text,
+    Quality,
+    Age,
+}
+
+impl Column {
+    pub(crate) fn of(name: &str) -> Option<Column> {
+        Some(match name {
+            "tag" => Column::Tag,
+            "at" => Column::At,
+            "time" => Column::Time,
+            "value" => Column::Value,
+            "text" => Column::Text,
+            "quality" => Column::Quality,
+            "age" => Column::Age,
+            _ => return None,
+        })
+    }
+}
+
+/// A value written in the statement, or a parameter by its number from 0.
+#[derive(Clone, Debug)]
+pub(crate) enum Operand<T> {
+    Value(T),
+    Parameter(usize),
+}
+
+/// One end of a range of time.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub operand: Operand<i64>,
+    pub strict: bool,
+}
+
+/// LIMIT.
+#[derive(Clone, Debug)]
+pub(crate) enum Limit {
+    Rows(u64),
+    Parameter(usize),
+}
+
+/// What is asked.
+pub(crate) enum Question {
+    Latest(Operand<String>),
+    LatestMany(Operand<ScalarValue>),
+    Range { tag: Operand<String>, lows: Vec<Bound>, highs: Vec<Bound>, descending: bool, limit: Option<Limit> },
+    ValuesAt { tags: Operand<ScalarValue>, times: Operand<ScalarValue> },
+}
+
+/// A recognised question.
+pub(crate) struct Plan {
+    pub engine: Arc<Engine>,
+    pub table: Table,
+    pub columns: Vec<Column>,
+    pub question: Question,
+}
+
+/// A row as it was found.
+struct Found<'a> {
+    tag: &'a str,
+    at: i64,
+    time: Option<i64>,
+    kind: Kind,
+    bits: u64,
+    text: Option<&'a str>,
+    quality: u8,
+}
+
+/// More columns than this in one SELECT list are gathered on the heap.
+const CELLS_MAX: usize = 8;
+
+impl PointPlan {
+    /// Answers the question with these parameters. Never waits but for the kernel's own reading.
+    ///
+    /// # Errors
+    /// `Error::OutOfRange` for an integer beyond 2^53 read as a double; whatever reading or the sink says.
+    pub fn execute(&self, params: &[ScalarValue], sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        self.inner.execute(params, sink)
+    }
+
+    /// The rows as a batch; None where there are too many.
+    pub(crate) fn collect(&self, params: &[ScalarValue]) -> Result<Option<Rows>, Error> {
+        let mut gathered = Gathered::new(&self.schema);
+        if self.execute(params, &mut gathered)? == PointAnswer::TooLong {
+            return Ok(None);
+        }
+        let batch = gathered.finish(&self.schema)?;
+        let batches = futures::stream::iter([Ok(batch)]).boxed();
+        Ok(Some(Rows { schema: Arc::clone(&self.schema), batches, command: "SELECT" }))
+    }
+}
+
+impl Plan {
+    fn execute(&self, params: &[ScalarValue], sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        match &self.question {
+            Question::Latest(tag) => {
+                let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
+                let Some(reading) = self.engine.kernel.latest(tag) else { return Ok(PointAnswer::Done(0)) };
+                self.reading(name, kind, &reading, sink)
+            }
+            Question::LatestMany(tags) => self.latest_many(array(tags, params)?, sink),
+            Question::ValuesAt { tags, times } => self.values_at(array(tags, params)?, array(times, params)?, sink),
+            Question::Range { tag, lows, highs, descending, limit } => {
+                let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
+                let Some(range) = range(lows, highs, params)? else { return Ok(PointAnswer::Done(0)) };
+                let limit = rows_limit(limit.as_ref(), params)?;
+                if limit == Some(1) && *descending && range.first == Timestamp::MIN {
+                    let Some(reading) = self.engine.kernel.value_at(tag, range.last)? else { return Ok(PointAnswer::Done(0)) };
+                    return self.reading(name, kind, &reading, sink);
+                }
+                self.range((name, tag, kind), range, *descending, limit, sink)
+            }
+        }
+    }
+
+    /// The tag that an operand names, where it is there and of the table's kinds.
+    fn tag<'a>(
+        &'a self,
+        operand: &'a Operand<String>,
+        params: &'a [ScalarValue],
+    ) -> Result<Option<(&'a str, TagId, Kind)>, Error> {
+        let name = match operand {
+            Operand::Value(name) => name.as_str(),
+            Operand::Parameter(number) => match params.get(*number) {
+                Some(ScalarValue::Utf8(name) | ScalarValue::Utf8View(name) | ScalarValue::LargeUtf8(name)) => match name {
+                    Some(name) => name.as_str(),
+                    None => return Ok(None),
+                },
+                Some(ScalarValue::Null) => return Ok(None),
+                other => return Err(wrong_parameter(*number, "text", other)),
+            },
+        };
+        let Some(tag) = self.engine.catalog.find(name) else { return Ok(None) };
+        let kind = self.engine.catalog.kind(tag).filter(|kind| self.table.holds(*kind));
+        Ok(kind.map(|kind| (name, tag, kind)))
+    }
+
+    fn reading(&self, tag: &str, kind: Kind, reading: &Reading, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        let (bits, text) = match &reading.value {
+            Datum::Bits(bits) => (*bits, None),
+            Datum::Text(text) => (0, Some(as_text(text)?)),
+        };
+        let found = Found { tag, at: 0, time: Some(reading.time.0), kind, bits, text, quality: reading.quality.0 };
+        self.emit(&found, self.now_us(), sink)?;
+        Ok(PointAnswer::Done(1))
+    }
+
+    fn now_us(&self) -> i64 {
+        if self.columns.contains(&Column::Age) { self.engine.settings.clock.wall_us() } else { 0 }
+    }
+
+    fn emit(&self, found: &Found<'_>, now_us: i64, sink: &mut impl RowSink) -> Result<(), Error> {
+        let cell = |column: &Column| -> Result<Cell<'_>, Error> {
+            let Some(time) = found.time else {
+                return Ok(match column {
+                    Column::Tag => Cell::Text(found.tag),
+                    Column::At => Cell::Time(found.at),
+                    _ => Cell::Null,
+                });
+            };
+            Ok(match column {
+                Column::Tag => Cell::Text(found.tag),
+                Column::At => Cell::Time(found.at),
+                Column::Time => Cell::Time(time),
+                Column::Value if found.kind.is_text() => Cell::Null,
+                Column::Value if self.table == Table::Integers => Cell::Integer(found.bits as i64),
+                Column::Value => Cell::Double(value::double(found.kind, found.bits)?),
+                Column::Text => found.text.map_or(Cell::Null, Cell::Text),
+                Column::Quality => Cell::Small(i16::from(found.quality)),
+                Column::Age => Cell::Span(now_us.saturating_sub(time)),
+            })
+        };
+        if self.columns.len() <= CELLS_MAX {
+            let mut cells = [Cell::Null; CELLS_MAX];
+            for (slot, column) in cells.iter_mut().zip(&self.columns) {
+                *slot = cell(column)?;
+            }
+            return sink.row(&cells[..self.columns.len()]);
+        }
+        let cells = self.columns.iter().map(cell).collect::<Result<Vec<_>, _>>()?;
+        sink.row(&cells)
+    }
+
+    fn latest_many(&self, names: Option<ArrayRef>, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        let Some(names) = names else { return Ok(PointAnswer::Done(0)) };
+        let names = texts(&names)?;
+        let mut wanted: Vec<&str> = names.as_string::<i32>().iter().flatten().collect();
+        // A set of tags: each comes once, as from a plan.
+        wanted.sort_unstable();
+        wanted.dedup();
+        let found = self.engine.catalog.find_many(&wanted);
+        let pairs: Vec<(&str, TagId)> = wanted.iter().zip(found).filter_map(|(name, tag)| tag.map(|tag| (*name, tag))).collect();
+        let tags: Vec<TagId> = pairs.iter().map(|(_, tag)| *tag).collect();
+        let columns = self.engine.kernel.latest_many(&tags);
+        self.many(&columns, &mut |row| Some((pairs[row].0, 0, Some(pairs[row].1))), false, sink)
+    }
+
+    fn values_at(&self, names: Option<ArrayRef>, times: Option<ArrayRef>, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        let (Some(names), Some(times)) = (names, times) else { return Ok(PointAnswer::Done(0)) };
+        if names.len() != times.len() {
+            let message = format!("values_at: {} tags but {} times", names.len(), times.len());
+            return Err(raise(Error::InvalidParameter, message).with_hint("the two arrays are pairs: give them the same length"));
+        }
+        let names = texts(&names)?;
+        let names = names.as_string::<i32>();
+        let times = cast(&times, &schema::time_type())?;
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        let wanted: Vec<&str> = names.iter().map(Option::unwrap_or_default).collect();
+        let tags = self.engine.catalog.find_many(&wanted);
+        let asked: Vec<(usize, TagId)> = tags
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| names.is_valid(*row) && times.is_valid(*row))
+            .filter_map(|(row, tag)| tag.map(|tag| (row, tag)))
+            .collect();
+        let questions: Vec<(TagId, Timestamp)> = asked.iter().map(|(row, tag)| (*tag, Timestamp(times.value(*row)))).collect();
+        let columns = self.engine.kernel.values_at(&questions)?;
+        let mut place = asked.iter().enumerate().peekable();
+        let mut at_row: Vec<Option<(usize, TagId)>> = vec![None; names.len()];
+        for (index, (row, tag)) in &mut place {
+            at_row[*row] = Some((index, *tag));
+        }
+        self.answers(&columns, names, times, &at_row, sink)
+    }
+
+    fn answers(
+        &self,
+        columns: &kernel::ReadingColumns,
+        names: &arrow::array::StringArray,
+        times: &arrow::array::PrimitiveArray<TimestampMicrosecondType>,
+        at_row: &[Option<(usize, TagId)>],
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
+        let mut texts = columns.texts.iter().peekable();
+        for (row, place) in at_row.iter().enumerate() {
+            let found = place.filter(|(index, _)| columns.found[*index]);
+            let name = if names.is_valid(row) { names.value(row) } else { "" };
+            let at = if times.is_valid(row) { times.value(row) } else { 0 };
+            let mut answer = Found { tag: name, at, time: None, kind: Kind::F64, bits: 0, text: None, quality: 0 };
+            if let Some((index, tag)) = found {
+                answer.time = Some(columns.times[index].0);
+                answer.kind = self.engine.catalog.kind(tag).unwrap_or(Kind::F64);
+                answer.bits = columns.bits[index];
+                answer.quality = columns.qualities[index];
+                while texts.peek().is_some_and(|(at, _)| (*at as usize) < index) {
+                    texts.next();
+                }
+                if let Some((_, text)) = texts.peek().filter(|(at, _)| *at as usize == index) {
+                    answer.text = Some(as_text(text)?);
+                }
+            }
+            self.emit(&answer, 0, sink)?;
+        }
+        Ok(PointAnswer::Done(at_row.len() as u64))
+    }
+
+    fn many<'a>(
+        &self,
+        columns: &'a kernel::ReadingColumns,
+        named: &mut impl FnMut(usize) -> Option<(&'a str, i64, Option<TagId>)>,
+        all: bool,
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
+        let now_us = self.now_us();
+        let mut rows = 0;
+        let mut texts = columns.texts.iter().peekable();
+        for row in 0..columns.found.len() {
+            let text = texts.next_if(|(at, _)| *at as usize == row).map(|(_, text)| as_text(text)).transpose()?;
+            let Some((tag, at, id)) = named(row).filter(|_| columns.found[row] || all) else { continue };
+            let kind = id.and_then(|id| self.engine.catalog.kind(id)).unwrap_or(Kind::F64);
+            let time = columns.found[row].then_some(columns.times[row].0);
+            let found = Found { tag, at, time, kind, bits: columns.bits[row], text, quality: columns.qualities[row] };
+            self.emit(&found, now_us, sink)?;
+            rows += 1;
+        }
+        Ok(PointAnswer::Done(rows))
+    }
+
+    fn range(
+        &self,
+        (name, tag, kind): (&str, TagId, Kind),
+        range: TimeRange,
+        descending: bool,
+        limit: Option<u64>,
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
+        let most = limit.unwrap_or(ROWS_MAX + 1);
+        if range.is_empty() || most == 0 {
+            return Ok(PointAnswer::Done(0));
+        }
+        let request = ScanRequest {
+            tags: TagSelection::List(Arc::new([tag])),
+            texts: kind.is_text(),
+            range,
+            projection: Projection {
+                values: self.wants(Column::Value) || self.wants(Column::Text),
+                qualities: self.wants(Column::Quality),
+            },
+            direction: if descending { Direction::Descending } else { Direction::Ascending },
+            rows_per_tag_max: Some(most),
+            batch_rows: 1024,
+        };
+        let mut batches = Vec::new();
+        for mut part in self.engine.kernel.snapshot().scan(&request, 1) {
+            while let Some(batch) = part.next_batch()? {
+                batches.push(batch);
+            }
+        }
+        let mut places: Vec<(usize, usize)> =
+            batches.iter().enumerate().flat_map(|(batch, columns)| (0..columns.rows()).map(move |row| (batch, row))).collect();
+        if limit.is_none() && places.len() as u64 > ROWS_MAX {
+            return Ok(PointAnswer::TooLong);
+        }
+        if !self.engine.kernel.rule().ignores_time() {
+            places.sort_by_key(|(batch, row)| batches[*batch].times[*row]);
+            if descending {
+                places.reverse();
+            }
+        }
+        places.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        for (batch, row) in &places {
+            self.emit(&found_in(name, kind, &batches[*batch], *row)?, 0, sink)?;
+        }
+        Ok(PointAnswer::Done(places.len() as u64))
+    }
+
+    fn wants(&self, column: Column) -> bool {
+        self.columns.contains(&column)
+    }
+}
+
+fn found_in<'a>(tag: &'a str, kind: Kind, batch: &'a ScanBatch, row: usize) -> Result<Found<'a>, Error> {
+    let text = if row < batch.texts.len() { Some(as_text(batch.texts.get(row))?) } else { None };
+    Ok(Found {
+        tag,
+        at: 0,
+        time: Some(batch.times[row].0),
+        kind,
+        bits: batch.bits.get(row).copied().unwrap_or(0),
+        text,
+        quality: batch.qualities.as_ref().map_or(types::Quality::GOOD.0, |qualities| qualities[row]),
+    })
+}
+
+pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(bytes).map_err(|error| raise(Error::Damaged, format!("a stored text is not UTF-8: {error}")))
+}
+
+fn texts(array: &ArrayRef) -> Result<ArrayRef, Error> {
+    if array.data_type() == &DataType::Utf8 { Ok(Arc::clone(array)) } else { Ok(cast(array, &DataType::Utf8)?) }
+}
+
+#[cold]
+fn wrong_parameter(number: usize, wanted: &str, found: Option<&ScalarValue>) -> Error {
+    let found = found.map_or_else(|| "missing".to_owned(), |value| value.data_type().to_string());
+    raise(Error::Type, format!("parameter ${} must be {wanted}, but is {found}", number + 1))
+}
+
+/// The elements of an array operand; None for NULL.
+fn array(operand: &Operand<ScalarValue>, params: &[ScalarValue]) -> Result<Option<ArrayRef>, Error> {
+    let (number, value) = match operand {
+        Operand::Value(value) => (0, Some(value)),
+        Operand::Parameter(number) => (*number, params.get(*number)),
+    };
+    match value {
+        Some(ScalarValue::List(list)) if list.len() == 1 => Ok(list.is_valid(0).then(|| list.value(0))),
+        Some(ScalarValue::Null) => Ok(None),
+        other => Err(wrong_parameter(number, "an array", other)),
+    }
+}
+
+fn moment(operand: &Operand<i64>, params: &[ScalarValue]) -> Result<Option<i64>, Error> {
+    let number = match operand {
+        Operand::Value(us) => return Ok(Some(*us)),
+        Operand::Parameter(number) => *number,
+    };
+    match params.get(number) {
+        Some(ScalarValue::TimestampMicrosecond(us, _)) => Ok(*us),
+        Some(ScalarValue::Null) => Ok(None),
+        other => Err(wrong_parameter(number, "timestamptz", other)),
+    }
+}
+
+/// The range that bounds leave; None where a bound is NULL, or nothing can be in it.
+fn range(lows: &[Bound], highs: &[Bound], params: &[ScalarValue]) -> Result<Option<TimeRange>, Error> {
+    let mut out = TimeRange::ALL;
+    for low in lows {
+        let Some(us) = moment(&low.operand, params)? else { return Ok(None) };
+        let Some(first) = us.checked_add(i64::from(low.strict)) else { return Ok(None) };
+        out.first = out.first.max(Timestamp(first));
+    }
+    for high in highs {
+        let Some(us) = moment(&high.operand, params)? else { return Ok(None) };
+        let Some(last) = us.checked_sub(i64::from(high.strict)) else { return Ok(None) };
+        out.last = out.last.min(Timestamp(last));
+    }
+    Ok((!out.is_empty()).then_some(out))
+}
+
+fn rows_limit(limit: Option<&Limit>, params: &[ScalarValue]) -> Result<Option<u64>, Error> {
+    match limit {
+        None => Ok(None),
+        Some(Limit::Rows(rows)) => Ok(Some(*rows)),
+        Some(Limit::Parameter(number)) => match params.get(*number) {
+            Some(ScalarValue::Int64(Some(rows))) => {
+                u64::try_from(*rows).map(Some).map_err(|_| raise(Error::InvalidParameter, "LIMIT must not be negative"))
+            }
+            Some(ScalarValue::Int64(None) | ScalarValue::Null) => Ok(None),
+            other => Err(wrong_parameter(*number, "bigint", other)),
+        },
+    }
+}
+
+/// A sink that makes a batch.
+struct Gathered {
+    columns: Vec<Vec<ScalarValue>>,
+    types: Vec<DataType>,
+}
+
+impl Gathered {
+    fn new(schema: &SchemaRef) -> Self {
+        let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        Gathered { columns: vec![Vec::new(); types.len()], types }
+    }
+
+    fn finish(self, schema: &SchemaRef) -> Result<RecordBatch, Error> {
+        let rows = self.columns.first().map_or(0, Vec::len);
+        let array = |(values, kind): (Vec<ScalarValue>, &DataType)| {
+            if rows == 0 { Ok(arrow::array::new_empty_array(kind)) } else { ScalarValue::iter_to_array(values) }
+        };
+        let arrays = self.columns.into_iter().zip(&self.types).map(array).collect::<Result<Vec<_>, _>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
+    }
+}
+
+impl RowSink for Gathered {
+    fn row(&mut self, cells: &[Cell<'_>]) -> Result<(), Error> {
+        for ((column, kind), cell) in self.columns.iter_mut().zip(&self.types).zip(cells) {
+            column.push(match cell {
+                Cell::Null => ScalarValue::try_from(kind)?,
+                Cell::Text(text) => ScalarValue::Utf8View(Some((*text).to_owned())),
+                Cell::Time(us) => ScalarValue::TimestampMicrosecond(Some(*us), Some("UTC".into())),
+                Cell::Double(value) => ScalarValue::Float64(Some(*value)),
+                Cell::Integer(value) => ScalarValue::Int64(Some(*value)),
+                Cell::Small(value) => ScalarValue::Int16(Some(*value)),
+                Cell::Span(us) => ScalarValue::IntervalMonthDayNano(Some(span(*us))),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A length of time as an interval: days first, then the rest of a day.
+pub(crate) fn span(us: i64) -> arrow::datatypes::IntervalMonthDayNano {
+    const DAY_US: i64 = 86_400_000_000;
+    // i64 microseconds are at most 106,751,991 days, which an i32 holds.
+    arrow::datatypes::IntervalMonthDayNano::new(0, (us / DAY_US) as i32, us % DAY_US * 1000)
+}

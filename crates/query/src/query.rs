@@ -1,0 +1,234 @@
+//! Queries that go through a plan: planned once without parameters, optimised and run at each execution.
+
+use crate::context::StatementContext;
+use crate::error::{Error, from_datafusion, raise};
+use crate::names;
+use crate::outcome::Rows;
+use crate::rewrite;
+use crate::session::Session;
+use crate::suggest;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, Statement as PlanStatement};
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::{self, Statement as Tree};
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A planned query.
+pub(crate) struct QueryPlan {
+    pub plan: LogicalPlan,
+    pub schema: SchemaRef,
+    pub command: &'static str,
+}
+
+impl QueryPlan {
+    /// Plans a query. The answer's second part is the types of its parameters.
+    pub(crate) async fn of(
+        session: &Arc<Session>,
+        mut tree: Tree,
+        types: &[Option<DataType>],
+        sql: &str,
+    ) -> Result<(QueryPlan, Vec<DataType>), Error> {
+        rewrite::tree(&mut tree)?;
+        let command = match &tree {
+            Tree::Explain { .. } => "EXPLAIN",
+            _ => "SELECT",
+        };
+        let shown = names::of(&tree);
+        let (plan, parameters) = planned(session, tree, types, sql).await?;
+        let schema = Arc::new(names::shown(plan.schema().as_arrow(), shown.as_ref()));
+        Ok((QueryPlan { plan, schema, command }, parameters))
+    }
+
+    /// Runs it.
+    pub(crate) async fn run(
+        &self,
+        session: &Arc<Session>,
+        params: Vec<ScalarValue>,
+        types: &[DataType],
+        sql: &str,
+    ) -> Result<Rows, Error> {
+        let batches = stream(session, &self.plan, params, types, sql).await?;
+        let schema = Arc::clone(&self.schema);
+        let renamed = batches.map(move |batch| batch.and_then(|batch| named(&batch, &schema)));
+        Ok(Rows { schema: Arc::clone(&self.schema), batches: renamed.boxed(), command: self.command })
+    }
+}
+
+fn named(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
+    // An optimised plan may know better that a column has no NULLs; the names and types are what counts.
+    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(Error::from)
+}
+
+/// The state in which one statement is planned and run: one snapshot, one moment.
+pub(crate) fn statement_state(session: &Session) -> SessionState {
+    let statement = Arc::new(StatementContext::of(session));
+    let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
+    state.config_mut().set_extension(statement);
+    state.mark_start_execution();
+    state
+}
+
+/// Optimises and starts a plan; the rows as they come.
+pub(crate) async fn stream(
+    session: &Session,
+    plan: &LogicalPlan,
+    params: Vec<ScalarValue>,
+    types: &[DataType],
+    sql: &str,
+) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    let sql: Arc<str> = sql.into();
+    let shown = |error: DataFusionError| from_datafusion(&error, &sql);
+    let values = converted(params, types)?;
+    let plan = if values.is_empty() {
+        plan.clone()
+    } else {
+        plan.clone().with_param_values(ParamValues::from(values)).map_err(shown)?
+    };
+    let state = statement_state(session);
+    let physical = state.create_physical_plan(&plan).await.map_err(shown)?;
+    let stream = execute_stream(physical, state.task_ctx()).map_err(shown)?;
+    let text = Arc::clone(&sql);
+    Ok(stream.map(move |batch| batch.map_err(|error| from_datafusion(&error, &text))).boxed())
+}
+
+/// Parameters as the types that the plan wants.
+pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<ScalarValue>, Error> {
+    let convert = |(value, wanted): (ScalarValue, &DataType)| {
+        if value.data_type() == *wanted { Ok(value) } else { value.cast_to(wanted).map_err(Error::from) }
+    };
+    params.into_iter().zip(types).map(convert).collect()
+}
+
+async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusionError> {
+    let state = session.context.state();
+    state.statement_to_plan(Parsed::Statement(Box::new(tree))).await
+}
+
+/// Plans a statement and finds its parameters' types: those given, those inferred, else text.
+pub(crate) async fn planned(
+    session: &Arc<Session>,
+    tree: Tree,
+    given: &[Option<DataType>],
+    sql: &str,
+) -> Result<(LogicalPlan, Vec<DataType>), Error> {
+    let highest = rewrite::highest_parameter(&tree);
+    let shown = |error: DataFusionError| suggest::improved(from_datafusion(&error, sql), session, sql);
+    if highest == 0 {
+        let plan = to_plan(session, tree).await.map_err(shown)?;
+        refuse_writes(&plan)?;
+        return Ok((plan, Vec::new()));
+    }
+    let inferred = match to_plan(session, tree.clone()).await {
+        Ok(plan) => inferred_types(&plan).map_err(shown)?,
+        Err(_) => BTreeMap::new(),
+    };
+    let type_of = |number: usize| {
+        let given = given.get(number - 1).cloned().flatten();
+        given.or_else(|| inferred.get(&number).cloned()).map_or(DataType::Utf8, |found| plain(&found))
+    };
+    let types: Vec<DataType> = (1..=highest).map(type_of).collect();
+    let data_types = types.iter().map(sql_type).collect::<Result<Vec<_>, _>>()?;
+    let (explain, inner) = match tree {
+        Tree::Explain { statement, analyze, verbose, .. } => (Some((analyze, verbose)), statement),
+        tree => (None, Box::new(tree)),
+    };
+    let prepare = Tree::Prepare { name: ast::Ident::new("p"), data_types, statement: inner };
+    let plan = to_plan(session, prepare).await.map_err(shown)?;
+    let LogicalPlan::Statement(PlanStatement::Prepare(prepare)) = plan else {
+        return Err(raise(Error::Internal, "internal error: PREPARE was planned as something else"));
+    };
+    let plan = Arc::unwrap_or_clone(prepare.input);
+    refuse_writes(&plan)?;
+    if explain.is_some() {
+        return Err(raise(Error::Unsupported, "EXPLAIN of a statement with parameters is not supported")
+            .with_hint("write the values into the statement"));
+    }
+    Ok((plan, types))
+}
+
+/// Only queries come here; whatever else DataFusion would do by itself is refused.
+fn refuse_writes(plan: &LogicalPlan) -> Result<(), Error> {
+    let inner = match plan {
+        LogicalPlan::Explain(explain) => explain.plan.as_ref(),
+        LogicalPlan::Analyze(analyze) => analyze.input.as_ref(),
+        plan => plan,
+    };
+    let refused = matches!(inner, LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_));
+    if refused { Err(raise(Error::Unsupported, "this statement is not supported")) } else { Ok(()) }
+}
+
+fn inferred_types(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>, DataFusionError> {
+    let mut out = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            use datafusion::common::tree_node::TreeNode;
+            expr.apply(|expr| {
+                if let Expr::Placeholder(placeholder) = expr {
+                    let number = placeholder.id.trim_start_matches('$').parse::<usize>().ok();
+                    if let (Some(number), Some(field)) = (number, &placeholder.field) {
+                        out.insert(number, field.data_type().clone());
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(out)
+}
+
+/// The one type that stands for all of its sort.
+fn plain(found: &DataType) -> DataType {
+    match found {
+        DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
+        DataType::Dictionary(_, value) => plain(value),
+        DataType::LargeList(item) | DataType::ListView(item) => {
+            DataType::List(Arc::new(Field::new("item", plain(item.data_type()), true)))
+        }
+        DataType::List(item) => DataType::List(Arc::new(Field::new("item", plain(item.data_type()), true))),
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Timestamp(_, Some(_)) => crate::schema::time_type(),
+        DataType::Timestamp(_, None) => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Int8 => DataType::Int16,
+        other => other.clone(),
+    }
+}
+
+/// The name by which SQL knows a type.
+fn sql_type(wanted: &DataType) -> Result<ast::DataType, Error> {
+    use ast::{ArrayElemTypeDef, ExactNumberInfo, TimezoneInfo};
+    Ok(match wanted {
+        DataType::Boolean => ast::DataType::Boolean,
+        DataType::Int16 => ast::DataType::SmallInt(None),
+        DataType::Int32 => ast::DataType::Integer(None),
+        DataType::Int64 => ast::DataType::BigInt(None),
+        DataType::Float32 => ast::DataType::Real,
+        DataType::Float64 => ast::DataType::DoublePrecision,
+        DataType::Utf8 => ast::DataType::Text,
+        DataType::Binary => ast::DataType::Bytea,
+        DataType::Date32 => ast::DataType::Date,
+        DataType::Timestamp(_, None) => ast::DataType::Timestamp(Some(6), TimezoneInfo::None),
+        DataType::Timestamp(_, Some(_)) => ast::DataType::Timestamp(Some(6), TimezoneInfo::WithTimeZone),
+        DataType::Interval(_) => ast::DataType::Interval { fields: None, precision: None },
+        DataType::Time64(_) => ast::DataType::Time(None, TimezoneInfo::None),
+        DataType::Decimal128(precision, scale) => {
+            ast::DataType::Numeric(ExactNumberInfo::PrecisionAndScale(u64::from(*precision), i64::from(*scale)))
+        }
+        DataType::List(item) => {
+            ast::DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(sql_type(item.data_type())?), None))
+        }
+        other => return Err(raise(Error::ParameterType, format!("parameters of type {other} are not supported"))),
+    })
+}

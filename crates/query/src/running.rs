@@ -1,0 +1,123 @@
+//! The register of running statements: what `meridian.queries` shows and what cancelling goes through.
+//!
+//! Shared state: one mutex around a map by number. An entry is made when a statement begins to be
+//! executed and goes with its `Ongoing`, which its stream or its future owns: when the last row was
+//! sent, when it failed, or when the client stopped asking.
+
+use crate::error::{Error, raise};
+use futures::future::{AbortHandle, AbortRegistration, Abortable};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use world::Clock;
+
+/// A running statement, as the table shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct RunningStatement {
+    /// Its number.
+    pub id: u64,
+    /// Its session.
+    pub session: i32,
+    /// Whose it is.
+    pub user: String,
+    /// Its text.
+    pub sql: Arc<str>,
+    /// When it began, by the wall clock.
+    pub started_us: i64,
+}
+
+struct Entry {
+    statement: RunningStatement,
+    abort: AbortHandle,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+}
+
+/// The register.
+pub(crate) struct Running {
+    state: Mutex<State>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A statement that runs; leaves the register when dropped.
+pub(crate) struct Ongoing {
+    register: Arc<Running>,
+    id: u64,
+    abort: AbortHandle,
+}
+
+impl Running {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Running { state: Mutex::default(), clock }
+    }
+
+    /// Enters a statement.
+    pub(crate) fn begin(self: &Arc<Self>, session: i32, user: &str, sql: &Arc<str>) -> (Ongoing, AbortRegistration) {
+        let (abort, registration) = AbortHandle::new_pair();
+        let started_us = self.clock.wall_us();
+        let mut state = self.state.lock();
+        state.next += 1;
+        let id = state.next;
+        let statement = RunningStatement { id, session, user: user.to_owned(), sql: Arc::clone(sql), started_us };
+        state.entries.insert(id, Entry { statement, abort: abort.clone() });
+        (Ongoing { register: Arc::clone(self), id, abort }, registration)
+    }
+
+    /// Cancels everything a session runs.
+    pub(crate) fn cancel_session(&self, session: i32) -> bool {
+        let state = self.state.lock();
+        let mine: Vec<_> = state.entries.values().filter(|entry| entry.statement.session == session).collect();
+        mine.iter().for_each(|entry| entry.abort.abort());
+        !mine.is_empty()
+    }
+
+    /// What runs now, oldest first.
+    pub(crate) fn list(&self) -> Vec<RunningStatement> {
+        self.state.lock().entries.values().map(|entry| entry.statement.clone()).collect()
+    }
+}
+
+impl Ongoing {
+    /// Hands cancelling over to the statement's stream: a new registration under the same number.
+    /// What was cancelled already stays cancelled.
+    pub(crate) fn renew(&mut self) -> AbortRegistration {
+        let (abort, registration) = AbortHandle::new_pair();
+        if self.abort.is_aborted() {
+            abort.abort();
+        }
+        self.abort = abort.clone();
+        if let Some(entry) = self.register.state.lock().entries.get_mut(&self.id) {
+            entry.abort = abort;
+        }
+        registration
+    }
+
+    /// Whether it was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.abort.is_aborted()
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.register.state.lock().entries.remove(&self.id);
+    }
+}
+
+/// The error of a cancelled statement.
+pub(crate) fn cancelled() -> Error {
+    raise(Error::Cancelled, "canceling statement due to user request")
+}
+
+/// Runs a future that ends early, with 57014, when its statement is cancelled.
+pub(crate) async fn unless_cancelled<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    registration: AbortRegistration,
+) -> Result<T, Error> {
+    Abortable::new(work, registration).await.unwrap_or_else(|_| Err(cancelled()))
+}

@@ -1,0 +1,188 @@
+//! The settings of a session (SET, SHOW, RESET): which there are, what they may be, what they do.
+//!
+//! Settings that PostgreSQL's clients send and that change nothing here are taken and shown; ones
+//! whose effect would be missed are refused.
+
+use crate::error::{Error, raise};
+use crate::session::SessionSettings;
+use crate::time::Zone;
+use std::collections::BTreeMap;
+
+/// How a setting may be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// To anything.
+    Free,
+    /// Never.
+    Fixed,
+    /// To a time zone.
+    Zone,
+    /// To on or off.
+    Switch,
+    /// To a whole number, perhaps with a unit of time.
+    Milliseconds,
+    /// To a whole number.
+    Number,
+    /// To UTF8.
+    Encoding,
+    /// To a style that starts with ISO.
+    DateStyle,
+}
+
+struct Declared {
+    name: &'static str,
+    default: &'static str,
+    rule: Rule,
+    reported: bool,
+}
+
+const fn declared(name: &'static str, default: &'static str, rule: Rule, reported: bool) -> Declared {
+    Declared { name, default, rule, reported }
+}
+
+const DECLARED: &[Declared] = &[
+    declared("application_name", "", Rule::Free, true),
+    declared("bytea_output", "hex", Rule::Fixed, false),
+    declared("client_encoding", "UTF8", Rule::Encoding, true),
+    declared("client_min_messages", "notice", Rule::Free, false),
+    declared("datestyle", "ISO, MDY", Rule::DateStyle, true),
+    declared("default_transaction_isolation", "read committed", Rule::Free, false),
+    declared("default_transaction_read_only", "off", Rule::Switch, true),
+    declared("extra_float_digits", "1", Rule::Number, false),
+    declared("idle_in_transaction_session_timeout", "0", Rule::Milliseconds, false),
+    declared("in_hot_standby", "off", Rule::Fixed, true),
+    declared("integer_datetimes", "on", Rule::Fixed, true),
+    declared("intervalstyle", "postgres", Rule::Fixed, true),
+    declared("is_superuser", "on", Rule::Fixed, true),
+    declared("lock_timeout", "0", Rule::Milliseconds, false),
+    declared("max_identifier_length", "63", Rule::Fixed, false),
+    declared("meridian.copy_batch_rows", "0", Rule::Number, false),
+    declared("search_path", "public", Rule::Free, false),
+    declared("server_encoding", "UTF8", Rule::Fixed, true),
+    declared("server_version", "16.0", Rule::Fixed, true),
+    declared("server_version_num", "160000", Rule::Fixed, false),
+    declared("session_authorization", "meridian", Rule::Fixed, true),
+    declared("standard_conforming_strings", "on", Rule::Fixed, true),
+    declared("statement_timeout", "0", Rule::Milliseconds, false),
+    declared("synchronous_commit", "on", Rule::Free, false),
+    declared("timezone", "UTC", Rule::Zone, true),
+    declared("transaction_isolation", "read committed", Rule::Free, false),
+    declared("transaction_read_only", "off", Rule::Switch, false),
+];
+
+/// How clients spell some of the names.
+fn spelled(name: &str) -> &str {
+    match name {
+        "timezone" => "TimeZone",
+        "datestyle" => "DateStyle",
+        "intervalstyle" => "IntervalStyle",
+        other => other,
+    }
+}
+
+/// A session's settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Variables {
+    values: BTreeMap<String, String>,
+    defaults: BTreeMap<String, String>,
+    zone: Option<Zone>,
+}
+
+impl Variables {
+    /// Those of a new session. A time zone that is none is left as UTC.
+    pub(crate) fn of(settings: &SessionSettings) -> Self {
+        let mut values: BTreeMap<String, String> =
+            DECLARED.iter().map(|setting| (setting.name.to_owned(), setting.default.to_owned())).collect();
+        values.insert("application_name".to_owned(), settings.application_name.clone());
+        values.insert("session_authorization".to_owned(), settings.user.clone());
+        let zone = Zone::parse(&settings.time_zone).ok();
+        if zone.is_some() {
+            values.insert("timezone".to_owned(), settings.time_zone.clone());
+        }
+        Variables { defaults: values.clone(), values, zone }
+    }
+
+    pub(crate) fn zone(&self) -> Zone {
+        self.zone.unwrap_or(Zone::Utc)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.get(name) == Some("on")
+    }
+
+    /// A setting that is a whole number.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.get(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (spelled(name), value.as_str()))
+    }
+
+    pub(crate) fn reported(&self) -> Vec<(String, String)> {
+        let shown = |setting: &Declared| (spelled(setting.name).to_owned(), self.values[setting.name].clone());
+        DECLARED.iter().filter(|setting| setting.reported).map(shown).collect()
+    }
+
+    /// Sets one (None = back to its default). The answer is its new value, where clients are told.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Result<Option<(String, String)>, Error> {
+        let key = name.to_ascii_lowercase();
+        let Some(setting) = DECLARED.iter().find(|setting| setting.name == key) else {
+            return Err(raise(Error::UnknownObject, format!("unrecognized configuration parameter \"{name}\"")));
+        };
+        let value = match value {
+            None => self.defaults[&key].clone(),
+            Some(value) => checked(setting, value, &self.values[&key])?,
+        };
+        if setting.rule == Rule::Zone {
+            self.zone = Some(Zone::parse(&value)?);
+        }
+        self.values.insert(key, value.clone());
+        Ok(setting.reported.then(|| (spelled(setting.name).to_owned(), value)))
+    }
+}
+
+fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> {
+    let wrong = |hint: &str| {
+        let message = format!("invalid value for parameter \"{}\": \"{value}\"", spelled(setting.name));
+        Err(raise(Error::InvalidParameter, message).with_hint(hint))
+    };
+    match setting.rule {
+        Rule::Free => Ok(value.to_owned()),
+        Rule::Fixed if value.eq_ignore_ascii_case(now) => Ok(now.to_owned()),
+        Rule::Fixed => Err(raise(Error::CantChange, format!("parameter \"{}\" cannot be changed", spelled(setting.name)))),
+        Rule::Zone => Zone::parse(value).map(|_| value.to_owned()),
+        Rule::Switch => match value.to_ascii_lowercase().as_str() {
+            "on" | "true" | "yes" | "1" => Ok("on".to_owned()),
+            "off" | "false" | "no" | "0" => Ok("off".to_owned()),
+            _ => wrong("on or off"),
+        },
+        Rule::Number => value.parse::<u64>().map(|number| number.to_string()).or_else(|_| wrong("a whole number")),
+        Rule::Milliseconds => {
+            milliseconds(value).map_or_else(|| wrong("a whole number of ms, or with a unit: 10s, 5min"), |ms| Ok(ms.to_string()))
+        }
+        Rule::Encoding if ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) => Ok("UTF8".to_owned()),
+        Rule::Encoding => wrong("only UTF8 is supported"),
+        Rule::DateStyle if value.to_ascii_lowercase().starts_with("iso") => Ok(now.to_owned()),
+        Rule::DateStyle => wrong("only ISO is supported"),
+    }
+}
+
+fn milliseconds(value: &str) -> Option<u64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let number: u64 = value[..digits].parse().ok()?;
+    let unit = match value[digits..].trim() {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}

@@ -1,0 +1,193 @@
+//! Text into statements: tokens, where each statement begins, and its syntax tree.
+//!
+//! Promises: statements are cut at semicolons outside literals, comments and parentheses only, in
+//! order; a statement's `position` counts characters, so that an error's place in it can be shown
+//! in the whole text.
+
+use crate::error::{Error, raise};
+use crate::error::{from_parser, position_of};
+use datafusion::sql::sqlparser::ast::Statement as Tree;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+
+/// The longest text that is taken as SQL, in bytes.
+pub const SQL_BYTES_MAX: usize = 64 << 20;
+
+/// How deep expressions and queries may nest.
+const DEPTH_MAX: usize = 60;
+
+/// One statement of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementText {
+    /// Its text, without the semicolon.
+    pub text: String,
+    /// How many characters stand before it in the whole text.
+    pub position: u32,
+}
+
+/// Cuts a text into its statements; empty ones are left out.
+///
+/// # Errors
+/// `Error::Syntax` where a literal or comment does not end, `Error::TooComplex` where it is too long.
+pub fn split(sql: &str) -> Result<Vec<StatementText>, Error> {
+    let tokens = tokens(sql)?;
+    let characters: Vec<usize> = if sql.is_ascii() { Vec::new() } else { sql.char_indices().map(|(at, _)| at).collect() };
+    let byte_of = |character: usize| {
+        if sql.is_ascii() { character.min(sql.len()) } else { characters.get(character).copied().unwrap_or(sql.len()) }
+    };
+    let starts = LineStarts::of(sql);
+    let mut out = Vec::new();
+    let (mut first, mut last) = (None, 0);
+    let mut close = |first: &mut Option<usize>, last: usize| {
+        if let Some(start) = first.take() {
+            out.push(StatementText { text: sql[byte_of(start)..byte_of(last)].to_owned(), position: start as u32 });
+        }
+    };
+    for token in &tokens {
+        match token.token {
+            Token::SemiColon => close(&mut first, last),
+            Token::EOF | Token::Whitespace(_) => {}
+            _ => {
+                first.get_or_insert_with(|| starts.character(token.span.start.line, token.span.start.column));
+                last = starts.character(token.span.end.line, token.span.end.column);
+            }
+        }
+    }
+    close(&mut first, last);
+    Ok(out)
+}
+
+/// Where each line begins, in characters.
+struct LineStarts(Vec<usize>);
+
+impl LineStarts {
+    fn of(sql: &str) -> Self {
+        let ends = sql.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
+        LineStarts(std::iter::once(0).chain(ends).collect())
+    }
+
+    /// The character (from 0) at a line and column (from 1).
+    fn character(&self, line: u64, column: u64) -> usize {
+        let start = self.0.get((line as usize).saturating_sub(1)).copied().unwrap_or(0);
+        start + (column as usize).saturating_sub(1)
+    }
+}
+
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+    if sql.len() > SQL_BYTES_MAX {
+        return Err(raise(
+            Error::TooComplex,
+            format!("a text of {} bytes is longer than the {SQL_BYTES_MAX} allowed", sql.len()),
+        ));
+    }
+    if sql.contains('\0') {
+        return Err(raise(Error::Syntax, "the text contains a zero character"));
+    }
+    Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|error| {
+        let place = position_of(sql, error.location.line, error.location.column);
+        raise(Error::Syntax, format!("syntax error: {}", error.message)).at(place)
+    })
+}
+
+/// The syntax tree of one statement; None where there is only blank or comment.
+///
+/// # Errors
+/// `Error::Syntax`, `Error::Unsupported`, `Error::TooComplex`.
+pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
+    let mut tokens = tokens(sql)?;
+    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_) | Token::EOF)) {
+        tokens.pop();
+    }
+    let Some(place) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return Ok(None) };
+    refuse_time_travel(sql, &tokens)?;
+    drop_search_noise(&mut tokens, place);
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+    let tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        let place = position_of(sql, next.span.start.line, next.span.start.column);
+        let error = raise(Error::Syntax, format!("syntax error at or near \"{}\"", next.token));
+        return Err(error.at(place));
+    }
+    Ok(Some(tree))
+}
+
+/// What the parser would take for an alias, or the planner leave out, is refused by its words.
+fn refuse_time_travel(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), Error> {
+    let words: Vec<_> = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let word = |at: usize| words.get(at).and_then(|token| if let Token::Word(word) = &token.token { Some(word) } else { None });
+    let is =
+        |at: usize, text: &str| word(at).is_some_and(|word| word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text));
+    for at in 0..words.len() {
+        let system_time = is(at, "for") && (is(at + 1, "system_time") || is(at + 1, "version") || is(at + 1, "timestamp"));
+        let version = (is(at, "version") || is(at, "timestamp")) && is(at + 1, "as") && is(at + 2, "of");
+        if system_time || version {
+            let place = position_of(sql, words[at].span.start.line, words[at].span.start.column);
+            return Err(raise(Error::Unsupported, "reading a table as of an earlier time or version is not supported").at(place));
+        }
+    }
+    Ok(())
+}
+
+/// psql writes `OPERATOR(pg_catalog.~)`; the operator alone means the same here.
+fn drop_search_noise(tokens: &mut Vec<TokenWithSpan>, from: usize) {
+    let is_word = |token: &TokenWithSpan, keyword: &str| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case(keyword));
+    let mut at = from;
+    while at < tokens.len() {
+        let long = tokens.get(at..at + 6).is_some_and(|run| {
+            is_word(&run[0], "operator")
+                && run[1].token == Token::LParen
+                && is_word(&run[2], "pg_catalog")
+                && run[3].token == Token::Period
+                && run[5].token == Token::RParen
+        });
+        if long {
+            tokens.drain(at..at + 4);
+            tokens.remove(at + 1);
+        }
+        at += 1;
+    }
+    // COLLATE pg_catalog.default is what every text here is compared by.
+    let mut at = from;
+    while at + 1 < tokens.len() {
+        if matches!(&tokens[at].token, Token::Word(word) if word.keyword == Keyword::COLLATE) {
+            let end = (at + 1..tokens.len()).find(|next| is_word(&tokens[*next], "default")).map(|next| next + 1);
+            let gap = |run: &[TokenWithSpan]| {
+                run.iter().all(|token| {
+                    matches!(token.token, Token::Whitespace(Whitespace::Space) | Token::Period)
+                        || is_word(token, "pg_catalog")
+                        || is_word(token, "default")
+                })
+            };
+            if let Some(end) = end.filter(|end| gap(&tokens[at + 1..*end])) {
+                tokens.drain(at..end);
+                continue;
+            }
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_cut_with_their_places() {
+        let parts = split("select ';' -- a;b\n; ;\n  select '温度;', $$ ; $$;x").unwrap();
+        let texts: Vec<_> = parts.iter().map(|part| (part.text.as_str(), part.position)).collect();
+        assert_eq!(texts, [("select ';'", 0), ("select '温度;', $$ ; $$", 24), ("x", 47)]);
+        assert_eq!(split(" -- nothing\n").unwrap(), []);
+        assert_eq!(split("select 'open").unwrap_err().sqlstate(), "42601");
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_place() {
+        let error = parse("select 1\nfrom from x").unwrap_err();
+        assert_eq!((error.sqlstate(), error.position()), ("42601", Some(15)));
+        assert_eq!(parse("select * from samples for system_time as of now()").unwrap_err().sqlstate(), "0A000");
+    }
+}
