@@ -17,6 +17,7 @@ mod disk;
 mod random;
 mod real;
 mod runner;
+mod simulated;
 mod ticket;
 
 pub use clock::Clock;
@@ -24,6 +25,7 @@ pub use disk::{Access, Disk, DiskError, Entry, File, Operation, ReadRange};
 pub use random::Random;
 pub use real::{RealClock, RealDisk, RealRandom, ThreadCounts, Threads};
 pub use runner::{Job, Lane, Runner};
+pub use simulated::{DiskCounters, Faults, SeededRandom, SimulatedClock, SimulatedDisk, Simulation, StepRunner};
 pub use ticket::{Abandoned, Promise, Ticket};
 
 use std::sync::Arc;
