@@ -16,3 +16,6 @@ pub use request::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
     ScanRequest, ScanStatistics, TagSelection,
 };
+
+mod plan;
+pub use plan::{MergeGoal, MergeOptions, MergeTarget, MergeWork, next_merge};
