@@ -1,1 +1,16 @@
-//! placeholder
+//! The whole system under test: a real server in its own process, real clients, real faults.
+//!
+//! What it is: the harness that the files under `tests/tests` share: starting, killing and stopping a
+//! server in a temporary directory, and running clients' scripts against it.
+//! What it promises: every server listens on ports of the system's choice on loopback, lies in a
+//! directory of its own, and is ended by its own process id, also when a test fails.
+//! What it may not know: anything of the server but its command line and its protocols.
+#![expect(clippy::disallowed_methods, reason = "tests drive the outside world: processes, files, clocks")]
+
+mod clients;
+mod directory;
+mod server;
+
+pub use clients::{psql, python};
+pub use directory::Directory;
+pub use server::Server;

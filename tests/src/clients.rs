@@ -1,0 +1,47 @@
+//! Real clients, run as their users run them: psql and Python.
+
+use crate::Server;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// Runs psql with a script on standard input; the answer is its whole output, unaligned, errors verbose.
+///
+/// # Panics
+/// When psql can't be started.
+#[must_use]
+pub fn psql(server: &Server, script: &str) -> Output {
+    use std::io::Write;
+    let mut command = Command::new("psql");
+    command.args(["-X", "-A", "-q", "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=0", "-P", "null=NULL"]);
+    command.args(["-h", "127.0.0.1", "-p", &server.port().to_string(), "-U", "test", "meridian"]);
+    command.env("PGTZ", "UTC").env("LC_ALL", "C.UTF-8");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql is installed");
+    let mut input = child.stdin.take().expect("stdin is piped");
+    let script = script.to_owned();
+    let writer =
+        std::thread::Builder::new().spawn(move || drop(input.write_all(script.as_bytes()))).expect("a thread can be made");
+    let output = child.wait_with_output().expect("psql ends");
+    writer.join().expect("the writer does not panic");
+    output
+}
+
+/// Runs a script of `tests/clients` against a server; panics with what it printed when it fails.
+///
+/// # Panics
+/// When the script ends with anything but 0.
+pub fn python(server: &Server, script: &str, words: &[&str]) {
+    let python = std::env::var_os("MERIDIAN_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+    let mut command = Command::new(python);
+    command.arg(&path).args(words).stdin(Stdio::null());
+    command
+        .env("PGHOST", "127.0.0.1")
+        .env("PGPORT", server.port().to_string())
+        .env("PGUSER", "test")
+        .env("PGDATABASE", "meridian");
+    command.env("FLIGHT", &server.flight).env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = command.output().expect("python can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{script} ended with {}:\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+}

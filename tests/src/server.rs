@@ -1,0 +1,131 @@
+//! A server in a process of its own.
+//!
+//! It promises that `start` returns once both doors answer, that `kill` is kill -9 to that very process,
+//! and that nothing of it outlives the value.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where the PostgreSQL door listens, "127.0.0.1:PORT".
+    pub pg: String,
+    /// Where the Flight door listens.
+    pub flight: String,
+}
+
+/// The binary under test: the one that `cargo xtask test` built, else built now.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("MERIDIAN_BINARY") {
+            return path.into();
+        }
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "meridian"])
+            .status()
+            .expect("cargo can be started");
+        assert!(status.success(), "the binary under test can be built");
+        // This test's own binary lies in TARGET/debug/deps.
+        let own = std::env::current_exe().expect("a process knows its binary");
+        own.ancestors().nth(2).expect("tests lie two directories below").join("meridian")
+    })
+}
+
+impl Server {
+    /// Starts a server on a directory, with flags beside its addresses.
+    #[must_use]
+    pub fn start(directory: &Path, flags: &[&str]) -> Server {
+        Server::try_start(directory, flags).unwrap_or_else(|message| panic!("{message}"))
+    }
+
+    /// Starts a server, or says why it did not come up.
+    ///
+    /// # Errors
+    /// What the server printed when it ended before it was ready.
+    pub fn try_start(directory: &Path, flags: &[&str]) -> Result<Server, String> {
+        let ready = directory.join("ready");
+        drop(std::fs::remove_file(&ready));
+        let errors = directory.join("server.err");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&errors).expect("a log file can be made");
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--dir").arg(directory.join("store"));
+        command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--ready-file"]).arg(&ready).args(flags);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle can be cloned")).stderr(log);
+        let mut child = command.spawn().expect("the binary under test can be started");
+        let start = Instant::now();
+        loop {
+            if let Ok(text) = std::fs::read_to_string(&ready) {
+                let address = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                if let (Some(pg), Some(flight)) = (address("pg="), address("flight=")) {
+                    return Ok(Server { child, pg, flight });
+                }
+            }
+            let printed = || std::fs::read_to_string(&errors).unwrap_or_default();
+            if let Some(status) = child.try_wait().expect("a child can be asked for its status") {
+                return Err(format!("the server ended with {status} before it was ready:\n{}", printed()));
+            }
+            if start.elapsed() > Duration::from_secs(120) {
+                drop(child.kill());
+                return Err(format!("the server was not ready within 120 s:\n{}", printed()));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The PostgreSQL door's port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.pg.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address ends with its port")
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9, and waits until the process is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// SIGTERM, and waits for the end: the exit status.
+    ///
+    /// # Panics
+    /// When the server has not ended after 60 seconds.
+    pub fn stop(mut self) -> std::process::ExitStatus {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill can be started");
+        assert!(status.success(), "the server can be sent a signal");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked for its status") {
+                return status;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "the server did not stop within 60 s of SIGTERM");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A connection by tokio-postgres, whose other half runs on the current runtime.
+    ///
+    /// # Errors
+    /// As tokio-postgres.
+    pub async fn connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let text = format!("host=127.0.0.1 port={} user=test dbname=meridian", self.port());
+        let (client, connection) = tokio_postgres::connect(&text, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
