@@ -81,7 +81,7 @@ impl DistributionRule {
     /// Whether a tag's samples lie in one slice whatever their time.
     #[must_use]
     pub fn ignores_time(&self) -> bool {
-        self.w2 % self.buckets == 0
+        self.w2.is_multiple_of(self.buckets)
     }
 }
 
