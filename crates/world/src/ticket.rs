@@ -1,7 +1,8 @@
 //! Tickets: one answer that comes later, without async and without waiting.
 //!
 //! States of the shared slot, under its mutex: Empty -> Value (kept, nobody has asked) -> Taken, or
-//! Empty -> Asked (a callback waits) -> Taken; Empty | Asked -> Abandoned when the promise is dropped.
+//! Empty -> Asked (a callback waits) -> Taken; Empty | Asked -> Abandoned when the promise is dropped;
+//! Empty -> Unwanted when the ticket is dropped unasked.
 //! Callbacks run outside the mutex, on the thread that keeps the promise (or that asks, when it is
 //! kept already).
 
@@ -22,11 +23,16 @@ enum State<T> {
     Asked(Callback<T>),
     Taken,
     Abandoned,
+    Unwanted,
 }
+
+type Hook = Box<dyn Fn() + Send + Sync>;
 
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+    /// Called where the ticket is dropped unasked.
+    unwanted: Option<Hook>,
 }
 
 /// The receiving end.
@@ -43,14 +49,26 @@ impl<T: Send + 'static> Ticket<T> {
     /// A promise and its ticket.
     #[must_use]
     pub fn pair() -> (Promise<T>, Ticket<T>) {
-        let shared = Arc::new(Shared { state: Mutex::new(State::Empty), changed: Condvar::new() });
+        Ticket::with(None)
+    }
+
+    /// A promise and its ticket, and what is called when the ticket is dropped before it was
+    /// answered or asked: on the thread that drops it.
+    #[must_use]
+    pub fn pair_watched(unwanted: impl Fn() + Send + Sync + 'static) -> (Promise<T>, Ticket<T>) {
+        Ticket::with(Some(Box::new(unwanted)))
+    }
+
+    fn with(unwanted: Option<Hook>) -> (Promise<T>, Ticket<T>) {
+        let shared = Arc::new(Shared { state: Mutex::new(State::Empty), changed: Condvar::new(), unwanted });
         (Promise { shared: Some(Arc::clone(&shared)) }, Ticket { shared })
     }
 
     /// A ticket that is answered already.
     #[must_use]
     pub fn ready(value: T) -> Ticket<T> {
-        Ticket { shared: Arc::new(Shared { state: Mutex::new(State::Value(value)), changed: Condvar::new() }) }
+        let state = Mutex::new(State::Value(value));
+        Ticket { shared: Arc::new(Shared { state, changed: Condvar::new(), unwanted: None }) }
     }
 
     /// Calls `callback` once with the answer: at once if it is there, else on the thread that gives it.
@@ -66,7 +84,7 @@ impl<T: Send + 'static> Ticket<T> {
                 callback(Err(Abandoned));
             }
             State::Empty => *state = State::Asked(Box::new(callback)),
-            State::Asked(_) | State::Taken => unreachable!("a ticket is consumed by the first who asks"),
+            State::Asked(_) | State::Taken | State::Unwanted => unreachable!("a ticket is consumed by the first who asks"),
         }
     }
 
@@ -102,7 +120,26 @@ impl<T: Send + 'static> Ticket<T> {
     }
 }
 
+impl<T> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        if matches!(*state, State::Empty) {
+            *state = State::Unwanted;
+            drop(state);
+            if let Some(unwanted) = &self.shared.unwanted {
+                unwanted();
+            }
+        }
+    }
+}
+
 impl<T> Promise<T> {
+    /// Whether anybody can still take the answer. Once false it stays false.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| !matches!(*shared.state.lock(), State::Unwanted))
+    }
+
     /// Gives the answer.
     pub fn keep(mut self, value: T) {
         let Some(shared) = self.shared.take() else { return };
@@ -112,6 +149,12 @@ impl<T> Promise<T> {
             State::Asked(callback) => {
                 drop(state);
                 callback(Ok(value));
+                return;
+            }
+            State::Unwanted => {
+                // Outside the mutex: a value may do something when it is dropped.
+                drop(state);
+                drop(value);
                 return;
             }
             State::Value(_) | State::Taken | State::Abandoned => unreachable!("a promise is kept once"),
@@ -131,7 +174,7 @@ impl<T> Drop for Promise<T> {
                 callback(Err(Abandoned));
                 return;
             }
-            State::Empty => {}
+            State::Empty | State::Unwanted => {}
             State::Value(_) | State::Taken | State::Abandoned => unreachable!("a promise is kept or dropped once"),
         }
         shared.changed.notify_all();
@@ -150,6 +193,22 @@ mod tests {
         assert_eq!(ticket.try_take(), Some(Ok(7)));
         assert_eq!(ticket.try_take(), None);
         assert_eq!(Ticket::ready(8).wait(), Ok(8));
+    }
+
+    #[test]
+    fn a_promise_knows_whether_anybody_waits() {
+        let called = Arc::new(Mutex::new(0));
+        let calls = Arc::clone(&called);
+        let (promise, ticket) = Ticket::pair_watched(move || *calls.lock() += 1);
+        assert!(promise.is_awaited());
+        drop(ticket);
+        assert!(!promise.is_awaited());
+        promise.keep(Arc::clone(&called));
+        assert_eq!((*called.lock(), Arc::strong_count(&called)), (1, 1));
+        Ticket::<()>::pair_watched(|| unreachable!("asked")).1.on_done(drop);
+        let (promise, ticket) = Ticket::<()>::pair();
+        ticket.on_done(drop);
+        assert!(promise.is_awaited());
     }
 
     #[test]
