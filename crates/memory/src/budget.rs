@@ -43,6 +43,8 @@ pub(crate) struct Waiter {
 
 struct State {
     bytes: u64,
+    /// Shares that take nothing any more.
+    closed: Vec<usize>,
     shares: Vec<ShareStatus>,
     queue: VecDeque<Waiter>,
 }
@@ -58,7 +60,7 @@ impl Budget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(bytes_max: u64) -> Arc<Budget> {
-        let state = State { bytes: 0, shares: Vec::new(), queue: VecDeque::new() };
+        let state = State { bytes: 0, closed: Vec::new(), shares: Vec::new(), queue: VecDeque::new() };
         Arc::new(Budget { bytes_max, state: Mutex::new(state), reclaimers: Mutex::default() })
     }
 
@@ -120,12 +122,30 @@ impl Budget {
     pub(crate) fn enqueue(&self, waiter: Waiter) {
         let (share, bytes) = (waiter.share.index(), waiter.bytes);
         let mut state = self.state.lock();
+        if state.closed.contains(&share) {
+            drop(state);
+            drop(waiter);
+            return;
+        }
         state.shares[share].bytes_waiting += bytes;
         state.queue.push_back(waiter);
         let served = state.serve(self.bytes_max);
         drop(state);
         deliver(served);
         self.reclaim_for(share, 0);
+    }
+
+    /// Abandons whoever waits for this share, now and later.
+    pub(crate) fn close(&self, share: usize) {
+        let mut state = self.state.lock();
+        state.closed.push(share);
+        state.shares[share].bytes_waiting = 0;
+        let (abandoned, others) = state.queue.drain(..).partition(|waiter| waiter.share.index() == share);
+        state.queue = others;
+        let served = state.serve(self.bytes_max);
+        drop(state);
+        drop::<VecDeque<Waiter>>(abandoned);
+        deliver(served);
     }
 
     /// Somebody who waited gave up: whoever it held back may have its turn.
@@ -192,6 +212,7 @@ impl State {
     fn is_open(&self, bytes_max: u64, share: usize, bytes: u64) -> bool {
         let behind = |waiter: &Waiter| waiter.share.index() == share || self.fits_share(waiter.share.index(), waiter.bytes);
         self.fits_share(share, bytes)
+            && !self.closed.contains(&share)
             && self.bytes + bytes <= bytes_max
             && !self.queue.iter().any(|waiter| waiter.promise.is_awaited() && behind(waiter))
     }

@@ -65,6 +65,12 @@ impl Share {
         self.budget.try_take(self.index, bytes).then(|| Grant::new(Arc::clone(self), bytes))
     }
 
+    /// Grants nothing any more: the tickets of those who wait, and of those who still come, are
+    /// abandoned. What was granted is given back as ever.
+    pub fn close(&self) {
+        self.budget.close(self.index);
+    }
+
     /// Takes room as soon as there is some, in order of asking. Never waits. A dropped ticket is
     /// passed over, and loses nothing.
     ///

@@ -127,6 +127,21 @@ fn a_share_at_its_bound_holds_back_only_itself() {
 }
 
 #[test]
+fn a_closed_share_abandons_who_waits_and_holds_nobody_back() {
+    let budget = Budget::new(100);
+    let (shut, open) = (budget.share("shut", 100), budget.share("open", 100));
+    let held = shut.try_take(60).unwrap();
+    let waits = shut.take(80).unwrap();
+    let mut behind = open.take(40).unwrap();
+    assert!(behind.try_take().is_none());
+    shut.close();
+    assert!(waits.wait().is_err() && shut.take(1).unwrap().wait().is_err() && shut.try_take(1).is_none());
+    assert!(behind.try_take().unwrap().is_ok());
+    drop(held);
+    assert_eq!((budget.bytes(), shut.status().bytes_waiting), (0, 0));
+}
+
+#[test]
 fn threads_get_everything_in_the_end() {
     let budget = Budget::new(1000);
     std::thread::scope(|scope| {
