@@ -130,7 +130,7 @@ fn a_share_at_its_bound_holds_back_only_itself() {
 fn a_closed_share_abandons_who_waits_and_holds_nobody_back() {
     let budget = Budget::new(100);
     let (shut, open) = (budget.share("shut", 100), budget.share("open", 100));
-    let held = shut.try_take(60).unwrap();
+    let held = open.try_take(60).unwrap();
     let waits = shut.take(80).unwrap();
     let mut behind = open.take(40).unwrap();
     assert!(behind.try_take().is_none());
