@@ -7,15 +7,27 @@
 //! back bit for bit; a damaged block is an error that names file and place, never data.
 //! What it may not know: commits across slices, tags' names, SQL, threads.
 
+mod buffer;
 mod columns;
+#[cfg(test)]
+mod dice;
+mod error;
 pub mod file;
+mod placement;
+mod plan;
 mod request;
+mod rows;
+mod section;
+mod tombstone;
 
+pub use buffer::{Buffer, BufferView, SortDone, SortWork, SortedRun};
 pub use columns::SeriesColumns;
+pub use error::Error;
+pub use placement::Placement;
+pub use plan::{MergeGoal, MergeOptions, MergeTarget, MergeWork, next_merge};
 pub use request::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
     ScanRequest, ScanStatistics, TagSelection,
 };
-
-mod plan;
-pub use plan::{MergeGoal, MergeOptions, MergeTarget, MergeWork, next_merge};
+pub use section::{Section, gather};
+pub use tombstone::Tombstone;

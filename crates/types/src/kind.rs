@@ -30,6 +30,18 @@ pub enum Kind {
 pub trait Kinds: Send + Sync {
     /// The kind of a tag, or None where no such tag was ever created. A dropped tag keeps its kind.
     fn kind(&self, tag: TagId) -> Option<Kind>;
+
+    /// The first row whose tag is unknown or whose bits its kind can't have; both columns have the
+    /// same length. Asked once a batch on the ingest path: override it where kinds can be found
+    /// without a lock a row.
+    fn first_misfit(&self, tags: &[TagId], bits: &[u64]) -> Option<usize> {
+        tags.iter().zip(bits).position(|(tag, bits)| !self.kind(*tag).is_some_and(|kind| kind.is_valid(*bits)))
+    }
+
+    /// The first row whose tag is unknown or does not hold text.
+    fn first_not_text(&self, tags: &[TagId]) -> Option<usize> {
+        tags.iter().position(|tag| self.kind(*tag) != Some(Kind::Text))
+    }
 }
 
 /// What is wrong with a value for a kind.
