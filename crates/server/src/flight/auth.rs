@@ -1,0 +1,114 @@
+//! Who calls: the same users as at the PostgreSQL door, by `authorization: Basic` or, after a
+//! Handshake (or the first Basic call), by the Bearer token it answered with.
+//!
+//! Shared state: the tokens, under one mutex; a token holds until `TOKEN_US` after its last use, or
+//! until any password changes. Checking a password costs milliseconds of a core, so it runs off the
+//! threads that serve streams, and its outcome is remembered by the hash of the header.
+
+use crate::users::Users;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+/// How long a token holds without being used.
+const TOKEN_US: u64 = 24 * 3_600_000_000;
+/// Tokens held at one time; beyond that the ones unused for longest go.
+const TOKENS_MAX: usize = 10_000;
+
+#[derive(Clone)]
+struct Known {
+    user: String,
+    used_us: u64,
+    users_version: u64,
+}
+
+/// Checks callers.
+pub(crate) struct Authenticator {
+    users: Arc<Users>,
+    trusted: bool,
+    /// By the SHA-256 of the header that proved it: tokens and passwords are not kept.
+    known: Mutex<HashMap<[u8; 32], Known>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(users: Arc<Users>, trusted: bool) -> Self {
+        Authenticator { users, trusted, known: Mutex::default() }
+    }
+
+    /// The user who calls; the empty name where everybody is trusted and nobody said a name.
+    pub(crate) async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
+        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let Some(header) = header else {
+            return if self.trusted {
+                Ok(String::new())
+            } else {
+                Err(Status::unauthenticated("a user name and password are needed"))
+            };
+        };
+        if let Some(user) = self.remembered(header) {
+            return Ok(user);
+        }
+        if self.trusted {
+            return Ok(basic(header).map_or_else(String::new, |(user, _)| user));
+        }
+        let (user, password) = basic(header).ok_or_else(|| Status::unauthenticated("the token is not, or no longer, known"))?;
+        let verifier = self.users.verifier(&user);
+        let right = tokio::task::spawn_blocking(move || verifier.accepts(&password)).await.unwrap_or(false);
+        if !right {
+            return Err(Status::unauthenticated(format!("password authentication failed for user \"{user}\"")));
+        }
+        self.remember(header, &user);
+        Ok(user)
+    }
+
+    /// A token for a user whose identity was proved.
+    pub(crate) fn token(&self, user: &str) -> String {
+        let mut secret = [0; 32];
+        self.users.fill_random(&mut secret);
+        let header = format!("Bearer {}", URL_SAFE_NO_PAD.encode(secret));
+        self.remember(&header, user);
+        header
+    }
+
+    fn remembered(&self, header: &str) -> Option<String> {
+        let (now, version) = (self.users.monotonic_us(), self.users.version());
+        let mut known = self.known.lock();
+        let entry = known.get_mut(&key(header))?;
+        if entry.users_version != version || now.saturating_sub(entry.used_us) > TOKEN_US {
+            known.remove(&key(header));
+            return None;
+        }
+        entry.used_us = now;
+        Some(entry.user.clone())
+    }
+
+    fn remember(&self, header: &str, user: &str) {
+        let entry = Known { user: user.to_owned(), used_us: self.users.monotonic_us(), users_version: self.users.version() };
+        let mut known = self.known.lock();
+        if known.len() >= TOKENS_MAX {
+            let mut used: Vec<u64> = known.values().map(|entry| entry.used_us).collect();
+            used.sort_unstable();
+            let middle = used[used.len() / 2];
+            known.retain(|_, entry| entry.used_us > middle);
+        }
+        known.insert(key(header), entry);
+    }
+}
+
+fn key(header: &str) -> [u8; 32] {
+    let mut key = [0; 32];
+    key.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, header.as_bytes()).as_ref());
+    key
+}
+
+/// User and password of a Basic header.
+fn basic(header: &str) -> Option<(String, String)> {
+    let coded = header.strip_prefix("Basic ").or_else(|| header.strip_prefix("basic "))?;
+    let text = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}

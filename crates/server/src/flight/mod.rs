@@ -1,0 +1,79 @@
+//! The columnar door: Arrow Flight `DoPut` of samples, events and tags, and a few actions.
+//! `docs/flight.md` is the user's side: schemas, numbers, acknowledgements.
+//!
+//! Promises: a batch is acknowledged when it is durable, in order; it is kept whole or not at all; a
+//! retry under the same producer and number doubles nothing; what a stream may have in flight is
+//! bounded in bytes; no bytes of a client make it panic.
+//!
+//! ```text
+//!   FlightData -> message (checked, decoded) -> samples (columns of the kernel) -> kernel.write
+//!                                            -> tags -> catalog.create           | tickets, in order
+//!   PutResult <------------------------------------------------------------------+
+//! ```
+
+mod actions;
+mod auth;
+pub mod client;
+mod kinds;
+mod message;
+mod put;
+mod samples;
+mod service;
+mod tags;
+
+pub use put::{ACK_BYTES, Ack};
+
+use crate::Error;
+use crate::shared::{Shared, Stage};
+use crate::tls::Tls;
+use arrow_flight::flight_service_server::FlightServiceServer;
+use std::net::TcpListener;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+/// Bytes a client may send ahead of what was read, a stream and a connection.
+const WINDOW_BYTES: u32 = 16 << 20;
+/// The largest HTTP/2 frame.
+const FRAME_BYTES: u32 = 1 << 20;
+
+/// Starts the door on a bound listener.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    runtime: &Runtime,
+    listener: TcpListener,
+    trusted: bool,
+    tls: Option<&Tls>,
+) -> Result<(), Error> {
+    let failed = |cause: &dyn std::fmt::Display| Error::Flight(cause.to_string());
+    // A listener and a server belong to the runtime that they are made in.
+    let _inside = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| failed(&cause))?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let limit = shared.settings.flight_message_bytes_max;
+    let service = FlightServiceServer::new(service::Service::new(Arc::clone(shared), trusted))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let mut server = Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .max_concurrent_streams(256);
+    if let Some(tls) = tls {
+        let identity = Identity::from_pem(&tls.certificate_pem, &tls.key_pem);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(|cause| failed(&cause))?;
+    }
+    let mut stop = shared.stop.subscribe();
+    let stopped = async move {
+        // An error means that the server itself is gone.
+        let _ = stop.wait_for(|stage| *stage != Stage::Running).await;
+    };
+    let serving = server.add_service(service).serve_with_incoming_shutdown(incoming, stopped);
+    runtime.spawn(async move {
+        if let Err(cause) = serving.await {
+            tracing::error!(%cause, "the Flight door failed");
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! A session's connection: reads frames, runs what they ask, writes the answers.
+//!
+//! Shared state: none; a connection is one task. What others do to it (cancel, stop) comes through
+//! `Registered` and the stop channel.
+//!
+//! Promises: answers go out in one write when the client has sent nothing more that is whole, or
+//! when `FLUSH_BYTES` have gathered; an error in the extended protocol skips everything up to Sync;
+//! no frame of a client ends anything but its own connection.
+
+use super::error::Report;
+use super::extended::{Portal, Statement};
+use super::frame::{Fields, Frame};
+use super::job::{Event, Job};
+use super::output::TransactionState;
+use super::socket::{End, FLUSH_BYTES, Wire};
+use super::{notice_of, report_of};
+use crate::counters::add;
+use crate::shared::{Registered, Shared, Stage};
+use query::{Block, Session};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A connection with a session.
+pub(crate) struct Connection {
+    pub(super) wire: Wire,
+    pub(super) shared: Arc<Shared>,
+    pub(super) session: Arc<Session>,
+    pub(super) registered: Registered,
+    pub(super) stop: watch::Receiver<Stage>,
+    pub(super) statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    pub(super) portals: HashMap<Box<[u8]>, Portal>,
+    /// Whether an error makes it skip messages up to Sync.
+    pub(super) skipping: bool,
+}
+
+/// What a frame asks for beyond what was done while it was read.
+pub(super) enum Ask {
+    Nothing,
+    Query(Vec<u8>),
+    Parse { name: Box<[u8]>, sql: Vec<u8>, types: Vec<u32> },
+    Execute { portal: Box<[u8]>, rows_max: usize },
+    Sync,
+    Flush,
+    Terminate,
+}
+
+impl Connection {
+    pub(crate) fn new(wire: Wire, shared: &Arc<Shared>, session: Arc<Session>) -> Connection {
+        let registered = shared.register(Arc::clone(&session));
+        Connection {
+            wire,
+            session,
+            registered,
+            stop: shared.stop.subscribe(),
+            shared: Arc::clone(shared),
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            skipping: false,
+        }
+    }
+
+    /// The number of its session.
+    pub(crate) fn session_id(&self) -> i32 {
+        self.session.id()
+    }
+
+    /// Tells a client that has logged in what it needs to know, then serves it to the end.
+    pub(crate) async fn serve(mut self) {
+        for (name, value) in self.session.reported() {
+            self.wire.output.parameter(&name, &value);
+        }
+        let process = self.session.id() as u32;
+        self.wire.output.backend_key(process, self.registered.connected.secret());
+        self.ready();
+        let end = self.run().await;
+        // Portals run jobs: they stop before the client is told of the end.
+        self.portals.clear();
+        if let Err(End::Fatal(report)) = end {
+            self.wire.output.error(&report);
+        }
+        self.wire.close().await;
+    }
+
+    async fn run(&mut self) -> Result<(), End> {
+        loop {
+            while let Some(frame) = self.wire.buffered()? {
+                let ask = self.read(&frame)?;
+                self.wire.consume(&frame);
+                match ask {
+                    Ask::Nothing => {}
+                    Ask::Terminate => return Err(End::Terminated),
+                    ask => self.answer(ask).await?,
+                }
+                if self.wire.output.bytes.len() >= FLUSH_BYTES {
+                    self.wire.flush().await?;
+                }
+            }
+            self.wire.flush().await?;
+            self.wait().await?;
+        }
+    }
+
+    /// Waits for more input, between statements.
+    async fn wait(&mut self) -> Result<(), End> {
+        if self.shared.stage() != Stage::Running && self.session.block() == Block::Idle {
+            return Err(End::Fatal(Report::stopping()));
+        }
+        let idle = async {
+            match self.shared.settings.idle_max {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            filled = self.wire.fill() => filled,
+            _ = self.stop.changed() => Err(End::Fatal(Report::stopping())),
+            () = idle => Err(End::Fatal(Report::fatal("57P05", "terminating connection due to idle-session timeout"))),
+        }
+    }
+
+    /// Reads a frame; what can be answered at once is answered.
+    fn read(&mut self, frame: &Frame) -> Result<Ask, End> {
+        if self.skipping && !matches!(frame.kind, b'S' | b'X') {
+            return Ok(Ask::Nothing);
+        }
+        let body = &self.wire.input[frame.body.clone()];
+        let mut fields = Fields::new(body);
+        match frame.kind {
+            b'B' => return self.bind(frame).map(|()| Ask::Nothing),
+            b'E' => return self.execute_inline(frame),
+            b'S' => return Ok(Ask::Sync),
+            b'D' => return self.describe(frame).map(|()| Ask::Nothing),
+            b'C' => return self.close(frame).map(|()| Ask::Nothing),
+            b'H' => return Ok(Ask::Flush),
+            b'X' => return Ok(Ask::Terminate),
+            b'Q' => Ok(Ask::Query(fields.text()?.to_vec())),
+            b'P' => {
+                let name = fields.text()?.into();
+                let sql = fields.text()?.to_vec();
+                let count = fields.u16()?;
+                let types = (0..count).map(|_| fields.i32().map(|oid| oid as u32)).collect::<Result<_, _>>()?;
+                Ok(Ask::Parse { name, sql, types })
+            }
+            // What is left of a COPY that failed.
+            b'd' | b'c' | b'f' => Ok(Ask::Nothing),
+            b'F' => {
+                self.fail(&Report::error("0A000", "function calls by the fast path are not supported"));
+                self.ready();
+                Ok(Ask::Nothing)
+            }
+            other => {
+                let shown = std::ascii::escape_default(other);
+                Err(End::Fatal(Report::fatal("08P01", format!("invalid frontend message type '{shown}'"))))
+            }
+        }
+    }
+
+    async fn answer(&mut self, ask: Ask) -> Result<(), End> {
+        match ask {
+            Ask::Query(sql) => self.query(sql).await,
+            Ask::Parse { name, sql, types } => self.parse(name, sql, &types).await,
+            Ask::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
+            Ask::Sync => {
+                self.skipping = false;
+                self.forget_portals();
+                self.ready();
+                Ok(())
+            }
+            Ask::Flush => self.wire.flush().await,
+            Ask::Nothing | Ask::Terminate => Ok(()),
+        }
+    }
+
+    /// Says that the next statement may come, and what state the transaction is in.
+    pub(super) fn ready(&mut self) {
+        let state = match self.session.block() {
+            Block::Idle => TransactionState::Idle,
+            Block::Open => TransactionState::Active,
+            Block::Failed => TransactionState::Failed,
+        };
+        self.wire.output.ready(state);
+    }
+
+    /// Tells the client that its statement failed.
+    pub(super) fn fail(&mut self, report: &Report) {
+        add(&self.shared.counters.failed_statements, 1);
+        self.session.fail();
+        self.tell_notices();
+        self.wire.output.error(report);
+    }
+
+    /// The same in the extended protocol: what follows is skipped up to Sync.
+    pub(super) fn fail_extended(&mut self, report: &Report) {
+        self.fail(report);
+        self.skipping = true;
+    }
+
+    /// Sends notices and changed settings that have gathered.
+    pub(super) fn tell_notices(&mut self) {
+        for notice in self.session.take_notices() {
+            self.wire.output.notice(&notice_of(&notice));
+        }
+        for (name, value) in self.session.take_changes() {
+            self.wire.output.parameter(&name, &value);
+        }
+    }
+
+    /// Prepares a statement on the query runtime.
+    pub(super) async fn prepare(
+        &mut self,
+        sql: String,
+        types: Vec<Option<arrow::datatypes::DataType>>,
+    ) -> Result<Result<query::Prepared, Report>, End> {
+        let session = Arc::clone(&self.session);
+        let planned = self.shared.query_runtime.spawn(async move { session.prepare(&sql, &types).await });
+        tokio::select! {
+            prepared = planned => Ok(match prepared {
+                Ok(prepared) => prepared.map_err(|error| report_of(&error)),
+                Err(_) => Err(super::job::internal()),
+            }),
+            end = self.wire.watch() => Err(end),
+        }
+    }
+
+    /// The next thing a job says. Ends the connection when the client goes away meanwhile, and
+    /// cancels the statement when the server's patience with a stop is over.
+    pub(super) async fn next_event(&mut self, job: &mut Job) -> Result<Event, End> {
+        loop {
+            tokio::select! {
+                biased;
+                event = job.next() => return Ok(event),
+                end = self.wire.watch() => return Err(end),
+                changed = self.stop.changed() => {
+                    if changed.is_err() || *self.stop.borrow() >= Stage::Cancelling {
+                        self.session.cancel();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a statement as a job.
+    pub(super) fn start(
+        &self,
+        prepared: query::Prepared,
+        parameters: Vec<datafusion::common::ScalarValue>,
+        formats: Vec<u8>,
+    ) -> Job {
+        add(&self.shared.counters.other_statements, 1);
+        Job::start(&self.shared.query_runtime, prepared, parameters, formats, self.session.time_zone())
+    }
+}

@@ -1,0 +1,365 @@
+//! The extended protocol: prepared statements, portals, rows in portions.
+//!
+//! Promises: a portal that has more rows than were asked for keeps its place, and its job waits;
+//! in steady state a point statement's Bind and Execute allocate nothing here but its parameters.
+
+use super::connection::{Ask, Connection};
+use super::error::Report;
+use super::frame::{Bind, Fields, Frame, FrameError};
+use super::job::{Event, Job};
+use super::output::{Description, Output};
+use super::parameters;
+use super::point::{Failure, Writer};
+use super::socket::{End, FLUSH_BYTES};
+use super::types::PgType;
+use crate::counters::add;
+use arrow::datatypes::Schema;
+use query::{Block, Prepared, StatementClass};
+use std::sync::Arc;
+
+/// A prepared statement.
+pub(crate) struct Statement {
+    prepared: Prepared,
+    /// Types of the parameters, as the client is told.
+    types: Vec<u32>,
+    columns: Option<Vec<(String, PgType)>>,
+}
+
+/// A statement with its parameters, perhaps running.
+pub(crate) struct Portal {
+    statement: Arc<Statement>,
+    formats: Vec<u8>,
+    values: Vec<u8>,
+    result_formats: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    /// Not run yet.
+    Bound,
+    /// It has more rows.
+    Running(Box<Running>),
+    /// It has ended.
+    Ended,
+}
+
+struct Running {
+    job: Job,
+    /// Rows that came but were not asked for yet: messages, where each ends, how many are sent.
+    rows: (Vec<u8>, Vec<usize>, usize),
+}
+
+/// Names and types of the columns of a schema.
+pub(super) fn columns_of(schema: &Schema) -> Vec<(String, PgType)> {
+    schema.fields().iter().map(|field| (field.name().clone(), PgType::of(field.data_type()))).collect()
+}
+
+pub(super) fn describe_rows(output: &mut Output, columns: &[(String, PgType)], formats: &[u8]) {
+    output.row_description(columns.iter().enumerate().map(|(index, (name, of))| Description {
+        name,
+        oid: of.oid,
+        size: of.size,
+        binary: super::frame::is_binary(formats, index),
+    }));
+}
+
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().take(64).collect()
+}
+
+fn no_portal(name: &[u8]) -> Report {
+    Report::error("34000", format!("portal \"{}\" does not exist", shown(name)))
+}
+
+fn no_statement(name: &[u8]) -> Report {
+    Report::error("26000", format!("prepared statement \"{}\" does not exist", shown(name)))
+}
+
+impl Connection {
+    pub(super) async fn parse(&mut self, name: Box<[u8]>, sql: Vec<u8>, types: &[u32]) -> Result<(), End> {
+        if !name.is_empty() && self.statements.contains_key(&name) {
+            let report = Report::error("42P05", format!("prepared statement \"{}\" already exists", shown(&name)));
+            self.fail_extended(&report);
+            return Ok(());
+        }
+        if self.statements.len() >= self.shared.settings.statements_max {
+            let report = Report::error("53400", format!("{} prepared statements are open already", self.statements.len()))
+                .hinted("close those no longer needed, or raise the setting statements_max");
+            self.fail_extended(&report);
+            return Ok(());
+        }
+        let Ok(sql) = String::from_utf8(sql) else {
+            self.fail_extended(&Report::error("22021", "invalid byte sequence for encoding \"UTF8\""));
+            return Ok(());
+        };
+        let given = types.iter().map(|oid| PgType::arrow(*oid)).collect();
+        match self.prepare(sql, given).await? {
+            Err(report) => self.fail_extended(&report),
+            Ok(prepared) => {
+                let told = |(index, wanted)| match types.get(index) {
+                    Some(0) | None => PgType::of(wanted).oid,
+                    Some(oid) => *oid,
+                };
+                let types = prepared.parameters().iter().enumerate().map(told).collect();
+                let columns = prepared.schema().map(|schema| columns_of(&schema));
+                self.statements.insert(name, Arc::new(Statement { prepared, types, columns }));
+                self.wire.output.parse_complete();
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bind(&mut self, frame: &Frame) -> Result<(), End> {
+        let body = &self.wire.input[frame.body.clone()];
+        let bind = Bind::parse(body)?;
+        let failure = match self.statements.get(bind.statement) {
+            None => Some(no_statement(bind.statement)),
+            Some(statement) => {
+                let wanted = statement.prepared.parameters().len();
+                let columns = statement.columns.as_ref().map_or(0, Vec::len);
+                if bind.values_count != wanted {
+                    let message =
+                        format!("bind message supplies {} parameters, but the statement requires {wanted}", bind.values_count);
+                    Some(Report::error("08P01", message))
+                } else if !fits(bind.formats, wanted) || !fits(bind.result_formats, columns) {
+                    Some(Report::error("08P01", "bind message has formats for another number of parameters or columns"))
+                } else if !bind.portal.is_empty() && self.portals.contains_key(bind.portal) {
+                    Some(Report::error("42P03", format!("portal \"{}\" already exists", shown(bind.portal))))
+                } else if self.portals.len() >= self.shared.settings.statements_max {
+                    Some(Report::error("53400", format!("{} portals are open already", self.portals.len())))
+                } else if let Some(portal) = self.portals.get_mut(bind.portal) {
+                    portal.rebind(statement, &bind);
+                    None
+                } else {
+                    self.portals.insert(bind.portal.into(), Portal::new(statement, &bind));
+                    None
+                }
+            }
+        };
+        match failure {
+            Some(report) => self.fail_extended(&report),
+            None => self.wire.output.bind_complete(),
+        }
+        Ok(())
+    }
+
+    pub(super) fn describe(&mut self, frame: &Frame) -> Result<(), End> {
+        let mut fields = Fields::new(&self.wire.input[frame.body.clone()]);
+        let (what, name) = (fields.u8()?, fields.text()?);
+        fields.end()?;
+        let (columns, formats) = match what {
+            b'S' => match self.statements.get(name) {
+                Some(statement) => {
+                    self.wire.output.parameter_description(statement.types.iter().copied());
+                    (&statement.columns, &[][..])
+                }
+                None => {
+                    let report = no_statement(name);
+                    self.fail_extended(&report);
+                    return Ok(());
+                }
+            },
+            b'P' => match self.portals.get(name) {
+                Some(portal) => (&portal.statement.columns, &portal.result_formats[..]),
+                None => {
+                    let report = no_portal(name);
+                    self.fail_extended(&report);
+                    return Ok(());
+                }
+            },
+            _ => return Err(FrameError::Malformed("what is to be described").into()),
+        };
+        match columns {
+            Some(columns) => describe_rows(&mut self.wire.output, columns, formats),
+            None => self.wire.output.no_data(),
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, frame: &Frame) -> Result<(), End> {
+        let mut fields = Fields::new(&self.wire.input[frame.body.clone()]);
+        let (what, name) = (fields.u8()?, fields.text()?);
+        fields.end()?;
+        match what {
+            b'S' => drop(self.statements.remove(name)),
+            b'P' => drop(self.portals.remove(name)),
+            _ => return Err(FrameError::Malformed("what is to be closed").into()),
+        }
+        self.wire.output.close_complete();
+        Ok(())
+    }
+
+    /// Portals end with their transaction; outside a block that is at each Sync. An unnamed one that
+    /// runs nothing is left: the next Bind takes its place and its memory.
+    pub(super) fn forget_portals(&mut self) {
+        if self.session.block() == Block::Open || self.portals.is_empty() {
+            return;
+        }
+        self.portals.retain(|name, portal| {
+            if let State::Running(_) = portal.state {
+                portal.state = State::Ended;
+            }
+            name.is_empty()
+        });
+    }
+
+    /// Executes a portal at once, where it is on the point path and all of its rows are wanted.
+    pub(super) fn execute_inline(&mut self, frame: &Frame) -> Result<Ask, End> {
+        let mut fields = Fields::new(&self.wire.input[frame.body.clone()]);
+        let (name, rows_max) = (fields.text()?, fields.i32()?);
+        fields.end()?;
+        // Negative means no limit, as zero does.
+        let rows_max = usize::try_from(rows_max).unwrap_or(0);
+        let later = |name: &[u8]| Ok(Ask::Execute { portal: name.into(), rows_max });
+        let Some(portal) = self.portals.get_mut(name) else { return later(name) };
+        let (Some(point), State::Bound, 0) = (portal.statement.prepared.point(), &portal.state, rows_max) else {
+            return later(name);
+        };
+        if self.session.block() == Block::Failed {
+            return later(name);
+        }
+        let zone = self.session.time_zone();
+        let mut values = Vec::new();
+        let types = portal.statement.prepared.parameters();
+        if let Err(report) = parameters::decode(types, &portal.formats, &portal.values, zone, &mut values) {
+            self.fail_extended(&report);
+            return Ok(Ask::Nothing);
+        }
+        let mut writer = Writer::new(&mut self.wire.output.bytes, &portal.result_formats, zone);
+        let result = point.execute(&values, &mut writer);
+        match writer.finish(result) {
+            Ok(rows) => {
+                portal.state = State::Ended;
+                add(&self.shared.counters.point_statements, 1);
+                self.wire.output.select_complete(rows);
+                Ok(Ask::Nothing)
+            }
+            Err(Failure::TooMuch) => later(name),
+            Err(Failure::Report(report)) => {
+                self.fail_extended(&report);
+                Ok(Ask::Nothing)
+            }
+        }
+    }
+
+    /// Executes a portal, or goes on with it.
+    pub(super) async fn execute(&mut self, name: &[u8], rows_max: usize) -> Result<(), End> {
+        // Taken out while it runs, so that the connection can be used meanwhile.
+        let Some(mut portal) = self.portals.remove(name) else {
+            self.fail_extended(&no_portal(name));
+            return Ok(());
+        };
+        let timer = self.timer();
+        let answer = self.execute_portal(&mut portal, rows_max).await?;
+        self.log_slow(timer, portal.statement.prepared.sql());
+        match answer {
+            Err(report) => self.fail_extended(&report),
+            Ok(()) => drop(self.portals.insert(name.into(), portal)),
+        }
+        Ok(())
+    }
+
+    async fn execute_portal(&mut self, portal: &mut Portal, rows_max: usize) -> Result<Result<(), Report>, End> {
+        let mut running = match std::mem::replace(&mut portal.state, State::Ended) {
+            State::Running(running) => running,
+            State::Bound => {
+                let mut values = Vec::new();
+                let types = portal.statement.prepared.parameters();
+                let zone = self.session.time_zone();
+                if let Err(report) = parameters::decode(types, &portal.formats, &portal.values, zone, &mut values) {
+                    return Ok(Err(report));
+                }
+                let job = self.start(portal.statement.prepared.clone(), values, portal.result_formats.clone());
+                Box::new(Running { job, rows: (Vec::new(), Vec::new(), 0) })
+            }
+            State::Ended => {
+                // PostgreSQL answers an ended query with no more rows, and refuses to run a command again.
+                if portal.statement.prepared.class() == StatementClass::Read {
+                    self.done(None, 0);
+                    return Ok(Ok(()));
+                }
+                return Ok(Err(Report::error("55000", "the portal has been run already")));
+            }
+        };
+        let limit = if rows_max == 0 { usize::MAX } else { rows_max };
+        let (mut sent, mut copying) = (0, false);
+        loop {
+            sent += running.send(&mut self.wire.output, limit - sent);
+            if self.wire.output.bytes.len() >= FLUSH_BYTES {
+                self.wire.flush().await?;
+            }
+            if sent == limit {
+                portal.state = State::Running(running);
+                self.tell_notices();
+                self.wire.output.portal_suspended();
+                return Ok(Ok(()));
+            }
+            match self.next_event(&mut running.job).await? {
+                Event::Columns(_) => {}
+                Event::Rows { bytes, ends } => running.rows = (bytes, ends, 0),
+                Event::CopyOut(columns) => {
+                    copying = true;
+                    self.tell_notices();
+                    self.wire.output.copy_response(b'H', columns);
+                }
+                Event::Data(data) => self.wire.output.copy_data(&data),
+                Event::CopyIn(copy) => {
+                    let answer = self.copy_in(*copy).await?;
+                    return Ok(answer.map(|tag| self.done(Some(&tag), 0)));
+                }
+                Event::Done(tag) => {
+                    if copying {
+                        self.wire.output.copy_done();
+                    }
+                    self.done(tag.as_deref(), sent as u64);
+                    return Ok(Ok(()));
+                }
+                Event::Failed(report) => return Ok(Err(report)),
+            }
+        }
+    }
+}
+
+/// Whether formats are none, one for all, or one each.
+fn fits(formats: &[u8], count: usize) -> bool {
+    let given = formats.len() / 2;
+    given <= 1 || given == count
+}
+
+impl Portal {
+    fn new(statement: &Arc<Statement>, bind: &Bind<'_>) -> Portal {
+        Portal {
+            statement: Arc::clone(statement),
+            formats: bind.formats.to_vec(),
+            values: bind.values.to_vec(),
+            result_formats: bind.result_formats.to_vec(),
+            state: State::Bound,
+        }
+    }
+
+    /// Takes the place of the unnamed portal, in its memory.
+    fn rebind(&mut self, statement: &Arc<Statement>, bind: &Bind<'_>) {
+        self.statement = Arc::clone(statement);
+        for (mine, given) in
+            [(&mut self.formats, bind.formats), (&mut self.values, bind.values), (&mut self.result_formats, bind.result_formats)]
+        {
+            mine.clear();
+            mine.extend_from_slice(given);
+        }
+        self.state = State::Bound;
+    }
+}
+
+impl Running {
+    /// Sends at most so many of the rows that are here; how many it were.
+    fn send(&mut self, output: &mut Output, rows_max: usize) -> usize {
+        let (bytes, ends, next) = &mut self.rows;
+        let count = rows_max.min(ends.len() - *next);
+        if count > 0 {
+            let start = if *next == 0 { 0 } else { ends[*next - 1] };
+            output.bytes.extend_from_slice(&bytes[start..ends[*next + count - 1]]);
+            *next += count;
+        }
+        count
+    }
+}

@@ -1,0 +1,115 @@
+//! The simple protocol: a text of statements, each run as it comes; the first error ends the text.
+
+use super::connection::Connection;
+use super::error::Report;
+use super::extended::{columns_of, describe_rows};
+use super::job::{Event, Job};
+use super::report_of;
+use super::socket::{End, FLUSH_BYTES};
+use query::StatementText;
+use std::time::Duration;
+
+impl Connection {
+    /// Runs a text of statements and says that the next may come.
+    pub(super) async fn query(&mut self, sql: Vec<u8>) -> Result<(), End> {
+        // The unnamed statement and its portal end with a simple query.
+        self.statements.remove(&b""[..]);
+        self.portals.remove(&b""[..]);
+        let statements = match String::from_utf8(sql) {
+            Ok(sql) => query::split(&sql).map_err(|error| report_of(&error)),
+            Err(_) => Err(Report::error("22021", "invalid byte sequence for encoding \"UTF8\"")),
+        };
+        match statements {
+            Err(report) => self.fail(&report),
+            Ok(statements) if statements.is_empty() => self.wire.output.empty_query(),
+            Ok(statements) => {
+                for statement in statements {
+                    if let Err(mut report) = self.statement(&statement).await? {
+                        report.position = report.position.map(|position| position + statement.position as usize);
+                        self.fail(&report);
+                        break;
+                    }
+                }
+            }
+        }
+        self.forget_portals();
+        self.ready();
+        Ok(())
+    }
+
+    async fn statement(&mut self, statement: &StatementText) -> Result<Result<(), Report>, End> {
+        let prepared = match self.prepare(statement.text.clone(), Vec::new()).await? {
+            Ok(prepared) => prepared,
+            Err(report) => return Ok(Err(report)),
+        };
+        if let count @ 1.. = prepared.parameters().len() {
+            let message = format!("there is no parameter ${count}: the simple protocol has none");
+            return Ok(Err(Report::error("42P02", message)));
+        }
+        let timer = self.timer();
+        let mut job = self.start(prepared, Vec::new(), Vec::new());
+        let answer = self.relay(&mut job).await?;
+        self.log_slow(timer, &statement.text);
+        Ok(answer)
+    }
+
+    /// Hands on everything that a job says.
+    async fn relay(&mut self, job: &mut Job) -> Result<Result<(), Report>, End> {
+        let (mut count, mut copying) = (0, false);
+        loop {
+            match self.next_event(job).await? {
+                Event::Columns(schema) => describe_rows(&mut self.wire.output, &columns_of(&schema), &[]),
+                Event::Rows { bytes, ends } => {
+                    count += ends.len() as u64;
+                    self.wire.output.bytes.extend_from_slice(&bytes);
+                }
+                Event::CopyOut(columns) => {
+                    copying = true;
+                    self.tell_notices();
+                    self.wire.output.copy_response(b'H', columns);
+                }
+                Event::Data(data) => self.wire.output.copy_data(&data),
+                Event::CopyIn(copy) => match self.copy_in(*copy).await? {
+                    Ok(tag) => {
+                        self.done(Some(&tag), 0);
+                        return Ok(Ok(()));
+                    }
+                    Err(report) => return Ok(Err(report)),
+                },
+                Event::Done(tag) => {
+                    if copying {
+                        self.wire.output.copy_done();
+                    }
+                    self.done(tag.as_deref(), count);
+                    return Ok(Ok(()));
+                }
+                Event::Failed(report) => return Ok(Err(report)),
+            }
+            if self.wire.output.bytes.len() >= FLUSH_BYTES {
+                self.wire.flush().await?;
+            }
+        }
+    }
+
+    /// Ends a statement: notices, the command tag.
+    pub(super) fn done(&mut self, tag: Option<&str>, rows: u64) {
+        self.tell_notices();
+        match tag {
+            None => self.wire.output.select_complete(rows),
+            Some("") => self.wire.output.empty_query(),
+            Some(tag) => self.wire.output.command_complete(tag),
+        }
+    }
+
+    pub(super) fn timer(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now()
+    }
+
+    pub(super) fn log_slow(&self, timer: tokio::time::Instant, sql: &str) {
+        let took = timer.elapsed();
+        if self.shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
+            let text: String = sql.chars().take(500).collect();
+            tracing::warn!(session = self.session.id(), ms = took.as_millis() as u64, statement = %text, "slow statement");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! A client's connection: plain TCP or TLS over it, and the bytes on their way in and out.
+//!
+//! Promises: reading takes memory only as bytes come; input that waits is bounded by one message
+//! and what one read brings; nothing is written before `flush`.
+
+use super::error::Report;
+use super::frame::{self, Frame};
+use super::output::Output;
+use bytes::BytesMut;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// Bytes made ready for one read.
+const READ_BYTES: usize = 16 << 10;
+/// Input that is taken in while a statement runs, to see whether the client is still there.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
+/// Output beyond this is written before more is made.
+pub(crate) const FLUSH_BYTES: usize = 64 << 10;
+/// Buffers larger than this are given back once they are empty.
+const KEEP_BYTES: usize = 1 << 20;
+
+/// Plain or TLS.
+pub(crate) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+macro_rules! either {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Socket::Plain($stream) => $call,
+            Socket::Tls($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_read(context, into))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_shutdown(context))
+    }
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client closed it, or it broke.
+    Gone,
+    /// The client said goodbye.
+    Terminated,
+    /// The client is told why, then it is closed.
+    Fatal(Report),
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        // A broken connection needs no more words: the client is not there to hear them.
+        End::Gone
+    }
+}
+
+impl From<frame::FrameError> for End {
+    fn from(error: frame::FrameError) -> Self {
+        End::Fatal(error.into())
+    }
+}
+
+/// A socket with its buffers.
+pub(crate) struct Wire {
+    socket: Socket,
+    pub(crate) input: BytesMut,
+    pub(crate) output: Output,
+    message_bytes_max: usize,
+    ended: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: Socket, message_bytes_max: usize) -> Wire {
+        Wire { socket, input: BytesMut::new(), output: Output::default(), message_bytes_max, ended: false }
+    }
+
+    /// The socket alone, for a handshake that begins with nothing in the buffers.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.socket, Socket::Tls(_))
+    }
+
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
+    /// The whole message at the front of the input, if it is there.
+    #[inline]
+    pub(crate) fn buffered(&self) -> Result<Option<Frame>, frame::FrameError> {
+        frame::next(&self.input, self.message_bytes_max)
+    }
+
+    /// Reads what the client sent next.
+    pub(crate) async fn fill(&mut self) -> Result<(), End> {
+        if self.ended {
+            return Err(End::Gone);
+        }
+        self.input.reserve(READ_BYTES);
+        if self.socket.read_buf(&mut self.input).await? == 0 {
+            self.ended = true;
+            return Err(End::Gone);
+        }
+        Ok(())
+    }
+
+    /// Resolves (with an error) when the client goes away while a statement runs; takes in what it
+    /// sends meanwhile, up to a bound. Safe to drop at any time.
+    pub(crate) async fn watch(&mut self) -> End {
+        while self.input.len() < AHEAD_BYTES_MAX {
+            if let Err(end) = self.fill().await {
+                return end;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Writes out all output.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        if self.output.bytes.is_empty() {
+            return Ok(());
+        }
+        self.socket.write_all(&self.output.bytes).await?;
+        if matches!(self.socket, Socket::Tls(_)) {
+            self.socket.flush().await?;
+        }
+        self.output.bytes.clear();
+        if self.output.bytes.capacity() > KEEP_BYTES {
+            self.output.bytes = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Takes the front message away, once it was read.
+    #[inline]
+    pub(crate) fn consume(&mut self, frame: &Frame) {
+        bytes::Buf::advance(&mut self.input, frame.body.end);
+        if self.input.is_empty() && self.input.capacity() > KEEP_BYTES {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Closes the connection after what is to be said was said.
+    pub(crate) async fn close(&mut self) {
+        // The client may be gone already; there is nobody left to tell.
+        let _ = self.flush().await;
+        let _ = self.socket.shutdown().await;
+    }
+}

@@ -1,0 +1,174 @@
+//! The server as a whole: checks its settings, opens its doors, and closes them again.
+//!
+//! Threads: `pg_threads` with a runtime of their own each for PostgreSQL connections, one runtime of
+//! `query_threads` for statements that go through a plan, one of `flight_threads` for the Flight door.
+
+use crate::counters::Counts;
+use crate::pg;
+use crate::pg::listen::Policy;
+use crate::shared::{Shared, Stage};
+use crate::tls::Tls;
+use crate::users::BOOTSTRAP;
+use crate::{Error, Settings, Users, flight};
+use query::Engine;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use world::World;
+
+/// How long cancelled statements get to end before they are dropped.
+const CANCEL_MAX: Duration = Duration::from_secs(5);
+/// How often a stop looks whether all connections have ended.
+const STOP_POLL: Duration = Duration::from_millis(10);
+
+/// A server that runs.
+pub struct Server {
+    shared: Arc<Shared>,
+    pg_address: Option<SocketAddr>,
+    flight_address: Option<SocketAddr>,
+    threads: Vec<JoinHandle<()>>,
+    query_runtime: Runtime,
+    flight_runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// Opens the doors. When it returns, both accept connections.
+    ///
+    /// # Errors
+    /// `Error::NoPassword` and `Error::Plaintext` for a listener that other machines could reach
+    /// unprotected; `Error::Listen`, `Error::Tls`, `Error::Thread`, `Error::Disk`.
+    pub fn start(settings: Settings, engine: Arc<Engine>, users: Arc<Users>, world: &World) -> Result<Server, Error> {
+        if let Some(password) = &settings.password {
+            users.set_password(BOOTSTRAP, password)?;
+        }
+        let tls = settings.tls.as_ref().map(|paths| Tls::load(&*world.disk, paths)).transpose()?;
+        for address in settings.pg_address.iter().chain(&settings.flight_address) {
+            check(*address, &settings, &users, tls.is_some())?;
+        }
+        let query_runtime = runtime("query", settings.query_threads)?;
+        let shared = Shared::new(settings, engine, users, query_runtime.handle().clone());
+        let settings = &shared.settings;
+        let mut server = Server {
+            shared: Arc::clone(&shared),
+            pg_address: None,
+            flight_address: None,
+            threads: Vec::new(),
+            query_runtime,
+            flight_runtime: None,
+        };
+        if let Some(address) = settings.pg_address {
+            let (listener, bound) = listen(address)?;
+            let reachable = !bound.ip().is_loopback();
+            let trusted = settings.loopback_trusted && !reachable;
+            let policy = Policy::new(trusted, reachable && tls.is_some() && !settings.plaintext_allowed, tls.as_ref());
+            server.threads = pg::listen::start(&shared, listener, &policy)?;
+            server.pg_address = Some(bound);
+            tracing::info!(address = %bound, tls = tls.is_some(), trusted, "PostgreSQL door open");
+        }
+        if let Some(address) = settings.flight_address {
+            let (listener, bound) = listen(address)?;
+            let trusted = settings.loopback_trusted && bound.ip().is_loopback();
+            let runtime = runtime("flight", settings.flight_threads)?;
+            flight::start(&shared, &runtime, listener, trusted, tls.as_ref())?;
+            server.flight_runtime = Some(runtime);
+            server.flight_address = Some(bound);
+            tracing::info!(address = %bound, tls = tls.is_some(), trusted, "Flight door open");
+        }
+        Ok(server)
+    }
+
+    /// Where the PostgreSQL door listens.
+    #[must_use]
+    pub fn pg_address(&self) -> Option<SocketAddr> {
+        self.pg_address
+    }
+
+    /// Where the Flight door listens.
+    #[must_use]
+    pub fn flight_address(&self) -> Option<SocketAddr> {
+        self.flight_address
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counters.counts()
+    }
+
+    /// Stops: takes no new connections and statements, lets running ones go on for `stop_max`, then
+    /// cancels them, and closes kernel and catalog. Returns when all that was taken is durable.
+    ///
+    /// # Errors
+    /// `Error::Close` where kernel or catalog could not be closed cleanly.
+    pub fn stop(self) -> Result<(), Error> {
+        tracing::info!("the server stops");
+        self.shared.stop.send_replace(Stage::Finishing);
+        self.await_quiet(self.shared.settings.stop_max);
+        self.shared.stop.send_replace(Stage::Cancelling);
+        self.shared.cancel_all();
+        self.await_quiet(CANCEL_MAX);
+        self.shared.stop.send_replace(Stage::Closed);
+        for thread in self.threads {
+            // A thread that panicked has said so in the log.
+            let _ = thread.join();
+        }
+        if let Some(runtime) = self.flight_runtime {
+            runtime.shutdown_timeout(CANCEL_MAX);
+        }
+        self.query_runtime.shutdown_timeout(CANCEL_MAX);
+        let kernel = self.shared.engine.kernel().close().wait();
+        let catalog = self.shared.engine.catalog().close().wait();
+        kernel
+            .map_err(|cause| cause.to_string())
+            .and_then(|done| done.map_err(|cause| cause.to_string()))
+            .map_err(Error::Close)?;
+        catalog.map_err(|cause| cause.to_string()).and_then(|done| done.map_err(|cause| cause.to_string())).map_err(Error::Close)
+    }
+
+    /// Waits until no connection and no stream is open, but no longer than that.
+    fn await_quiet(&self, limit: Duration) {
+        let open =
+            || self.shared.counters.pg_connections.load(Ordering::Relaxed) + self.shared.flight_open.load(Ordering::Relaxed);
+        self.query_runtime.block_on(async {
+            let quiet = async {
+                while open() > 0 {
+                    tokio::time::sleep(STOP_POLL).await;
+                }
+            };
+            // Past the limit whatever is left is cancelled.
+            let _ = tokio::time::timeout(limit, quiet).await;
+        });
+    }
+}
+
+/// Refuses what other machines could reach unprotected.
+fn check(address: SocketAddr, settings: &Settings, users: &Users, tls: bool) -> Result<(), Error> {
+    let must_know = !address.ip().is_loopback();
+    if must_know && users.is_empty() {
+        return Err(Error::NoPassword(address));
+    }
+    if must_know && !tls && !settings.plaintext_allowed {
+        return Err(Error::Plaintext(address));
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |cause| Error::Listen { address, cause };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::Thread { name: name.to_owned(), cause })
+}

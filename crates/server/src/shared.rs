@@ -1,0 +1,120 @@
+//! What both doors and all connections share.
+//!
+//! Shared state: `stop` is sent by `Server::stop` alone; `connections` is under its own mutex,
+//! touched when a connection opens, closes or is asked to cancel; counters are atomic.
+
+use crate::counters::Counters;
+use crate::{Settings, Users};
+use parking_lot::Mutex;
+use query::{Engine, Session};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::{Notify, watch};
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Everything is served.
+    Running,
+    /// What runs may finish; nothing new begins.
+    Finishing,
+    /// What runs is cancelled.
+    Cancelling,
+    /// Whatever is left is dropped.
+    Closed,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) counters: Counters,
+    /// Flight calls that run now.
+    pub(crate) flight_open: AtomicU64,
+    /// Where statements are planned and run, unless they take the point path.
+    pub(crate) query_runtime: tokio::runtime::Handle,
+    pub(crate) stop: watch::Sender<Stage>,
+    connections: Mutex<HashMap<i32, Arc<Connected>>>,
+}
+
+/// What others may know and do of an open connection.
+pub(crate) struct Connected {
+    session: Arc<Session>,
+    secret: [u8; 4],
+    cancelled: Notify,
+}
+
+/// An entry in the list of connections; leaves it when dropped.
+pub(crate) struct Registered {
+    shared: Arc<Shared>,
+    pub(crate) connected: Arc<Connected>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        settings: Settings,
+        engine: Arc<Engine>,
+        users: Arc<Users>,
+        query_runtime: tokio::runtime::Handle,
+    ) -> Arc<Shared> {
+        let stop = watch::Sender::new(Stage::Running);
+        let connections = Mutex::default();
+        let (counters, flight_open) = (Counters::default(), AtomicU64::new(0));
+        Arc::new(Shared { settings, engine, users, counters, flight_open, query_runtime, stop, connections })
+    }
+
+    /// Enters a session in the list; the answer holds its secret for cancel requests.
+    pub(crate) fn register(self: &Arc<Self>, session: Arc<Session>) -> Registered {
+        let mut secret = [0; 4];
+        self.users.fill_random(&mut secret);
+        let connected = Arc::new(Connected { session, secret, cancelled: Notify::new() });
+        self.connections.lock().insert(connected.session.id(), Arc::clone(&connected));
+        Registered { shared: Arc::clone(self), connected }
+    }
+
+    /// Cancels what a connection runs, if the secret is its own. Tells nobody whether it was.
+    pub(crate) fn cancel(&self, process: i32, secret: &[u8]) {
+        let found = self.connections.lock().get(&process).cloned();
+        let Some(connected) = found else { return };
+        let same = secret.len() == 4 && connected.secret.iter().zip(secret).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0;
+        if same {
+            crate::counters::add(&self.counters.cancel_requests, 1);
+            connected.cancel();
+        }
+    }
+
+    /// Cancels what every connection runs.
+    pub(crate) fn cancel_all(&self) {
+        let all: Vec<_> = self.connections.lock().values().cloned().collect();
+        all.iter().for_each(|connected| connected.cancel());
+    }
+
+    /// How far a stop has come.
+    pub(crate) fn stage(&self) -> Stage {
+        *self.stop.borrow()
+    }
+}
+
+impl Connected {
+    fn cancel(&self) {
+        self.session.cancel();
+        self.cancelled.notify_waiters();
+    }
+
+    pub(crate) fn secret(&self) -> &[u8; 4] {
+        &self.secret
+    }
+
+    /// Resolves at the next request to cancel that comes while it is waited for.
+    pub(crate) async fn cancelled(&self) {
+        self.cancelled.notified().await;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.connections.lock().remove(&self.connected.session.id());
+    }
+}

@@ -1,0 +1,184 @@
+//! Users and their passwords, kept as verifiers in a small file of the store's directory.
+//!
+//! Promises: the file is replaced as a whole (`users-N`, N rises; the older one goes once the newer
+//! is durable), so a crash leaves the old or the new users, never half. Passwords are never kept,
+//! logged or shown. What users may do is not known here: today every user may do everything.
+//!
+//! A line of the file is `name<TAB>verifier`; lines that begin with `#` are comments.
+
+mod verifier;
+
+pub use verifier::{ITERATIONS, SALT_BYTES, Verifier};
+
+use crate::Error;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use world::{Access, Disk, World};
+
+/// The user that is there from the first start.
+pub const BOOTSTRAP: &str = "meridian";
+const NAME_BYTES_MAX: usize = 63;
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The users of a server.
+pub struct Users {
+    world: World,
+    dir: Option<PathBuf>,
+    by_name: RwLock<BTreeMap<String, Verifier>>,
+    file_number: AtomicU64,
+    version: AtomicU64,
+    secret: [u8; 32],
+}
+
+impl Users {
+    /// The users kept in a directory (none yet where there is no file).
+    ///
+    /// # Errors
+    /// `Error::Disk`, `Error::Users`.
+    pub fn open(world: World, dir: &Path) -> Result<Arc<Users>, Error> {
+        let mut numbers: Vec<u64> = world
+            .disk
+            .list(dir)?
+            .iter()
+            .filter_map(|entry| entry.name.strip_prefix("users-").and_then(|number| number.parse().ok()))
+            .collect();
+        numbers.sort_unstable();
+        let number = numbers.pop().unwrap_or(0);
+        let by_name = if number == 0 { BTreeMap::new() } else { read(&*world.disk, &path(dir, number))? };
+        for old in numbers {
+            world.disk.remove(&path(dir, old))?;
+        }
+        Ok(Users::with(world, Some(dir.to_owned()), by_name, number))
+    }
+
+    /// Users that are kept only in memory.
+    #[must_use]
+    pub fn in_memory(world: World) -> Arc<Users> {
+        Users::with(world, None, BTreeMap::new(), 0)
+    }
+
+    fn with(world: World, dir: Option<PathBuf>, by_name: BTreeMap<String, Verifier>, number: u64) -> Arc<Users> {
+        let mut secret = [0; 32];
+        fill_random(&world, &mut secret);
+        Arc::new(Users {
+            world,
+            dir,
+            by_name: RwLock::new(by_name),
+            file_number: AtomicU64::new(number),
+            version: AtomicU64::new(0),
+            secret,
+        })
+    }
+
+    /// Gives a user a password, making the user where there is none. Durable when it returns.
+    ///
+    /// # Errors
+    /// `Error::User` for an empty or overlong name or an empty password, `Error::Disk`.
+    pub fn set_password(&self, name: &str, password: &str) -> Result<(), Error> {
+        let problem = if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(['\t', '\n', '\r', '\0']) {
+            Some("a name has 1 to 63 bytes and no tab, line end or zero byte")
+        } else if name.starts_with('#') {
+            Some("a name does not begin with #")
+        } else if password.is_empty() {
+            Some("a password is not empty")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(Error::User { name: name.chars().take(63).collect(), problem });
+        }
+        if self.by_name.read().get(name).is_some_and(|verifier| verifier.accepts(password)) {
+            return Ok(());
+        }
+        let mut salt = [0; SALT_BYTES];
+        fill_random(&self.world, &mut salt);
+        let mut by_name = self.by_name.write();
+        let mut changed = by_name.clone();
+        changed.insert(name.to_owned(), Verifier::new(password, &salt, ITERATIONS));
+        self.write(&changed)?;
+        *by_name = changed;
+        self.version.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What is kept of a user's password; for a name that nobody has, one that no password fits.
+    #[must_use]
+    pub fn verifier(&self, name: &str) -> Verifier {
+        self.by_name.read().get(name).cloned().unwrap_or_else(|| Verifier::of_nobody(name, &self.secret))
+    }
+
+    /// Whether nobody has a password.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.read().is_empty()
+    }
+
+    /// Grows with every change: what was checked before must be checked again.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Random bytes from the world, for keys and tokens.
+    pub(crate) fn fill_random(&self, into: &mut [u8]) {
+        fill_random(&self.world, into);
+    }
+
+    /// The clock that tokens expire by.
+    pub(crate) fn monotonic_us(&self) -> u64 {
+        self.world.clock.monotonic_us()
+    }
+
+    fn write(&self, users: &BTreeMap<String, Verifier>) -> Result<(), Error> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let disk = &*self.world.disk;
+        let number = self.file_number.load(Ordering::Relaxed);
+        let mut text = String::from("# users of this store: name, tab, SCRAM-SHA-256 verifier\n");
+        for (name, verifier) in users {
+            text.push_str(&format!("{name}\t{verifier}\n"));
+        }
+        let file = disk.create(&path(dir, number + 1))?;
+        file.write_at(0, &[text.as_bytes()])?;
+        file.sync()?;
+        disk.sync_dir(dir)?;
+        self.file_number.store(number + 1, Ordering::Relaxed);
+        if number > 0 {
+            disk.remove(&path(dir, number))?;
+        }
+        Ok(())
+    }
+}
+
+fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("users-{number:08}"))
+}
+
+fn fill_random(world: &World, into: &mut [u8]) {
+    for part in into.chunks_mut(8) {
+        part.copy_from_slice(&world.random.next_u64().to_le_bytes()[..part.len()]);
+    }
+}
+
+/// All bytes of a file that is not expected to be large.
+pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Error> {
+    let file = disk.open(path, Access::Read)?;
+    let mut bytes = vec![0; file.len()?.min(FILE_BYTES_MAX) as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read(disk: &dyn Disk, path: &Path) -> Result<BTreeMap<String, Verifier>, Error> {
+    let bytes = read_file(disk, path)?;
+    let broken = |line: usize, problem: &str| Error::Users { path: path.to_owned(), line, problem: problem.to_owned() };
+    let text = std::str::from_utf8(&bytes).map_err(|_| broken(1, "it is not UTF-8"))?;
+    let mut users = BTreeMap::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let (name, verifier) = line.split_once('\t').ok_or_else(|| broken(index + 1, "expected a name, a tab and a verifier"))?;
+        let verifier = Verifier::parse(verifier).ok_or_else(|| broken(index + 1, "the verifier is not one"))?;
+        users.insert(name.to_owned(), verifier);
+    }
+    Ok(users)
+}
