@@ -110,6 +110,11 @@ fn put_file(out: &mut Vec<u8>, file: &FileMeta) {
             put_signed(out, period.0);
         }
     }
+    put_varint(out, file.periods.len() as u64);
+    for (first, last) in &file.periods {
+        put_signed(out, first.0);
+        put_varint(out, last.0.wrapping_sub(first.0) as u64);
+    }
     put_varint(out, u64::from(file.level));
     for number in [file.bytes, file.rows, file.tags, file.tag_range.0.0, file.tag_range.1.0] {
         put_varint(out, number);
@@ -181,6 +186,10 @@ fn read_file(reader: &mut Reader<'_>) -> Option<FileMeta> {
     Some(FileMeta {
         number,
         place,
+        periods: list(reader, |reader| {
+            let first = reader.signed()?;
+            Some((Period(first), Period(first.checked_add_unsigned(reader.varint()?)?)))
+        })?,
         level: u32::try_from(reader.varint()?).ok()?,
         bytes: reader.varint()?,
         rows: reader.varint()?,

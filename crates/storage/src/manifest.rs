@@ -42,7 +42,7 @@ pub struct EpochStart {
 pub enum FilePlace {
     /// In the directory of one period: part of that file group only.
     Period(Period),
-    /// In `mixed`: part of the file group of every period that its time range touches.
+    /// In `mixed`: part of the file groups of several periods.
     Mixed,
 }
 
@@ -53,6 +53,8 @@ pub struct FileMeta {
     pub number: FileNumber,
     /// Where it lies.
     pub place: FilePlace,
+    /// The periods that it has rows of, as ranges, in order: what file groups it is part of.
+    pub periods: Vec<(Period, Period)>,
     /// How often its rows were merged; 0 = as flushed.
     pub level: u32,
     /// Its length in bytes.

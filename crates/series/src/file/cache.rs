@@ -2,18 +2,45 @@
 //!
 //! Promises: a block in the cache was whole when it was read; the cache may forget anything at any time.
 
+use super::footer::TopEntry;
+use super::index::RawEntry;
 use std::sync::Arc;
 
 /// A decoded block, as the cache holds it.
 pub struct Block {
-    bytes: usize,
+    content: Content,
+}
+
+enum Content {
+    Top(Vec<TopEntry>),
+    Index(Vec<RawEntry>),
 }
 
 impl Block {
+    pub(super) fn of_top(top: Vec<TopEntry>) -> Block {
+        Block { content: Content::Top(top) }
+    }
+
+    pub(super) fn of_index(entries: Vec<RawEntry>) -> Block {
+        Block { content: Content::Index(entries) }
+    }
+
+    pub(super) fn top(&self) -> &[TopEntry] {
+        if let Content::Top(top) = &self.content { top } else { &[] }
+    }
+
+    pub(super) fn index(&self) -> &[RawEntry] {
+        if let Content::Index(entries) = &self.content { entries } else { &[] }
+    }
+
     /// How many bytes of memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let content = match &self.content {
+            Content::Top(top) => std::mem::size_of_val(top.as_slice()),
+            Content::Index(entries) => std::mem::size_of_val(entries.as_slice()),
+        };
+        content + size_of::<Block>()
     }
 }
 

@@ -16,11 +16,32 @@
 //! ```
 
 mod cache;
+mod chunk;
+mod chunk_read;
 mod columns;
 mod entry;
+mod decimals;
 mod error;
+mod floats;
+mod footer;
+mod index;
+mod index_good;
+mod integers;
+mod packed;
+mod pending;
+mod prepare;
+mod qualities;
+mod reader;
+mod rows;
+mod summary;
+mod texts;
+mod times;
+mod writer;
 
 pub use cache::{Block, BlockCache, NoCache};
 pub use columns::{SeriesRows, Values};
 pub use entry::{Entry, Place, ReadCost, Statistics, Summary};
 pub use error::Error;
+pub use footer::FileSummary;
+pub use reader::{Entries, SeriesFile};
+pub use writer::{FORMAT, FileOrigin, SeriesFileWriter};
