@@ -184,7 +184,8 @@ mod tests {
         check(Kind::F64, &odd.iter().cycle().take(2000).copied().collect::<Vec<_>>());
         let singles: Vec<u64> = odd.iter().map(|bits| bits >> 32).chain([0x7F80_0001, 0xFFFF_FFFF, 0x8000_0000]).collect();
         check(Kind::F32, &singles.iter().cycle().take(2000).copied().collect::<Vec<_>>());
-        let mixed: Vec<u64> = (0..1500_u64).map(|i| if i % 97 == 0 { odd[i as usize % 9] } else { (i as f64).ln().to_bits() }).collect();
+        let mixed: Vec<u64> =
+            (0..1500_u64).map(|i| if i % 97 == 0 { odd[i as usize % 9] } else { (i as f64).ln().to_bits() }).collect();
         check(Kind::F64, &mixed);
     }
 

@@ -94,11 +94,15 @@ pub fn encode(summary: &FileSummary, index: IndexPlace) -> Vec<u8> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(payload: &[u8], file_bytes: u64, footer_offset: u64, checksum: u32) -> Result<(FileSummary, IndexPlace), &'static str> {
+pub fn decode(
+    payload: &[u8],
+    file_bytes: u64,
+    footer_offset: u64,
+    checksum: u32,
+) -> Result<(FileSummary, IndexPlace), &'static str> {
     let mut reader = Reader::new(payload);
-    let version = |reader: &mut Reader<'_>| {
-        Some(Version { epoch: Epoch(reader.varint()?), sequence: Sequence(reader.varint()?) })
-    };
+    let version =
+        |reader: &mut Reader<'_>| Some(Version { epoch: Epoch(reader.varint()?), sequence: Sequence(reader.varint()?) });
     let parsed = (|| {
         let index = IndexPlace { offset: reader.varint()?, top_bytes: reader.varint()? };
         let summary = FileSummary {

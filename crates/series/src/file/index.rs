@@ -7,6 +7,7 @@
 //!            of chunks (c): packed signed offset - end of the chunk before | packed length
 //!                           | packed header length | packed first row | packed ordinal
 //!            of entries (n): packed chunk steps (chunk number - the one before, zigzag)
+//!                           | packed rows skipped | packed tags skipped (since the entry before of the chunk)
 //!            exact 1: packed signed first times (n) | packed last - first (n)
 //!            exact 0: earliest first zigzag | latest - earliest varint
 //!            form not 255: packed signed min | packed max - min, first - min, last - min
@@ -14,13 +15,13 @@
 //!   sum      integers: sum - count * min, 128 bits; floats: bits of the double
 //!   good     entries that differ varint | (entry gap varint | good summary) *
 //! ```
-//! Rows of a chunk's next entry in the group follow those of the one before; first row and ordinal
-//! stand once a chunk. Promises: entries come back as they were; wrong bytes are an error, never a panic.
+//! Rows of a chunk's next entry in the group mostly follow those of the one before; first row and
+//! ordinal stand once a chunk. Promises: entries come back as they were; wrong bytes are an error, never a panic.
 
 use super::packed::Packed;
 use super::summary::{Form, RawStatistics, RawSummary};
 use super::{index_good, packed};
-use storage::wire::{Reader, put_signed, put_varint, zigzag, unzigzag};
+use storage::wire::{Reader, put_signed, put_varint, unzigzag, zigzag};
 use types::{Kind, TagId};
 
 /// Entries of a block, at most.
@@ -66,9 +67,7 @@ impl RawEntry {
 pub fn encode(entries: &[RawEntry]) -> Vec<u8> {
     let mut sorted: Vec<&RawEntry> = entries.iter().collect();
     sorted.sort_by_key(|entry| (entry.kind, entry.form(), entry.exact));
-    let groups: Vec<&[&RawEntry]> = sorted
-        .chunk_by(|a, b| (a.kind, a.form(), a.exact) == (b.kind, b.form(), b.exact))
-        .collect();
+    let groups: Vec<&[&RawEntry]> = sorted.chunk_by(|a, b| (a.kind, a.form(), a.exact) == (b.kind, b.form(), b.exact)).collect();
     let mut out = Vec::new();
     put_varint(&mut out, groups.len() as u64);
     groups.iter().for_each(|group| put_group(&mut out, group));
@@ -79,7 +78,7 @@ fn put_group(out: &mut Vec<u8>, group: &[&RawEntry]) {
     let first = group[0];
     let column = |of: &dyn Fn(&RawEntry) -> u64| group.iter().map(|entry| of(entry)).collect::<Vec<u64>>();
     out.extend_from_slice(&[first.kind as u8, first.form().code(), u8::from(first.exact)]);
-    let (chunks, steps) = chunks_of(group);
+    let (chunks, steps, skipped) = chunks_of(group);
     put_varint(out, group.len() as u64);
     put_varint(out, chunks.len() as u64);
     put_varint(out, first.tag.0);
@@ -93,6 +92,8 @@ fn put_group(out: &mut Vec<u8>, group: &[&RawEntry]) {
         packed::put(out, &chunks.iter().map(|chunk| u64::from(of(chunk))).collect::<Vec<_>>());
     }
     packed::put(out, &steps);
+    packed::put(out, &skipped.iter().map(|(rows, _)| u64::from(*rows)).collect::<Vec<_>>());
+    packed::put(out, &skipped.iter().map(|(_, tags)| u64::from(*tags)).collect::<Vec<_>>());
     if first.exact {
         packed::put_signed(out, &group.iter().map(|entry| entry.first_time).collect::<Vec<_>>());
         packed::put(out, &column(&|entry| entry.last_time.wrapping_sub(entry.first_time) as u64));
@@ -108,22 +109,29 @@ fn put_group(out: &mut Vec<u8>, group: &[&RawEntry]) {
     }
 }
 
-/// The chunks of a group's entries in order of first use (named by their first entry), and for each
-/// entry how far its chunk is from that of the entry before.
-fn chunks_of<'a>(group: &[&'a RawEntry]) -> (Vec<&'a RawEntry>, Vec<u64>) {
+/// What entries say of their chunks: chunks in order of first use (named by their first entry); for
+/// each entry how far its chunk is from that of the entry before, and the rows and tags that lie
+/// between it and its chunk's entry before (they are in other groups).
+type ChunksOf<'a> = (Vec<&'a RawEntry>, Vec<u64>, Vec<(u32, u32)>);
+
+fn chunks_of<'a>(group: &[&'a RawEntry]) -> ChunksOf<'a> {
     let mut chunks: Vec<&RawEntry> = Vec::new();
-    let mut steps = Vec::with_capacity(group.len());
+    let mut next: Vec<(u32, u32)> = Vec::new();
+    let (mut steps, mut skipped) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
     let mut before = 0;
     for entry in group {
         // Entries of one chunk lie close together: look from the back.
         let number = chunks.iter().rposition(|chunk| chunk.offset == entry.offset).unwrap_or_else(|| {
             chunks.push(entry);
+            next.push((entry.first_row, entry.ordinal));
             chunks.len() - 1
         });
         steps.push(zigzag(number as i64 - before));
         before = number as i64;
+        skipped.push((entry.first_row - next[number].0, entry.ordinal - next[number].1));
+        next[number] = (entry.first_row + entry.rows, entry.ordinal + 1);
     }
-    (chunks, steps)
+    (chunks, steps, skipped)
 }
 
 fn put_statistics(out: &mut Vec<u8>, statistics: &[&RawStatistics]) {
@@ -195,6 +203,7 @@ fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<()>
     let rows = Packed::read(reader, count)?;
     let mut chunks = get_chunks(reader, chunk_count)?;
     let steps = Packed::read(reader, count)?;
+    let (rows_skipped, tags_skipped) = (Packed::read(reader, count)?, Packed::read(reader, count)?);
     let times = if exact {
         (Packed::read_signed(reader, count)?, Packed::read(reader, count)?)
     } else {
@@ -210,6 +219,8 @@ fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<()>
         chunk = chunk.checked_add(unzigzag(steps.get(index)))?;
         let of = chunks.get_mut(usize::try_from(chunk).ok()?)?;
         let rows = u32::try_from(rows.get(index)).ok()?;
+        of.next_row = of.next_row.checked_add(u32::try_from(rows_skipped.get(index)).ok()?)?;
+        of.next_ordinal = of.next_ordinal.checked_add(u32::try_from(tags_skipped.get(index)).ok()?)?;
         let (first_time, span) = if exact { (times.0.signed(index), times.1.get(index)) } else { bounds };
         entries.push(RawEntry {
             tag: TagId(tag),

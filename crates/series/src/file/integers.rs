@@ -170,10 +170,8 @@ fn delta_order(values: &[i64]) -> usize {
     let bits = |difference: i64| 64 - difference.unsigned_abs().leading_zeros();
     let plain: u32 = sample.iter().map(|value| bits(value.wrapping_sub(centre))).sum();
     let first: u32 = sample.windows(2).map(|pair| bits(pair[1].wrapping_sub(pair[0]))).sum();
-    let second: u32 = sample
-        .windows(3)
-        .map(|three| bits(three[2].wrapping_sub(three[1]).wrapping_sub(three[1].wrapping_sub(three[0]))))
-        .sum();
+    let second: u32 =
+        sample.windows(3).map(|three| bits(three[2].wrapping_sub(three[1]).wrapping_sub(three[1].wrapping_sub(three[0])))).sum();
     // Bit lengths flatter higher orders of pure noise a little; they must win by a twentieth.
     if second * 20 < first * 19 && second * 20 < plain * 19 {
         2
@@ -389,6 +387,24 @@ mod tests {
     fn states_cost_almost_nothing() {
         let states: Vec<i64> = (0..5000).map(|row| i64::from(row / 700 % 2 == 1)).collect();
         assert!(round_trip(&states, 512) < 60);
+    }
+
+    #[test]
+    fn probe() {
+        let v: Vec<i64> = (0..5000).map(|i| 22_000 + (i * 7 % 11) + i / 50).collect();
+        for order in 0..3 {
+            for level in [2, 4, 6, 8] {
+            let mut column = EncodedColumn::default();
+            let delta = if order == 0 { DeltaSpec::NoOp } else { DeltaSpec::TryConsecutive(order) };
+            let config = ChunkConfig::default().with_compression_level(level).with_mode_spec(ModeSpec::Classic).with_delta_spec(delta)
+                .with_paging_spec(PagingSpec::Exact(vec![5000]));
+            let l: Vec<u16> = v.iter().map(|v| (*v - 22000) as u16).collect();
+            let mut compressor = FileCompressor::default().chunk_compressor(&l, &config).unwrap();
+            compressor.write_meta(&mut column.meta).unwrap();
+            compressor.write_page(0, &mut column.bytes).unwrap();
+            println!("order {order} level {level} meta {} bytes {}", column.meta.len(), column.bytes.len());
+            }
+        }
     }
 
     #[test]

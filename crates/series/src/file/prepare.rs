@@ -122,7 +122,8 @@ impl Prepared {
             rows: rows.len() as u32,
             first_time: rows.times[0].0,
             last_time: rows.times[rows.len() - 1].0,
-            exact: rows.len() >= ROWS_FOR_STATISTICS || (self.class.time == TimeMethod::Regular && rows.len() >= ROWS_FOR_CADENCE),
+            exact: rows.len() >= ROWS_FOR_STATISTICS
+                || (self.class.time == TimeMethod::Regular && rows.len() >= ROWS_FOR_CADENCE),
             statistics,
             offset: 0,
             bytes: 0,

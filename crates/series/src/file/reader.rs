@@ -54,10 +54,10 @@ impl SeriesFile {
         let offset = bytes - TAIL_BYTES as u64 - footer_bytes;
         let mut framed = vec![0; footer_bytes as usize];
         file.read_at(offset, &mut framed)?;
-        let payload = block::open(&framed, Seal { file: identity, offset }).ok_or_else(|| damaged(offset, "the checksum does not fit"))?;
+        let payload =
+            block::open(&framed, Seal { file: identity, offset }).ok_or_else(|| damaged(offset, "the checksum does not fit"))?;
         let checksum = framed.first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
-        let (summary, index) =
-            footer::decode(payload, bytes, offset, checksum).map_err(|what| damaged(offset, what))?;
+        let (summary, index) = footer::decode(payload, bytes, offset, checksum).map_err(|what| damaged(offset, what))?;
         let path = path.to_path_buf();
         Ok(Arc::new(SeriesFile { file, path, head, identity, summary, index, top_offset: offset - index.top_bytes, cache }))
     }

@@ -196,12 +196,7 @@ fn good_integers(all: &RawSummary, integers: &[i64], time: &dyn Fn(usize) -> i64
     Some(good)
 }
 
-fn of_floats(
-    kind: Kind,
-    bits: &[u64],
-    time: &dyn Fn(usize) -> i64,
-    rows: impl Iterator<Item = usize>,
-) -> Option<RawSummary> {
+fn of_floats(kind: Kind, bits: &[u64], time: &dyn Fn(usize) -> i64, rows: impl Iterator<Item = usize>) -> Option<RawSummary> {
     let mut found: Option<RawSummary> = None;
     let mut sum = 0.0;
     for row in rows {
@@ -231,10 +226,12 @@ pub fn not_good(unusual: &[(u32, u8)], first_row: u32) -> Vec<usize> {
     bad.map(|(row, _)| (row - first_row) as usize).collect()
 }
 
-/// The form in which a tag's decimals are summarised: as integers, or as floats where some are exceptions.
+/// The form in which a tag's decimals are summarised: as integers, or as floats where some are
+/// exceptions. Singles are summed as the doubles that they are, which the decimals are not.
 #[must_use]
 pub fn decimal_values<'a>(kind: Kind, scale: u8, integers: &'a [i64], exceptions: &Exceptions, bits: &'a [u64]) -> Wanted<'a> {
-    if exceptions.is_empty() { Wanted::Integers(Form::Decimal(scale), integers) } else { Wanted::Floats(kind, bits) }
+    let exact = exceptions.is_empty() && kind == Kind::F64;
+    if exact { Wanted::Integers(Form::Decimal(scale), integers) } else { Wanted::Floats(kind, bits) }
 }
 
 impl RawStatistics {

@@ -330,4 +330,3 @@ impl SeriesFileWriter {
         Ok(summary)
     }
 }
-
