@@ -160,26 +160,45 @@ fn to_latents<T>(values: &[i64], base: i64, unit: u64, narrow: impl Fn(u64) -> T
 
 /// Which order of deltas leaves the fewest bits, by a sample from the middle.
 fn delta_order(values: &[i64]) -> usize {
-    const SAMPLE: usize = 384;
+    const SAMPLE: usize = 258;
     let start = values.len().saturating_sub(SAMPLE) / 2;
     let sample = &values[start..values.len().min(start + SAMPLE)];
     if sample.len() < 4 {
         return usize::from(values.len() >= 2);
     }
     let centre = sample[sample.len() / 2];
-    let bits = |difference: i64| 64 - difference.unsigned_abs().leading_zeros();
-    let plain: u32 = sample.iter().map(|value| bits(value.wrapping_sub(centre))).sum();
-    let first: u32 = sample.windows(2).map(|pair| bits(pair[1].wrapping_sub(pair[0]))).sum();
-    let second: u32 =
-        sample.windows(3).map(|three| bits(three[2].wrapping_sub(three[1]).wrapping_sub(three[1].wrapping_sub(three[0])))).sum();
-    // Bit lengths flatter higher orders of pure noise a little; they must win by a twentieth.
-    if second * 20 < first * 19 && second * 20 < plain * 19 {
+    let plain = bits_estimate(sample.iter().map(|value| value.wrapping_sub(centre)));
+    let first = bits_estimate(sample.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
+    let step = |a: i64, b: i64, c: i64| c.wrapping_sub(b).wrapping_sub(b.wrapping_sub(a));
+    let second = bits_estimate(sample.windows(3).map(|three| step(three[0], three[1], three[2])));
+    // A higher order costs each page another number, so it must be worth it.
+    if second + 0.15 < first && second + 0.3 < plain {
         2
-    } else if first < plain {
+    } else if first + 0.1 < plain {
         1
     } else {
         0
     }
+}
+
+/// About how many bits a number takes: where few different ones come, by how often two are equal;
+/// else by their lengths.
+fn bits_estimate(numbers: impl Iterator<Item = i64>) -> f64 {
+    /// With so many bits, equal pairs are too rare in a sample to tell more.
+    const FEW_BITS: f64 = 5.5;
+    /// What a bell curve takes beyond the mean length of its numbers.
+    const BEYOND_LENGTH: f64 = 1.6;
+    let mut counts = [0_u16; 256];
+    let (mut count, mut lengths) = (0_u32, 0);
+    for number in numbers {
+        lengths += 64 - number.unsigned_abs().leading_zeros();
+        counts[((number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize] += 1;
+        count += 1;
+    }
+    let pairs: u64 = counts.iter().map(|count| u64::from(*count) * u64::from(*count)).sum();
+    let total = f64::from(count.max(1));
+    let by_pairs = (total * total / (pairs.max(1) as f64)).log2();
+    if by_pairs < FEW_BITS { by_pairs } else { by_pairs.max(f64::from(lengths) / total + BEYOND_LENGTH) }
 }
 
 /// Encodes latents with pco: its chunk meta goes to the column's meta, its pages to the bytes.
@@ -387,24 +406,6 @@ mod tests {
     fn states_cost_almost_nothing() {
         let states: Vec<i64> = (0..5000).map(|row| i64::from(row / 700 % 2 == 1)).collect();
         assert!(round_trip(&states, 512) < 60);
-    }
-
-    #[test]
-    fn probe() {
-        let v: Vec<i64> = (0..5000).map(|i| 22_000 + (i * 7 % 11) + i / 50).collect();
-        for order in 0..3 {
-            for level in [2, 4, 6, 8] {
-            let mut column = EncodedColumn::default();
-            let delta = if order == 0 { DeltaSpec::NoOp } else { DeltaSpec::TryConsecutive(order) };
-            let config = ChunkConfig::default().with_compression_level(level).with_mode_spec(ModeSpec::Classic).with_delta_spec(delta)
-                .with_paging_spec(PagingSpec::Exact(vec![5000]));
-            let l: Vec<u16> = v.iter().map(|v| (*v - 22000) as u16).collect();
-            let mut compressor = FileCompressor::default().chunk_compressor(&l, &config).unwrap();
-            compressor.write_meta(&mut column.meta).unwrap();
-            compressor.write_page(0, &mut column.bytes).unwrap();
-            println!("order {order} level {level} meta {} bytes {}", column.meta.len(), column.bytes.len());
-            }
-        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Model {
         self.files.push(FileMeta {
             number,
             place,
+            periods: Vec::new(),
             level,
             bytes,
             rows: rows.len() as u64,
