@@ -2,7 +2,7 @@
 //!
 //! Promises:
 //! - **Order survives.** What is merged covers one interval of versions, and no file outside of the work has a
-//!   version within it where its times and tags overlap: so of two files that hold the same (tag, time), one is
+//!   version within it where its periods and tags overlap: so of two files that hold the same (tag, time), one is
 //!   wholly newer, before the merge and after it.
 //! - **Bounded write amplification.** In the background a row is written once by its flush, at most once out of each
 //!   level of mixed files, and once a level of its period: levels grow by a factor of `fan` in files, so about
@@ -12,14 +12,14 @@
 //!
 //! How: mixed files (rows of many periods) gather until `fan` of a level stand side by side; they become one mixed file
 //! while a period's share would be tiny, else one file a period. A period's files merge when `fan` of a level stand
-//! side by side; a closed period (not the newest two) is tidied when two do. Whatever else overlaps the work's times, tags and
+//! side by side; a closed period (not the newest two) is tidied when two do. Whatever else shares the work's periods, tags and
 //! versions joins it (closure): that is how a mixed file between two files of a period is taken along.
 //!
 //! It may not know what is in the files, nor who runs the work.
 
 use std::collections::BTreeSet;
 use storage::{FileMeta, FileNumber, FilePlace};
-use types::{Period, TagId, TimeRange, Version};
+use types::{Period, TagId, Version};
 
 /// What bounds merging.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +30,11 @@ pub struct MergeOptions {
     pub work_bytes_max: u64,
     /// Mixed files are split into periods once a period's share is about this many bytes.
     pub split_bytes_min: u64,
-    /// Length of a period in microseconds.
-    pub period_us: i64,
 }
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        MergeOptions { fan: 8, work_bytes_max: 1 << 30, split_bytes_min: 64 << 10, period_us: 86_400_000_000 }
+        MergeOptions { fan: 8, work_bytes_max: 1 << 30, split_bytes_min: 64 << 10 }
     }
 }
 
@@ -102,8 +100,7 @@ fn mixed(files: &[&FileMeta], options: &MergeOptions) -> Option<MergeWork> {
     let run = level_run(&chain, options.fan, options)?;
     let all = closure(run.clone(), files);
     let hull = Hull::of(&run)?;
-    let (first, last) = (Period::of(hull.range.first, options.period_us), Period::of(hull.range.last, options.period_us));
-    let periods = (i128::from(last.0) - i128::from(first.0) + 1) as u128;
+    let periods: u128 = hull.periods.iter().map(|(first, last)| (i128::from(last.0) - i128::from(first.0) + 1) as u128).sum();
     let bytes: u64 = run.iter().map(|file| file.bytes).sum();
     let tiny = u128::from(bytes) < periods.saturating_mul(options.split_bytes_min.into());
     let level = run.iter().map(|file| file.level).max()? + 1;
@@ -194,25 +191,36 @@ fn fitting(chain: &[&FileMeta], bytes_max: u64) -> usize {
 
 /// What some files span.
 struct Hull {
-    range: TimeRange,
+    /// Ranges of periods, in order, apart from each other.
+    periods: Vec<(Period, Period)>,
     tags: (TagId, TagId),
     versions: (Version, Version),
 }
 
 impl Hull {
     fn of(files: &[&FileMeta]) -> Option<Hull> {
+        let mut ranges: Vec<(Period, Period)> = files.iter().flat_map(|file| file.periods.iter().copied()).collect();
+        ranges.sort_unstable();
+        let mut periods: Vec<(Period, Period)> = Vec::new();
+        for range in ranges {
+            match periods.last_mut() {
+                Some(last) if range.0 <= Period(last.1.0.saturating_add(1)) => last.1 = last.1.max(range.1),
+                _ => periods.push(range),
+            }
+        }
         Some(Hull {
-            range: TimeRange {
-                first: files.iter().map(|file| file.range.first).min()?,
-                last: files.iter().map(|file| file.range.last).max()?,
-            },
+            periods,
             tags: (files.iter().map(|file| file.tag_range.0).min()?, files.iter().map(|file| file.tag_range.1).max()?),
             versions: (files.iter().map(|file| file.versions.0).min()?, files.iter().map(|file| file.versions.1).max()?),
         })
     }
 
     fn meets(&self, file: &FileMeta) -> bool {
-        self.range.overlaps(&file.range)
+        let shared = |(first, last): &(Period, Period)| {
+            let at = self.periods.partition_point(|(_, end)| end < first);
+            self.periods.get(at).is_some_and(|(begin, _)| begin <= last)
+        };
+        file.periods.iter().any(shared)
             && self.tags.0 <= file.tag_range.1
             && file.tag_range.0 <= self.tags.1
             && self.versions.0 <= file.versions.1
@@ -220,7 +228,7 @@ impl Hull {
     }
 }
 
-/// The work's files and all that overlap them in time, tag and version, in order of version.
+/// The work's files and all that share a period, tags and versions with them, in order of version.
 fn closure<'a>(mut work: Vec<&'a FileMeta>, files: &[&'a FileMeta]) -> Vec<&'a FileMeta> {
     loop {
         let Some(hull) = Hull::of(&work) else { return work };

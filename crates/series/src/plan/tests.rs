@@ -2,7 +2,7 @@
 
 use super::*;
 use std::collections::BTreeMap;
-use types::{Epoch, Sequence, Timestamp};
+use types::{Epoch, Sequence, TimeRange, Timestamp};
 
 const PERIOD_US: i64 = 1000;
 
@@ -38,7 +38,7 @@ impl Model {
         self.files.push(FileMeta {
             number,
             place,
-            periods: Vec::new(),
+            periods: periods().collect::<BTreeSet<_>>().into_iter().map(|period| (Period(period), Period(period))).collect(),
             level,
             bytes,
             rows: rows.len() as u64,
@@ -114,12 +114,8 @@ fn order_survives_and_everything_ends_at_one_file_a_period() {
     for seed in 0..100 {
         let mut dice = Dice(seed);
         let mut model = Model::default();
-        let options = MergeOptions {
-            fan: 2 + dice.below(4) as usize,
-            split_bytes_min: dice.below(2_000),
-            period_us: PERIOD_US,
-            ..MergeOptions::default()
-        };
+        let options =
+            MergeOptions { fan: 2 + dice.below(4) as usize, split_bytes_min: dice.below(2_000), ..MergeOptions::default() };
         let (spread, late) = (1 + dice.below(30) as i64, dice.below(100));
         for round in 0..40_i64 {
             let current = 100 + round / 8;
@@ -150,7 +146,7 @@ fn background_merging_writes_a_row_a_bounded_number_of_times() {
     for (late, spread) in [(0, 1), (1, 400), (50, 30), (100, 30), (100, 365)] {
         let mut dice = Dice(late + spread);
         let mut model = Model::default();
-        let options = MergeOptions { split_bytes_min: 1_000, period_us: PERIOD_US, ..MergeOptions::default() };
+        let options = MergeOptions { split_bytes_min: 1_000, ..MergeOptions::default() };
         for round in 0..512_i64 {
             let current = 1_000 + round / 128;
             let periods: Vec<i64> =
@@ -171,7 +167,7 @@ fn background_merging_writes_a_row_a_bounded_number_of_times() {
 fn files_with_deleted_rows_are_rewritten_when_nothing_else_pays() {
     let mut model = Model::default();
     model.flush(5, &[5, 5, 5]);
-    let options = MergeOptions { period_us: PERIOD_US, ..MergeOptions::default() };
+    let options = MergeOptions::default();
     assert_eq!(next_merge(&model.files, &BTreeSet::new(), &options, MergeGoal::Background), None);
     let number = model.files[0].number;
     let work = next_merge(&model.files, &BTreeSet::from([number]), &options, MergeGoal::Background).expect("work");
