@@ -19,6 +19,7 @@ mod request;
 mod rows;
 mod section;
 mod tombstone;
+mod view;
 
 pub use buffer::{Buffer, BufferView, SortDone, SortWork, SortedRun};
 pub use columns::SeriesColumns;
@@ -31,3 +32,4 @@ pub use request::{
 };
 pub use section::{Section, gather};
 pub use tombstone::Tombstone;
+pub use view::{Aggregation, Scan, SliceFiles, SliceView, ViewFile};

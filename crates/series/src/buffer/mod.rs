@@ -12,7 +12,7 @@
 mod run;
 mod sort;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 
 pub use run::SortedRun;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use types::{DistributionRule, Epoch, Kind, Kinds, Quality, Samples, TagId, TextColumn, TextSamples, TimeRange, Timestamp};
 
 /// Tags of 100 and above hold text.
-struct ByNumber;
+pub(crate) struct ByNumber;
 
 impl Kinds for ByNumber {
     fn kind(&self, tag: TagId) -> Option<Kind> {
@@ -16,15 +16,15 @@ impl Kinds for ByNumber {
     }
 }
 
-type Row = (TagId, Timestamp, Datum, Quality);
+pub(crate) type Row = (TagId, Timestamp, Datum, Quality);
 
 #[derive(Clone)]
-enum Write {
+pub(crate) enum Write {
     Rows(Vec<Row>),
     Delete(Tombstone),
 }
 
-fn sections(rows: &[Row]) -> Vec<Section> {
+pub(crate) fn sections(rows: &[Row]) -> Vec<Section> {
     let placement = Placement::new(&DistributionRule { buckets: 1, ..DistributionRule::default() });
     let part = |text: bool| rows.iter().filter(move |row| matches!(row.2, Datum::Text(_)) == text);
     let columns = |text: bool| {
@@ -45,7 +45,7 @@ fn sections(rows: &[Row]) -> Vec<Section> {
     gather(&placement, &ByNumber, &[samples], &[text_samples]).unwrap().into_iter().map(|(_, section)| section).collect()
 }
 
-fn time(dice: &mut Dice, at: i64) -> Timestamp {
+pub(crate) fn time(dice: &mut Dice, at: i64) -> Timestamp {
     Timestamp(match dice.below(12) {
         0 => [i64::MIN, i64::MAX][dice.below(2) as usize],
         1..4 => dice.below(60) as i64,
@@ -53,7 +53,7 @@ fn time(dice: &mut Dice, at: i64) -> Timestamp {
     })
 }
 
-fn write(dice: &mut Dice, at: i64, strewn: bool) -> Write {
+pub(crate) fn write(dice: &mut Dice, at: i64, strewn: bool) -> Write {
     let tag = |dice: &mut Dice| {
         let tag = dice.below(12) + 100 * dice.below(2);
         TagId(if strewn { tag + (dice.below(3) << 40) * 200 } else { tag })
@@ -83,9 +83,9 @@ fn write(dice: &mut Dice, at: i64, strewn: bool) -> Write {
     )
 }
 
-type Model = BTreeMap<(TagId, Timestamp), (Datum, Quality)>;
+pub(crate) type Model = BTreeMap<(TagId, Timestamp), (Datum, Quality)>;
 
-fn model(writes: &[Write]) -> Model {
+pub(crate) fn model(writes: &[Write]) -> Model {
     let mut map = Model::new();
     for write in writes {
         match write {

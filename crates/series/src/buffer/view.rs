@@ -24,6 +24,8 @@ pub struct BufferView {
     commit: CommitNumber,
     numeric_runs: OnceLock<Runs>,
     text_runs: OnceLock<Runs>,
+    numeric_tags: OnceLock<Arc<[TagId]>>,
+    text_tags: OnceLock<Arc<[TagId]>>,
 }
 
 /// One run of these parts, less what later tombstones hide.
@@ -70,8 +72,7 @@ impl BufferView {
         versions: (Option<Version>, Version),
         commit: CommitNumber,
     ) -> Self {
-        let (numeric_runs, text_runs) = Default::default();
-        BufferView { numeric, texts, tombstones, versions, commit, numeric_runs, text_runs }
+        BufferView { numeric, texts, tombstones, versions, commit, ..BufferView::default() }
     }
 
     /// The part of this view up to a sequence number at which the buffer was sealed.
@@ -137,11 +138,25 @@ impl BufferView {
     }
 
     /// The tags that have rows, rising.
-    pub(crate) fn tags(&self, text: bool) -> Vec<TagId> {
-        let mut tags: Vec<TagId> = self.runs(text).iter().flat_map(|(run, _)| run.tags.iter().copied()).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        tags
+    pub(crate) fn tags(&self, text: bool) -> Arc<[TagId]> {
+        let cell = if text { &self.text_tags } else { &self.numeric_tags };
+        let tags = cell.get_or_init(|| {
+            let mut tags: Vec<TagId> = self.runs(text).iter().flat_map(|(run, _)| run.tags.iter().copied()).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            tags.into()
+        });
+        Arc::clone(tags)
+    }
+
+    /// The highest tag that has rows.
+    pub(crate) fn last_tag(&self) -> Option<TagId> {
+        let parts = self.numeric.iter().chain(&self.texts);
+        let lasts = parts.filter_map(|part| match &part.body {
+            Body::Section(section) => Some(section.tags().1),
+            Body::Run(run) => run.tags.last().copied(),
+        });
+        lasts.max()
     }
 
     /// Whether there is a row that is not certainly outside of a range of time.

@@ -46,8 +46,11 @@ pub fn at(first: i64, step: i64, row: usize) -> i64 {
 #[must_use]
 pub fn shape(times: &[Timestamp]) -> TimeShape {
     let first = times[0].0;
-    let step = if times.len() < 2 { 0 } else { times[1].0.wrapping_sub(first) };
-    if is_line(times, first, step) {
+    // A step that i64 can't hold is none.
+    let step = if times.len() < 2 { Some(0) } else { times[1].0.checked_sub(first) };
+    if let Some(step) = step
+        && is_line(times, first, step)
+    {
         return TimeShape { method: TimeMethod::Regular, first, step };
     }
     line(times).unwrap_or(TimeShape { method: TimeMethod::Plain, first, step: 0 })
@@ -134,6 +137,7 @@ mod tests {
     fn cadences_are_seen() {
         check(&[5], TimeMethod::Regular, 0);
         check(&[5, 9], TimeMethod::Regular, 4);
+        check(&[i64::MIN, 17], TimeMethod::Plain, 0);
         check(&(0..100).map(|i| -50 + i * 7).collect::<Vec<_>>(), TimeMethod::Regular, 7);
         let jitter: Vec<i64> = (0..500).map(|i| 1_700_000_000_000_000 + i * 1_000_000 + (i * 7919 % 101 - 50) * 1000).collect();
         check(&jitter, TimeMethod::Line, 1_000_000);
