@@ -75,6 +75,7 @@ impl SliceDirectory {
             });
         }
         opening::missing_files(disk.as_ref(), dir, &found.manifest)?.into_iter().next().map_or(Ok(()), Err)?;
+        opening::settle_manifest(disk.as_ref(), dir, found.number)?;
         for (number, path) in &found.all {
             if *number != found.number {
                 disk.remove(path)?;

@@ -76,6 +76,18 @@ pub fn find_manifest(disk: &dyn Disk, dir: &Path) -> Result<Found, Error> {
     Err(torn.into_iter().next().unwrap_or_else(none))
 }
 
+/// Makes sure that the manifest in force is on disk, name and bytes, before anything older goes.
+/// It may have been left by a sync that failed: then the system holds its bytes as clean, and only
+/// bytes that are written again are synced again.
+pub fn settle_manifest(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), DiskError> {
+    let file = disk.open(&manifest_path(dir, number), Access::Write)?;
+    let mut bytes = vec![0; file.len()? as usize];
+    file.read_at(0, &mut bytes)?;
+    file.write_at(0, &[&bytes])?;
+    file.sync()?;
+    disk.sync_dir(dir)
+}
+
 /// Whether the making of this slice was never finished: nothing is in it but, at most, a first
 /// manifest that was cut short. (A first manifest names nothing, so nothing can be lost with it.)
 pub fn is_unmade(disk: &dyn Disk, dir: &Path) -> Result<bool, Error> {
