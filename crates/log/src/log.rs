@@ -90,7 +90,8 @@ impl Log {
     ///
     /// It is answered `Error::TooLarge`, `Full` (with everything queued at that moment; the log
     /// goes on), `Poisoned` or `Closed`; in each of these cases but `Poisoned` it is sure that
-    /// the record was not kept.
+    /// the record was not kept. Where the runner has stopped already, `done` may be dropped inside
+    /// this call.
     ///
     /// # Panics
     /// Where `kind` is above `KIND_MAX`: those are the log's own.
@@ -110,7 +111,7 @@ impl Log {
         self.shared.push(Item::Sync(Box::new(done)));
     }
 
-    /// Refuses what is appended later, makes durable what was appended before, and marks the end, so
+    /// Refuses records appended later (`sync` still answers), makes durable what was appended before, and marks the end, so
     /// that at the next opening any damage is told from a torn tail.
     pub fn close(&self, done: impl FnOnce(Result<Position, Error>) + Send + 'static) {
         self.shared.push(Item::Sync(Box::new(|_| ())));
@@ -200,7 +201,9 @@ impl Log {
 impl Shared {
     fn push(self: &Arc<Self>, item: Item) {
         let mut queue = self.queue.lock();
-        let item = if queue.closed { refuse(item, Error::Closed) } else { item };
+        // What only waits for a sync has it: closing synced all there was.
+        let is_record = matches!(item, Item::Record(_));
+        let item = if queue.closed && is_record { refuse(item, Error::Closed) } else { item };
         self.queued_bytes.fetch_add(item.bytes(), Ordering::Relaxed);
         queue.items.push_back(item);
         self.schedule(queue);
