@@ -1,147 +1,164 @@
-//! The catalog's face. THIS BODY IS THE MODEL: maps in memory with the final signatures, so that
-//! higher floors can be built while the real one is.
+//! The catalog's face.
+//!
+//! What it promises: the crate's head says it. What it may not know: how anything is kept.
 
-use crate::{Error, TagFilter};
-use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use crate::block::{BLOCK_BITS, BLOCK_ROWS};
+use crate::call::{Call, Creation};
+use crate::core::Core;
+use crate::{Error, TagFilter, opening};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use types::{Kind, Kinds, Tag, TagDefinition, TagId, Timestamp};
 use world::{Ticket, World};
 
 /// What can be set of a catalog.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Length at which a segment of the catalog's log is ended.
+    /// Length at which a segment of the catalog's log is ended, in bytes.
     pub segment_bytes: u64,
+    /// Bytes of log after which a checkpoint is made. At four times as much, changes wait for it.
+    pub checkpoint_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { segment_bytes: 64 << 20 }
+        Settings { segment_bytes: 64 << 20, checkpoint_bytes: 64 << 20 }
     }
-}
-
-#[derive(Default)]
-struct State {
-    tags: Vec<(Tag, bool)>,
-    names: BTreeMap<String, TagId>,
-    version: u64,
 }
 
 /// The tag table.
 pub struct Catalog {
-    state: RwLock<State>,
-    world: World,
+    core: Arc<Core>,
 }
 
 impl Catalog {
     /// Opens the catalog in a directory, making it where there is none.
     ///
     /// # Errors
-    /// `Error::Open`, `Error::Damaged`.
-    pub fn open(world: World, _dir: &Path, _settings: Settings) -> Result<Arc<Catalog>, Error> {
-        Ok(Arc::new(Catalog { state: RwLock::default(), world }))
+    /// `Error::Open`, `Error::Damaged`, `Error::DiskFull`.
+    pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Catalog>, Error> {
+        opening::open(world, dir, settings).map(|core| Arc::new(Catalog { core }))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.core.world.clock.wall_us())
     }
 
     /// Makes tags; all or none. The answer is the range of their ordinals, in order.
     pub fn create(&self, definitions: Vec<TagDefinition>) -> Ticket<Result<Range<u64>, Error>> {
-        let mut state = self.state.write();
-        for (i, definition) in definitions.iter().enumerate() {
-            if state.names.contains_key(&definition.name) || definitions[..i].iter().any(|other| other.name == definition.name) {
-                return Ticket::ready(Err(Error::Exists(definition.name.clone())));
-            }
+        if definitions.is_empty() {
+            let end = self.ordinals();
+            return Ticket::ready(Ok(end..end));
         }
-        let now = Timestamp(self.world.clock.wall_us());
-        let first = state.tags.len() as u64;
-        for definition in definitions {
-            let id = TagId(state.tags.len() as u64);
-            state.names.insert(definition.name.clone(), id);
-            state.tags.push((Tag { id, definition, created: now, changed: now }, true));
+        let (promise, ticket) = Ticket::pair();
+        match Creation::encode(&definitions, self.now()) {
+            Ok(run) => self.core.submit(Call::Create(Creation { run, rows: definitions.len() as u64, promise })),
+            Err(error) => promise.keep(Err(error)),
         }
-        state.version += 1;
-        Ticket::ready(Ok(first..state.tags.len() as u64))
+        ticket
     }
 
     /// Changes tags (renaming among them); all or none. The kind can't be changed.
     pub fn change(&self, changes: Vec<(TagId, TagDefinition)>) -> Ticket<Result<(), Error>> {
-        let mut state = self.state.write();
-        let now = Timestamp(self.world.clock.wall_us());
-        for (id, definition) in changes {
-            let Some((tag, true)) = state.tags.get(id.0 as usize).cloned() else { return Ticket::ready(Err(Error::Unknown(id))) };
-            state.names.remove(&tag.definition.name);
-            state.names.insert(definition.name.clone(), id);
-            state.tags[id.0 as usize].0 = Tag { definition, changed: now, ..tag };
+        if changes.is_empty() {
+            return Ticket::ready(Ok(()));
         }
-        state.version += 1;
-        Ticket::ready(Ok(()))
+        let (promise, ticket) = Ticket::pair();
+        self.core.submit(Call::Change(changes, self.now(), promise));
+        ticket
     }
 
     /// Deletes tags; all or none. Their ordinals are never given again; their kinds stay known.
     pub fn delete(&self, tags: Vec<TagId>) -> Ticket<Result<(), Error>> {
-        let mut state = self.state.write();
-        for id in tags {
-            let Some((tag, true)) = state.tags.get(id.0 as usize).cloned() else { return Ticket::ready(Err(Error::Unknown(id))) };
-            state.names.remove(&tag.definition.name);
-            state.tags[id.0 as usize].1 = false;
+        if tags.is_empty() {
+            return Ticket::ready(Ok(()));
         }
-        state.version += 1;
-        Ticket::ready(Ok(()))
+        let (promise, ticket) = Ticket::pair();
+        self.core.submit(Call::Delete(tags, promise));
+        ticket
     }
 
     /// The tag of that name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<TagId> {
-        self.state.read().names.get(name).copied()
+        let found = self.core.table.read().find(name);
+        found.filter(|ordinal| *ordinal < self.core.kinds.visible()).map(TagId)
     }
 
     /// The tags of these names, row by row.
     #[must_use]
     pub fn find_many(&self, names: &[&str]) -> Vec<Option<TagId>> {
-        let state = self.state.read();
-        names.iter().map(|name| state.names.get(*name).copied()).collect()
+        let mut out = Vec::with_capacity(names.len());
+        let table = self.core.table.read();
+        let visible = self.core.kinds.visible();
+        for names in names.chunks(16) {
+            // Hashes first, so that the memory behind several names is fetched at once.
+            let mut hashes = [0; 16];
+            names.iter().zip(&mut hashes).for_each(|(name, hash)| *hash = table.hash(name));
+            let found = names.iter().zip(hashes).map(|(name, hash)| table.find_hashed(hash, name));
+            out.extend(found.map(|ordinal| ordinal.filter(|ordinal| *ordinal < visible).map(TagId)));
+        }
+        out
     }
 
     /// A tag as it stands.
     #[must_use]
     pub fn get(&self, id: TagId) -> Option<Tag> {
-        self.state.read().tags.get(id.0 as usize).filter(|(_, alive)| *alive).map(|(tag, _)| tag.clone())
+        let table = self.core.table.read();
+        if id.0 >= self.core.kinds.visible() {
+            return None;
+        }
+        table.place(id.0).map(|(block, _)| table.tag(block, id.0))
     }
 
-    /// Calls `each` with the name of every tag asked for, in the order asked; None where it is deleted or unknown.
+    /// Calls `each` with the name of every tag asked for, in the order asked; None where it is deleted or
+    /// unknown. `each` must not ask the catalog.
     pub fn names(&self, ids: &[TagId], mut each: impl FnMut(Option<&str>)) {
-        let state = self.state.read();
-        ids.iter().for_each(|id| {
-            each(state.tags.get(id.0 as usize).filter(|(_, alive)| *alive).map(|(tag, _)| tag.definition.name.as_str()))
-        });
+        let table = self.core.table.read();
+        let visible = self.core.kinds.visible();
+        for id in ids {
+            let place = if id.0 < visible { table.place(id.0) } else { None };
+            each(place.map(|(block, at)| block.name_text(at)));
+        }
     }
 
     /// The tags that a filter names, in rising order of ordinal.
     #[must_use]
     pub fn select(&self, filter: &TagFilter) -> Vec<TagId> {
-        let state = self.state.read();
-        let fits = |tag: &Tag| {
-            let definition = &tag.definition;
-            filter.names.as_ref().is_none_or(|names| names.contains(&definition.name))
-                && filter.prefix.as_ref().is_none_or(|prefix| definition.name.starts_with(prefix.as_str()))
-                && filter.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&definition.name))
-                && filter.labels.iter().all(|label| definition.labels.contains(label))
-        };
-        state.tags.iter().filter(|(tag, alive)| *alive && fits(tag)).map(|(tag, _)| tag.id).collect()
+        self.core.select(filter)
     }
 
     /// Live tags from an ordinal on, at most `rows_max`, in rising order: for reading the table piece by piece.
+    /// Each tag is as it was at one moment; different tags may be of different moments.
     #[must_use]
     pub fn page(&self, from: TagId, rows_max: usize) -> Vec<Tag> {
-        let state = self.state.read();
-        state.tags.iter().skip(from.0 as usize).filter(|(_, alive)| *alive).take(rows_max).map(|(tag, _)| tag.clone()).collect()
+        let mut out = Vec::new();
+        let mut ordinal = from.0;
+        // The lock is held for a block at most.
+        while out.len() < rows_max {
+            let table = self.core.table.read();
+            let visible = self.core.kinds.visible();
+            if ordinal >= visible {
+                break;
+            }
+            let end = (((ordinal >> BLOCK_BITS) + 1) << BLOCK_BITS).min(visible);
+            let block = &table.blocks()[(ordinal >> BLOCK_BITS) as usize];
+            while ordinal < end && out.len() < rows_max {
+                if block.is_live(ordinal as usize & (BLOCK_ROWS - 1)) {
+                    out.push(table.tag(block, ordinal));
+                }
+                ordinal += 1;
+            }
+        }
+        out
     }
 
     /// How many live tags there are.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.state.read().names.len() as u64
+        self.core.live.load(Ordering::Acquire)
     }
 
     /// Whether there are none.
@@ -153,29 +170,32 @@ impl Catalog {
     /// The next ordinal to be given; every ordinal below was given once.
     #[must_use]
     pub fn ordinals(&self) -> u64 {
-        self.state.read().tags.len() as u64
+        self.core.kinds.visible()
     }
 
     /// Grows with every change: what was resolved at an older version must be resolved again.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.state.read().version
+        self.core.version.load(Ordering::Acquire)
     }
 
     /// Bytes of memory that the tag table takes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        0
+        self.core.table.read().memory_bytes() + self.core.kinds.memory_bytes()
     }
 
     /// Stops taking changes; answers when what was taken is durable.
     pub fn close(&self) -> Ticket<Result<(), Error>> {
-        Ticket::ready(Ok(()))
+        let (promise, ticket) = Ticket::pair();
+        self.core.submit(Call::Close(promise));
+        ticket
     }
 }
 
 impl Kinds for Catalog {
+    #[inline]
     fn kind(&self, tag: TagId) -> Option<Kind> {
-        self.state.read().tags.get(tag.0 as usize).map(|(tag, _)| tag.definition.kind)
+        self.core.kinds.get(tag)
     }
 }

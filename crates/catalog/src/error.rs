@@ -28,6 +28,9 @@ pub enum Error {
     /// A write or sync failed; the catalog refuses changes until it is opened again.
     #[error("the catalog refuses changes since a disk error, restart the server once it is mended: {0}")]
     Poisoned(String),
+    /// The catalog was closed before.
+    #[error("the catalog is closed")]
+    Closed,
     /// Opening failed.
     #[error("the catalog can't be opened: {0}")]
     Open(String),

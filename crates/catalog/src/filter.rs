@@ -11,4 +11,19 @@ pub struct TagFilter {
     pub pattern: Option<regex::Regex>,
     /// Labels that must be there with these values.
     pub labels: Vec<(String, String)>,
+    /// Further conditions on labels.
+    pub conditions: Vec<LabelCondition>,
+}
+
+/// A condition on one key of a tag's labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelCondition {
+    /// The key is there.
+    Present(String),
+    /// The key is not there.
+    Absent(String),
+    /// The key is there with one of these values.
+    OneOf(String, Vec<String>),
+    /// The key is there with none of these values (as SQL's `<>` and `NOT IN`: a tag without the key does not fit).
+    NotOneOf(String, Vec<String>),
 }

@@ -4,11 +4,39 @@
 //! What it promises: each call is atomic and durable when answered; ordinals are dense, given at
 //! creation and never reused; ten million tags open in seconds and lie within the memory budget.
 //! What it may not know: samples, SQL, the network.
+//!
+//! ```text
+//!   create, change, delete ──> queue ──> checked, staged ──> log record ──> durable: shown, answered
+//!                                             │                                │
+//!   find, get, names, select <──── blocks of 4,096 ordinals,            checkpoint job: changed
+//!   kind (without a lock)           index of names, dictionaries          blocks in files, a manifest,
+//!                                                                         then the log is cut
+//! ```
+//!
+//! The bytes are specified in `docs/formats/catalog.md`.
 
+mod block;
+mod call;
 mod catalog;
+mod checkpoint;
+mod checkpoint_job;
+mod core;
+mod dictionary;
 mod error;
+mod files;
 mod filter;
+mod hash_index;
+mod kind_table;
+mod manifest;
+mod opening;
+mod profile;
+mod record;
+mod row;
+mod rules;
+mod select;
+mod table;
+mod verdict;
 
 pub use catalog::{Catalog, Settings};
 pub use error::Error;
-pub use filter::TagFilter;
+pub use filter::{LabelCondition, TagFilter};

@@ -1,0 +1,281 @@
+//! Checkpoints: blocks of the tag table in immutable files, and the manifest that names them.
+//!
+//! ```text
+//!   NNNNNNNNNN.tags   head | block | block ..
+//!   block             crc u32 LE | rows u16 LE - 1 | length u64 LE | zstd frame of a run of rows
+//! ```
+//! What it promises: a manifest is swapped by writing the next one whole and syncing it and the
+//! directory before its predecessor goes; files are removed only when no manifest names them.
+//! What it may not know: locks, jobs, who asks.
+
+use crate::Error;
+use crate::block::BLOCK_ROWS;
+use crate::files::{HEAD_BYTES, Head, What, damaged};
+use crate::kind_table::KindTable;
+use crate::manifest::{BlockPlace, Manifest};
+use crate::row::{Entry, RowReader};
+use crate::table::Table;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::block;
+use storage::wire::Reader;
+use world::{Access, Disk, DiskError, File};
+
+const ZSTD_LEVEL: i32 = 1;
+
+/// The directory of the checkpoints, and the newest manifest.
+pub struct Checkpoints {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    log: u64,
+    /// The number of the newest manifest; 0 = none.
+    number: u64,
+    manifest: Manifest,
+    /// Names found at opening that the manifest does not name.
+    leftovers: Vec<String>,
+}
+
+/// A file being written.
+pub struct TagsFile {
+    head: Head,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    end: u64,
+}
+
+impl Checkpoints {
+    /// Reads the newest whole manifest of a directory; an empty one where there is none. `log` is the
+    /// id of the catalog's log.
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, log: u64) -> Result<Checkpoints, Error> {
+        let failed = |error: DiskError| Error::Open(error.to_string());
+        disk.make_dir(dir).map_err(failed)?;
+        let names: Vec<String> = disk.list(dir).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| What::Manifest.number(name)).collect();
+        numbers.sort_unstable();
+        let (number, manifest, found_log) = newest_manifest(&**disk, dir, &numbers)?.unwrap_or((0, Manifest::default(), log));
+        if found_log != log {
+            let path = What::Manifest.path(dir, number);
+            return Err(damaged(&path, 16, "it belongs to another log: the log's directory was replaced"));
+        }
+        let named: BTreeSet<u64> = manifest.blocks.iter().map(|place| place.file).collect();
+        let file_max = names.iter().filter_map(|name| What::Tags.number(name)).max().unwrap_or(0);
+        let leftovers = names.into_iter().filter(|name| {
+            What::Manifest.number(name).is_some_and(|other| other != number)
+                || What::Tags.number(name).is_some_and(|file| !named.contains(&file))
+        });
+        let leftovers = leftovers.collect();
+        let mut open = Checkpoints { disk: Arc::clone(disk), dir: dir.to_path_buf(), log, number, manifest, leftovers };
+        open.manifest.next_file = open.manifest.next_file.max(file_max.saturating_add(1));
+        Ok(open)
+    }
+
+    /// Removes what a crash left behind. Call it once the log fits the manifest: before, a damaged
+    /// store would lose what could still be of use.
+    pub fn clean(&mut self) -> Result<(), Error> {
+        let failed = |error: DiskError| Error::Open(error.to_string());
+        for name in self.leftovers.drain(..) {
+            self.disk.remove(&self.dir.join(name)).map_err(failed)?;
+        }
+        self.disk.sync_dir(&self.dir).map_err(failed)
+    }
+
+    /// The newest manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Reads all blocks into an empty table.
+    pub fn load(&self, table: &mut Table, kinds: &KindTable) -> Result<(), Error> {
+        let mut open: Option<(Head, Arc<dyn File>, PathBuf)> = None;
+        let mut packed = Vec::new();
+        for place in &self.manifest.blocks {
+            if open.as_ref().is_none_or(|(head, ..)| head.number != place.file) {
+                open = Some(self.open_file(place.file)?);
+            }
+            let Some((head, file, path)) = &open else { continue };
+            let len = file.len().map_err(|error| Error::Open(error.to_string()))?;
+            if place.offset + place.bytes > len {
+                return Err(damaged(path, len, "it ends before its last block"));
+            }
+            packed.resize(place.bytes as usize, 0);
+            file.read_at(place.offset, &mut packed).map_err(|error| Error::Open(error.to_string()))?;
+            let payload = block::open(&packed, head.seal(place.offset))
+                .ok_or_else(|| damaged(path, place.offset, "the checksum of a block does not fit"))?;
+            let rows = (self.manifest.rows - table.rows()).min(BLOCK_ROWS as u64);
+            load_block(payload, rows as usize, table, kinds).map_err(|what| damaged(path, place.offset, what))?;
+        }
+        Ok(())
+    }
+
+    fn open_file(&self, number: u64) -> Result<(Head, Arc<dyn File>, PathBuf), Error> {
+        let path = What::Tags.path(&self.dir, number);
+        let failed = |error: DiskError| {
+            if error.is_missing() { damaged(&path, 0, "the file is missing") } else { Error::Open(error.to_string()) }
+        };
+        let file = self.disk.open(&path, Access::Read).map_err(failed)?;
+        if file.len().map_err(failed)? < HEAD_BYTES as u64 {
+            return Err(damaged(&path, 0, "it is shorter than a head"));
+        }
+        let mut bytes = [0; HEAD_BYTES];
+        file.read_at(0, &mut bytes).map_err(failed)?;
+        let head = Head::decode(&bytes, What::Tags, number, &path)?;
+        if head.log != self.log {
+            return Err(damaged(&path, 16, "it belongs to another log"));
+        }
+        Ok((head, file, path))
+    }
+
+    /// Begins a file. Its number is used up even where it is never published.
+    pub fn begin(&mut self) -> Result<TagsFile, DiskError> {
+        let number = self.manifest.next_file;
+        self.manifest.next_file += 1;
+        let path = What::Tags.path(&self.dir, number);
+        let head = Head { what: What::Tags, log: self.log, number };
+        let file = self.disk.create(&path)?;
+        file.write_at(0, &[&head.encode()])?;
+        Ok(TagsFile { head, path, file, end: HEAD_BYTES as u64 })
+    }
+
+    /// Makes a manifest the truth. The files that it names are synced; those of the one before that
+    /// it does not name go. It returns only when the predecessor is gone, so that the log may be cut.
+    pub fn publish(&mut self, mut manifest: Manifest) -> Result<(), DiskError> {
+        manifest.next_file = self.manifest.next_file;
+        self.disk.sync_dir(&self.dir)?;
+        let path = What::Manifest.path(&self.dir, self.number + 1);
+        let bytes = manifest.encode(self.log, self.number + 1);
+        let written = self.disk.create(&path).and_then(|file| {
+            file.write_at(0, &[&bytes])?;
+            file.sync()
+        });
+        if let Err(error) = written {
+            // A full disk left no whole manifest: it goes, and the one before stays the truth.
+            if error.is_full() {
+                match self.disk.remove(&path) {
+                    Err(error) if !error.is_missing() => return Err(error),
+                    _ => self.disk.sync_dir(&self.dir)?,
+                }
+            }
+            return Err(error);
+        }
+        self.disk.sync_dir(&self.dir)?;
+        if self.number > 0 {
+            self.disk.remove(&What::Manifest.path(&self.dir, self.number))?;
+            self.disk.sync_dir(&self.dir)?;
+        }
+        let named = |manifest: &Manifest| manifest.blocks.iter().map(|place| place.file).collect::<BTreeSet<_>>();
+        for gone in named(&self.manifest).difference(&named(&manifest)) {
+            self.disk.remove(&What::Tags.path(&self.dir, *gone))?;
+        }
+        self.number += 1;
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    /// Removes a file that was never published.
+    pub fn discard(&self, file: TagsFile) -> Result<(), DiskError> {
+        self.disk.remove(&file.path)
+    }
+
+    /// The blocks of files that hold more waste than use, where waste is more than half of all.
+    pub fn wasteful(&self, staying: impl Fn(usize) -> bool) -> Result<Vec<usize>, DiskError> {
+        let mut files: BTreeMap<u64, (u64, Vec<usize>)> = BTreeMap::new();
+        for (index, place) in self.manifest.blocks.iter().enumerate() {
+            let file = files.entry(place.file).or_default();
+            if staying(index) {
+                file.0 += place.bytes;
+                file.1.push(index);
+            }
+        }
+        let (mut used, mut taken, mut wasteful) = (0, 0, Vec::new());
+        for (number, (bytes, blocks)) in files {
+            let len = self.disk.open(&What::Tags.path(&self.dir, number), Access::Read)?.len()?;
+            (used, taken) = (used + bytes, taken + len);
+            if bytes * 2 < len {
+                wasteful.extend(blocks);
+            }
+        }
+        wasteful.retain(|_| taken > used * 2);
+        Ok(wasteful)
+    }
+}
+
+impl TagsFile {
+    /// Appends a block: a run of that many rows.
+    pub fn append(&mut self, run: &[u8], rows: usize) -> Result<BlockPlace, DiskError> {
+        let packed = pack(run, rows, &self.head, self.end);
+        self.file.write_at(self.end, &[&packed])?;
+        let place = BlockPlace { file: self.head.number, offset: self.end, bytes: packed.len() as u64 };
+        self.end += place.bytes;
+        Ok(place)
+    }
+
+    /// Makes the file's bytes durable.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.file.sync()
+    }
+}
+
+fn newest_manifest(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<Option<(u64, Manifest, u64)>, Error> {
+    let read = |number: u64| {
+        let path = What::Manifest.path(dir, number);
+        let bytes = (|| {
+            let file = disk.open(&path, Access::Read)?;
+            let mut bytes = vec![0; file.len()? as usize];
+            file.read_at(0, &mut bytes)?;
+            Ok(bytes)
+        })();
+        let bytes = bytes.map_err(|error: DiskError| Error::Open(error.to_string()))?;
+        Manifest::decode(&bytes, number, &path).map(|(manifest, log)| Some((number, manifest, log)))
+    };
+    let Some(newest) = numbers.last().copied() else { return Ok(None) };
+    match read(newest) {
+        // A swap that a crash cut short: the predecessor goes only after the newest is durable.
+        Err(Error::Damaged(_)) if numbers.contains(&(newest - 1)) => read(newest - 1),
+        // The very first one, cut short: the log still holds all.
+        Err(Error::Damaged(_)) if newest == 1 => Ok(None),
+        other => other,
+    }
+}
+
+fn pack(run: &[u8], rows: usize, head: &Head, offset: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(run.len() / 3 + 64);
+    let start = block::begin(&mut out);
+    out.extend_from_slice(&(rows as u16 - 1).to_le_bytes());
+    out.extend_from_slice(&(run.len() as u64).to_le_bytes());
+    zstd::stream::copy_encode(run, &mut out, ZSTD_LEVEL).expect("memory takes what is written");
+    block::end(&mut out, start, head.seal(offset));
+    out
+}
+
+/// Reads a block's payload into the table.
+pub fn load_block(payload: &[u8], rows: usize, table: &mut Table, kinds: &KindTable) -> Result<(), &'static str> {
+    let mut reader = Reader::new(payload);
+    let count = reader.array::<2>().map(|bytes| usize::from(u16::from_le_bytes(bytes)) + 1);
+    if count != Some(rows) {
+        return Err("a block has not as many rows as it should");
+    }
+    let len = reader.u64().ok_or("a block is too short")?;
+    // Grows as bytes come, not as the length says: it may be made up.
+    let mut run = Vec::with_capacity(reader.rest().len().saturating_mul(4).min(len as usize));
+    let unpack = |error| -> &'static str {
+        let _: std::io::Error = error;
+        "a block can't be unpacked"
+    };
+    let mut decoder = zstd::stream::Decoder::with_buffer(reader.rest()).map_err(unpack)?;
+    decoder.by_ref().take(len.saturating_add(1)).read_to_end(&mut run).map_err(unpack)?;
+    if run.len() as u64 != len {
+        return Err("a block is not as long as it says");
+    }
+    let mut entries = RowReader::new(&run);
+    table.begin_run();
+    for _ in 0..rows {
+        let refused = match entries.next().ok_or("a row is malformed")? {
+            Entry::Live(row) => table.push(&row, kinds, 0),
+            Entry::Dead(kind) => table.push_dead(kind, kinds, 0),
+        };
+        refused.map_err(|_| "a row does not fit the rows before")?;
+    }
+    if entries.is_empty() { Ok(()) } else { Err("a block has more bytes than rows") }
+}

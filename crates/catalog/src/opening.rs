@@ -1,0 +1,86 @@
+//! Opening: the checkpoint, then the log behind it.
+//!
+//! What it promises: the table as the last durable write left it, or an error that names what is damaged.
+
+use crate::checkpoint::Checkpoints;
+use crate::core::{Commit, Core};
+use crate::kind_table::KindTable;
+use crate::record::{Joiner, apply};
+use crate::table::Table;
+use crate::{Error, Settings};
+use log::{Durability, Log, Options};
+use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use world::World;
+
+/// Opens a catalog.
+pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, Error> {
+    world.disk.make_dir(dir).map_err(|error| Error::Open(error.to_string()))?;
+    let record_bytes_max = (settings.segment_bytes / 2).min(64 << 20);
+    let options =
+        Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() };
+    let (log, replay) = Log::open(&world, &dir.join("log"), options).map_err(translate)?;
+    let mut checkpoints = Checkpoints::open(&world.disk, dir, log.id())?;
+    let manifest = checkpoints.manifest();
+    let (mut sequence, checkpoint_position) = (manifest.sequence, manifest.position);
+    let kinds = KindTable::new();
+    let mut table = Table::new(world.random.next_u64(), manifest.rows as usize);
+    checkpoints.load(&mut table, &kinds)?;
+    let mut joiner = Joiner::default();
+    for record in replay {
+        let record = record.map_err(translate)?;
+        let at = |what: &str| Error::Damaged(format!("{} at position {}: {what}", dir.join("log").display(), record.position));
+        let Some(write) = joiner.take(record.kind, &record.head, &record.body).map_err(at)? else { continue };
+        if write.sequence <= checkpoints.manifest().sequence {
+            continue;
+        }
+        if write.sequence != sequence + 1 {
+            return Err(at(&format!("write {} follows write {sequence}: writes are missing", write.sequence)));
+        }
+        apply(&write, &mut table, &kinds).map_err(at)?;
+        sequence = write.sequence;
+    }
+    if log.end().0 < checkpoint_position {
+        return Err(Error::Damaged(format!("{}: the log ends before the checkpoint", dir.join("log").display())));
+    }
+    checkpoints.clean()?;
+    table.begin_run();
+    kinds.show(table.rows());
+    let commit = Commit {
+        queue: VecDeque::new(),
+        busy: false,
+        closed: false,
+        poison: None,
+        sequence,
+        position: log.end().0,
+        checkpoint_position: checkpoint_position.max(log.first().0),
+        checkpointing: false,
+        checkpoint_full: None,
+    };
+    let (live, version) = (AtomicU64::new(table.live()), AtomicU64::new(sequence));
+    let core = Core {
+        world,
+        settings,
+        log,
+        kinds,
+        table: RwLock::new(table),
+        commit: Mutex::new(commit),
+        checkpoints: Mutex::new(checkpoints),
+        live,
+        version,
+    };
+    let core = Arc::new(core);
+    core.checkpoint_if_due();
+    Ok(core)
+}
+
+fn translate(error: log::Error) -> Error {
+    match error {
+        log::Error::Damaged { .. } => Error::Damaged(error.to_string()),
+        log::Error::Full(_) => Error::DiskFull(error.to_string()),
+        _ => Error::Open(error.to_string()),
+    }
+}
