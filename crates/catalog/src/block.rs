@@ -84,7 +84,7 @@ impl Block {
         if row.limits != Limits::default() {
             self.limits.push((at as u16, row.limits));
         }
-        if at % 64 == 0 {
+        if at.is_multiple_of(64) {
             self.dead.push(0);
         }
     }
@@ -97,7 +97,7 @@ impl Block {
         self.profile.push(u32::MAX);
         self.label_at.push(0);
         self.times.push((0, 0));
-        if at % 64 == 0 {
+        if at.is_multiple_of(64) {
             self.dead.push(0);
         }
         self.dead[at / 64] |= 1 << (at % 64);

@@ -198,4 +198,8 @@ impl Kinds for Catalog {
     fn kind(&self, tag: TagId) -> Option<Kind> {
         self.core.kinds.get(tag)
     }
+
+    fn first_misfit(&self, tags: &[TagId], bits: &[u64]) -> Option<usize> {
+        self.core.kinds.first_misfit(tags, bits)
+    }
 }

@@ -81,6 +81,11 @@ impl Checkpoints {
         self.disk.sync_dir(&self.dir).map_err(failed)
     }
 
+    /// Whether there is no checkpoint yet.
+    pub fn is_none(&self) -> bool {
+        self.number == 0
+    }
+
     /// The newest manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

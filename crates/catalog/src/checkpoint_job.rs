@@ -25,7 +25,8 @@ struct Moment {
 /// Why a checkpoint was not made.
 enum Failure {
     Disk(DiskError),
-    Log(log::Error),
+    /// The log could not be cut: the next checkpoint cuts again.
+    Cut,
 }
 
 impl From<DiskError> for Failure {
@@ -61,8 +62,7 @@ impl Core {
             Err(Failure::Disk(error)) if error.is_full() => {
                 commit.checkpoint_full = Some(Error::DiskFull(error.to_string()));
             }
-            // What could not be cut is cut next time; the log itself tells whether it still takes records.
-            Err(Failure::Log(_)) => {}
+            Err(Failure::Cut) => {}
             Err(Failure::Disk(error)) => {
                 commit.poison.get_or_insert(Error::Poisoned(error.to_string()));
             }
@@ -97,7 +97,7 @@ impl Core {
         let position = moment.position;
         drop(moment);
         checkpoints.publish(manifest)?;
-        self.log.cut(Position(position)).map_err(Failure::Log)?;
+        self.log.cut(Position(position)).map_err(|_| Failure::Cut)?;
         Ok(position)
     }
 

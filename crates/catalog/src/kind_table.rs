@@ -59,6 +59,27 @@ impl KindTable {
         Kind::from_u8(page[ordinal as usize & (PAGE_TAGS - 1)].load(Ordering::Relaxed))
     }
 
+    /// The first row whose tag is unknown or whose bits its kind can't have.
+    pub fn first_misfit(&self, tags: &[TagId], bits: &[u64]) -> Option<usize> {
+        let visible = self.visible();
+        let mut page: (u64, &[AtomicU8]) = (u64::MAX, &[]);
+        for (row, (tag, bits)) in tags.iter().zip(bits).enumerate() {
+            if tag.0 >= visible {
+                return Some(row);
+            }
+            // Mostly the page of the row before.
+            if tag.0 >> PAGE_BITS != page.0 {
+                let number = tag.0 >> PAGE_BITS;
+                page = (number, self.pages[number as usize].get().map_or(&[], |page| &page[..]));
+            }
+            let kind = page.1.get(tag.0 as usize & (PAGE_TAGS - 1)).and_then(|kind| Kind::from_u8(kind.load(Ordering::Relaxed)));
+            if !kind.is_some_and(|kind| kind.is_valid(*bits)) {
+                return Some(row);
+            }
+        }
+        None
+    }
+
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> u64 {
         let pages = self.pages.iter().filter(|page| page.get().is_some()).count();

@@ -25,6 +25,8 @@ mod dictionary;
 mod error;
 mod files;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod hash_index;
 mod kind_table;
 mod manifest;

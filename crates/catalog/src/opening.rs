@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use world::World;
 
+/// A log that was never cut begins below this: behind the header of its first segment.
+const LOG_START_MAX: u64 = 4096;
+
 /// Opens a catalog.
 pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, Error> {
     world.disk.make_dir(dir).map_err(|error| Error::Open(error.to_string()))?;
@@ -26,6 +29,10 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
     let mut checkpoints = Checkpoints::open(&world.disk, dir, log.id())?;
     let manifest = checkpoints.manifest();
     let (mut sequence, checkpoint_position) = (manifest.sequence, manifest.position);
+    // Without a manifest the log must still hold all: else what was cut off it would be silently gone.
+    if checkpoints.is_none() && log.first().0 > LOG_START_MAX {
+        return Err(Error::Damaged(format!("{}: the log was cut, but no whole manifest says what it held", dir.display())));
+    }
     let kinds = KindTable::new();
     let mut table = Table::new(world.random.next_u64(), manifest.rows as usize);
     checkpoints.load(&mut table, &kinds)?;

@@ -81,12 +81,11 @@ impl Joiner {
     pub fn take(&mut self, kind: u8, head: &[u8], body: &[u8]) -> Result<Option<Write>, &'static str> {
         let mut reader = Reader::new(head);
         let fields = (|| Some((reader.u64()?, reader.u64()?, reader.u32()?, reader.u32()?)))();
+        let fields = fields.filter(|(.., part, parts)| part < parts && (KIND_CREATE..=KIND_DELETE).contains(&kind));
         let Some((sequence, mark, part, parts)) = fields.filter(|_| reader.is_empty()) else {
+            self.open = None;
             return Err("a record's head is malformed");
         };
-        if part >= parts || !(KIND_CREATE..=KIND_DELETE).contains(&kind) {
-            return Err("a record's head is malformed");
-        }
         let follows = match &self.open {
             Some((write, open_mark, next, open_parts)) => {
                 (write.kind, write.sequence, *open_mark, *next, *open_parts) == (kind, sequence, mark, part, parts)

@@ -114,12 +114,13 @@ impl RowWriter {
         let same_profile = self.profile == row.profile;
         let same_labels = self.labels == row.labels;
         let same_times = self.times == (row.created, row.changed);
+        let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
         out.push(
-            u8::from(same_description) * SAME_DESCRIPTION
-                | u8::from(same_profile) * SAME_PROFILE
-                | u8::from(same_labels) * SAME_LABELS
-                | u8::from(same_times) * SAME_TIMES
-                | u8::from(mask != 0) * LIMITS,
+            flag(same_description, SAME_DESCRIPTION)
+                | flag(same_profile, SAME_PROFILE)
+                | flag(same_labels, SAME_LABELS)
+                | flag(same_times, SAME_TIMES)
+                | flag(mask != 0, LIMITS),
         );
         let name = row.name.as_bytes();
         let shared = shared_bytes(&self.name, name);
@@ -202,11 +203,6 @@ impl<'a> RowReader<'a> {
     /// Whether all was read.
     pub fn is_empty(&self) -> bool {
         self.reader.is_empty()
-    }
-
-    /// Bytes not read yet.
-    pub fn bytes_left(&self) -> usize {
-        self.reader.rest().len()
     }
 
     /// The name read last.
