@@ -37,6 +37,7 @@ impl From<catalog::Error> for Error {
             catalog::Error::Damaged(_) => raise(Error::Damaged, text),
             catalog::Error::DiskFull(_) => raise(Error::DiskFull, text),
             catalog::Error::Poisoned(_) | catalog::Error::Open(_) => raise(Error::Io, text),
+            catalog::Error::Closed => raise(Error::ShuttingDown, text),
         }
     }
 }
