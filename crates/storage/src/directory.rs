@@ -1,7 +1,8 @@
 //! A slice's directory: which manifest is the truth, and how it is replaced.
 //!
-//! Publishing manifest N: write it, sync it, sync the directory; remove every older manifest, sync
-//! the directory; only then remove the files that N no longer names.
+//! Publishing manifest N: sync the directories of its new files; write it, sync it, sync the
+//! directory; remove every older manifest, sync the directory; only then remove the files that N no
+//! longer names.
 //!
 //! Why every crash leaves the old or the new one: until N's name and bytes are durable, N-1 and all
 //! that it names are untouched, so a torn N is skipped for N-1. Once N is durable, both are whole
@@ -184,6 +185,10 @@ impl SliceDirectory {
         for file in manifest.files.iter().filter(|file| !known.contains(&file.number)) {
             directories.extend(self.dir.join(file.path()).parent().map(Path::to_path_buf));
         }
+        if manifest.latest != old.latest {
+            directories.insert(self.dir.clone());
+        }
+        // Before the manifest has a name: a power cut may make that name durable and not the others.
         directories.iter().try_for_each(|dir| self.disk.sync_dir(dir))?;
         let path = manifest_path(&self.dir, number);
         let file = self.disk.create(&path)?;

@@ -69,6 +69,8 @@ pub struct Class {
     pub value: ValueMethod,
     /// Scale of decimals; else 0.
     pub scale: u8,
+    /// How fine times are that are stored: 2 = whole seconds, 1 = whole milliseconds, 0 = microseconds.
+    pub unit: u8,
     /// About how much values change from row to row, in powers of two: like goes with like.
     pub spread: u8,
 }

@@ -66,6 +66,23 @@ impl<'a> ChunkHeader<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(payload: &'a [u8], header_bytes: usize, chunk_bytes: usize) -> Result<ChunkHeader<'a>, &'static str> {
+        let (header, taken) = Self::parse_front(payload, chunk_bytes)?;
+        if taken != payload.len() {
+            return Err("bytes behind the header");
+        }
+        let last = header.pages[header.pages.len() - 1];
+        if taken + BLOCK_OVERHEAD != header_bytes || last.offset + last.bytes != chunk_bytes {
+            return Err("pages don't fill their chunk");
+        }
+        Ok(header)
+    }
+
+    /// Reads a header from the front of some bytes, and tells how many it took: so a file is walked
+    /// from chunk to chunk without its index. No page is longer than `bytes_max`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_front(payload: &'a [u8], bytes_max: usize) -> Result<(ChunkHeader<'a>, usize), &'static str> {
         let mut reader = Reader::new(payload);
         let (kind, time, value, scale) = read_class(&mut reader).ok_or("class of a chunk")?;
         let tags = reader.count(CHUNK_ROWS_MAX).filter(|tags| *tags > 0).ok_or("number of tags")?;
@@ -80,7 +97,7 @@ impl<'a> ChunkHeader<'a> {
             Some((first_tag, tag_gaps, tag_rows, lines))
         })();
         let (first_tag, tag_gaps, tag_rows, (firsts, steps)) = head.ok_or("tags of a chunk")?;
-        let (pages, rows) = read_pages(&mut reader, header_bytes, chunk_bytes)?;
+        let (mut pages, rows) = read_pages(&mut reader, bytes_max)?;
         let page_times = if time != TimeMethod::Regular && tags == 1 {
             Some(Packed::read_signed(&mut reader, pages.len()).ok_or("times of pages")?)
         } else {
@@ -97,10 +114,9 @@ impl<'a> ChunkHeader<'a> {
             ValueMethod::Floats => ValueColumn::Floats(FloatColumn::open(meta)?),
             ValueMethod::Texts => ValueColumn::Texts,
         };
-        if !reader.is_empty() {
-            return Err("bytes behind the header");
-        }
-        Ok(ChunkHeader {
+        let taken = payload.len() - reader.rest().len();
+        pages.iter_mut().for_each(|page| page.offset += taken + BLOCK_OVERHEAD);
+        let header = ChunkHeader {
             kind,
             time,
             value,
@@ -115,7 +131,8 @@ impl<'a> ChunkHeader<'a> {
             page_times,
             time_column,
             value_column,
-        })
+        };
+        Ok((header, taken))
     }
 
     /// How many tags it has.
@@ -134,6 +151,12 @@ impl<'a> ChunkHeader<'a> {
             let rows = u32::try_from(self.tag_rows.get(index)).unwrap_or(u32::MAX);
             Section { tag: TagId(tag), rows, first: self.firsts.signed(index), step: self.steps.signed(index) }
         })
+    }
+
+    /// The line on which the rows of tag number `ordinal` stand, which begin at `tag_row`.
+    pub fn line_of(&self, ordinal: usize, tag_row: usize) -> impl Fn(usize) -> i64 + use<> {
+        let (first, step) = self.line(ordinal);
+        move |row| at(first, step, row.wrapping_sub(tag_row))
     }
 
     /// First time and step of tag number `ordinal`.
@@ -163,16 +186,17 @@ fn read_class(reader: &mut Reader<'_>) -> Option<(Kind, TimeMethod, ValueMethod,
     Some((kind, TimeMethod::from_u8(flags & 3)?, value, scale))
 }
 
-fn read_pages(reader: &mut Reader<'_>, header_bytes: usize, chunk_bytes: usize) -> Result<(Vec<PagePlace>, usize), &'static str> {
+/// Pages with their offsets from the end of the header.
+fn read_pages(reader: &mut Reader<'_>, bytes_max: usize) -> Result<(Vec<PagePlace>, usize), &'static str> {
     let count = reader.count(CHUNK_ROWS_MAX).filter(|pages| *pages > 0).ok_or("number of pages")?;
     let rows = Packed::read(reader, count).ok_or("rows of pages")?;
     let lengths = Packed::read(reader, count).ok_or("lengths of pages")?;
     let mut pages = Vec::with_capacity(count);
-    let (mut offset, mut first_row) = (header_bytes, 0);
+    let (mut offset, mut first_row) = (0, 0);
     for (rows, bytes) in rows.iter().zip(lengths.iter()) {
         let place = (|| {
             let rows = usize::try_from(rows).ok().filter(|rows| (1..=CHUNK_ROWS_MAX - first_row).contains(rows))?;
-            let bytes = usize::try_from(bytes).ok().filter(|bytes| (BLOCK_OVERHEAD..=chunk_bytes).contains(bytes))?;
+            let bytes = usize::try_from(bytes).ok().filter(|bytes| (BLOCK_OVERHEAD..=bytes_max).contains(bytes))?;
             Some(PagePlace { offset, bytes, first_row, rows })
         })();
         let place = place.ok_or("pages don't fit into their chunk")?;
@@ -180,7 +204,7 @@ fn read_pages(reader: &mut Reader<'_>, header_bytes: usize, chunk_bytes: usize) 
         first_row += place.rows;
         pages.push(place);
     }
-    if offset == chunk_bytes { Ok((pages, first_row)) } else { Err("pages don't fill their chunk") }
+    Ok((pages, first_row))
 }
 
 fn read_meta<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], &'static str> {
@@ -213,21 +237,18 @@ impl<'a> Page<'a> {
         Ok(Page { rows: place.rows, first_row: place.first_row, times, values, qualities })
     }
 
-    /// Appends the times of the wanted rows (counted in the chunk; all lie in this page and belong to
-    /// tag number `ordinal`, whose rows begin at `tag_row`).
+    /// Appends the times of the wanted rows (counted in the chunk; all lie in this page). `line`
+    /// tells where each row stands on its tag's line.
     ///
     /// # Errors
     /// What is wrong with the page; `out` is as it was.
     pub fn times(
         &self,
         header: &ChunkHeader<'_>,
-        ordinal: usize,
-        tag_row: usize,
         wanted: Range<usize>,
+        line: impl Fn(usize) -> i64,
         out: &mut Vec<Timestamp>,
     ) -> Result<(), &'static str> {
-        let (first, step) = header.line(ordinal);
-        let line = |row: usize| at(first, step, row - tag_row);
         let Some(column) = &header.time_column else {
             out.extend(wanted.map(|row| Timestamp(line(row))));
             return Ok(());

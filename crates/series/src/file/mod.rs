@@ -16,6 +16,7 @@
 //! ```
 
 mod cache;
+mod check;
 mod chunk;
 mod chunk_read;
 mod columns;
@@ -32,13 +33,16 @@ mod pending;
 mod prepare;
 mod qualities;
 mod reader;
+mod recent;
 mod rows;
 mod summary;
 mod texts;
 mod times;
+mod walk;
 mod writer;
 
 pub use cache::{Block, BlockCache, NoCache};
+pub use check::{FileCheck, check, repair};
 pub use columns::{SeriesRows, Values};
 pub use entry::{Entry, Place, ReadCost, Statistics, Summary};
 pub use error::Error;

@@ -75,7 +75,10 @@ impl Prepared {
     #[must_use]
     pub fn new(kind: Kind, rows: &SeriesRows<'_>, hint: &mut u8) -> Prepared {
         let shape = times::shape(rows.times);
-        let mut class = Class { kind, time: shape.method, value: ValueMethod::Texts, scale: 0, spread: 0 };
+        let mut class = Class { kind, time: shape.method, value: ValueMethod::Texts, scale: 0, unit: 0, spread: 0 };
+        if class.time != TimeMethod::Regular {
+            class.unit = times::fineness(rows.times);
+        }
         let (mut integers, mut exceptions) = (Vec::new(), Exceptions::new());
         if let Values::Bits(bits) = rows.values {
             if kind.is_integer() {

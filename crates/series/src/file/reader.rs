@@ -11,10 +11,13 @@ use super::index::{self, RawEntry};
 use super::writer::FORMAT;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use storage::block::{self, BLOCK_OVERHEAD, Seal};
 use storage::{FileHead, FileType};
 use types::{TagId, TimeRange, Timestamp};
 use world::{Access, Disk, File};
+
+static OPENINGS: AtomicU64 = AtomicU64::new(1);
 
 /// An open series file.
 pub struct SeriesFile {
@@ -22,6 +25,8 @@ pub struct SeriesFile {
     path: PathBuf,
     head: FileHead,
     pub(super) identity: u64,
+    /// A number that no other opening of a file in this process has.
+    pub(super) opening: u64,
     summary: FileSummary,
     pub(super) index: IndexPlace,
     top_offset: u64,
@@ -58,8 +63,17 @@ impl SeriesFile {
             block::open(&framed, Seal { file: identity, offset }).ok_or_else(|| damaged(offset, "the checksum does not fit"))?;
         let checksum = framed.first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
         let (summary, index) = footer::decode(payload, bytes, offset, checksum).map_err(|what| damaged(offset, what))?;
-        let path = path.to_path_buf();
-        Ok(Arc::new(SeriesFile { file, path, head, identity, summary, index, top_offset: offset - index.top_bytes, cache }))
+        Ok(Arc::new(SeriesFile {
+            file,
+            path: path.to_path_buf(),
+            head,
+            identity,
+            opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
+            summary,
+            index,
+            top_offset: offset - index.top_bytes,
+            cache,
+        }))
     }
 
     /// What it is as a whole.

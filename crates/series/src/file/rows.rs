@@ -11,6 +11,7 @@ use super::entry::{Entry, ReadCost};
 use super::error::Error;
 use super::qualities::USUAL;
 use super::reader::SeriesFile;
+use super::recent::{self, Recent, Seen};
 use super::times::TimeMethod;
 use crate::{Datum, Projection, Reading, SeriesColumns};
 use std::cell::RefCell;
@@ -21,6 +22,9 @@ use types::{Quality, TimeRange, Timestamp};
 /// Chunks up to this length are read whole.
 const READ_WHOLE_BYTES: u32 = 16 * 1024;
 
+/// Entries with at most so many rows may share their chunk with others.
+const FEW_ROWS: u32 = 2_048;
+
 #[derive(Default)]
 struct Buffers {
     header: Vec<u8>,
@@ -29,6 +33,7 @@ struct Buffers {
 }
 
 thread_local! {
+    static RECENT: RefCell<Recent> = RefCell::default();
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
@@ -55,6 +60,11 @@ impl SeriesFile {
         if !range.overlaps(&entry.range()) {
             return Ok(ReadCost::default());
         }
+        if entry.rows <= FEW_ROWS
+            && let Some(cost) = self.read_recent(entry, range, projection, out)
+        {
+            return Ok(cost);
+        }
         let before = (out.times.len(), out.bits.len(), out.texts.len());
         let read = BUFFERS.with_borrow_mut(|buffers| {
             let mut cost = ReadCost::default();
@@ -79,6 +89,53 @@ impl SeriesFile {
             out.qualities.iter_mut().for_each(|qualities| qualities.truncate(before.0));
         }
         read
+    }
+
+    /// Reads an entry of a chunk that was decoded whole, or is worth it by now. None where it is not,
+    /// or can't be: the pages of this entry may yet be whole.
+    fn read_recent(&self, entry: &Entry, range: TimeRange, projection: Projection, out: &mut SeriesColumns) -> Option<ReadCost> {
+        let offset = entry.place.offset;
+        let often = RECENT.with_borrow_mut(|recent| match recent.look(self.opening, offset) {
+            Seen::Rows(all) => Some(recent::copy(all, entry, range, projection, out)),
+            Seen::Often => None,
+            Seen::Seldom => Some(false),
+        });
+        match often {
+            Some(true) => return Some(ReadCost::default()),
+            Some(false) => return None,
+            None => {}
+        }
+        let mut cost = ReadCost::default();
+        let all = BUFFERS.with_borrow_mut(|buffers| {
+            let Buffers { header, pages, .. } = buffers;
+            let all_rows = |header: &ChunkHeader<'_>| Ok(0..header.rows);
+            let (loaded, _) = self.load(entry, header, pages, all_rows, &mut cost).ok()?;
+            self.whole_chunk(entry, &loaded)
+        })?;
+        cost.rows += all.times.len() as u64;
+        let copied = recent::copy(&all, entry, range, projection, out);
+        RECENT.with_borrow_mut(|recent| recent.keep(self.opening, offset, all));
+        copied.then_some(cost)
+    }
+
+    /// All rows of a chunk; None where anything of it is damaged.
+    fn whole_chunk(&self, entry: &Entry, loaded: &Loaded<'_>) -> Option<SeriesColumns> {
+        let header = &loaded.header;
+        let lines = recent::lines(header)?;
+        let mut all = SeriesColumns::default();
+        for number in 0..header.pages.len() {
+            let place = header.pages[number];
+            let rows = place.first_row..place.first_row + place.rows;
+            let page = self.page(entry, loaded, number).ok()?;
+            page.times(header, rows.clone(), |row| lines[row], &mut all.times).ok()?;
+            page.values(header, rows.clone(), &mut all).ok()?;
+            if all.qualities.is_some() || !page.is_usual() {
+                let qualities = all.qualities.get_or_insert_default();
+                qualities.resize(rows.end, USUAL);
+                page.qualities(rows.clone(), &mut qualities[rows]).ok()?;
+            }
+        }
+        Some(all)
     }
 
     /// The entry's newest row at or before `time`; decodes one page.
@@ -274,7 +331,8 @@ fn read_page(
     out: &mut SeriesColumns,
 ) -> Result<(), &'static str> {
     let start = out.times.len();
-    page.times(header, entry.place.ordinal as usize, entry.place.first_row as usize, rows.clone(), &mut out.times)?;
+    let line = header.line_of(entry.place.ordinal as usize, entry.place.first_row as usize);
+    page.times(header, rows.clone(), line, &mut out.times)?;
     if header.time != TimeMethod::Regular {
         let times = &out.times[start..];
         let from = times.partition_point(|time| *time < range.first);
@@ -303,7 +361,8 @@ fn newest_of_page(
     one: &mut SeriesColumns,
 ) -> Result<Option<Reading>, &'static str> {
     one.clear();
-    page.times(header, entry.place.ordinal as usize, entry.place.first_row as usize, rows.clone(), &mut one.times)?;
+    let line = header.line_of(entry.place.ordinal as usize, entry.place.first_row as usize);
+    page.times(header, rows.clone(), line, &mut one.times)?;
     let until = one.times.partition_point(|at| *at <= time);
     if until == 0 {
         return Ok(None);

@@ -118,6 +118,13 @@ fn roundest(low: i128, high: i128) -> Option<i128> {
     Some(high / power * power)
 }
 
+/// How fine times are: 2 = whole seconds, 1 = whole milliseconds, 0 = microseconds. Tags whose times
+/// are alike share a unit, which a single finer one would spoil.
+#[must_use]
+pub fn fineness(times: &[Timestamp]) -> u8 {
+    if times.iter().all(|time| time.0 % 1_000_000 == 0) { 2 } else { u8::from(times.iter().all(|time| time.0 % 1_000 == 0)) }
+}
+
 /// The deviations of times from their line.
 pub fn deviations(times: &[Timestamp], shape: &TimeShape, out: &mut Vec<i64>) {
     out.extend(times.iter().enumerate().map(|(row, time)| time.0.wrapping_sub(at(shape.first, shape.step, row))));
