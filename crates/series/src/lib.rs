@@ -7,6 +7,9 @@
 //! back bit for bit; a damaged block is an error that names file and place, never data.
 //! What it may not know: commits across slices, tags' names, SQL, threads.
 
+#[cfg(test)]
+extern crate self as series;
+
 mod buffer;
 mod columns;
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Series files give back the rows that went in, bit for bit, whatever the kinds, cadences and sizes.
+#![allow(clippy::unwrap_used, reason = "a test stops at any error")]
 
 mod rows;
 
 use rows::{Model, Noise, Tag, write};
 use series::Projection;
-use series::file::{NoCache, SeriesFile};
+use series::file::{NoCache, SeriesFile, check as check_file};
 use std::path::Path;
 use std::sync::Arc;
 use types::{Kind, TagId, TimeRange, Timestamp};
@@ -21,6 +22,9 @@ fn check(tags: &[Tag], seed: u64) -> f64 {
     let summary = write(&disk, path, tags);
     let file = open(&disk, path);
     assert_eq!(file.summary(), &summary);
+    assert!(check_file(disk.as_ref(), path).unwrap().is_whole());
+    let inspection = series::file::inspect(disk.as_ref(), path, 5).unwrap();
+    assert!(inspection.facts.contains(&("rows", summary.rows.to_string())) && inspection.tables[0].rows.len() <= 5);
     let model = Model::new(tags);
     model.check_all(&file);
     let mut noise = Noise(seed);

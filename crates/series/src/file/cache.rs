@@ -54,6 +54,17 @@ pub trait BlockCache: Send + Sync {
     fn insert(&self, file: u64, offset: u64, block: Arc<Block>);
 }
 
+impl BlockCache for memory::Cache<Arc<Block>> {
+    fn get(&self, file: u64, offset: u64) -> Option<Arc<Block>> {
+        self.get(memory::CacheKey { file, offset })
+    }
+
+    fn insert(&self, file: u64, offset: u64, block: Arc<Block>) {
+        let bytes = block.bytes() as u64;
+        self.insert(memory::CacheKey { file, offset }, block, bytes);
+    }
+}
+
 /// A cache that keeps nothing.
 pub struct NoCache;
 

@@ -133,7 +133,7 @@ fn shared_unit(values: &[i64], base: i64, width: u64) -> u64 {
     if width <= u64::from(u32::MAX) {
         for value in values {
             let latent = offset(value) as u32;
-            if unit == 0 || latent % (unit as u32) != 0 {
+            if !latent.is_multiple_of(unit as u32) {
                 unit = gcd(unit, u64::from(latent));
                 if unit == 1 {
                     return 1;

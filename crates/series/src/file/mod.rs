@@ -25,8 +25,11 @@ mod entry;
 mod error;
 mod floats;
 mod footer;
+#[cfg(test)]
+mod fuzz;
 mod index;
 mod index_good;
+mod inspect;
 mod integers;
 mod packed;
 mod pending;
@@ -47,5 +50,6 @@ pub use columns::{SeriesRows, Values};
 pub use entry::{Entry, Place, ReadCost, Statistics, Summary};
 pub use error::Error;
 pub use footer::FileSummary;
+pub use inspect::inspect;
 pub use reader::{Entries, SeriesFile};
 pub use writer::{FORMAT, FileOrigin, SeriesFileWriter};

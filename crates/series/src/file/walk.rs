@@ -1,8 +1,9 @@
 //! A file's chunks, found without trusting its index: from one to the next, since each header tells
 //! where its chunk ends.
 //!
-//! Promises: finds every chunk whose header is whole and whose beginning is known: it follows one
-//! that is known, or an index block that is whole names it; what lies between is reported.
+//! Promises: finds every chunk whose header is whole: it follows one that was found, or an index
+//! block that is whole names it, or, where neither helps, a header opens at some later byte; what
+//! lies between is reported.
 
 use super::cache::NoCache;
 use super::chunk_read::ChunkHeader;
@@ -18,6 +19,8 @@ use world::{Access, Disk, File};
 
 /// No header of ours is longer.
 const HEADER_BYTES_MAX: usize = 1 << 20;
+/// How much is read at once while looking for headers.
+const WINDOW_BYTES: usize = 1 << 20;
 /// No chunk of ours is longer.
 const CHUNK_BYTES_MAX: usize = 1 << 28;
 
@@ -46,6 +49,9 @@ pub struct Walk {
     pub entries: Vec<RawEntry>,
     /// Where the chunks end, as far as that is known.
     pub end: u64,
+    /// Whether `end` is known from the footer.
+    has_footer: bool,
+    window: (u64, Vec<u8>),
 }
 
 /// Walks a file. Its head must be whole.
@@ -56,7 +62,16 @@ pub fn walk(disk: &dyn Disk, path: &Path) -> Result<Walk, Error> {
     let file = disk.open(path, Access::Read)?;
     let length = file.len()?;
     let head = read_head(file.as_ref(), length, path)?;
-    let mut walk = Walk { file, head, chunks: Vec::new(), damages: Vec::new(), entries: Vec::new(), end: length };
+    let mut walk = Walk {
+        file,
+        head,
+        chunks: Vec::new(),
+        damages: Vec::new(),
+        entries: Vec::new(),
+        end: length,
+        has_footer: false,
+        window: (0, Vec::new()),
+    };
     walk.read_index(disk, path)?;
     let known: BTreeMap<u64, ChunkPlace> = walk
         .entries
@@ -74,8 +89,11 @@ pub fn walk(disk: &dyn Disk, path: &Path) -> Result<Walk, Error> {
                 // Its header is damaged, but where it ends is known: whoever reads it reports it.
                 Some(place) if place.bytes > 0 => *place,
                 _ => {
-                    let next = known.range(at + 1..).next().map_or(walk.end, |(offset, _)| *offset);
-                    if !walk.is_tail(at, next) {
+                    let next = match known.range(at + 1..).next() {
+                        Some((offset, _)) => *offset,
+                        None => walk.next_header(at + 1)?,
+                    };
+                    if next < walk.end || walk.has_footer {
                         let what = format!("no chunk is found in the next {} bytes", next - at);
                         walk.damages.push(damage(path, at, "chunk header", &what));
                     }
@@ -101,6 +119,7 @@ impl Walk {
             }
         };
         self.end = open.index.offset;
+        self.has_footer = true;
         let top = match open.top() {
             Ok(top) => top,
             Err(Error::Disk(cause)) => return Err(Error::Disk(cause)),
@@ -119,33 +138,57 @@ impl Walk {
         Ok(())
     }
 
-    /// Without a footer the end of the chunks is not known: what is no chunk there is the index.
-    fn is_tail(&self, at: u64, next: u64) -> bool {
-        self.entries.is_empty() && next == self.end && !self.damages.is_empty() && at > FileHead::BYTES as u64
+    /// The first byte from `at` on at which a whole header begins; the end where there is none.
+    fn next_header(&mut self, at: u64) -> Result<u64, Error> {
+        let mut next = at;
+        while next < self.end && self.header_at(next)?.is_none() {
+            next += 1;
+        }
+        Ok(next)
     }
 
     /// The chunk that begins at a place, if a whole header does.
-    fn header_at(&self, at: u64) -> Result<Option<ChunkPlace>, Error> {
-        let mut length = 4_096;
-        loop {
-            let room = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(length);
-            let mut bytes = vec![0; room];
-            self.file.read_at(at, &mut bytes)?;
+    fn header_at(&mut self, at: u64) -> Result<Option<ChunkPlace>, Error> {
+        let identity = self.head.identity();
+        for length in [4_096, HEADER_BYTES_MAX] {
+            let room = self.end - at;
+            let bytes = self.window(at, length)?;
             if let Some(payload) = bytes.get(BLOCK_OVERHEAD..)
                 && let Ok((header, taken)) = ChunkHeader::parse_front(payload, CHUNK_BYTES_MAX)
             {
                 let framed = &bytes[..BLOCK_OVERHEAD + taken];
                 let last = header.pages[header.pages.len() - 1];
                 let end = (last.offset + last.bytes) as u64;
-                let whole = block::open(framed, Seal { file: self.head.identity(), offset: at }).is_some();
-                if whole && end <= self.end - at {
+                let whole = block::open(framed, Seal { file: identity, offset: at }).is_some();
+                if whole && end <= room {
                     return Ok(Some(ChunkPlace { offset: at, bytes: end, header_bytes: framed.len() as u64 }));
                 }
             }
-            if room < length || length >= HEADER_BYTES_MAX {
+            // Few headers are long; a short look at each byte tells most of those that are none.
+            if bytes.len() < length || !maybe_header(bytes) {
                 return Ok(None);
             }
-            length *= 16;
         }
+        Ok(None)
     }
+
+    /// Up to `length` bytes from a place on, from a window that moves along the file.
+    fn window(&mut self, at: u64, length: usize) -> Result<&[u8], Error> {
+        let wanted = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(length);
+        let (start, bytes) = &mut self.window;
+        let inside = at >= *start && at + wanted as u64 <= *start + bytes.len() as u64;
+        if !inside {
+            let room = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(wanted.max(WINDOW_BYTES));
+            bytes.resize(room, 0);
+            *start = at;
+            self.file.read_at(at, bytes)?;
+        }
+        let from = (at - *start) as usize;
+        Ok(&bytes[from..from + wanted])
+    }
+}
+
+/// Whether the bytes behind the checksum begin as a header does.
+fn maybe_header(bytes: &[u8]) -> bool {
+    bytes.get(BLOCK_OVERHEAD..BLOCK_OVERHEAD + 3).is_some_and(|three| three[0] < 7 && three[1] < 16 && three[2] <= 18)
 }

@@ -1,5 +1,5 @@
 //! Random tags for tests of series files, and the comparison of what a file gives with what went in.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, clippy::unwrap_used, missing_docs, reason = "each test file uses its part and stops at any error")]
 
 use series::file::{Entry, FileOrigin, FileSummary, SeriesFile, SeriesFileWriter, Summary};
 use series::{Datum, Projection, SeriesColumns};
