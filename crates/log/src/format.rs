@@ -32,6 +32,8 @@ pub const KIND_MAX: u8 = 239;
 pub const KIND_PREPARE: u8 = 200;
 /// Reserved for later work: a prepared transaction is decided.
 pub const KIND_DECIDE: u8 = 201;
+/// The log's own: bytes that a repair gave up, kept as its body. Readers pass over it.
+pub(crate) const KIND_SKIP: u8 = 253;
 /// The log's own: nothing but a witness of what was synced before it.
 pub(crate) const KIND_MARK: u8 = 254;
 /// The log's own: the segment's last record.

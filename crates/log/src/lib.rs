@@ -21,6 +21,7 @@
 //!
 //! The bytes are specified in `docs/formats/log.md` and drawn in `format.rs`.
 
+mod check;
 mod error;
 mod format;
 mod group;
@@ -32,6 +33,7 @@ mod scan;
 mod segment;
 mod writer;
 
+pub use check::{Damage, LogCheck, SegmentCheck, check, repair};
 pub use error::Error;
 pub use format::{FORMAT, KIND_DECIDE, KIND_MAX, KIND_PREPARE, Position};
 pub use group::{Answer, Body};

@@ -61,6 +61,7 @@ impl Log {
     /// Where the options do not fit each other.
     pub fn open(world: &World, dir: &Path, options: Options) -> Result<(Arc<Log>, Replay), Error> {
         options.check();
+        let options = Options { segment_bytes: options.segment_bytes & !7, ..options };
         let found = recover(world, dir, &options)?;
         let bases = found.spans.iter().map(|(base, _)| *base).collect();
         let replay = Replay::new(Arc::clone(&world.disk), dir.to_path_buf(), bases, Position(found.end));

@@ -16,7 +16,7 @@ pub enum Durability {
 /// The settings of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of a segment's file, reserved when it is made. 128 MiB by default.
+    /// Bytes of a segment's file, reserved when it is made; rounded down to a multiple of 8. 128 MiB by default.
     pub segment_bytes: u64,
     /// Most bytes of a record's head and body together. 64 MiB by default.
     pub record_bytes_max: u64,
@@ -43,6 +43,6 @@ impl Options {
     pub(crate) fn check(&self) {
         assert!(self.record_bytes_max <= u64::from(u32::MAX), "a record's lengths are 32 bits");
         let needed = format::SEGMENT_HEADER_BYTES + format::record_bytes(self.record_bytes_max) + format::END_BYTES;
-        assert!(needed <= self.segment_bytes, "the largest record must fit into a segment");
+        assert!(needed <= self.segment_bytes & !7, "the largest record must fit into a segment");
     }
 }

@@ -21,7 +21,7 @@ use crate::segment::{Opened, Segment, base_of, path};
 use crate::{Error, Options};
 use std::path::Path;
 use std::sync::Arc;
-use world::{Disk, DiskError, World};
+use world::{Access, Disk, DiskError, World};
 
 const CHUNK_BYTES: u64 = 1 << 20;
 
@@ -60,7 +60,7 @@ fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>, Error> {
     bases.sort_unstable();
     let mut out: Vec<Segment> = Vec::with_capacity(bases.len());
     for (i, base) in bases.iter().enumerate() {
-        match Segment::open(disk, dir, *base)? {
+        match Segment::open(disk, dir, *base, Access::Write)? {
             Opened::Whole(segment) => out.push(segment),
             Opened::Unmade if i + 1 == bases.len() => {
                 disk.remove(&path(dir, *base)).map_err(opening)?;

@@ -1,6 +1,6 @@
 //! Reading a log back after opening, from the first record kept to the end found.
 
-use crate::format::{KIND_END, KIND_MARK};
+use crate::format::{KIND_END, KIND_MARK, KIND_SKIP};
 use crate::scan::{Cursor, Step};
 use crate::segment::{Opened, Segment};
 use crate::{Error, Position};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use world::Disk;
+use world::{Access, Disk};
 
 /// A record read back. Head and body share memory with their neighbours: copy what is kept long and small.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Replay {
                 Step::Bad(what) => return Err(cursor.segment().damaged(position, what)),
                 Step::Record(raw) => match raw.header.kind {
                     KIND_END => self.cursor = None,
-                    KIND_MARK => {}
+                    KIND_MARK | KIND_SKIP => {}
                     kind => {
                         let (position, end) = (Position(position), Position(raw.end));
                         return Ok(Some(Record { position, end, kind, head: raw.head, body: raw.body }));
@@ -73,7 +73,7 @@ impl Replay {
     }
 
     fn segment(&self, base: u64) -> Result<Segment, Error> {
-        match Segment::open(&*self.disk, &self.dir, base)? {
+        match Segment::open(&*self.disk, &self.dir, base, Access::Read)? {
             Opened::Whole(segment) => Ok(segment),
             Opened::Unmade => {
                 Err(Error::Damaged { file: crate::segment::path(&self.dir, base), offset: 0, what: "its header is broken" })

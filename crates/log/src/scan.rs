@@ -50,6 +50,11 @@ impl Cursor {
         self.segment.header.base + self.offset
     }
 
+    /// Goes on at a position of this segment.
+    pub(crate) fn move_to(&mut self, position: u64) {
+        self.offset = position - self.segment.header.base;
+    }
+
     /// Bytes of the file from an offset on, `bytes` of them; None beyond its end.
     fn bytes(&mut self, offset: u64, bytes: u64) -> Result<Option<Bytes>, Error> {
         let Some(end) = offset.checked_add(bytes).filter(|end| *end <= self.len) else { return Ok(None) };
@@ -84,9 +89,25 @@ impl Cursor {
         Ok(Step::Record(Raw { header, end: self.position(), head, body }))
     }
 
+    /// Moves to the next place behind the current one where a whole record stands. Whether there is one.
+    pub(crate) fn seek_whole(&mut self) -> Result<bool, Error> {
+        let mut offset = self.offset + ALIGNMENT;
+        while let Some(bytes) = self.bytes(offset, RECORD_HEADER_BYTES)? {
+            if bytes[..4] == RECORD_MAGIC {
+                self.offset = offset;
+                if matches!(self.next()?, Step::Record(_)) {
+                    self.offset = offset;
+                    return Ok(true);
+                }
+            }
+            offset += ALIGNMENT;
+        }
+        Ok(false)
+    }
+
     /// The highest `synced` that any record header from the current place on tells, whatever stands
     /// between: only headers that know their place and this log count.
-    fn highest_synced_beyond(&mut self) -> Result<u64, Error> {
+    pub(crate) fn highest_synced_beyond(&mut self) -> Result<u64, Error> {
         let mut highest = 0;
         let mut offset = self.offset;
         while let Some(left) = self.len.checked_sub(offset).filter(|left| *left >= RECORD_HEADER_BYTES) {

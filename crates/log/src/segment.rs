@@ -57,9 +57,9 @@ impl Segment {
         Ok(Segment { file, path, header })
     }
 
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, base: u64) -> Result<Opened, Error> {
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, base: u64, access: Access) -> Result<Opened, Error> {
         let path = path(dir, base);
-        let file = disk.open(&path, Access::Write).map_err(Error::read)?;
+        let file = disk.open(&path, access).map_err(Error::read)?;
         let len = file.len().map_err(Error::read)?;
         let damaged = |what| Error::Damaged { file: path.clone(), offset: 0, what };
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];

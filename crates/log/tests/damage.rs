@@ -185,6 +185,85 @@ fn mutate(simulation: &Simulation, random: &SeededRandom) {
     file.write_at(place(len), &[&block]).unwrap();
 }
 
+/// The bytes of all files.
+fn copy(simulation: &Simulation) -> Vec<(PathBuf, Vec<u8>)> {
+    let read = |(path, len): (PathBuf, u64)| {
+        let mut bytes = vec![0; len as usize];
+        simulation.disk.open(&path, Access::Read).unwrap().read_at(0, &mut bytes).unwrap();
+        (path, bytes)
+    };
+    files(simulation).into_iter().map(read).collect()
+}
+
+#[test]
+fn a_repair_keeps_every_record_that_is_whole() {
+    let (mut repaired, mut kept) = (0, 0);
+    let dir = Path::new(DIR);
+    for seed in 0..1500 {
+        let (simulation, random) = (Simulation::new(seed), SeededRandom::new(seed ^ 5));
+        let expect = write(&simulation, &random, true);
+        let before = copy(&simulation);
+        assert_eq!(log::check(&*simulation.disk, dir).unwrap().damages, [], "seed {seed}");
+        let (path, bytes) = &before[random.below(before.len() as u64) as usize];
+        let missing = before.len() > 1 && random.one_in(10);
+        let offset = random.below(bytes.len() as u64);
+        if missing {
+            simulation.disk.remove(path).unwrap();
+        } else {
+            simulation.disk.damage(path, offset, 1 << random.below(8));
+        }
+        let after = copy(&simulation);
+        let found = log::check(&*simulation.disk, dir).unwrap();
+        assert!(copy(&simulation) == after, "seed {seed}: a check changed something");
+        let lone_header = before.len() == 1 && offset < 64;
+        if lone_header {
+            assert!(!found.damages.is_empty() && log::repair(&*simulation.disk, dir).is_err(), "seed {seed}");
+            continue;
+        }
+        assert_eq!(log::repair(&*simulation.disk, dir).unwrap(), found, "seed {seed}");
+        let (records, error) = read(&simulation);
+        assert!(error.is_none(), "seed {seed}: {error:?} after {:?}", found.damages);
+        repaired += usize::from(!found.damages.is_empty());
+        for record in &expect {
+            let (file, base) = before
+                .iter()
+                .filter_map(|(file, _)| Some((file, file.file_stem()?.to_str()?.parse::<u64>().ok()?)))
+                .rfind(|(_, base)| *base <= record.position.0)
+                .unwrap();
+            let (from, to) = (record.position.0 - base, record.end.0 - base);
+            let hit = file == path && (missing || (from..to).contains(&offset));
+            kept += usize::from(!hit);
+            assert!(hit || records.contains(record), "seed {seed}: {} is gone, hit at {offset}", record.position);
+        }
+        assert_eq!(log::check(&*simulation.disk, dir).unwrap().damages, [], "seed {seed}");
+    }
+    assert!(repaired > 600 && kept > 10_000, "{repaired} {kept}");
+}
+
+/// Whatever the garbage, check and repair never panic, and what is repaired opens without wrong records.
+#[test]
+fn a_repair_of_any_garbage_ends_well_or_says_why_not() {
+    let dir = Path::new(DIR);
+    let mut opened = 0;
+    for seed in 0..1000 {
+        let (simulation, random) = (Simulation::new(seed), SeededRandom::new(seed ^ 99));
+        let expect = write(&simulation, &random, random.one_in(2));
+        for _ in 0..random.between(1, 4) {
+            mutate(&simulation, &random);
+        }
+        let named = !log::check(&*simulation.disk, dir).unwrap().damages.is_empty();
+        if let Err(error) = log::repair(&*simulation.disk, dir) {
+            assert!(named && matches!(error, Error::Damaged { .. }), "seed {seed}: {error}");
+            continue;
+        }
+        let (records, error) = read(&simulation);
+        assert!(error.is_none(), "seed {seed}: {error:?}");
+        assert!(records.iter().all(|record| expect.contains(record)), "seed {seed}");
+        opened += 1;
+    }
+    assert!(opened > 800, "{opened}");
+}
+
 #[test]
 fn a_foreign_segment_and_a_newer_format_are_refused() {
     let mut logs = (0..).filter_map(|seed| {
