@@ -19,6 +19,26 @@
 //!         └── cut(before) removes whole segments, oldest first
 //! ```
 //!
+//!
+//! ```
+//! use bytes::Bytes;
+//! use log::{Body, Log, Options};
+//! use std::path::Path;
+//!
+//! let simulation = world::Simulation::new(1);
+//! let (log, _) = Log::open(&simulation.world(), Path::new("/log"), Options::default()).unwrap();
+//! let body = Body::new(vec![Bytes::from_static(b"any "), Bytes::from_static(b"parts")]);
+//! log.append(7, Bytes::from_static(b"head"), body, |answer| {
+//!     answer.expect("it is on disk now");
+//! });
+//! simulation.runner.run_until_idle();
+//! simulation.crash();
+//!
+//! let (_log, replay) = Log::open(&simulation.world(), Path::new("/log"), Options::default()).unwrap();
+//! let records: Vec<_> = replay.map(|record| record.expect("nothing is damaged")).collect();
+//! assert_eq!((records[0].kind, &records[0].head[..], &records[0].body[..]), (7, &b"head"[..], &b"any parts"[..]));
+//! ```
+//!
 //! The bytes are specified in `docs/formats/log.md` and drawn in `format.rs`.
 
 mod check;

@@ -161,3 +161,32 @@ fn stopping_ends_what_runs_and_drops_what_waits() {
     threads.submit(Lane::Read, Box::new(move || late.keep(())));
     assert!(answer.wait().is_err());
 }
+
+/// Runs as a process of its own: see the test below.
+#[test]
+fn a_job_panics_where_told_to() {
+    if std::env::var_os("WORLD_TEST_PANIC").is_some() {
+        let threads = Threads::start(ThreadCounts::default());
+        let (promise, ticket) = Ticket::<()>::pair();
+        threads.submit(
+            Lane::Merge,
+            Box::new(move || {
+                let _unkept = promise;
+                panic!("an invariant is broken");
+            }),
+        );
+        // The promise is dropped while the panic unwinds; the process ends all the same.
+        assert!(ticket.wait().is_err());
+        threads.stop();
+    }
+}
+
+#[test]
+fn a_job_that_panics_ends_the_process() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "a_job_panics_where_told_to", "--nocapture"]).env("WORLD_TEST_PANIC", "1");
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("an invariant is broken") && said.contains("the process stops"), "{said}");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
+}
