@@ -14,6 +14,9 @@ use storage::block::{self, Seal};
 use types::{TagId, TimeRange, Timestamp};
 use world::{Access, Disk, SimulatedDisk};
 
+/// Rows by tag and time: bits, text, quality.
+type Rows = BTreeMap<(TagId, Timestamp), (u64, Vec<u8>, u8)>;
+
 struct Sample {
     tags: Vec<Tag>,
     bytes: Vec<u8>,
@@ -53,7 +56,7 @@ fn put(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) {
 }
 
 /// Reads all that a file gives, whatever it says of itself; rows of entries that could be read.
-fn read_all(disk: &dyn Disk, path: &Path) -> Result<BTreeMap<(TagId, Timestamp), (u64, Vec<u8>, u8)>, Error> {
+fn read_all(disk: &dyn Disk, path: &Path) -> Result<Rows, Error> {
     let mut all = BTreeMap::new();
     let file = SeriesFile::open(disk, path, Arc::new(NoCache))?;
     let mut entries = file.entries(TagId(0))?;
@@ -87,7 +90,7 @@ fn read_all(disk: &dyn Disk, path: &Path) -> Result<BTreeMap<(TagId, Timestamp),
     Ok(all)
 }
 
-fn is_true(tags: &[Tag], all: &BTreeMap<(TagId, Timestamp), (u64, Vec<u8>, u8)>) {
+fn is_true(tags: &[Tag], all: &Rows) {
     for ((tag, time), (bits, text, quality)) in all {
         let tag = tags.iter().find(|known| known.id == *tag).expect("a tag that was written");
         let row = tag.columns.times.binary_search(time).expect("a time that was written");

@@ -88,7 +88,7 @@ impl Noise {
     fn value(&mut self, kind: Kind, style: usize, row: usize) -> u64 {
         let walk = self.below(100) as f64 / 100.0 + row as f64 / 10.0;
         match (kind, style) {
-            (Kind::Bool, _) => u64::from(row / 40 % 2 == 0),
+            (Kind::Bool, _) => u64::from((row / 40).is_multiple_of(2)),
             (Kind::State, _) => self.below(5) as u64,
             (Kind::I32, _) => (self.next() as i32 >> self.below(31)) as i64 as u64,
             (Kind::I64, 0) => self.next(),
@@ -240,7 +240,7 @@ fn check_entry(entry: &Entry, rows: &SeriesColumns) {
     let has_nan = rows.bits.iter().any(is_nan);
     assert_eq!(entry.statistics.is_some(), !entry.kind.is_text() && !has_nan && entry.rows >= 16, "{entry:?}");
     let Some(statistics) = entry.statistics else { return };
-    assert_eq!(entry.times_exact, true);
+    assert!(entry.times_exact);
     let all: Vec<usize> = (0..rows.times.len()).collect();
     check_summary(entry.kind, &statistics.all, rows, &all);
     let quality = |row: &usize| Quality(rows.qualities.as_ref().map_or(192, |qualities| qualities[*row]));
