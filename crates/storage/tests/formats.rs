@@ -26,8 +26,8 @@ fn the_page_and_the_code_change_together() {
     assert_eq!((sum, page), expected, "docs/formats/manifest.md and the code it names: look at both, then write these sums here");
 }
 
-const CODE_SUM: u32 = 0;
-const PAGE_SUM: u32 = 0;
+const CODE_SUM: u32 = 3293992412;
+const PAGE_SUM: u32 = 3313818248;
 
 fn golden() -> Manifest {
     let version = |epoch, sequence| Version { epoch: Epoch(epoch), sequence: Sequence(sequence) };
