@@ -75,10 +75,26 @@ impl Checkpoints {
     /// store would lose what could still be of use.
     pub fn clean(&mut self) -> Result<(), Error> {
         let failed = |error: DiskError| Error::Open(error.to_string());
+        self.settle().map_err(failed)?;
         for name in self.leftovers.drain(..) {
             self.disk.remove(&self.dir.join(name)).map_err(failed)?;
         }
         self.disk.sync_dir(&self.dir).map_err(failed)
+    }
+
+    /// Makes sure that the manifest in force is on disk before its predecessor goes. It may have been
+    /// left by a sync that failed: then the system holds its bytes as clean, and only bytes that are
+    /// written again are synced again.
+    fn settle(&self) -> Result<(), DiskError> {
+        if self.number == 0 {
+            return Ok(());
+        }
+        let file = self.disk.open(&What::Manifest.path(&self.dir, self.number), Access::Write)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        file.read_at(0, &mut bytes)?;
+        file.write_at(0, &[&bytes])?;
+        file.sync()?;
+        self.disk.sync_dir(&self.dir)
     }
 
     /// Whether there is no checkpoint yet.
