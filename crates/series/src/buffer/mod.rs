@@ -19,6 +19,7 @@ pub use run::SortedRun;
 pub use view::BufferView;
 
 use crate::{Section, Tombstone};
+use std::cmp::Ordering;
 use std::sync::Arc;
 use types::{CommitNumber, Sequence, Version};
 
@@ -27,7 +28,7 @@ const SORT_ROWS_MIN: usize = if cfg!(test) { 40 } else { 16 << 10 };
 /// So many sections are worth a job, however few rows they have: each costs a reader a search.
 const SECTIONS_MAX: usize = if cfg!(test) { 8 } else { 128 };
 /// So many neighbouring runs of like size are merged into one.
-const RUNS_PER_TIER: usize = if cfg!(test) { 3 } else { 8 };
+const RUNS_PER_TIER: usize = if cfg!(test) { 3 } else { 16 };
 /// Runs are merged up to this size; a buffer is flushed long before it has many such.
 const RUN_ROWS_MAX: usize = 16 << 20;
 /// A run's texts stay below what 32-bit offsets can tell.
@@ -273,30 +274,30 @@ fn tail_to_sort(parts: &[Part]) -> Option<&[Part]> {
     (unordered >= SORT_ROWS_MIN || end - from >= SECTIONS_MAX).then(|| &parts[from..end])
 }
 
-/// The newest runs of like size, where they have become many.
+/// The newest runs, where those of one tier have become many; smaller ones behind them come along.
 fn runs_to_merge(parts: &[Part]) -> Option<&[Part]> {
     let end = parts.iter().rposition(|part| matches!(part.body, Body::Run(_))).map_or(0, |last| last + 1);
     let tier = |part: &Part| part.rows().max(1).ilog(RUNS_PER_TIER);
-    let (mut from, mut rows, mut text_bytes, mut highest) = (end, 0, 0, 0);
+    let (mut from, mut rows, mut text_bytes) = (end, 0, 0);
+    let (mut highest, mut alike) = (0, 0);
     while from > 0 {
         let part = &parts[from - 1];
-        if matches!(part.body, Body::Section(_)) {
+        if matches!(part.body, Body::Section(_)) || (tier(part) > highest && alike >= RUNS_PER_TIER) {
             break;
-        }
-        if tier(part) > highest {
-            if end - from >= RUNS_PER_TIER {
-                break;
-            }
-            highest = tier(part);
         }
         rows += part.rows();
         text_bytes += part.text_bytes();
         if rows > RUN_ROWS_MAX || text_bytes > RUN_TEXT_BYTES_MAX {
             break;
         }
+        match tier(part).cmp(&highest) {
+            Ordering::Greater => (highest, alike) = (tier(part), 1),
+            Ordering::Equal => alike += 1,
+            Ordering::Less => {}
+        }
         from -= 1;
     }
-    (end - from >= RUNS_PER_TIER).then(|| &parts[from..end])
+    (alike >= RUNS_PER_TIER).then(|| &parts[from..end])
 }
 
 impl SortWork {

@@ -10,6 +10,7 @@
 
 mod aggregate;
 mod bins;
+mod merged;
 mod point;
 mod scan;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod walk;
 mod windows;
 
 pub use aggregate::Aggregation;
+pub(crate) use merged::Merged;
 pub use scan::Scan;
 pub(crate) use walk::TagWalk;
 pub(crate) use windows::{Sources, Step, TagWindows, Wanted};

@@ -74,6 +74,39 @@ impl Slice {
         self.tombstones.extend(sealed.tombstones().iter().cloned());
         self.buffer.release(sealed.last().sequence);
     }
+
+    /// Merges the files of some flushes that follow each other into one.
+    fn merge(&mut self, dice: &mut Dice) {
+        self.files.sort_by_key(|file| (file.meta.versions.1, file.meta.number));
+        let from = 2 * dice.below(self.files.len() as u64 / 2) as usize;
+        let count = (2 * (1 + dice.below(4)) as usize).min(self.files.len() - from);
+        let inputs: Vec<_> = self.files.drain(from..from + count).collect();
+        let versions = (inputs[0].meta.versions.0, inputs[count - 1].meta.versions.1);
+        let number = FileNumber(self.next);
+        self.next += 1;
+        let path = PathBuf::from(format!("/s/{}", number.0));
+        let origin = FileOrigin { store: StoreId(1), slice: SliceId(0), number, versions, level: 1 };
+        // Files stand in pairs here; the second of this pair is empty.
+        for (range, number) in
+            [(TimeRange::ALL, number), (TimeRange { first: Timestamp(1), last: Timestamp(0) }, FileNumber(self.next))]
+        {
+            let path = path.with_extension(number.0.to_string());
+            let mut writer = SeriesFileWriter::create(&self.disk, &path, FileOrigin { number, ..origin }).unwrap();
+            let mut merged = Merged::new(&inputs, &self.tombstones, range);
+            let mut rows = SeriesColumns::default();
+            while let Some((tag, kind)) = merged.next_tag().unwrap() {
+                rows.clear();
+                while merged.next_rows(&mut rows).unwrap() {
+                    writer.append(tag, kind, rows.rows(kind)).unwrap();
+                    rows.clear();
+                }
+            }
+            let meta = writer.finish().unwrap().meta(number, FilePlace::Mixed, Vec::new());
+            let file = SeriesFile::open(&*self.disk, &path, Arc::new(NoCache)).unwrap();
+            self.files.push(Arc::new(ViewFile::new(meta, file)));
+        }
+        self.next += 1;
+    }
 }
 
 fn selection(dice: &mut Dice) -> TagSelection {
@@ -225,7 +258,7 @@ fn check_aggregate(view: &SliceView, expected: &Model, dice: &mut Dice, context:
 
 #[test]
 fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
-    let mut flushes = 0;
+    let (mut flushes, mut merges) = (0, 0);
     for seed in 0..1_000 {
         let dice = &mut Dice(seed);
         let mut slice = Slice::new(seed);
@@ -238,6 +271,10 @@ fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
                 slice.flush(time(dice, at * 10));
                 flushes += 1;
             }
+            if dice.one_in(12) && !slice.files.is_empty() {
+                slice.merge(dice);
+                merges += 1;
+            }
             if dice.one_in(6) {
                 let context = format!("seed {seed} at {at}");
                 let (view, expected) = (slice.view(), model(&writes));
@@ -247,7 +284,7 @@ fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
             }
         }
     }
-    assert!(flushes > 2_000, "{flushes}");
+    assert!(flushes > 2_000 && merges > 1_000, "{flushes} flushes, {merges} merges");
 }
 
 #[test]
@@ -273,6 +310,9 @@ fn long_tags_are_read_in_parts_and_from_statistics() {
             writes.push(next);
             if at < 5 {
                 slice.flush(Timestamp::MAX);
+            }
+            if dice.one_in(4) && !slice.files.is_empty() {
+                slice.merge(dice);
             }
         }
         let (view, expected) = (slice.view(), model(&writes));
