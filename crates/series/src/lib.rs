@@ -16,6 +16,7 @@ mod columns;
 mod dice;
 mod error;
 pub mod file;
+mod flush;
 mod placement;
 mod plan;
 mod request;
@@ -27,6 +28,7 @@ mod view;
 pub use buffer::{Buffer, BufferView, SortDone, SortWork, SortedRun};
 pub use columns::SeriesColumns;
 pub use error::Error;
+pub use flush::{FlushPlan, flush, merge};
 pub use placement::Placement;
 pub use plan::{MergeGoal, MergeOptions, MergeTarget, MergeWork, next_merge};
 pub use request::{

@@ -14,7 +14,7 @@ mod merged;
 mod point;
 mod scan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 mod windows;
 

@@ -126,7 +126,7 @@ fn range(dice: &mut Dice, at: i64) -> TimeRange {
 
 type Shown = (TagId, Timestamp, Option<Datum>, u8);
 
-fn check_scan(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str) {
+pub(crate) fn check_scan(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str) {
     let request = ScanRequest {
         tags: selection(dice),
         texts: dice.one_in(2),
@@ -178,7 +178,7 @@ fn check_scan(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str
     assert_eq!(found, wanted, "{context}: {request:?} {span:?}");
 }
 
-fn check_points(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str) {
+pub(crate) fn check_points(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str) {
     let questions: Vec<_> = (0..8).map(|row| (row, TagId(dice.below(12) + 100 * dice.below(2)), time(dice, 200))).collect();
     let mut out = ReadingColumns {
         found: vec![false; 8],
@@ -212,7 +212,7 @@ fn check_points(view: &SliceView, expected: &Model, dice: &mut Dice, context: &s
     }
 }
 
-fn check_aggregate(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str) -> ScanStatistics {
+pub(crate) fn check_aggregate(view: &SliceView, expected: &Model, dice: &mut Dice, context: &str) -> ScanStatistics {
     let bins = dice.one_in(2).then(|| Bins { origin: time(dice, 0), width_us: 1 + dice.below(400) as i64 });
     let request = AggregateRequest { tags: selection(dice), range: range(dice, 100), bins, good_only: dice.one_in(2) };
     let mut aggregation = view.aggregate(&request, (TagId(0), TagId(u64::MAX)));
