@@ -100,6 +100,7 @@ impl Server {
 
     /// Stops: takes no new connections and statements, lets running ones go on for `stop_max`, then
     /// cancels them, and closes kernel and catalog. Returns when all that was taken is durable.
+    /// Blocks its thread, so it may not be called from within a runtime.
     ///
     /// # Errors
     /// `Error::Close` where kernel or catalog could not be closed cleanly.

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, StreamWriter};
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{Action, FlightData, FlightDescriptor, PutResult, SchemaAsIpc};
+use arrow_flight::{Action, FlightData, FlightDescriptor, PutResult};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
@@ -107,9 +107,11 @@ impl Client {
     pub async fn put(&self, path: &[&str], schema: SchemaRef) -> Result<Putter, Status> {
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
         let options = IpcWriteOptions::default();
-        let mut first: FlightData = SchemaAsIpc::new(&schema, &options).into();
-        first.flight_descriptor = Some(FlightDescriptor::new_path(path.iter().map(|part| (*part).to_owned()).collect()));
         let mut putter = Putter::idle(sender, options);
+        // The tracker numbers the schema's dictionaries; batches are encoded with these numbers.
+        let encoded = putter.generator.schema_to_bytes_with_dictionary_tracker(&schema, &mut putter.tracker, &putter.options);
+        let mut first: FlightData = encoded.into();
+        first.flight_descriptor = Some(FlightDescriptor::new_path(path.iter().map(|part| (*part).to_owned()).collect()));
         putter.give(first).await?;
         let answers = self.inner.clone().do_put(self.request(ReceiverStream::new(receiver))).await?;
         putter.answers = Some(answers.into_inner());

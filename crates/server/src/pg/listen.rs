@@ -233,7 +233,11 @@ async fn log_in(
 /// Makes the settings of the startup packet, as if by SET.
 async fn configure(session: &Arc<Session>, wanted: &[(String, String)]) -> Result<(), Report> {
     for (name, value) in wanted {
-        let set = format!("SET \"{}\" = '{}'", name.replace('"', ""), value.replace('\'', "''"));
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')) {
+            let shown: String = name.chars().take(64).collect();
+            return Err(Report::fatal("42704", format!("unrecognized configuration parameter \"{shown}\"")));
+        }
+        let set = format!("SET {name} = '{}'", value.replace('\'', "''"));
         let done = match session.prepare(&set, &[]).await {
             Ok(prepared) => prepared.execute(Vec::new()).await.map(|_| ()),
             Err(error) => Err(error),

@@ -1,0 +1,181 @@
+//! Who may come in: passwords, TLS, and what a server refuses to be started with.
+
+use crate::node::{Node, directory, samples, samples_schema, settings};
+use crate::wire::{Raw, message, sqlstate};
+use server::flight::client::{Client, Options};
+use server::{Error, Server, Settings, TlsPaths, Users};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+use types::Kind;
+use world::{ThreadCounts, Threads, World};
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn tls() -> Option<TlsPaths> {
+    Some(TlsPaths { certificate: data("test-certificate.pem"), key: data("test-key.pem") })
+}
+
+fn guarded() -> Settings {
+    Settings { loopback_trusted: false, password: Some("pencil 铅笔".to_owned()), ..settings() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_asked_for_and_checked() {
+    let node = Node::start(guarded());
+    let config = |user: &str, password: &str| format!("{} password='{password}'", node.config(user));
+    let (client, connection) = tokio_postgres::connect(&config("meridian", "pencil 铅笔"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(client.query_one("SELECT 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1);
+    for (user, password) in [("meridian", "pencil"), ("meridian", "x"), ("nobody", "pencil 铅笔")] {
+        let error = tokio_postgres::connect(&config(user, password), NoTls).await.err().unwrap();
+        assert_eq!(error.code(), Some(&SqlState::INVALID_PASSWORD), "{user}: {error:?}");
+    }
+    assert_eq!(node.server().counts().logins_refused, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_logins_end_alone() {
+    let node = Node::start(guarded());
+    let first = |data: &[u8]| {
+        let mut body = b"SCRAM-SHA-256\0".to_vec();
+        body.extend_from_slice(&(data.len() as u32).to_be_bytes());
+        body.extend_from_slice(data);
+        message(b'p', &body)
+    };
+    for answer in [
+        message(b'p', b""),
+        message(b'p', b"MD5\0\0\0\0\0"),
+        message(b'p', b"SCRAM-SHA-256\0\xff\xff\xff\xff"),
+        message(b'Q', b"SELECT 1\0"),
+        first(b"n,,n=,r="),
+        first(b"p=tls-unique,,n=,r=abc"),
+        first(b"y,,n=,r=abcdef,\xff"),
+        first(&[b'n'; 5000]),
+        vec![b'p', 0x7f, 0xff, 0xff, 0xff],
+    ] {
+        let mut raw = Raw::connect(node.pg());
+        raw.startup(&[("user", "meridian")]);
+        assert_eq!(raw.next().unwrap().0, b'R');
+        raw.send(&answer);
+        // Whatever it is told, it is not let in.
+        raw.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(raw.until(b'Z').iter().all(|(kind, _)| *kind != b'Z'), "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_flight_door_asks_for_the_same_password() {
+    let node = Node::start(guarded());
+    node.tags(&[Kind::F64]);
+    for (login, allowed) in [
+        (None, false),
+        (Some(("meridian", "wrong")), false),
+        (Some(("nobody", "pencil 铅笔")), false),
+        (Some(("meridian", "pencil 铅笔")), true),
+    ] {
+        let login = login.map(|(user, password): (&str, &str)| (user.to_owned(), password.to_owned()));
+        let client = Client::connect(&node.flight_url(), &Options { login: login.clone(), authority_pem: None }).await.unwrap();
+        match client.put(&["samples"], samples_schema()).await {
+            Ok(mut putter) => {
+                assert!(allowed, "{login:?}");
+                putter.send(1, &samples(&[(0, 1, 1.0)])).await.unwrap();
+                assert_eq!(putter.finish().await.unwrap().len(), 1);
+            }
+            Err(status) => {
+                assert!(!allowed, "{login:?}");
+                assert_eq!(status.code(), tonic::Code::Unauthenticated);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_doors_speak_tls() {
+    let node = Node::start(Settings { tls: tls(), ..guarded() });
+    let url = node.flight_url().replace("http://127.0.0.1", "https://localhost");
+    let pem = std::fs::read(data("test-certificate.pem")).unwrap();
+    let login = Some(("meridian".to_owned(), "pencil 铅笔".to_owned()));
+    let client = Client::connect(&url, &Options { login, authority_pem: Some(pem) }).await.unwrap();
+    assert_eq!(client.resolve(&["t0"]).await.unwrap(), [None]);
+    let mut raw = Raw::connect(node.pg());
+    raw.send(&[0, 0, 0, 8, 4, 210, 22, 47]);
+    let mut answer = [0];
+    std::io::Read::read_exact(&mut raw.stream, &mut answer).unwrap();
+    assert_eq!(answer, *b"S");
+    // Garbage instead of a handshake ends the connection, and nothing else.
+    raw.send(b"this is no handshake at all, and long enough for a record");
+    let mut rest = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut raw.stream, &mut rest);
+    assert!(Raw::connect(node.pg()).stream.peer_addr().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_tls_a_client_that_asks_for_it_is_told_no() {
+    let node = Node::plain();
+    let mut raw = Raw::connect(node.pg());
+    for request in [[0, 0, 0, 8, 4, 210, 22, 48], [0, 0, 0, 8, 4, 210, 22, 47]] {
+        raw.send(&request);
+        let mut answer = [0];
+        std::io::Read::read_exact(&mut raw.stream, &mut answer).unwrap();
+        assert_eq!(answer, *b"N");
+    }
+    raw.startup(&[("user", "x")]);
+    assert_eq!(sqlstate(&raw.until(b'Z')), None);
+}
+
+#[test]
+fn a_server_that_others_could_reach_unprotected_does_not_start() {
+    let threads = Threads::start(ThreadCounts::default());
+    let world = World::real(&threads);
+    let node = Node::plain();
+    let everywhere = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let try_start = |settings: Settings| {
+        let users = Users::in_memory(world.clone());
+        Server::start(settings, node.engine.clone(), users, &world).map(|server| server.pg_address())
+    };
+    let password = Some("secret".to_owned());
+    let open = Settings { pg_address: everywhere, flight_address: None, ..settings() };
+    assert!(matches!(try_start(open.clone()), Err(Error::NoPassword(_))));
+    assert!(matches!(try_start(Settings { password: password.clone(), ..open.clone() }), Err(Error::Plaintext(_))));
+    let flight = Settings { pg_address: None, flight_address: everywhere, password: password.clone(), ..settings() };
+    assert!(matches!(try_start(flight), Err(Error::Plaintext(_))));
+    let wrong = TlsPaths { certificate: data("test-key.pem"), key: data("test-key.pem") };
+    assert!(matches!(
+        try_start(Settings { password: password.clone(), tls: Some(wrong), ..open.clone() }),
+        Err(Error::Tls { .. })
+    ));
+    assert!(matches!(try_start(Settings { password: Some(String::new()), ..open }), Err(Error::User { .. })));
+    let taken = Settings { pg_address: Some(node.pg()), flight_address: None, ..settings() };
+    assert!(matches!(try_start(taken), Err(Error::Listen { .. })));
+    threads.stop();
+}
+
+#[test]
+fn users_are_there_after_a_restart_and_damage_is_named() {
+    let threads = Threads::start(ThreadCounts::default());
+    let world = World::real(&threads);
+    let dir = directory();
+    world.disk.make_dir(&dir).unwrap();
+    let users = Users::open(world.clone(), &dir).unwrap();
+    assert!(users.is_empty());
+    users.set_password("meridian", "one").unwrap();
+    users.set_password("reader", "two").unwrap();
+    users.set_password("meridian", "three").unwrap();
+    assert!(matches!(users.set_password("a\tb", "x"), Err(Error::User { .. })));
+    let users = Users::open(world.clone(), &dir).unwrap();
+    assert!(users.verifier("meridian").accepts("three") && users.verifier("reader").accepts("two"));
+    assert!(!users.verifier("meridian").accepts("one") && !users.verifier("nobody").accepts(""));
+    let names: Vec<String> = world.disk.list(&dir).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["users-00000003"]);
+    std::fs::write(dir.join("users-00000003"), "# users\nmeridian SCRAM\n").unwrap();
+    match Users::open(world, &dir) {
+        Err(Error::Users { line, .. }) => assert_eq!(line, 2),
+        other => panic!("{:?}", other.map(|users| users.is_empty())),
+    }
+    std::fs::remove_dir_all(dir).unwrap();
+    threads.stop();
+}

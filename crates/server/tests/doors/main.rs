@@ -1,0 +1,12 @@
+//! The doors from outside: real clients over real sockets, against a whole node in this process.
+//!
+//! One binary, since linking it takes longer than running it.
+#![expect(clippy::disallowed_methods, reason = "tests drive the outside world: sockets, files, clocks")]
+
+mod flight;
+mod garbage;
+mod login;
+mod node;
+mod noise;
+mod pg;
+mod wire;
