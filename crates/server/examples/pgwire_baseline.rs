@@ -1,5 +1,5 @@
 //! pgwire's own loop with a backend that answers one constant row: what the server's loop is
-//! measured against (`docs/decisions/pg-wire.md`). Two threads with a runtime each. Ends when its
+//! measured against (`docs/decisions/0005-postgresql-loop.md`). Two threads with a runtime each. Ends when its
 //! input ends.
 //!
 //! `cargo run --release -p server --example pgwire_baseline`

@@ -1,5 +1,5 @@
 //! A node with 20,000 tags, named 0 to 19999, and some samples of each: for `pgbench` against the
-//! point path (`docs/decisions/pg-wire.md` has the commands). Ends when its input ends.
+//! point path (`docs/decisions/0005-postgresql-loop.md` has the commands). Ends when its input ends.
 //!
 //! `cargo run --release -p server --example point_node -- DIR [ROWS_A_TAG]`
 

@@ -14,7 +14,7 @@ use crate::shared::{Shared, Stage};
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use bytes::Bytes;
-use kernel::Write;
+use kernel::{Committed, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -277,21 +277,29 @@ impl Put {
         let origin = producer.map(|producer| Origin { producer, number });
         let wrong = |cause: types::BatchError| Status::invalid_argument(cause.to_string());
         let kernel = self.shared.engine.kernel();
-        let ticket = if shape.texts {
+        let mut ticket = if shape.texts {
             let texts = TextSamples::new(columns.tags(), columns.times(), &columns.texts, columns.qualities()).map_err(wrong)?;
             kernel.write(Write { texts: &[texts], origin, ..Write::default() })
         } else {
             let samples = Samples::new(columns.tags(), columns.times(), &columns.bits, columns.qualities()).map_err(wrong)?;
             kernel.write(Write { samples: &[samples], origin, ..Write::default() })
         };
-        ticket.on_done(move |done| {
-            let answer = done
-                .map_err(|cause| Status::unavailable(cause.to_string()))
-                .and_then(|done| done.map_err(|error| status_of(&error, columns.tags())));
-            let ack = answer.map(|done| Ack { number, commit: done.commit.0, rows: done.rows, duplicate: done.duplicate });
-            // The stream may have ended; the commit stands.
-            let _ = sender.send(ack);
-        });
+        let acked = move |done: Committed| Ack { number, commit: done.commit.0, rows: done.rows, duplicate: done.duplicate };
+        let closed = |cause: world::Abandoned| Status::unavailable(cause.to_string());
+        // What is wrong with the batch itself is known at once, while its rows are still here.
+        match ticket.try_take() {
+            Some(done) => {
+                let done = done.map_err(closed)?.map_err(|error| status_of(&error, columns.tags()))?;
+                // The receiver is right here.
+                let _ = sender.send(Ok(acked(done)));
+            }
+            // Called on the lane that writes the log: it only hands the answer on.
+            None => ticket.on_done(move |done| {
+                let answer = done.map_err(closed).and_then(|done| done.map_err(|error| status_of(&error, &[])));
+                // The stream may have ended; the commit stands.
+                let _ = sender.send(answer.map(acked));
+            }),
+        }
         Ok(answer)
     }
 }

@@ -2,7 +2,7 @@
 //! of its own.
 //!
 //! Why so: with a connection's whole life on one thread, a point query costs no hand-over between
-//! threads (docs/decisions/pg-wire.md has figures).
+//! threads (docs/decisions/0005-postgresql-loop.md has figures).
 //! Promises: a connection that panics, hangs at its login or sends garbage ends alone; connections
 //! beyond the limit are told so (53300) and closed.
 

@@ -7,7 +7,7 @@
 //!                                                       rows come back through a bounded channel
 //! ```
 //!
-//! Its own loop and codec stand where pgwire's could (docs/decisions/pg-wire.md says why); SCRAM is
+//! Its own loop and codec stand where pgwire's could (docs/decisions/0005-postgresql-loop.md says why); SCRAM is
 //! pgwire's. It knows statements only through `query`.
 
 mod connection;
