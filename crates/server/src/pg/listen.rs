@@ -77,7 +77,8 @@ async fn accept(shared: Arc<Shared>, listener: std::net::TcpListener, senders: V
     for sender in senders.iter().cycle() {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.changed() => return,
+            // Not `changed`: the stop may have come before this task did.
+            _ = stop.wait_for(|stage| *stage != Stage::Running) => return,
         };
         match accepted.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
             Ok(accepted) => {
