@@ -1,2 +1,39 @@
-//! placeholder
-fn main() {}
+//! Floor 9: the program `meridian`.
+//!
+//! What it is: the command line over everything below: configuration, `serve`, `demo`, `import`,
+//! `inspect`, `check`, `bench`.
+//! What it promises: settings are declared once; what takes more than a second shows progress;
+//! Ctrl-C leaves nothing half-done; the exit status tells how it went (see `cli`).
+//! What it may not know: formats on disk and the planning of queries; the client commands
+//! (`import`, `demo`, `bench`) reach a node only through its doors, like any other client.
+
+mod bench;
+mod check;
+mod cli;
+mod client;
+mod config;
+mod demo;
+mod error;
+mod flight;
+mod grid;
+mod import;
+mod inspect;
+mod interrupt;
+mod logs;
+mod node;
+mod plot;
+mod progress;
+mod serve;
+mod table;
+mod terminal;
+
+pub use error::Error;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os())
+}

@@ -1,0 +1,144 @@
+//! A PostgreSQL client for the commands that talk to a node: queries as text, COPY in, without
+//! async at the caller's side.
+//!
+//! Promises: a COPY is sent whole or not at all; what the node says of an error is handed on in
+//! its own words.
+
+use crate::Error;
+use bytes::Bytes;
+use futures::SinkExt;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+/// A connection, with the runtime that drives it.
+pub struct Session {
+    runtime: Runtime,
+    client: std::sync::Arc<Client>,
+}
+
+/// An answer as text: heads, and rows of cells (None = NULL).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The columns' names.
+    pub heads: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// Bytes of a COPY that go into one message.
+const MESSAGE_BYTES: usize = 256 << 10;
+
+impl Session {
+    /// Connects by a connection string or URL. `name` is shown in the node's list of connections.
+    ///
+    /// # Errors
+    /// `Error::Usage`, `Error::Node`.
+    pub fn connect(to: &str, name: &str) -> Result<Session, Error> {
+        let mut config: Config =
+            to.parse().map_err(|error| Error::Usage(format!("\"{to}\" is no connection string: {error}")))?;
+        config.application_name(name);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        if config.get_user().is_none() {
+            config.user("meridian");
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(Error::system("starting the network thread"))?;
+        let client = runtime.block_on(async {
+            let (client, connection) = config.connect(NoTls).await?;
+            // Ends by itself when the client is dropped; its error reaches whoever waits for an answer.
+            tokio::spawn(connection);
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        let client = client.map_err(Error::postgres("connecting"))?;
+        Ok(Session { runtime, client: std::sync::Arc::new(client) })
+    }
+
+    /// Runs one statement (or several) and gives the last one's rows as text.
+    ///
+    /// # Errors
+    /// `Error::Node`.
+    pub fn query(&self, sql: &str) -> Result<Answer, Error> {
+        let messages = self.runtime.block_on(self.client.simple_query(sql)).map_err(Error::postgres("running a statement"))?;
+        let mut answer = Answer::default();
+        for message in messages {
+            match message {
+                SimpleQueryMessage::RowDescription(columns) => {
+                    answer = Answer { heads: columns.iter().map(|column| column.name().to_owned()).collect(), rows: Vec::new() };
+                }
+                SimpleQueryMessage::Row(row) => {
+                    answer.rows.push((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect());
+                }
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+
+    /// The one number that a statement answers.
+    ///
+    /// # Errors
+    /// `Error::Node`.
+    pub fn number(&self, sql: &str) -> Result<i64, Error> {
+        let answer = self.query(sql)?;
+        let cell = answer.rows.first().and_then(|row| row.first()).and_then(|cell| cell.as_deref());
+        cell.and_then(|cell| cell.parse().ok()).ok_or_else(|| Error::Node {
+            doing: "running a statement",
+            problem: format!("{sql} answered {answer:?}, not a number"),
+        })
+    }
+
+    /// Runs `COPY ... FROM STDIN` with this text; the answer is the number of rows.
+    ///
+    /// # Errors
+    /// `Error::Node`; nothing was kept then, unless the connection broke while the answer was due.
+    pub fn copy(&self, sql: &str, text: String) -> Result<u64, Error> {
+        self.runtime.block_on(copy(&self.client, sql, text))
+    }
+
+    /// The same in the background.
+    pub fn start_copy(&self, sql: &'static str, text: String) -> Pending {
+        let client = std::sync::Arc::clone(&self.client);
+        Pending { task: self.runtime.spawn(async move { copy(&client, sql, text).await }) }
+    }
+
+    /// Waits for a COPY in the background.
+    ///
+    /// # Errors
+    /// As `copy`.
+    pub fn finish(&self, pending: Pending) -> Result<u64, Error> {
+        match self.runtime.block_on(pending.task) {
+            Ok(answer) => answer,
+            Err(error) => Err(Error::Node { doing: "COPY", problem: error.to_string() }),
+        }
+    }
+}
+
+/// A COPY that runs in the background.
+pub struct Pending {
+    task: JoinHandle<Result<u64, Error>>,
+}
+
+async fn copy(client: &Client, sql: &str, text: String) -> Result<u64, Error> {
+    let sink = client.copy_in::<_, Bytes>(sql).await.map_err(Error::postgres("starting COPY"))?;
+    let mut sink = pin!(sink);
+    let mut rest = Bytes::from(text);
+    while !rest.is_empty() {
+        let part = rest.split_to(rest.len().min(MESSAGE_BYTES));
+        sink.send(part).await.map_err(Error::postgres("sending COPY data"))?;
+    }
+    sink.as_mut().finish().await.map_err(Error::postgres("COPY"))
+}
+
+/// A text as a SQL literal.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

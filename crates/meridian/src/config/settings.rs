@@ -1,0 +1,263 @@
+//! Every setting, declared once: parsing, ranges, --help, the docs page and --print-config are
+//! all made from the table below.
+//!
+//! Promises: a `Config` that was made has every value in its range, "auto" worked out, and all
+//! shares of memory within the one budget.
+
+use super::values::{AutoBytes, AutoCount, Bytes, DurabilitySetting, Listen, LogFormat, Secret, Value};
+use super::{ConfigError, machine};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is declared of a setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its one name: in the file as it is, in the environment as MERIDIAN_NAME, as a flag with
+    /// dashes.
+    pub name: &'static str,
+    /// Under which heading it stands.
+    pub section: &'static str,
+    /// What it is when nobody says anything, as text.
+    pub default: &'static str,
+    /// What a person should write.
+    pub unit: &'static str,
+    /// The least and the largest value, as text; None where any value of the type will do.
+    pub range: Option<(&'static str, &'static str)>,
+    /// What it does.
+    pub help: &'static str,
+}
+
+macro_rules! settings {
+    ($($section:literal { $($(#[doc = $help:literal])+ $name:ident: $type:ty = $default:literal $(, $low:literal to $high:literal)?;)* })*) => {
+        /// The settings in force. One field a setting; what each means is said in its declaration.
+        #[derive(Clone, Debug)]
+        pub struct Config {
+            $($($(#[doc = $help])+ pub $name: $type,)*)*
+        }
+
+        /// All settings, in the order in which they are shown.
+        pub static SETTINGS: &[Setting] = &[
+            $($(Setting {
+                name: stringify!($name),
+                section: $section,
+                default: $default,
+                unit: <$type as Value>::UNIT,
+                range: settings!(@range $($low, $high)?),
+                help: concat!($($help, "\n"),+),
+            },)*)*
+        ];
+
+        impl Config {
+            /// Reads every setting from the text that `text` gives for its name.
+            pub(super) fn read(text: impl Fn(&'static str) -> String) -> Result<Config, ConfigError> {
+                Ok(Config { $($($name: read_one::<$type>(stringify!($name), &text(stringify!($name)))?,)*)* })
+            }
+
+            /// The values as text, by name, in the order of the table.
+            #[must_use]
+            pub fn shown(&self) -> Vec<(&'static str, String)> {
+                vec![$($((stringify!($name), self.$name.show()),)*)*]
+            }
+        }
+
+        fn range_of(name: &str) -> Option<(f64, f64)> {
+            match name {
+                $($(stringify!($name) => {
+                    let (low, high) = settings!(@range $($low, $high)?)?;
+                    let end = |text| <$type as Value>::parse(text).ok().and_then(|value| value.measure());
+                    Some((end(low)?, end(high)?))
+                })*)*
+                _ => None,
+            }
+        }
+    };
+    (@range) => { None };
+    (@range $low:literal, $high:literal) => { Some(($low, $high)) };
+}
+
+settings! {
+    "Node" {
+        /// Directory of the store; made where there is none. Needed by `serve`.
+        dir: Option<PathBuf> = "none";
+        /// File into which the addresses are written once the node takes connections: one line a
+        /// door, such as "pg=127.0.0.1:40123". Useful with port 0.
+        ready_file: Option<PathBuf> = "none";
+        /// Threads of each kind: connections and point queries, other statements, Flight;
+        /// auto = one a core.
+        threads: AutoCount = "auto", "1" to "1024";
+    }
+    "Doors" {
+        /// Where the PostgreSQL door listens. Port 0 takes any free port.
+        pg: Listen = "127.0.0.1:5432";
+        /// Where the Arrow Flight door (bulk ingest) listens.
+        flight: Listen = "none";
+        /// Connections of the PostgreSQL door at one time; more are refused with SQLSTATE 53300.
+        connections_max: u32 = "1000", "1" to "100000";
+        /// Longest message taken from a client; longer ones are refused before any of it is kept.
+        message_bytes_max: Bytes = "64MiB", "64KiB" to "1GiB";
+        /// Batches of one Flight stream that wait for their commit; beyond that the stream is not
+        /// read on.
+        flight_waiting_bytes_max: Bytes = "64MiB", "1MiB" to "4GiB";
+        /// Prepared statements and portals of one connection.
+        statements_max: u32 = "10000", "1" to "1000000";
+        /// How long a statement may run, unless the session says otherwise (statement_timeout).
+        statement_max: Option<Duration> = "never", "1ms" to "30d";
+        /// How long a connection may be idle before it is closed.
+        idle_max: Option<Duration> = "never", "1s" to "365d";
+        /// How long logging in may take.
+        login_max: Duration = "1min", "1s" to "1h";
+        /// How long a graceful stop waits for statements that still run.
+        stop_max: Duration = "10s", "0s" to "1h";
+    }
+    "Who may come in" {
+        /// Password of the user "meridian", set at the start where given. Better in the
+        /// environment or a file than as a flag, which every user of the machine can read.
+        password: Secret = "none";
+        /// Whether whoever reaches a listener on a loopback address is believed without a password.
+        loopback_trusted: bool = "true";
+        /// Certificate chain (PEM) of the doors; needed, with its key, by a listener that other
+        /// machines reach.
+        tls_certificate: Option<PathBuf> = "none";
+        /// Key (PEM) of the certificate.
+        tls_key: Option<PathBuf> = "none";
+        /// Whether a listener that other machines reach may go without TLS.
+        plaintext_allowed: bool = "false";
+    }
+    "Memory" {
+        /// The one budget of memory: write buffers, caches and queries all live within it.
+        /// auto = half of what the machine (or its control group) has.
+        memory_bytes: AutoBytes = "auto", "128MiB" to "64TiB";
+        /// How much of the budget write buffers may take before writers wait; auto = 3/8 of it.
+        buffer_bytes_max: AutoBytes = "auto", "16MiB" to "64TiB";
+        /// How much of the budget caches of files may take; auto = 1/8 of it.
+        cache_bytes_max: AutoBytes = "auto", "1MiB" to "64TiB";
+        /// How much of the budget queries may take before they spill or end with an error;
+        /// auto = 1/4 of it. The rest is for tags, snapshot values and connections.
+        query_bytes_max: AutoBytes = "auto", "16MiB" to "64TiB";
+    }
+    "Log" {
+        /// When a commit is answered: "commit" = when it is on disk; a duration = at once, and the
+        /// log is synced that often (a crash loses at most that much).
+        durability: DurabilitySetting = "commit", "1ms" to "1h";
+        /// How much log may pile up before the slice with the oldest unflushed record is flushed.
+        log_bytes_max: Bytes = "4GiB", "64MiB" to "16TiB";
+        /// Length at which a log segment is ended.
+        segment_bytes: Bytes = "256MiB", "1MiB" to "4GiB";
+    }
+    "Storage" {
+        /// Period of a file group. Only counts when the store is made.
+        period: Duration = "1d", "1min" to "3650d";
+        /// Samples older than this are dropped by whole file groups.
+        retention: Option<Duration> = "never", "1min" to "365000d";
+        /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
+        /// many slices there are. The rule only counts when the store is made.
+        rule_buckets: u32 = "64", "1" to "65536";
+        /// Distribution rule: weight of the tag's ordinal.
+        rule_w1: u32 = "1", "0" to "4294967295";
+        /// Distribution rule: how many consecutive ordinals lie together.
+        rule_b1: u64 = "1024", "1" to "4294967295";
+        /// Distribution rule: weight of the day; 0 = time does not matter.
+        rule_w2: u32 = "0", "0" to "4294967295";
+        /// Distribution rule: how many consecutive days lie together.
+        rule_b2: u64 = "1", "1" to "4294967295";
+    }
+    "Logs of the program" {
+        /// How the program's log is written: auto = text on a terminal, JSON elsewhere.
+        log_format: LogFormat = "auto";
+        /// What is logged: error, warn, info, debug or trace, or a filter such as "info,kernel=debug".
+        log_level: String = "info";
+        /// Statements that take longer are logged.
+        slow_statement: Option<Duration> = "1s", "1ms" to "1d";
+    }
+}
+
+fn read_one<T: Value>(name: &'static str, text: &str) -> Result<T, ConfigError> {
+    let value = T::parse(text).map_err(|problem| ConfigError::Value { name, problem })?;
+    if let (Some(size), Some((low, high))) = (value.measure(), range_of(name))
+        && !(low..=high).contains(&size)
+    {
+        let setting = find(name).expect("a name of the table is in the table");
+        let (low, high) = setting.range.expect("a range that was just read");
+        return Err(ConfigError::Value { name, problem: format!("{} is out of its range, {low} to {high}", value.show()) });
+    }
+    Ok(value)
+}
+
+/// The setting of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+impl Setting {
+    /// Its name in the environment.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("MERIDIAN_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Its flag, without the leading dashes.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// What it does, as one paragraph.
+    #[must_use]
+    pub fn paragraph(&self) -> String {
+        self.help.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+    }
+}
+
+impl Config {
+    /// Works out what is "auto" and holds the shares against the budget.
+    pub(super) fn settle(mut self) -> Result<Config, ConfigError> {
+        let budget = *self.memory_bytes.0.get_or_insert_with(|| (machine::memory_bytes() / 2).max(128 << 20));
+        self.buffer_bytes_max.0.get_or_insert((budget / 8 * 3).max(16 << 20));
+        self.cache_bytes_max.0.get_or_insert((budget / 8).max(1 << 20));
+        self.query_bytes_max.0.get_or_insert((budget / 4).max(16 << 20));
+        self.threads.0.get_or_insert(u32::try_from(machine::cores()).unwrap_or(u32::MAX).clamp(1, 1024));
+        let shares = [self.buffer_bytes_max, self.cache_bytes_max, self.query_bytes_max].map(AutoBytes::bytes);
+        let sum = shares.iter().fold(0_u64, |sum, share| sum.saturating_add(*share));
+        if sum > budget {
+            return Err(ConfigError::Budget { sum, budget });
+        }
+        if self.segment_bytes.0 > self.log_bytes_max.0 {
+            return Err(ConfigError::Value {
+                name: "segment_bytes",
+                problem: format!("{} is more than log_bytes_max ({})", self.segment_bytes.show(), self.log_bytes_max.show()),
+            });
+        }
+        self.rule().check().map_err(|error| ConfigError::Value { name: "rule_buckets", problem: error.to_string() })?;
+        Ok(self)
+    }
+
+    /// The distribution rule for a store that is made now.
+    #[must_use]
+    pub fn rule(&self) -> types::DistributionRule {
+        types::DistributionRule {
+            w1: self.rule_w1,
+            b1: self.rule_b1,
+            w2: self.rule_w2,
+            b2: self.rule_b2,
+            buckets: self.rule_buckets,
+            ..types::DistributionRule::default()
+        }
+    }
+
+    /// The kernel's part.
+    #[must_use]
+    pub fn kernel(&self) -> kernel::Settings {
+        kernel::Settings {
+            rule: self.rule(),
+            period_us: i64::try_from(self.period.as_micros()).unwrap_or(i64::MAX),
+            durability: self.durability.0,
+            memory_bytes: self.memory_bytes.bytes(),
+            buffer_bytes_max: self.buffer_bytes_max.bytes(),
+            cache_bytes_max: self.cache_bytes_max.bytes(),
+            log_bytes_max: self.log_bytes_max.0,
+            segment_bytes: self.segment_bytes.0,
+            retention: self.retention,
+        }
+    }
+}

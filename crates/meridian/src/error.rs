@@ -1,0 +1,113 @@
+//! What can go wrong in the program: a variant a failed step.
+
+use crate::config::ConfigError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A failure of a command.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The command line is wrong in a way that clap does not see.
+    #[error("{0}")]
+    Usage(String),
+    /// The store is in use by another process.
+    #[error("the store in {dir} is in use by another process; stop that one first, or give another --dir")]
+    Locked {
+        /// The store's directory.
+        dir: PathBuf,
+    },
+    /// The store can't be opened.
+    #[error("the store in {dir} can't be opened: {problem}{advice}")]
+    Open {
+        /// The store's directory.
+        dir: PathBuf,
+        /// What the floor below said.
+        problem: String,
+        /// What can be done, or empty.
+        advice: &'static str,
+    },
+    /// The server can't start or run.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    /// A file of the user's can't be read or written.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A file of the user's does not hold what was asked for.
+    #[error("{path}: {problem}")]
+    Input {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it, and what can be done.
+        problem: String,
+    },
+    /// A node can't be reached, or refused something.
+    #[error("{doing}: {problem}")]
+    Node {
+        /// What was being done.
+        doing: &'static str,
+        /// What the node or the network said.
+        problem: String,
+    },
+    /// Our own node (a child process) did not do what it should.
+    #[error("the node that was started ended or gave no answer: {0}")]
+    Child(String),
+    /// A system call of the program's own failed.
+    #[error("{doing}: {cause}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A benchmark or the demo read something else than was written.
+    #[error("WRONG ANSWER: {0}")]
+    Wrong(String),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The exit status that tells of it.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Error::Config(_) | Error::Usage(_) => 2,
+            Error::Interrupted => 130,
+            _ => 1,
+        }
+    }
+
+    /// A failure of a PostgreSQL client, with the server's own words.
+    pub fn postgres(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+        move |error| {
+            let problem = match error.as_db_error() {
+                Some(db) => {
+                    let detail = db.detail().map_or_else(String::new, |detail| format!(" ({detail})"));
+                    let hint = db.hint().map_or_else(String::new, |hint| format!("; hint: {hint}"));
+                    format!("{} [{}]{detail}{hint}", db.message(), db.code().code())
+                }
+                None => {
+                    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+                    format!("{error}{cause}")
+                }
+            };
+            Error::Node { doing, problem }
+        }
+    }
+
+    /// A failed system call.
+    pub fn system(doing: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        move |cause| Error::System { doing, cause }
+    }
+}

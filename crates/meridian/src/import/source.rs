@@ -1,0 +1,201 @@
+//! Files as rows of cells: CSV (plain or gzip) and Parquet.
+//!
+//! Promises: every row comes with its number (the line for CSV, counted from 1 with the head; the
+//! row for Parquet, from 1); a row longer than `ROW_BYTES_MAX` ends the import rather than eat the
+//! memory (an unclosed quote, mostly).
+
+use super::parquet_file::ParquetRows;
+use crate::Error;
+use csv::{ByteRecord, ReaderBuilder};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The longest row, in bytes.
+pub const ROW_BYTES_MAX: u64 = 64 << 20;
+
+/// One row.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// Its number.
+    pub number: u64,
+    /// Its cells, as text. Empty = nothing there.
+    pub cells: ByteRecord,
+    /// The time, in microseconds, where the file has it as a time and not as text.
+    pub time: Option<i64>,
+}
+
+/// A file that is read row by row.
+pub enum Source {
+    /// CSV.
+    Csv(Box<CsvRows>),
+    /// Parquet.
+    Parquet(Box<ParquetRows>),
+}
+
+impl Source {
+    /// Opens a file by its name: `.parquet` / `.pq` is Parquet, all else CSV, `.gz` compressed.
+    ///
+    /// # Errors
+    /// `Error::File`, `Error::Input`.
+    pub fn open(path: &Path, delimiter: Option<u8>, time_column: &str) -> Result<Source, Error> {
+        let name = path.to_string_lossy().to_ascii_lowercase();
+        if name.ends_with(".parquet") || name.ends_with(".pq") {
+            return Ok(Source::Parquet(Box::new(ParquetRows::open(path, time_column)?)));
+        }
+        CsvRows::open(path, delimiter, name.ends_with(".gz")).map(|rows| Source::Csv(Box::new(rows)))
+    }
+
+    /// The columns' names.
+    pub fn heads(&self) -> &[String] {
+        match self {
+            Source::Csv(rows) => &rows.heads,
+            Source::Parquet(rows) => rows.heads(),
+        }
+    }
+
+    /// Reads the next row; false at the end.
+    ///
+    /// # Errors
+    /// `Error::File`, `Error::Input`: the file itself can't be read on.
+    pub fn next(&mut self, row: &mut Row) -> Result<bool, Error> {
+        match self {
+            Source::Csv(rows) => rows.next(row),
+            Source::Parquet(rows) => rows.next(row),
+        }
+    }
+
+    /// How far it is: (done, total), in bytes for CSV and rows for Parquet.
+    pub fn position(&self) -> (u64, u64) {
+        match self {
+            Source::Csv(rows) => (rows.read.load(Ordering::Relaxed), rows.total),
+            Source::Parquet(rows) => rows.position(),
+        }
+    }
+}
+
+/// A CSV file.
+pub struct CsvRows {
+    path: PathBuf,
+    reader: csv::Reader<Counted<Box<dyn Read>>>,
+    heads: Vec<String>,
+    read: Arc<AtomicU64>,
+    total: u64,
+    /// Bytes taken out of the decompressed file, and where the current row began.
+    taken: Arc<AtomicU64>,
+    bound: Arc<AtomicU64>,
+}
+
+/// Counts what is read, and ends with an error beyond a bound that each row moves on.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+    bound: Option<Arc<AtomicU64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.inner.read(into)?;
+        let count = self.count.fetch_add(got as u64, Ordering::Relaxed) + got as u64;
+        if let Some(bound) = &self.bound
+            && count > bound.load(Ordering::Relaxed)
+        {
+            return Err(std::io::Error::other(format!(
+                "a row is longer than {} MiB; is a quote left open?",
+                ROW_BYTES_MAX >> 20
+            )));
+        }
+        Ok(got)
+    }
+}
+
+impl CsvRows {
+    #[expect(clippy::disallowed_methods, reason = "a file of the user's, not of the store's")]
+    fn open(path: &Path, delimiter: Option<u8>, gzip: bool) -> Result<CsvRows, Error> {
+        let failed = |cause| Error::File { path: path.to_path_buf(), cause };
+        let file = File::open(path).map_err(failed)?;
+        let total = file.metadata().map_err(failed)?.len();
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = Counted { inner: file, count: Arc::clone(&read), bound: None };
+        let plain: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(BufReader::new(counted))) } else { Box::new(counted) };
+        CsvRows::over(path, plain, delimiter, (read, total))
+    }
+
+    fn over(
+        path: &Path,
+        plain: Box<dyn Read>,
+        delimiter: Option<u8>,
+        (read, total): (Arc<AtomicU64>, u64),
+    ) -> Result<CsvRows, Error> {
+        let mut plain = BufReader::with_capacity(256 << 10, plain);
+        let delimiter = match delimiter {
+            Some(delimiter) => delimiter,
+            None => guess_delimiter(&mut plain).map_err(|cause| Error::File { path: path.to_path_buf(), cause })?,
+        };
+        let taken = Arc::new(AtomicU64::new(0));
+        let bound = Arc::new(AtomicU64::new(ROW_BYTES_MAX));
+        let plain: Box<dyn Read> = Box::new(plain);
+        let counted = Counted { inner: plain, count: Arc::clone(&taken), bound: Some(Arc::clone(&bound)) };
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).buffer_capacity(64 << 10).from_reader(counted);
+        let heads = reader.byte_headers().map_err(|error| csv_failed(path, error))?.clone();
+        let heads: Vec<String> = heads.iter().map(|head| String::from_utf8_lossy(head).trim().to_owned()).collect();
+        let heads: Vec<String> = heads.into_iter().map(|head| head.trim_start_matches('\u{feff}').to_owned()).collect();
+        Ok(CsvRows { path: path.to_path_buf(), reader, heads, read, total, taken, bound })
+    }
+
+    fn next(&mut self, row: &mut Row) -> Result<bool, Error> {
+        self.bound.store(self.taken.load(Ordering::Relaxed) + ROW_BYTES_MAX, Ordering::Relaxed);
+        let more = self.reader.read_byte_record(&mut row.cells).map_err(|error| csv_failed(&self.path, error))?;
+        row.number = row.cells.position().map_or(0, csv::Position::line);
+        row.time = None;
+        Ok(more)
+    }
+}
+
+fn csv_failed(path: &Path, error: csv::Error) -> Error {
+    let problem = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(cause) => Error::File { path: path.to_path_buf(), cause },
+        _ => Error::Input { path: path.to_path_buf(), problem },
+    }
+}
+
+/// The commonest of the usual delimiters in the first line.
+fn guess_delimiter(reader: &mut impl std::io::BufRead) -> std::io::Result<u8> {
+    let start = reader.fill_buf()?;
+    let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |delimiter: u8| line.iter().filter(|byte| **byte == delimiter).count();
+    Ok([b',', b';', b'\t', b'|'].into_iter().rev().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn over(text: &'static [u8]) -> CsvRows {
+        CsvRows::over(Path::new("t.csv"), Box::new(text), None, (Arc::default(), text.len() as u64)).unwrap()
+    }
+
+    #[test]
+    fn delimiters_are_guessed_and_heads_are_cleaned() {
+        for text in [b"\xEF\xBB\xBFdate, a,b\n1,2,3\n".as_slice(), b"date;a;b\n1;2;3\n", b"date\ta\tb\n1\t2\t3"] {
+            let mut rows = over(text);
+            assert_eq!(rows.heads, ["date", "a", "b"]);
+            let mut row = Row::default();
+            assert!(rows.next(&mut row).unwrap());
+            assert_eq!((row.number, row.cells.len(), &row.cells[2]), (2, 3, b"3".as_slice()));
+            assert!(!rows.next(&mut row).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_open_quote_does_not_eat_the_memory() {
+        let endless = std::io::Read::chain(b"a,b\n1,\"".as_slice(), std::io::repeat(b'x'));
+        let mut rows = CsvRows::over(Path::new("t.csv"), Box::new(endless), Some(b','), (Arc::default(), 0)).unwrap();
+        let error = rows.next(&mut Row::default()).unwrap_err();
+        assert!(error.to_string().contains("is a quote left open?"), "{error}");
+    }
+}

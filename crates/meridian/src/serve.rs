@@ -1,0 +1,267 @@
+//! `meridian serve`: one node.
+//!
+//! Promises: a directory that is not ours is left as it was; one store, one process; the ready file
+//! is written whole once every door takes connections; the first SIGTERM or SIGINT stops
+//! gracefully (what runs may finish, what was acknowledged is durable), the second at once.
+//!
+//! ```text
+//! configuration -> lock -> catalog -> kernel (kinds from the catalog) -> engine -> doors
+//! ```
+
+use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
+use crate::progress::now;
+use crate::{Error, logs};
+use catalog::Catalog;
+use kernel::Kernel;
+use query::{Engine, EngineSettings};
+use server::{Server, TlsPaths, Users};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use types::Kinds;
+use world::{ThreadCounts, Threads, World};
+
+/// Names that a store's directory may hold before it has a kernel's node file.
+const OURS: [&str; 7] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found"];
+/// Spilled bytes of all queries together.
+const SPILL_BYTES_MAX: u64 = 64 << 30;
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// `Error::Usage`, `Error::Locked`, `Error::Open`, `Error::Server`, `Error::File`.
+pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
+    let config = &loaded.config;
+    logs::start(config)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let dir = config.dir.as_deref().ok_or_else(|| Error::Usage("serve needs --dir DIR: where the store lies".to_owned()))?;
+    if config.pg == Listen(None) && config.flight == Listen(None) {
+        return Err(Error::Usage("both doors are shut: give --pg or --flight an address".to_owned()));
+    }
+    let started = now();
+    let cores = config.threads.0.unwrap_or(1) as usize;
+    let threads = Threads::start(ThreadCounts::default());
+    let world = World::real(&threads);
+    let _lock = lock(&world, dir)?;
+    let signals = Signals::listen()?;
+    let engine = open(loaded, dir, &world)?;
+    let users = Users::open(world.clone(), dir)?;
+    let server = Server::start(server_settings(config, cores)?, Arc::clone(&engine), users, &world)?;
+    let (pg, flight) = (server.pg_address(), server.flight_address());
+    if let Some(path) = &config.ready_file {
+        write_ready(path, pg, flight)?;
+    }
+    tracing::info!(
+        dir = %dir.display(),
+        pg = pg.map(tracing::field::display),
+        flight = flight.map(tracing::field::display),
+        memory = round_size(config.memory_bytes.bytes()),
+        tags = engine.catalog().len(),
+        opened_in = round_span(started.elapsed()),
+        "ready"
+    );
+    say(pg, flight);
+    let name = signals.wait();
+    tracing::info!(signal = name, "stopping; a second signal ends the process at once");
+    let stopped = now();
+    server.stop()?;
+    drop(engine);
+    threads.stop();
+    tracing::info!(took = round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
+    if let Some(path) = &config.ready_file {
+        forget_ready(path);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The addresses on standard output, for whoever started us by hand.
+fn say(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+    if let Some(pg) = pg {
+        println!("PostgreSQL on {pg}: psql -h {} -p {} -U meridian", pg.ip(), pg.port());
+    }
+    if let Some(flight) = flight {
+        println!("Arrow Flight on {flight}");
+    }
+}
+
+fn lock(world: &World, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
+    let open = |problem: String| Error::Open { dir: dir.to_path_buf(), problem, advice: "" };
+    let disk = &*world.disk;
+    match disk.list(dir) {
+        Ok(names) => {
+            let ours = |name: &str| {
+                OURS.iter().any(|known| name == *known || name.strip_prefix(known).is_some_and(|rest| rest.starts_with('-')))
+            };
+            let is_store = names.iter().any(|entry| entry.name == "node");
+            if let Some(foreign) = names.iter().find(|entry| !is_store && !ours(&entry.name)) {
+                let problem =
+                    format!("it is not a Meridian store: it holds \"{}\"; give an empty directory or a store", foreign.name);
+                return Err(open(problem));
+            }
+        }
+        Err(error) if error.is_missing() => disk.make_dir(dir).map_err(|error| open(error.to_string()))?,
+        Err(error) => return Err(open(error.to_string())),
+    }
+    disk.lock(&dir.join("lock-serve")).map_err(|error| match error.cause.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.to_path_buf() },
+        _ => open(error.to_string()),
+    })
+}
+
+fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error> {
+    let config = &loaded.config;
+    let advice = |damaged: bool| {
+        if damaged { "; `meridian check DIR` names everything that is damaged, --repair keeps what is whole" } else { "" }
+    };
+    let failed = |problem: String, damaged: bool| Error::Open { dir: dir.to_path_buf(), problem, advice: advice(damaged) };
+    let catalog = Catalog::open(world.clone(), &dir.join("catalog"), catalog::Settings::default())
+        .map_err(|error| failed(error.to_string(), matches!(error, catalog::Error::Damaged(_))))?;
+    let kinds: Arc<dyn Kinds> = Arc::<Catalog>::clone(&catalog);
+    let kernel = Kernel::open(world.clone(), dir, config.kernel(), kinds)
+        .map_err(|error| failed(error.to_string(), matches!(error, kernel::Error::Damaged(_))))?;
+    if kernel.rule() != config.rule() {
+        tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
+    }
+    let spill = dir.join("spill");
+    world.disk.make_dir(&spill).map_err(|error| failed(error.to_string(), false))?;
+    let settings = EngineSettings {
+        memory_bytes: config.query_bytes_max.bytes(),
+        spill_dir: Some(spill),
+        spill_bytes_max: SPILL_BYTES_MAX,
+        target_partitions: config.threads.0.unwrap_or(1) as usize,
+        node: node_name(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        settings: shown_settings(loaded),
+        ..EngineSettings::new(Arc::clone(&world.clock))
+    };
+    Engine::new(kernel, catalog, settings).map_err(|error| failed(error.to_string(), false))
+}
+
+fn shown_settings(loaded: &Loaded) -> Vec<query::Setting> {
+    let shown = loaded.config.shown();
+    SETTINGS
+        .iter()
+        .zip(shown)
+        .map(|(setting, (name, value))| query::Setting {
+            name: name.to_owned(),
+            value,
+            unit: setting.unit.to_owned(),
+            source: loaded.origins[name].to_string(),
+            description: setting.paragraph(),
+        })
+        .collect()
+}
+
+fn node_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "meridian".to_owned() } else { name.trim().to_owned() }
+}
+
+fn server_settings(config: &Config, cores: usize) -> Result<server::Settings, Error> {
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(TlsPaths { certificate: certificate.clone(), key: key.clone() }),
+        (None, None) => None,
+        _ => return Err(Error::Usage("tls_certificate and tls_key belong together: give both or none".to_owned())),
+    };
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Ok(server::Settings {
+        pg_address: address("pg", &config.pg)?,
+        flight_address: address("flight", &config.flight)?,
+        tls,
+        plaintext_allowed: config.plaintext_allowed,
+        loopback_trusted: config.loopback_trusted,
+        password: config.password.0.clone(),
+        pg_threads: cores,
+        query_threads: cores,
+        flight_threads: cores,
+        connections_max: config.connections_max as usize,
+        message_bytes_max: bytes(config.message_bytes_max.0),
+        statements_max: config.statements_max as usize,
+        idle_max: config.idle_max,
+        statement_max: config.statement_max,
+        login_max: config.login_max,
+        slow_statement: config.slow_statement,
+        flight_waiting_bytes_max: bytes(config.flight_waiting_bytes_max.0),
+        flight_message_bytes_max: bytes(config.message_bytes_max.0),
+        stop_max: config.stop_max,
+    })
+}
+
+fn address(name: &'static str, listen: &Listen) -> Result<Option<SocketAddr>, Error> {
+    let Some(text) = &listen.0 else { return Ok(None) };
+    let wrong = |problem: String| Error::Usage(format!("setting {name}: \"{text}\": {problem}"));
+    let mut found = text.to_socket_addrs().map_err(|cause| wrong(cause.to_string()))?;
+    found.next().map(Some).ok_or_else(|| wrong("the name stands for no address".to_owned()))
+}
+
+/// Writes the addresses: whole or not at all, for whoever waits for the file.
+#[expect(clippy::disallowed_methods, reason = "a file for whoever started us, not of the store")]
+fn write_ready(path: &Path, pg: Option<SocketAddr>, flight: Option<SocketAddr>) -> Result<(), Error> {
+    let mut text = String::new();
+    for (door, address) in [("pg", pg), ("flight", flight)] {
+        if let Some(address) = address {
+            text.push_str(&format!("{door}={address}\n"));
+        }
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let failed = |cause| Error::File { path: path.to_path_buf(), cause };
+    std::fs::write(&beside, text).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the file that we wrote")]
+fn forget_ready(path: &Path) {
+    // Somebody else may have removed it: it is theirs as much as ours.
+    let _ = std::fs::remove_file(path);
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::system("listening for signals"))?;
+        let guard = runtime.enter();
+        let term = signal(SignalKind::terminate()).map_err(Error::system("listening for signals"))?;
+        let int = signal(SignalKind::interrupt()).map_err(Error::system("listening for signals"))?;
+        drop(guard);
+        Ok(Signals { runtime, term, int })
+    }
+
+    /// Waits for the first signal; from then on a second one ends the process.
+    fn wait(mut self) -> &'static str {
+        let name = self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.term.recv() => "SIGTERM",
+                _ = self.int.recv() => "SIGINT",
+            }
+        });
+        let Signals { runtime, mut term, mut int } = self;
+        let watch = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                }
+            });
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(130);
+        };
+        if std::thread::Builder::new().name("signals".to_owned()).spawn(watch).is_err() {
+            tracing::warn!("no thread for a second signal: only kill -9 would cut the stop short");
+        }
+        name
+    }
+}
