@@ -25,12 +25,20 @@ struct Chunk {
     header_bytes: u32,
 }
 
+/// What a tag counts whose entries have statistics; one without counts 1, being far smaller, so that
+/// blocks cost about the same room and time to decode.
+const TAG_WEIGHT: usize = 4;
+
+fn weight(entry: &RawEntry) -> usize {
+    if entry.exact { TAG_WEIGHT } else { 1 }
+}
+
 /// Entries on their way into blocks.
 pub struct Pending {
-    block_tags: usize,
+    block_weight: usize,
     /// Entries with the numbers of their chunks, oldest first.
     waiting: VecDeque<(RawEntry, usize)>,
-    tags_waiting: usize,
+    weight_waiting: usize,
     /// Places of closed chunks that waiting entries may name.
     places: HashMap<usize, Chunk>,
     blocks: Vec<IndexBlock>,
@@ -38,13 +46,13 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// For blocks of so many tags.
+    /// For blocks of so many tags (four times as many where they have no statistics).
     #[must_use]
     pub fn new(block_tags: usize) -> Self {
         Pending {
-            block_tags,
+            block_weight: block_tags * TAG_WEIGHT,
             waiting: VecDeque::new(),
-            tags_waiting: 0,
+            weight_waiting: 0,
             places: HashMap::new(),
             blocks: Vec::new(),
             last_tag: None,
@@ -61,7 +69,7 @@ impl Pending {
     pub fn push(&mut self, entry: RawEntry, chunk: usize) {
         if self.last_tag != Some(entry.tag) {
             self.last_tag = Some(entry.tag);
-            self.tags_waiting += 1;
+            self.weight_waiting += weight(&entry);
         }
         self.waiting.push_back((entry, chunk));
     }
@@ -69,13 +77,13 @@ impl Pending {
     /// How many blocks wait for places of chunks.
     #[must_use]
     pub fn blocks_waiting(&self) -> usize {
-        self.tags_waiting / self.block_tags
+        self.weight_waiting / self.block_weight
     }
 
     /// A chunk got its place. Makes blocks of the entries that need nothing more.
     pub fn place(&mut self, chunk: usize, offset: u64, bytes: u32, header_bytes: u32) {
         self.places.insert(chunk, Chunk { offset, bytes, header_bytes });
-        while self.tags_waiting > self.block_tags || self.waiting.len() >= BLOCK_ENTRIES_MAX {
+        while self.weight_waiting > self.block_weight || self.waiting.len() >= BLOCK_ENTRIES_MAX {
             if !self.make_block() {
                 break;
             }
@@ -84,15 +92,15 @@ impl Pending {
 
     /// Makes a block of the oldest entries, if they all have places.
     fn make_block(&mut self) -> bool {
-        let (mut entries, mut tags) = (0, 0);
+        let (mut entries, mut total) = (0, 0);
         let mut last = None;
         for (entry, chunk) in &self.waiting {
             if last != Some(entry.tag) {
-                if tags == self.block_tags {
+                if total + weight(entry) > self.block_weight {
                     break;
                 }
                 last = Some(entry.tag);
-                tags += 1;
+                total += weight(entry);
             }
             if entries == BLOCK_ENTRIES_MAX {
                 break;
@@ -112,8 +120,9 @@ impl Pending {
             .collect();
         let (Some(first), Some(last)) = (taken.first(), taken.last()) else { return false };
         self.blocks.push(IndexBlock { payload: index::encode(&taken), first: first.tag, last: last.tag });
-        let split = self.waiting.front().is_some_and(|(entry, _)| entry.tag == last.tag);
-        self.tags_waiting -= tags - usize::from(split);
+        // A tag that goes on in the next block counts there again.
+        let again = self.waiting.front().filter(|(entry, _)| entry.tag == last.tag).map_or(0, |(entry, _)| weight(entry));
+        self.weight_waiting = self.weight_waiting + again - total;
         if self.places.len() > 4 * BLOCK_ENTRIES_MAX {
             let oldest = self.waiting.iter().map(|(_, chunk)| *chunk).min().unwrap_or(usize::MAX);
             self.places.retain(|chunk, _| *chunk >= oldest);
