@@ -152,3 +152,41 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     let text = TextSamples::new(&[TagId(6)], &[Timestamp(0)], &texts, None).unwrap();
     assert!(matches!(gather(&placement, &Every, &[], &[text]).unwrap_err(), Error::TextNotUtf8 { .. }));
 }
+
+/// Rows that use every column and form of a numeric and of a text section.
+fn samples_of_format_1() -> Vec<Row> {
+    let row = |tag: u64, time: i64, value: Result<u64, Vec<u8>>, quality: u8| (TagId(tag), Timestamp(time), value, quality);
+    let mut rows: Vec<Row> = (0..12).map(|i| row(4 + 7 * i, 5_000_000_000 * i as i64, Ok(i << 50), 192)).collect();
+    rows[3].3 = 24;
+    rows.push(row(6, i64::MIN, Err("naïve".into()), 0));
+    rows.push(row(6 + (1 << 40) * 7, i64::MAX, Err(Vec::new()), 192));
+    rows
+}
+
+#[test]
+fn sections_of_format_1_are_read_and_made_as_ever() {
+    let rows = samples_of_format_1();
+    let rule = DistributionRule { buckets: 1, ..DistributionRule::default() };
+    let made = gathered(&rule, &rows[..12], &rows[12..], 5);
+    let kept: [&[u8]; 2] =
+        [include_bytes!("../../tests/formats/section-1-numeric"), include_bytes!("../../tests/formats/section-1-text")];
+    for ((_, made), (kept, rows)) in made.iter().zip(kept.into_iter().zip([&rows[..12], &rows[12..]])) {
+        assert_eq!(read(&Section::parse(Bytes::from_static(kept)).unwrap()), rows);
+        assert_eq!(made.bytes(), kept);
+    }
+}
+
+/// Code that decides bytes, without comments.
+fn code(source: &str) -> String {
+    source.lines().map(str::trim).filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_page_and_the_code_change_together() {
+    let sum = |bytes: &[u8]| crc_fast::crc32_iscsi(bytes);
+    let sums = (sum(code(include_str!("layout.rs")).as_bytes()), sum(include_bytes!("../../../../docs/formats/section.md")));
+    assert_eq!(sums, (CODE_SUM, PAGE_SUM), "docs/formats/section.md and layout.rs: look at both, then write these sums here");
+}
+
+const CODE_SUM: u32 = 3_526_535_769;
+const PAGE_SUM: u32 = 660_366_599;
