@@ -190,10 +190,8 @@ fn measure(disk: &Arc<dyn Disk>, dir: &Path, count: usize, rows: usize, scattere
     }
     let lookup = start.per(asked) / 1000.0;
     assert_eq!(hits, asked);
-    let inspection = series::file::inspect(disk.as_ref(), &path, 0).unwrap();
-    let index = inspection.facts.iter().find(|(name, _)| *name == "index bytes").map_or("", |(_, value)| value.as_str());
     println!(
-        "{rows:>6} rows a tag{}: {:.3} bytes/point (index {index}), write {written:.1} ns/point ({:.1} M/s), scan {scan:.2} ns/point ({:.0} M/s), lookup {lookup:.2} us",
+        "{rows:>6} rows a tag{}: {:.3} bytes/point, write {written:.1} ns/point ({:.1} M/s), scan {scan:.2} ns/point ({:.0} M/s), lookup {lookup:.2} us",
         if scattered { " scattered" } else { "" },
         summary.bytes as f64 / points as f64,
         1e3 / written,

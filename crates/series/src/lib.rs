@@ -17,6 +17,7 @@ mod dice;
 mod error;
 pub mod file;
 mod flush;
+mod latest;
 mod placement;
 mod plan;
 mod request;
@@ -29,6 +30,7 @@ pub use buffer::{Buffer, BufferView, SortDone, SortWork, SortedRun};
 pub use columns::SeriesColumns;
 pub use error::Error;
 pub use flush::{FlushPlan, flush, merge};
+pub use latest::{LATEST_FORMAT, Latest};
 pub use placement::Placement;
 pub use plan::{MergeGoal, MergeOptions, MergeTarget, MergeWork, next_merge};
 pub use request::{

@@ -5,7 +5,7 @@
 //! time, the tags of one slice get different dense places, and consecutive ordinals of a block
 //! consecutive ones.
 
-use types::{DistributionRule, TagId, Timestamp};
+use types::{DistributionRule, SliceId, TagId, Timestamp};
 
 /// A rule's numbers, reduced to what u64 arithmetic needs.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +116,13 @@ impl Placement {
         }
         let (turn, within) = (dense / self.rule.b1, dense % self.rule.b1);
         TagId((turn * self.round + round_part) * self.rule.b1 + within)
+    }
+
+    /// Which block of each round a slice holds; 0 where it holds none.
+    #[must_use]
+    pub fn round_part_of(&self, slice: SliceId) -> u64 {
+        let holds = |part: &u64| (self.w1 * (part % self.buckets)) % self.buckets == u64::from(slice.0);
+        (0..self.round).find(holds).unwrap_or(0)
     }
 
     /// Which block of each round the tag's slice holds.

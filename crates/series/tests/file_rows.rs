@@ -9,7 +9,7 @@ use series::file::{NoCache, SeriesFile, check as check_file};
 use std::path::Path;
 use std::sync::Arc;
 use types::{Kind, TagId, TimeRange, Timestamp};
-use world::{Disk, Faults, SimulatedDisk};
+use world::{Disk, SimulatedDisk};
 
 fn open(disk: &Arc<dyn Disk>, path: &Path) -> Arc<SeriesFile> {
     SeriesFile::open(disk.as_ref(), path, Arc::new(NoCache)).unwrap()
@@ -141,40 +141,4 @@ fn sizes_are_what_the_format_is_for() {
     at_most(&still, 0.05);
     let hourly: Vec<Tag> = (0..2_000).map(|id| constant(id, 24)).collect();
     at_most(&hourly, 0.2);
-}
-
-#[test]
-fn a_failing_disk_is_an_error_of_the_writer_and_never_a_file() {
-    let mut noise = Noise(5);
-    let tags: Vec<Tag> = (0..40).map(|id| noise.tag(id)).collect();
-    for seed in 0..40 {
-        let simulated = Arc::new(SimulatedDisk::new(seed));
-        let disk: Arc<dyn Disk> = simulated.clone();
-        let mut writer = rows::writer(&disk, Path::new("/f"));
-        let fault = match seed % 3 {
-            0 => Faults { write_error_one_in: 1, ..Faults::NONE },
-            1 => Faults { sync_error_one_in: 1, ..Faults::NONE },
-            _ => Faults { full_one_in: 1, ..Faults::NONE },
-        };
-        simulated.set_faults(fault);
-        let written = tags.iter().try_for_each(|tag| writer.append(tag.id, tag.kind, tag.columns.rows(tag.kind)));
-        let error = written.and_then(|()| writer.finish().map(drop)).unwrap_err();
-        assert_eq!(error.is_full(), seed % 3 == 2, "{error}");
-        assert!(error.to_string().contains("/f"), "{error}");
-    }
-}
-
-#[test]
-fn a_read_that_fails_is_an_error_and_no_damage() {
-    let tags = [Tag::numbers(1, Kind::I64, (0..100).collect(), (0..100).collect())];
-    let simulated = Arc::new(SimulatedDisk::new(4));
-    let disk: Arc<dyn Disk> = simulated.clone();
-    write(&disk, Path::new("/f"), &tags);
-    let file = open(&disk, Path::new("/f"));
-    simulated.set_faults(Faults { read_error_one_in: 1, ..Faults::NONE });
-    let error = file.find(TagId(1), &mut Vec::new()).unwrap_err();
-    assert!(!error.is_damage(), "{error}");
-    assert!(!check_file(disk.as_ref(), Path::new("/f")).unwrap_err().is_damage());
-    simulated.set_faults(Faults::NONE);
-    Model::new(&tags).check_all(&file);
 }

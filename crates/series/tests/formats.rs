@@ -40,7 +40,7 @@ fn the_page_and_the_code_change_together() {
 }
 
 const CODE_SUM: u32 = 68038001;
-const PAGE_SUM: u32 = 1116531912;
+const PAGE_SUM: u32 = 1680436262;
 
 /// Tags that touch every method of the format. Never changed: the golden file holds them.
 fn golden() -> Vec<Tag> {

@@ -1,4 +1,4 @@
-//! Index blocks: entries of up to 128 tags (512 tiny ones), in columns by group of like entries.
+//! Index blocks: entries of up to 128 tags, in columns by group of like entries.
 //!
 //! ```text
 //!   block    groups varint | group *

@@ -25,20 +25,12 @@ struct Chunk {
     header_bytes: u32,
 }
 
-/// What a tag counts whose entries have statistics; one without counts 1, being far smaller, so that
-/// blocks cost about the same room and time to decode.
-const TAG_WEIGHT: usize = 4;
-
-fn weight(entry: &RawEntry) -> usize {
-    if entry.exact { TAG_WEIGHT } else { 1 }
-}
-
 /// Entries on their way into blocks.
 pub struct Pending {
-    block_weight: usize,
+    block_tags: usize,
     /// Entries with the numbers of their chunks, oldest first.
     waiting: VecDeque<(RawEntry, usize)>,
-    weight_waiting: usize,
+    tags_waiting: usize,
     /// Places of closed chunks that waiting entries may name.
     places: HashMap<usize, Chunk>,
     blocks: Vec<IndexBlock>,
@@ -46,13 +38,13 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// For blocks of so many tags (four times as many where they have no statistics).
+    /// For blocks of so many tags.
     #[must_use]
     pub fn new(block_tags: usize) -> Self {
         Pending {
-            block_weight: block_tags * TAG_WEIGHT,
+            block_tags,
             waiting: VecDeque::new(),
-            weight_waiting: 0,
+            tags_waiting: 0,
             places: HashMap::new(),
             blocks: Vec::new(),
             last_tag: None,
@@ -69,7 +61,7 @@ impl Pending {
     pub fn push(&mut self, entry: RawEntry, chunk: usize) {
         if self.last_tag != Some(entry.tag) {
             self.last_tag = Some(entry.tag);
-            self.weight_waiting += weight(&entry);
+            self.tags_waiting += 1;
         }
         self.waiting.push_back((entry, chunk));
     }
@@ -77,13 +69,13 @@ impl Pending {
     /// How many blocks wait for places of chunks.
     #[must_use]
     pub fn blocks_waiting(&self) -> usize {
-        self.weight_waiting / self.block_weight
+        self.tags_waiting / self.block_tags
     }
 
     /// A chunk got its place. Makes blocks of the entries that need nothing more.
     pub fn place(&mut self, chunk: usize, offset: u64, bytes: u32, header_bytes: u32) {
         self.places.insert(chunk, Chunk { offset, bytes, header_bytes });
-        while self.weight_waiting > self.block_weight || self.waiting.len() >= BLOCK_ENTRIES_MAX {
+        while self.tags_waiting > self.block_tags || self.waiting.len() >= BLOCK_ENTRIES_MAX {
             if !self.make_block() {
                 break;
             }
@@ -92,15 +84,15 @@ impl Pending {
 
     /// Makes a block of the oldest entries, if they all have places.
     fn make_block(&mut self) -> bool {
-        let (mut entries, mut total) = (0, 0);
+        let (mut entries, mut tags) = (0, 0);
         let mut last = None;
         for (entry, chunk) in &self.waiting {
             if last != Some(entry.tag) {
-                if total + weight(entry) > self.block_weight {
+                if tags == self.block_tags {
                     break;
                 }
                 last = Some(entry.tag);
-                total += weight(entry);
+                tags += 1;
             }
             if entries == BLOCK_ENTRIES_MAX {
                 break;
@@ -120,9 +112,8 @@ impl Pending {
             .collect();
         let (Some(first), Some(last)) = (taken.first(), taken.last()) else { return false };
         self.blocks.push(IndexBlock { payload: index::encode(&taken), first: first.tag, last: last.tag });
-        // A tag that goes on in the next block counts there again.
-        let again = self.waiting.front().filter(|(entry, _)| entry.tag == last.tag).map_or(0, |(entry, _)| weight(entry));
-        self.weight_waiting = self.weight_waiting + again - total;
+        let split = self.waiting.front().is_some_and(|(entry, _)| entry.tag == last.tag);
+        self.tags_waiting -= tags - usize::from(split);
         if self.places.len() > 4 * BLOCK_ENTRIES_MAX {
             let oldest = self.waiting.iter().map(|(_, chunk)| *chunk).min().unwrap_or(usize::MAX);
             self.places.retain(|chunk, _| *chunk >= oldest);

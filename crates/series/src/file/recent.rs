@@ -6,7 +6,7 @@
 //!
 //! State, a thread: the last `SLOTS` chunks of few-row entries that were read, how often, and from the
 //! `HITS`th time on their rows. Keyed by the opening of the file, so that nothing outlives its file
-//! under another's name. A thread that scans holds about 3 MiB here, outside of any budget. Promises: rows are those that reading page by page gives.
+//! under another's name. Promises: rows are those that reading page by page gives.
 
 use super::chunk_read::ChunkHeader;
 use super::entry::Entry;
@@ -18,10 +18,6 @@ use types::{TextColumn, TimeRange};
 const SLOTS: usize = 24;
 /// A chunk is decoded whole when it is read so often in a row.
 const HITS: u32 = 3;
-/// As often for entries with at least so many rows, since few of them make a chunk.
-const HITS_LONG: u32 = 2;
-/// See `HITS_LONG`.
-const ROWS_LONG: u32 = 128;
 
 #[derive(Default)]
 struct Slot {
@@ -50,8 +46,8 @@ pub enum Seen<'a> {
 }
 
 impl Recent {
-    /// Notes that an entry of a chunk is read, of so many rows.
-    pub fn look(&mut self, file: u64, offset: u64, rows: u32) -> Seen<'_> {
+    /// Notes that an entry of a chunk is read.
+    pub fn look(&mut self, file: u64, offset: u64) -> Seen<'_> {
         self.clock += 1;
         let clock = self.clock;
         let at = self.slots.iter().position(|slot| slot.file == file && slot.offset == offset);
@@ -69,7 +65,7 @@ impl Recent {
         slot.used = clock;
         match &slot.rows {
             Some(rows) => Seen::Rows(rows),
-            None if slot.hits >= if rows >= ROWS_LONG { HITS_LONG } else { HITS } => Seen::Often,
+            None if slot.hits >= HITS => Seen::Often,
             None => Seen::Seldom,
         }
     }

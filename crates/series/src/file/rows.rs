@@ -22,8 +22,6 @@ use types::{Quality, TimeRange, Timestamp};
 /// Chunks up to this length are read whole.
 const READ_WHOLE_BYTES: u32 = 16 * 1024;
 
-/// Longer chunks of texts are not kept unpacked.
-const TEXT_CHUNK_BYTES: u32 = 32 * 1024;
 /// Entries with at most so many rows may share their chunk with others.
 const FEW_ROWS: u32 = 2_048;
 
@@ -62,9 +60,7 @@ impl SeriesFile {
         if !range.overlaps(&entry.range()) {
             return Ok(ReadCost::default());
         }
-        let small = !entry.kind.is_text() || entry.place.bytes <= TEXT_CHUNK_BYTES;
         if entry.rows <= FEW_ROWS
-            && small
             && let Some(cost) = self.read_recent(entry, range, projection, out)
         {
             return Ok(cost);
@@ -99,7 +95,7 @@ impl SeriesFile {
     /// or can't be: the pages of this entry may yet be whole.
     fn read_recent(&self, entry: &Entry, range: TimeRange, projection: Projection, out: &mut SeriesColumns) -> Option<ReadCost> {
         let offset = entry.place.offset;
-        let often = RECENT.with_borrow_mut(|recent| match recent.look(self.opening, offset, entry.rows) {
+        let often = RECENT.with_borrow_mut(|recent| match recent.look(self.opening, offset) {
             Seen::Rows(all) => Some(recent::copy(all, entry, range, projection, out)),
             Seen::Often => None,
             Seen::Seldom => Some(false),

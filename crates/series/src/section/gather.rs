@@ -30,10 +30,6 @@ pub fn gather<K: Kinds + ?Sized>(
     samples: &[Samples<'_>],
     texts: &[TextSamples<'_>],
 ) -> Result<Vec<(SliceId, Section)>, Error> {
-    let lengths = samples.iter().map(Samples::len).chain(texts.iter().map(TextSamples::len));
-    if let Some(rows) = lengths.map(|rows| rows as u64).find(|rows| *rows > ROWS_MAX) {
-        return Err(too_large(rows, 0));
-    }
     for batch in samples {
         if let Some(row) = kinds.first_misfit(batch.tags(), batch.bits()) {
             let tag = batch.tags()[row];

@@ -259,7 +259,7 @@ pub(crate) fn check_aggregate(view: &SliceView, expected: &Model, dice: &mut Dic
 #[test]
 fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
     let (mut flushes, mut merges) = (0, 0);
-    for seed in 0..400 {
+    for seed in 0..1_000 {
         let dice = &mut Dice(seed);
         let mut slice = Slice::new(seed);
         let mut writes = Vec::new();
@@ -284,7 +284,7 @@ fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
             }
         }
     }
-    assert!(flushes > 1_000 && merges > 400, "{flushes} flushes, {merges} merges");
+    assert!(flushes > 2_000 && merges > 1_000, "{flushes} flushes, {merges} merges");
 }
 
 #[test]
