@@ -49,3 +49,51 @@ pub enum Error {
     #[error("the store is shutting down")]
     Closed,
 }
+
+impl Error {
+    /// The failure of a slice's directory at opening.
+    pub(crate) fn opening(fault: storage::Error) -> Error {
+        if fault.is_damage() { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
+    }
+
+    /// The failure of a file of samples at opening.
+    pub(crate) fn opening_file(fault: series::file::Error) -> Error {
+        if fault.is_damage() { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
+    }
+}
+
+/// In the course of a flush or merge.
+impl From<storage::Error> for Error {
+    fn from(fault: storage::Error) -> Error {
+        if fault.is_full() {
+            Error::DiskFull(fault.to_string())
+        } else if fault.is_damage() {
+            Error::Damaged(fault.to_string())
+        } else {
+            Error::Read(fault.to_string())
+        }
+    }
+}
+
+impl From<series::Error> for Error {
+    fn from(fault: series::Error) -> Error {
+        match fault {
+            series::Error::UnknownTag(tag) => Error::UnknownTag(tag),
+            series::Error::WrongKind { tag, kind } => Error::WrongKind { tag, kind },
+            series::Error::File(fault) => fault.into(),
+            other => Error::Damaged(other.to_string()),
+        }
+    }
+}
+
+impl From<series::file::Error> for Error {
+    fn from(fault: series::file::Error) -> Error {
+        if fault.is_full() {
+            Error::DiskFull(fault.to_string())
+        } else if fault.is_damage() {
+            Error::Damaged(fault.to_string())
+        } else {
+            Error::Read(fault.to_string())
+        }
+    }
+}

@@ -6,16 +6,32 @@
 //! it starts no threads, waits for nothing and reads no clock of its own.
 //! What it may not know: tags' names, SQL, the network.
 
+mod apply;
+mod commit;
+mod core;
 mod error;
+mod flush;
+mod jobs;
 mod kernel;
+mod merge;
+mod node;
+mod origins;
+mod points;
+mod record;
+mod recovery;
 mod settings;
+mod shares;
+mod slice;
+mod snapshot;
 mod status;
+mod tombstones;
 
 pub use error::Error;
-pub use kernel::{AggregatePart, Committed, Kernel, ScanPart, Snapshot, Write};
+pub use kernel::{Committed, Kernel, Write};
 pub use series::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
     ScanRequest, ScanStatistics, TagSelection,
 };
 pub use settings::{Durability, Settings};
+pub use snapshot::{AggregatePart, ScanPart, Snapshot};
 pub use status::{FileGroupStatus, FileStatus, NodeStatus, SliceStatus};

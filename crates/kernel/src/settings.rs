@@ -33,6 +33,10 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Samples older than this are dropped by whole file groups; None = kept for ever.
     pub retention: Option<Duration>,
+    /// How many producers' numbers are remembered; the one used longest ago is forgotten first.
+    pub producers_max: usize,
+    /// A slice that holds a record in memory for this long is flushed, however little it holds.
+    pub flush_quiet: Duration,
 }
 
 impl Default for Settings {
@@ -47,6 +51,8 @@ impl Default for Settings {
             log_bytes_max: 4 << 30,
             segment_bytes: 256 << 20,
             retention: None,
+            producers_max: 10_000,
+            flush_quiet: Duration::from_secs(600),
         }
     }
 }

@@ -1,4 +1,8 @@
 //! What a kernel says of itself: the rows of the tables in schema `meridian`.
+use crate::core::Core;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use storage::{FileMeta, FilePlace};
 use types::{CommitNumber, Period, SliceId, TimeRange, Version};
 
 /// A slice.
@@ -89,4 +93,102 @@ pub struct NodeStatus {
     pub merged_bytes: u64,
     /// Jobs of flush and merge that wait or run now.
     pub jobs: u64,
+}
+
+impl Core {
+    pub(crate) fn slice_statuses(&self) -> Vec<SliceStatus> {
+        let ground = self.ground();
+        let status = |slice: &std::sync::Arc<crate::slice::Slice>| {
+            let state = slice.state.lock();
+            SliceStatus {
+                slice: slice.id,
+                version: state.version,
+                file_groups: state.groups.len() as u64,
+                files: state.files.files().len() as u64,
+                file_bytes: state.files.files().iter().map(|file| file.meta.bytes).sum(),
+                buffered_rows: state.buffer.rows() as u64,
+                buffered_bytes: state.buffer.bytes() as u64,
+                tombstones: (state.graves.len() + state.deletions.len()) as u64,
+            }
+        };
+        ground.slices.iter().map(status).collect()
+    }
+
+    pub(crate) fn file_group_statuses(&self) -> Vec<FileGroupStatus> {
+        let ground = self.ground();
+        let mut out = Vec::new();
+        for slice in &ground.slices {
+            let state = slice.state.lock();
+            let fresh = |period: &Period, version: &Version| FileGroupStatus {
+                slice: slice.id,
+                period: *period,
+                version: *version,
+                files: 0,
+                rows: 0,
+                bytes: 0,
+            };
+            let mut groups: BTreeMap<Period, FileGroupStatus> =
+                state.groups.iter().map(|(period, version)| (*period, fresh(period, version))).collect();
+            for file in state.files.files().iter() {
+                count_file(&file.meta, &mut groups, ground.period_us);
+            }
+            out.extend(groups.into_values());
+        }
+        out
+    }
+
+    pub(crate) fn file_statuses(&self) -> Vec<FileStatus> {
+        let ground = self.ground();
+        let mut out = Vec::new();
+        for slice in &ground.slices {
+            let files = std::sync::Arc::clone(&slice.state.lock().files);
+            out.extend(files.files().iter().map(|file| FileStatus {
+                slice: slice.id,
+                path: format!("slices/{:04}/{}", slice.id.0, file.meta.path().display()),
+                table: "series",
+                bytes: file.meta.bytes,
+                rows: file.meta.rows,
+                tags: file.meta.tags,
+                range: file.meta.range,
+                versions: file.meta.versions,
+                level: file.meta.level,
+            }));
+        }
+        out
+    }
+
+    pub(crate) fn node_status(&self) -> NodeStatus {
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        NodeStatus {
+            visible: self.visible(),
+            commits: count(&self.counters.commits),
+            rows_written: count(&self.counters.rows_written),
+            log_syncs: self.log.syncs(),
+            log_bytes: self.log.bytes(),
+            buffered_bytes: self.shares.buffers.status().bytes,
+            cached_bytes: self.shares.cached_bytes(),
+            flushes: count(&self.counters.flushes),
+            merges: count(&self.counters.merges),
+            flushed_bytes: count(&self.counters.flushed_bytes),
+            merged_bytes: count(&self.counters.merged_bytes),
+            jobs: count(&self.jobs.count),
+        }
+    }
+}
+
+/// Counts a file for the groups that it is part of. A mixed file's rows are not known by group.
+fn count_file(meta: &FileMeta, groups: &mut BTreeMap<Period, FileGroupStatus>, period_us: i64) {
+    match meta.place {
+        FilePlace::Period(period) => {
+            if let Some(group) = groups.get_mut(&period) {
+                group.files += 1;
+                group.rows += meta.rows;
+                group.bytes += meta.bytes;
+            }
+        }
+        FilePlace::Mixed => {
+            let touched = groups.iter_mut().filter(|(period, _)| period.range(period_us).overlaps(&meta.range));
+            touched.for_each(|(_, group)| group.files += 1);
+        }
+    }
 }

@@ -1,0 +1,208 @@
+//! The heart of a kernel: what commits, reads and jobs share.
+//!
+//! Shared state and who touches it:
+//! - `order` (mutex): commit number, next versions, producers; callers' threads and Lane::Log, briefly.
+//! - `visibility` (read-write): written on Lane::Log and by jobs that swap a slice's view, read by
+//!   snapshots: so a snapshot sees a commit in all its slices or in none.
+//! - `visible`: the newest commit that reads see; moved last, under `visibility`.
+//! - a slice's own locks: see `slice`.
+//!
+//! Order of locks: `node`, then `order` (only to set the rule); a slice's `filing`, then `visibility`, then a slice's `state`, then its `view`. `order`
+//! is else taken alone.
+
+use crate::jobs::Jobs;
+use crate::node::Node;
+use crate::origins::Origins;
+use crate::recovery::{open_slices, record_bytes_max};
+use crate::shares::Shares;
+use crate::slice::Slice;
+use crate::{Deletion, Error, Settings, TagSelection};
+use log::Log;
+use parking_lot::{Mutex, RwLock};
+use series::Placement;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use storage::StoreId;
+use types::{CommitNumber, DistributionRule, Epoch, Kinds, SliceId, TagId, Timestamp};
+use world::{Promise, Ticket, World};
+
+/// What the distribution rule decides: the rule and its slices. Replaced as a whole by `set_rule`.
+pub(crate) struct Ground {
+    pub(crate) rule: DistributionRule,
+    pub(crate) period_us: i64,
+    pub(crate) placement: Placement,
+    pub(crate) slices: Vec<Arc<Slice>>,
+}
+
+/// What gives writes their numbers.
+pub(crate) struct Order {
+    pub(crate) commit: CommitNumber,
+    /// The last sequence given in each slice.
+    pub(crate) sequences: Vec<u64>,
+    pub(crate) origins: Origins,
+    /// Writes ordered and not answered yet.
+    pub(crate) in_flight: u64,
+    pub(crate) waiting_idle: Vec<Promise<()>>,
+    pub(crate) closed: bool,
+}
+
+/// Counts since opening.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) commits: AtomicU64,
+    pub(crate) rows_written: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) flushed_bytes: AtomicU64,
+    pub(crate) merged_bytes: AtomicU64,
+}
+
+/// What commits, reads and jobs share.
+pub(crate) struct Core {
+    pub(crate) world: World,
+    pub(crate) dir: PathBuf,
+    pub(crate) store: StoreId,
+    pub(crate) settings: Settings,
+    pub(crate) kinds: Arc<dyn Kinds>,
+    pub(crate) node: Mutex<Node>,
+    pub(crate) epoch: Epoch,
+    pub(crate) log: Arc<Log>,
+    pub(crate) order: Mutex<Order>,
+    pub(crate) ground: RwLock<Arc<Ground>>,
+    pub(crate) visibility: RwLock<()>,
+    pub(crate) visible: AtomicU64,
+    /// Where the newest applied record lies in the log.
+    pub(crate) applied: AtomicU64,
+    pub(crate) shares: Shares,
+    /// Room of what is being flushed now.
+    pub(crate) flushing_bytes: AtomicU64,
+    pub(crate) counters: Counters,
+    pub(crate) jobs: Jobs,
+    pub(crate) poison: OnceLock<String>,
+}
+
+impl Core {
+    pub(crate) fn ground(&self) -> Arc<Ground> {
+        Arc::clone(&self.ground.read())
+    }
+
+    pub(crate) fn visible(&self) -> CommitNumber {
+        CommitNumber(self.visible.load(Ordering::Acquire))
+    }
+
+    /// The wall clock in microseconds, never negative.
+    pub(crate) fn now_us(&self) -> u64 {
+        u64::try_from(self.world.clock.wall_us()).unwrap_or(0)
+    }
+
+    /// The most bytes that one write may have: two of them must fit the write buffers' share.
+    pub(crate) fn write_bytes_max(&self) -> u64 {
+        (self.settings.buffer_bytes_max / 2).min(record_bytes_max(&self.settings))
+    }
+
+    /// Why the store refuses writes, if it does.
+    pub(crate) fn poison(&self) -> Option<Error> {
+        self.poison.get().map(|why| Error::Poisoned(why.clone()))
+    }
+
+    /// Refuses writes from now on; the first reason stands. Writers who wait for room are told.
+    pub(crate) fn poison_with(&self, why: String) -> Error {
+        let fault = Error::Poisoned(self.poison.get_or_init(|| why).clone());
+        self.shares.buffers.close();
+        fault
+    }
+
+    /// Why a write that waited for room was given up.
+    pub(crate) fn refusal(&self) -> Error {
+        self.poison().unwrap_or(Error::Closed)
+    }
+
+    pub(crate) fn set_rule(&self, rule: DistributionRule) -> Result<(), Error> {
+        rule.check()?;
+        let mut node = self.node.lock();
+        let mut order = self.order.lock();
+        if order.commit.0 > 0 || order.in_flight > 0 {
+            return Err(Error::RuleIsSet);
+        }
+        if let Some(poison) = self.poison() {
+            return Err(poison);
+        }
+        node.set_rule(&*self.world.disk, rule).inspect_err(|fault| {
+            self.poison_with(fault.to_string());
+        })?;
+        let ground = open_slices(&self.world, &node, &self.shares, &self.kinds)?;
+        order.sequences = vec![0; ground.slices.len()];
+        *self.ground.write() = Arc::new(ground);
+        Ok(())
+    }
+
+    /// Stops taking writes; what was taken goes on.
+    pub(crate) fn stop(&self) {
+        self.order.lock().closed = true;
+        self.jobs.stopping.store(true, Ordering::Release);
+        self.shares.buffers.close();
+    }
+
+    pub(crate) fn close(self: &Arc<Core>) -> Ticket<Result<(), Error>> {
+        self.stop();
+        let (promise, ticket) = Ticket::pair();
+        let idle = {
+            let mut order = self.order.lock();
+            let (idle, ticket) = Ticket::pair();
+            if order.in_flight == 0 {
+                idle.keep(())
+            } else {
+                order.waiting_idle.push(idle)
+            }
+            ticket
+        };
+        let core = Arc::clone(self);
+        idle.on_done(move |_| {
+            let log = Arc::clone(&core.log);
+            log.close(move |closed| {
+                let outcome = match closed {
+                    Ok(_) | Err(log::Error::Closed) => Ok(()),
+                    Err(fault) => Err(core.poison_with(fault.to_string())),
+                };
+                core.jobs_idle().on_done(move |_| promise.keep(outcome));
+            });
+        });
+        ticket
+    }
+}
+
+impl Ground {
+    pub(crate) fn slice(&self, slice: SliceId) -> &Arc<Slice> {
+        &self.slices[slice.0 as usize]
+    }
+
+    /// What each slice gets of a deletion. A slice that can't hold any of it gets nothing.
+    pub(crate) fn split_deletion(&self, deletion: Deletion) -> Vec<(SliceId, Deletion)> {
+        let everywhere = (0..self.rule.buckets).map(SliceId);
+        match deletion {
+            Deletion::Range { range, .. } if range.is_empty() => Vec::new(),
+            Deletion::Range { tags: TagSelection::List(tags), range } if self.rule.ignores_time() => {
+                let mut by_slice: BTreeMap<SliceId, Vec<TagId>> = BTreeMap::new();
+                for tag in tags.iter() {
+                    by_slice.entry(self.rule.slice(*tag, Timestamp(0))).or_default().push(*tag);
+                }
+                by_slice
+                    .into_iter()
+                    .map(|(slice, tags)| (slice, Deletion::Range { tags: TagSelection::of(tags), range }))
+                    .collect()
+            }
+            Deletion::Range { tags, range } => {
+                everywhere.map(|slice| (slice, Deletion::Range { tags: tags.clone(), range })).collect()
+            }
+            Deletion::Points(points) => {
+                let mut by_slice: BTreeMap<SliceId, Vec<(TagId, Timestamp)>> = BTreeMap::new();
+                for (tag, time) in points {
+                    by_slice.entry(self.rule.slice(tag, time)).or_default().push((tag, time));
+                }
+                by_slice.into_iter().map(|(slice, points)| (slice, Deletion::Points(points))).collect()
+            }
+        }
+    }
+}

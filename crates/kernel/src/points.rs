@@ -1,0 +1,90 @@
+//! Point reads: snapshot values and values at a time, for one tag or many.
+//!
+//! Promises: one tag's answer reads one slice's view, without touching the others; an answer of many
+//! comes from one commit. Where the rule looks at time, every slice is asked and the newest stands.
+
+use crate::core::{Core, Ground};
+use crate::{Datum, Error, Reading, ReadingColumns};
+use std::sync::Arc;
+use types::{TagId, Timestamp};
+
+/// Columns for so many answers.
+pub(crate) fn columns_for(rows: usize) -> ReadingColumns {
+    ReadingColumns {
+        found: Vec::with_capacity(rows),
+        times: Vec::with_capacity(rows),
+        bits: Vec::with_capacity(rows),
+        qualities: Vec::with_capacity(rows),
+        texts: Vec::new(),
+    }
+}
+
+/// Adds an answer.
+pub(crate) fn push(columns: &mut ReadingColumns, reading: Option<Reading>) {
+    let row = columns.found.len() as u32;
+    columns.found.push(reading.is_some());
+    let Some(Reading { time, value, quality }) = reading else {
+        columns.times.push(Timestamp(0));
+        columns.bits.push(0);
+        columns.qualities.push(192);
+        return;
+    };
+    columns.times.push(time);
+    columns.qualities.push(quality.0);
+    match value {
+        Datum::Bits(bits) => columns.bits.push(bits),
+        Datum::Text(text) => {
+            columns.bits.push(0);
+            columns.texts.push((row, text));
+        }
+    }
+}
+
+fn newer(a: Option<Reading>, b: Option<Reading>) -> Option<Reading> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b.time > a.time { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Ground {
+    fn latest(&self, tag: TagId) -> Option<Reading> {
+        if self.rule.ignores_time() {
+            return self.slice(self.rule.slice(tag, Timestamp(0))).latest(tag);
+        }
+        self.slices.iter().map(|slice| slice.latest(tag)).fold(None, newer)
+    }
+}
+
+impl Core {
+    pub(crate) fn latest(&self, tag: TagId) -> Option<Reading> {
+        self.ground().latest(tag)
+    }
+
+    pub(crate) fn latest_many(&self, tags: &[TagId]) -> ReadingColumns {
+        let ground = self.ground();
+        let mut columns = columns_for(tags.len());
+        tags.iter().for_each(|tag| push(&mut columns, ground.latest(*tag)));
+        columns
+    }
+
+    pub(crate) fn value_at(&self, tag: TagId, time: Timestamp) -> Result<Option<Reading>, Error> {
+        let ground = self.ground();
+        let text = self.kinds.kind(tag).is_some_and(types::Kind::is_text);
+        if ground.rule.ignores_time() {
+            let view = ground.slice(ground.rule.slice(tag, Timestamp(0))).view();
+            return Ok(view.newest_until(tag, time, text)?);
+        }
+        self.snapshot().newest_until(tag, time, text)
+    }
+
+    pub(crate) fn values_at(self: &Arc<Core>, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Error> {
+        let snapshot = self.snapshot();
+        let mut columns = columns_for(questions.len());
+        for (tag, time) in questions {
+            let text = self.kinds.kind(*tag).is_some_and(types::Kind::is_text);
+            push(&mut columns, snapshot.newest_until(*tag, *time, text)?);
+        }
+        Ok(columns)
+    }
+}

@@ -1,0 +1,216 @@
+//! Opening: manifests first, then the log beyond what lies in files.
+//!
+//! Steps: lock and read the node file -> open each slice's directory (takes its manifest, removes
+//! leftovers) -> open the log (a torn tail is cut there) -> replay: parts above their slice's flushed
+//! version go into buffers and snapshot values, in log order -> the next epoch -> recompute what
+//! deletions took.
+//! Why nothing acknowledged is lost: a log segment is cut only when the manifests that made it
+//! unneeded are durable. Why nothing comes twice: a part at or below the flushed version is skipped.
+//! Promises: damage is refused, naming file and place; nothing is written before all was read but
+//! the cut tail and removed leftovers.
+
+use crate::commit::Body;
+use crate::core::{Core, Counters, Ground, Order};
+use crate::jobs::Jobs;
+use crate::node::Node;
+use crate::origins::Origins;
+use crate::record::{self, PartKind};
+use crate::shares::Shares;
+use crate::slice::Slice;
+use crate::{Durability, Error, Settings};
+use bytes::Bytes;
+use log::{Log, Record};
+use parking_lot::{Mutex, RwLock};
+use series::{Placement, Section};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use types::{CommitNumber, Epoch, Kinds, Origin, SliceId};
+use world::World;
+
+/// Where a slice lies below the store's directory.
+pub(crate) fn slice_dir(dir: &Path, slice: SliceId) -> PathBuf {
+    dir.join("slices").join(format!("{:04}", slice.0))
+}
+
+impl Core {
+    /// Opens or makes the store.
+    ///
+    /// # Errors
+    /// `Error::Open`, `Error::Damaged`, `Error::Rule`.
+    pub(crate) fn open(world: World, dir: &Path, settings: Settings, kinds: Arc<dyn Kinds>) -> Result<Arc<Core>, Error> {
+        let node = Node::open(&world, dir, settings.rule, settings.period_us)?;
+        let shares = Shares::new(&settings);
+        let ground = open_slices(&world, &node, &shares, &kinds)?;
+        let (log, replay) = Log::open(&world, &dir.join("log"), log_options(&settings)).map_err(log_error)?;
+        let mut origins = Origins::new(settings.producers_max);
+        let mut commit = CommitNumber(0);
+        for slice in &ground.slices {
+            let state = slice.state.lock();
+            commit = commit.max(state.commit);
+            for (producer, (number, used)) in &state.producers {
+                origins.applied(Origin { producer: *producer, number: *number }, *used);
+            }
+        }
+        let sequences = vec![0; ground.slices.len()];
+        let order = Order { commit, sequences, origins, in_flight: 0, waiting_idle: Vec::new(), closed: false };
+        let mut core = Core {
+            dir: dir.to_path_buf(),
+            store: node.file.store,
+            settings,
+            kinds,
+            node: Mutex::new(node),
+            epoch: Epoch(0),
+            log,
+            order: Mutex::new(order),
+            ground: RwLock::new(Arc::new(ground)),
+            visibility: RwLock::new(()),
+            visible: AtomicU64::new(commit.0),
+            shares,
+            applied: AtomicU64::new(0),
+            flushing_bytes: AtomicU64::new(0),
+            counters: Counters::default(),
+            jobs: Jobs::default(),
+            poison: std::sync::OnceLock::new(),
+            world,
+        };
+        let mut epoch = Epoch(0);
+        for record in replay {
+            core.replay(&record.map_err(log_error)?, &mut epoch)?;
+        }
+        core.begin_epoch(epoch);
+        core.check_log_end()?;
+        let core = Arc::new(core);
+        for slice in &core.ground().slices {
+            // What can't be read is named when it is asked for; the rest of the store serves.
+            let _ = slice.recompute();
+        }
+        core.sort_where_wanted((0..core.ground().rule.buckets).map(SliceId));
+        core.watch_quiet();
+        core.relieve();
+        Ok(core)
+    }
+
+    /// Applies a record of the log to the slices whose files lack it.
+    fn replay(&self, record: &Record, epoch: &mut Epoch) -> Result<(), Error> {
+        let damaged = |what: String| Error::Damaged(format!("log record at position {}: {what}", record.position));
+        if record.kind != record::RECORD_COMMIT {
+            return Err(damaged(format!("it is of kind {}, which this release does not know", record.kind)));
+        }
+        let (mut head, bodies) = record::decode(&record.head, &record.body).map_err(damaged)?;
+        *epoch = (*epoch).max(head.epoch);
+        let ground = self.ground();
+        let mut parts = Vec::with_capacity(head.parts.len());
+        let mut kept = Vec::with_capacity(head.parts.len());
+        for (part, bytes) in head.parts.drain(..).zip(bodies) {
+            let Some(slice) = ground.slices.get(part.slice.0 as usize) else {
+                return Err(damaged(format!("it names slice {}, and there are {}", part.slice, ground.slices.len())));
+            };
+            if part.sequence <= slice.state.lock().version.sequence {
+                continue;
+            }
+            let body = match part.kind {
+                PartKind::Samples => {
+                    let section = Section::parse(Bytes::copy_from_slice(&bytes)).map_err(|fault| damaged(fault.to_string()))?;
+                    let periods = section.periods(ground.period_us);
+                    Body::Samples { section, periods }
+                }
+                PartKind::Deletion => {
+                    let deletion = Arc::new(record::decode_deletion(&bytes).map_err(damaged)?);
+                    Body::Deletion { deletion, bytes }
+                }
+            };
+            parts.push(part);
+            kept.push(body);
+        }
+        head.parts = parts;
+        {
+            let mut order = self.order.lock();
+            order.commit = order.commit.max(head.commit);
+            if let Some(origin) = head.origin {
+                order.origins.applied(origin, head.commit);
+            }
+        }
+        let room: u64 = kept.iter().map(Body::memory_bytes).sum();
+        // What was in memory before the crash fits again; where the settings were made smaller, flushes
+        // begin as soon as the store is open.
+        let grant = self.shares.buffers.try_take(room);
+        self.apply(&head, kept, record.position, grant);
+        Ok(())
+    }
+
+    /// A log that ends before what manifests say of it was lost or exchanged: acknowledged writes
+    /// would be missing.
+    fn check_log_end(&self) -> Result<(), Error> {
+        let end = self.log.end();
+        for slice in &self.ground().slices {
+            let Some(directory) = slice.filing.lock().directory.clone() else { continue };
+            let seen = directory.manifest().log_position;
+            if seen > end.0 {
+                return Err(Error::Damaged(format!(
+                    "the log in {} ends at position {end}, but slice {} has seen position {seen}: log files are missing",
+                    self.dir.join("log").display(),
+                    slice.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The epoch of this run: above all that any file or record names.
+    fn begin_epoch(&mut self, logged: Epoch) {
+        let ground = self.ground();
+        let mut order = self.order.lock();
+        let mut highest = logged;
+        for slice in &ground.slices {
+            let state = slice.state.lock();
+            order.sequences[slice.id.0 as usize] = state.version.sequence.0;
+            highest = highest.max(state.epoch()).max(state.version.epoch);
+        }
+        drop(order);
+        self.epoch = Epoch(highest.0 + 1);
+        self.visible.fetch_max(self.order.lock().commit.0, Ordering::AcqRel);
+    }
+}
+
+fn log_options(settings: &Settings) -> log::Options {
+    let durability = match settings.durability {
+        Durability::Commit => log::Durability::Commit,
+        Durability::Interval(every) => log::Durability::Interval(every),
+    };
+    let segment_bytes = settings.segment_bytes.max(SEGMENT_BYTES_MIN);
+    log::Options { segment_bytes, record_bytes_max: record_bytes_max(settings), durability, ..log::Options::default() }
+}
+
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+
+/// The largest record: it must fit into a segment, with room for headers.
+pub(crate) fn record_bytes_max(settings: &Settings) -> u64 {
+    (settings.segment_bytes.max(SEGMENT_BYTES_MIN) - (4 << 10)).min(1 << 30)
+}
+
+pub(crate) fn log_error(fault: log::Error) -> Error {
+    match fault {
+        log::Error::Damaged { .. } => Error::Damaged(fault.to_string()),
+        other => Error::Open(other.to_string()),
+    }
+}
+
+/// Opens the slices of a rule that have directories; the others are made by their first flush.
+pub(crate) fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &Arc<dyn Kinds>) -> Result<Ground, Error> {
+    let (rule, period_us) = (node.file.rule, node.file.period_us);
+    let placement = Placement::new(&rule);
+    let dir = node.dir.join("slices");
+    world.disk.make_dir(&dir).map_err(|fault| Error::Open(fault.to_string()))?;
+    let names = world.disk.list(&dir).map_err(|fault| Error::Open(fault.to_string()))?;
+    let there = |slice: SliceId| names.iter().any(|entry| entry.name == format!("{:04}", slice.0));
+    let slices = (0..rule.buckets).map(SliceId).map(|id| {
+        let slice = Slice::new(id, placement, period_us, Arc::clone(kinds));
+        if there(id) {
+            slice.load(world, &slice_dir(&node.dir, id), node.file.store, shares)?;
+        }
+        Ok(Arc::new(slice))
+    });
+    let slices = slices.collect::<Result<Vec<_>, Error>>()?;
+    Ok(Ground { rule, period_us, placement, slices })
+}

@@ -1,0 +1,273 @@
+//! Snapshots: a view of one commit across all slices, and scans and aggregates of it.
+//!
+//! A scan is cut by blocks of tags that lie in one slice (the rule's `b1`), and a part walks its blocks
+//! in rising order of tag: so tags rise within a part, whatever the number of slices. Where the rule
+//! looks at time a tag may lie in several slices; then each slice is a part.
+//! Promises: a snapshot holds its files and buffers until it is dropped; nothing that happens later
+//! changes what it shows.
+
+use crate::core::{Core, Ground};
+use crate::{AggregateBatch, AggregateRequest, Error, Reading, ScanBatch, ScanRequest, ScanStatistics, TagSelection};
+use series::SliceView;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use types::{CommitNumber, SliceId, TagId, TimeRange, Timestamp};
+
+/// A view of one commit.
+#[derive(Clone)]
+pub struct Snapshot {
+    ground: Arc<Ground>,
+    views: Arc<[Arc<SliceView>]>,
+    commit: CommitNumber,
+}
+
+/// Tags of one slice that a part reads.
+#[derive(Clone, Debug)]
+struct Unit {
+    slice: SliceId,
+    tags: UnitTags,
+}
+
+#[derive(Clone, Debug)]
+enum UnitTags {
+    /// All of the slice's tags from the first to the last.
+    Span(TagId, TagId),
+    /// These, rising.
+    List(Arc<[TagId]>),
+}
+
+impl Core {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let ground = self.ground();
+        let _still = self.visibility.read();
+        let views = ground.slices.iter().map(|slice| slice.view()).collect();
+        Snapshot { views, commit: self.visible(), ground }
+    }
+}
+
+impl Snapshot {
+    /// The newest commit that it sees.
+    #[must_use]
+    pub fn commit(&self) -> CommitNumber {
+        self.commit
+    }
+
+    fn view(&self, slice: SliceId) -> &Arc<SliceView> {
+        &self.views[slice.0 as usize]
+    }
+
+    /// The newest sample of a tag at or before a time. `text` says of which sort the tag is.
+    pub(crate) fn newest_until(&self, tag: TagId, time: Timestamp, text: bool) -> Result<Option<Reading>, Error> {
+        if self.ground.rule.ignores_time() {
+            let slice = self.ground.rule.slice(tag, Timestamp(0));
+            return Ok(self.view(slice).newest_until(tag, time, text)?);
+        }
+        let mut best: Option<Reading> = None;
+        for view in self.views.iter() {
+            let found = view.newest_until(tag, time, text)?;
+            if found.as_ref().is_some_and(|found| best.as_ref().is_none_or(|best| found.time > best.time)) {
+                best = found;
+            }
+        }
+        Ok(best)
+    }
+
+    /// Cuts a scan into at most about `parts` parts that can run side by side (one a slice where the rule
+    /// looks at time). Each tag's rows come
+    /// whole and in order from one part where the rule ignores time.
+    #[must_use]
+    pub fn scan(&self, request: &ScanRequest, parts: usize) -> Vec<ScanPart> {
+        let cut = self.cut(&request.tags, parts);
+        let part = |units: Vec<Unit>| ScanPart {
+            snapshot: self.clone(),
+            request: request.clone(),
+            units: units.into(),
+            open: None,
+            statistics: ScanStatistics::default(),
+        };
+        cut.into_iter().map(part).collect()
+    }
+
+    /// Cuts an aggregate into at most about `parts` parts that can run side by side.
+    #[must_use]
+    pub fn aggregate(&self, request: &AggregateRequest, parts: usize) -> Vec<AggregatePart> {
+        let cut = self.cut(&request.tags, parts);
+        let part = |units: Vec<Unit>| AggregatePart {
+            snapshot: self.clone(),
+            request: request.clone(),
+            units: units.into(),
+            open: None,
+            statistics: ScanStatistics::default(),
+        };
+        cut.into_iter().map(part).collect()
+    }
+
+    /// The smallest ranges of time, newest first and apart from each other, that together hold every
+    /// sample of these tags in the range: what a reader walks who wants the newest first.
+    #[must_use]
+    pub fn time_ranges(&self, tags: &TagSelection, range: TimeRange) -> Vec<TimeRange> {
+        let mut all: Vec<TimeRange> = self.views.iter().flat_map(|view| view.time_ranges(tags, range)).collect();
+        all.retain(|range| !range.is_empty());
+        all.sort_unstable_by_key(|range| (range.first, range.last));
+        let mut apart: Vec<TimeRange> = Vec::new();
+        for next in all {
+            match apart.last_mut() {
+                Some(last) if next.first <= last.last => last.last = last.last.max(next.last),
+                _ => apart.push(next),
+            }
+        }
+        apart.reverse();
+        apart
+    }
+
+    /// The units of each part.
+    fn cut(&self, tags: &TagSelection, parts: usize) -> Vec<Vec<Unit>> {
+        let parts = parts.max(1);
+        if !self.ground.rule.ignores_time() {
+            let tags = match tags {
+                TagSelection::All => UnitTags::Span(TagId(0), TagId(u64::MAX)),
+                TagSelection::List(list) => UnitTags::List(Arc::clone(list)),
+            };
+            let unit = |slice| vec![Unit { slice: SliceId(slice), tags: tags.clone() }];
+            return (0..self.ground.rule.buckets).map(unit).collect();
+        }
+        match tags {
+            TagSelection::All => {
+                let last = self.views.iter().filter_map(|view| view.last_tag()).max();
+                last.map_or_else(Vec::new, |last| deal(self.spans(last, parts), parts))
+            }
+            TagSelection::List(list) => {
+                let share = list.len().div_ceil(parts).max(1);
+                list.chunks(share).map(|tags| self.lists(tags)).collect()
+            }
+        }
+    }
+
+    /// All tags up to the last, as units of neighbours that lie in one slice.
+    fn spans(&self, last: TagId, parts: usize) -> Vec<Unit> {
+        let rule = &self.ground.rule;
+        let mut units: Vec<Unit> = Vec::new();
+        // A lone slice is cut all the same, so that several can work on it.
+        let length = if rule.buckets == 1 { rule.b1.min(last.0 / parts as u64 + 1) } else { rule.b1 };
+        let mut first = 0_u64;
+        loop {
+            let end = first.saturating_add(length - 1).min(last.0);
+            let slice = rule.slice(TagId(first), Timestamp(0));
+            units.push(Unit { slice, tags: UnitTags::Span(TagId(first), TagId(end)) });
+            if end >= last.0 {
+                return units;
+            }
+            first = end + 1;
+        }
+    }
+
+    /// These tags, as units of neighbours that lie in one slice.
+    fn lists(&self, tags: &[TagId]) -> Vec<Unit> {
+        let slice = |tag: &TagId| self.ground.rule.slice(*tag, Timestamp(0));
+        let same = tags.chunk_by(|a, b| slice(a) == slice(b));
+        same.map(|tags| Unit { slice: slice(&tags[0]), tags: UnitTags::List(tags.into()) }).collect()
+    }
+}
+
+/// Deals neighbouring units to parts of like size, in order.
+fn deal(units: Vec<Unit>, parts: usize) -> Vec<Vec<Unit>> {
+    let share = units.len().div_ceil(parts).max(1);
+    units.chunks(share).map(<[Unit]>::to_vec).collect()
+}
+
+impl Unit {
+    /// The selection within the slice.
+    fn selection(&self) -> TagSelection {
+        match &self.tags {
+            UnitTags::Span(..) => TagSelection::All,
+            UnitTags::List(list) => TagSelection::List(Arc::clone(list)),
+        }
+    }
+
+    fn span(&self) -> (TagId, TagId) {
+        match &self.tags {
+            UnitTags::Span(first, last) => (*first, *last),
+            UnitTags::List(list) => (list[0], list[list.len() - 1]),
+        }
+    }
+}
+
+/// A part of a scan.
+pub struct ScanPart {
+    snapshot: Snapshot,
+    request: ScanRequest,
+    units: VecDeque<Unit>,
+    open: Option<series::Scan>,
+    statistics: ScanStatistics,
+}
+
+impl ScanPart {
+    /// The next batch; None at the end. Reads files on the calling thread.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::Read`.
+    pub fn next_batch(&mut self) -> Result<Option<ScanBatch>, Error> {
+        loop {
+            if let Some(scan) = &mut self.open {
+                if let Some(batch) = scan.next_batch()? {
+                    return Ok(Some(batch));
+                }
+                self.statistics.add(&scan.statistics());
+                self.open = None;
+            }
+            let Some(unit) = self.units.pop_front() else { return Ok(None) };
+            let request = ScanRequest { tags: unit.selection(), ..self.request.clone() };
+            self.open = Some(self.snapshot.view(unit.slice).scan(&request, unit.span()));
+        }
+    }
+
+    /// What it looked at so far.
+    #[must_use]
+    pub fn statistics(&self) -> ScanStatistics {
+        let mut all = self.statistics;
+        if let Some(scan) = &self.open {
+            all.add(&scan.statistics());
+        }
+        all
+    }
+}
+
+/// A part of an aggregate.
+pub struct AggregatePart {
+    snapshot: Snapshot,
+    request: AggregateRequest,
+    units: VecDeque<Unit>,
+    open: Option<series::Aggregation>,
+    statistics: ScanStatistics,
+}
+
+impl AggregatePart {
+    /// The next batch; None at the end. Reads files on the calling thread.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::Read`.
+    pub fn next_batch(&mut self) -> Result<Option<AggregateBatch>, Error> {
+        loop {
+            if let Some(aggregation) = &mut self.open {
+                if let Some(batch) = aggregation.next_batch()? {
+                    return Ok(Some(batch));
+                }
+                self.statistics.add(&aggregation.statistics());
+                self.open = None;
+            }
+            let Some(unit) = self.units.pop_front() else { return Ok(None) };
+            let request = AggregateRequest { tags: unit.selection(), ..self.request.clone() };
+            self.open = Some(self.snapshot.view(unit.slice).aggregate(&request, unit.span()));
+        }
+    }
+
+    /// What it looked at so far.
+    #[must_use]
+    pub fn statistics(&self) -> ScanStatistics {
+        let mut all = self.statistics;
+        if let Some(aggregation) = &self.open {
+            all.add(&aggregation.statistics());
+        }
+        all
+    }
+}

@@ -1,0 +1,31 @@
+//! The model test: a kernel in a simulated world against an ordered map, from seeds.
+//!
+//! `MERIDIAN_SEEDS` says how many seeds are run, `MERIDIAN_FIRST_SEED` where they begin. A failure
+//! names its seed: run that one alone with `MERIDIAN_SEEDS=1 MERIDIAN_FIRST_SEED=<seed>`.
+
+mod check;
+mod drive;
+mod oracle;
+
+use drive::Drive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+fn seeds(standard: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("MERIDIAN_FIRST_SEED").unwrap_or(0);
+    first..first + number("MERIDIAN_SEEDS").unwrap_or(standard)
+}
+
+fn each_seed(name: &str, standard: u64, run: impl Fn(u64)) {
+    for seed in seeds(standard) {
+        if let Err(fault) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            eprintln!("{name} failed at seed {seed}");
+            std::panic::resume_unwind(fault);
+        }
+    }
+}
+
+#[test]
+fn a_working_disk() {
+    each_seed("a_working_disk", 300, |seed| Drive::new(seed, false).run(60));
+}
