@@ -258,6 +258,7 @@ impl Config {
             log_bytes_max: self.log_bytes_max.0,
             segment_bytes: self.segment_bytes.0,
             retention: self.retention,
+            ..kernel::Settings::default()
         }
     }
 }
