@@ -210,12 +210,20 @@ impl Core {
         }
     }
 
+    /// Removes the files of a manifest that was refused for want of room. After any other failure the
+    /// manifest may be on disk and in force at the next opening: then its files must be there.
+    pub(crate) fn remove_refused(&self, directory: &SliceDirectory, files: &[Arc<ViewFile>], fault: &storage::Error) {
+        if fault.is_full() {
+            self.remove_unpublished(directory, files);
+        }
+    }
+
     /// Puts the flush's manifest in force, and its files before the readers.
     fn publish_flush(&self, slice: &Arc<Slice>, written: Written) -> Result<(), Error> {
         let Written { taken, manifest, files, graves } = written;
         let directory = self.directory(slice)?;
         if let Err(fault) = directory.publish(manifest) {
-            self.remove_unpublished(&directory, &files);
+            self.remove_refused(&directory, &files, &fault);
             return Err(fault.into());
         }
         let bytes: u64 = files.iter().map(|file| file.meta.bytes).sum();

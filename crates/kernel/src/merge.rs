@@ -133,11 +133,7 @@ impl Core {
         assert_eq!(inputs.len(), work.files.len(), "slice {}: a merge names files that are there", slice.id);
         let tombstones: Vec<_> = graves.iter().map(|grave| grave.tombstone.clone()).collect();
         let files = series::merge(&inputs, &tombstones, work, &self.flush_plan(slice, &directory))?;
-        let outcome = self.publish_merge(slice, &directory, &work.files, &files);
-        if outcome.is_err() {
-            self.remove_unpublished(&directory, &files);
-        }
-        outcome
+        self.publish_merge(slice, &directory, &work.files, &files)
     }
 
     fn publish_merge(
@@ -153,7 +149,10 @@ impl Core {
         manifest.files.sort_unstable_by_key(|file| file.number);
         let (graves, unknown) = tombstones::load(&manifest).map_err(Error::Damaged)?;
         let graves = tombstones::store(&mut manifest, &graves, &unknown);
-        directory.publish(manifest)?;
+        if let Err(fault) = directory.publish(manifest) {
+            self.remove_refused(directory, files, &fault);
+            return Err(fault.into());
+        }
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         let bytes: u64 = files.iter().map(|file| file.meta.bytes).sum();
         self.counters.merged_bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -29,3 +29,8 @@ fn each_seed(name: &str, standard: u64, run: impl Fn(u64)) {
 fn a_working_disk() {
     each_seed("a_working_disk", 300, |seed| Drive::new(seed, false).run(60));
 }
+
+#[test]
+fn a_faulty_disk() {
+    each_seed("a_faulty_disk", 300, |seed| Drive::new(seed, true).run(60));
+}
