@@ -1,0 +1,205 @@
+//! `meridian check DIR [--repair]`: verifies a store at rest: the logs, every manifest, every file
+//! that one names, every block of those.
+//!
+//! Promises: without --repair it reads only; a store in use is refused; what is damaged is named;
+//! exit status 1 where anything is (and stays) damaged. What a crash leaves behind (a torn end of a
+//! log, a torn manifest, files that no manifest names) is told and is no damage: the next opening
+//! removes it. --repair first copies every damaged file to DIR/damaged, then keeps all that is whole.
+
+mod repair;
+
+use crate::config::units::round_size;
+use crate::progress::Progress;
+use crate::table::{Table, thousands};
+use crate::terminal::{Ink, Terminal};
+use crate::{Error, interrupt};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use storage::{FileNumber, Manifest};
+use world::{Disk, RealDisk};
+
+/// Verify a store
+#[derive(Debug, clap::Args)]
+#[command(about = "Verify a store that no process uses; name what is damaged, or repair it")]
+pub struct Arguments {
+    /// The store's directory
+    pub dir: PathBuf,
+    /// Keep everything that is whole; damaged files are first copied to DIR/damaged
+    #[arg(long)]
+    pub repair: bool,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was found in a slice, or in a log.
+#[derive(Default)]
+pub struct Findings {
+    name: String,
+    files: u64,
+    rows: u64,
+    rows_lost: u64,
+    bytes: u64,
+    leftovers: u64,
+    damages: Vec<String>,
+    /// The manifest in force, and the files that are damaged or missing.
+    manifest: Option<Manifest>,
+    damaged_files: Vec<FileNumber>,
+}
+
+/// The logs of a store, by name.
+const LOGS: [&str; 2] = ["log", "catalog/log"];
+
+/// Runs the command.
+///
+/// # Errors
+/// `Error::Locked`, `Error::Input` where the directory is no store, `Error::Interrupted`.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+    interrupt::listen();
+    let dir = &arguments.dir;
+    let disk = RealDisk;
+    let _locks = lock(&disk, dir)?;
+    let found = check(&disk, dir)?;
+    let damaged = found.iter().any(|part| !part.damages.is_empty());
+    let mut repaired = Vec::new();
+    if damaged && arguments.repair {
+        repaired = repair::repair(dir, &found)?;
+    }
+    let still = if repaired.is_empty() { damaged } else { check(&disk, dir)?.iter().any(|part| !part.damages.is_empty()) };
+    if arguments.json {
+        let parts: Vec<Value> = found.iter().map(as_json).collect();
+        println!("{:#}", json!({ "parts": parts, "damaged": damaged, "repaired": repaired, "damaged_now": still }));
+    } else {
+        show(&found, &repaired, still, &Terminal::stdout());
+    }
+    Ok(ExitCode::from(u8::from(still)))
+}
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Vec<Box<dyn Send + Sync>>, Error> {
+    let input = |problem: String| Error::Input { path: dir.to_path_buf(), problem };
+    let names = disk.list(dir).map_err(|error| input(error.to_string()))?;
+    if !names.iter().any(|entry| entry.name == "node") {
+        return Err(input("it is not a Meridian store: it holds no file \"node\"".to_owned()));
+    }
+    ["lock-serve", "lock"]
+        .into_iter()
+        .filter(|name| names.iter().any(|entry| entry.name == *name))
+        .map(|name| disk.lock(&dir.join(name)).map_err(|_| Error::Locked { dir: dir.to_path_buf() }))
+        .collect()
+}
+
+fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
+    let slices = dir.join("slices");
+    let list = match disk.list(&slices) {
+        Ok(list) => list,
+        Err(error) if error.is_missing() => Vec::new(),
+        Err(error) => return Err(Error::Input { path: slices, problem: error.to_string() }),
+    };
+    let mut progress = Progress::start("check", "parts", Some((list.len() + LOGS.len()) as u64));
+    let mut found = Vec::new();
+    for name in LOGS {
+        found.extend(check_log(disk, &dir.join(name), name));
+    }
+    for entry in list.iter().filter(|entry| entry.directory) {
+        if interrupt::asked() {
+            return Err(Error::Interrupted);
+        }
+        found.push(check_slice(disk, &slices.join(&entry.name), &entry.name));
+        progress.at(found.len() as u64, "");
+    }
+    Ok(found)
+}
+
+fn check_log(disk: &dyn Disk, dir: &Path, name: &str) -> Option<Findings> {
+    let mut part = Findings { name: name.to_owned(), ..Findings::default() };
+    match log::check(disk, dir) {
+        Ok(check) => {
+            part.files = check.segments.len() as u64;
+            part.rows = check.segments.iter().map(|segment| segment.records).sum();
+            part.bytes = check.segments.iter().map(|segment| segment.end.0.saturating_sub(segment.base.0)).sum();
+            part.leftovers = u64::from(check.torn_bytes > 0);
+            let told = |damage: &log::Damage| format!("{} at byte {}: {}", damage.file.display(), damage.offset, damage.what);
+            part.damages = check.damages.iter().map(told).collect();
+        }
+        // A store whose catalog or log was never made: opening makes it.
+        Err(_) if disk.list(dir).is_err_and(|error| error.is_missing()) => return None,
+        Err(error) => part.damages.push(error.to_string()),
+    }
+    Some(part)
+}
+
+fn check_slice(disk: &dyn Disk, dir: &Path, name: &str) -> Findings {
+    let mut slice = Findings { name: name.to_owned(), ..Findings::default() };
+    let check = match storage::check_directory(disk, dir) {
+        Ok(check) => check,
+        Err(error) => {
+            slice.damages.push(error.to_string());
+            return slice;
+        }
+    };
+    slice.damages.extend(check.damages.iter().map(ToString::to_string));
+    slice.leftovers = (check.torn.len() + check.unnamed.len()) as u64;
+    let Some((_, manifest)) = check.manifest else { return slice };
+    for file in &manifest.files {
+        let path = dir.join(file.path());
+        slice.files += 1;
+        slice.bytes += file.bytes;
+        let before = slice.damages.len();
+        match series::file::check(disk, &path) {
+            Ok(found) => {
+                slice.rows += found.rows;
+                slice.rows_lost += file.rows.saturating_sub(found.rows);
+                slice.damages.extend(found.damages.iter().map(ToString::to_string));
+            }
+            Err(error) => {
+                slice.rows_lost += file.rows;
+                slice.damages.push(error.to_string());
+            }
+        }
+        if slice.damages.len() > before {
+            slice.damaged_files.push(file.number);
+        }
+    }
+    slice.manifest = Some(manifest);
+    slice
+}
+
+fn show(found: &[Findings], repaired: &[String], still: bool, terminal: &Terminal) {
+    let mut table = Table::new(["part", "files", "rows", "bytes", "left by a crash", "rows lost", "damages"]);
+    for part in found {
+        // Slices that hold nothing would only make the table long.
+        if part.files > 0 || part.leftovers > 0 || !part.damages.is_empty() {
+            table.row([
+                part.name.clone(),
+                thousands(part.files),
+                thousands(part.rows),
+                round_size(part.bytes),
+                part.leftovers.to_string(),
+                thousands(part.rows_lost),
+                part.damages.len().to_string(),
+            ]);
+        }
+    }
+    print!("{}", table.show(terminal, 0));
+    for damage in found.iter().flat_map(|part| &part.damages) {
+        println!("{} {damage}", terminal.ink(Ink::Red, "damaged:"));
+    }
+    for line in repaired {
+        println!("{} {line}", terminal.ink(Ink::Green, "repaired:"));
+    }
+    let verdict = if still { terminal.ink(Ink::Red, "damaged") } else { terminal.ink(Ink::Green, "whole") };
+    println!("the store is {verdict}");
+}
+
+fn as_json(part: &Findings) -> Value {
+    json!({
+        "part": part.name,
+        "files": part.files,
+        "rows": part.rows,
+        "rows_lost": part.rows_lost,
+        "bytes": part.bytes,
+        "left_by_a_crash": part.leftovers,
+        "damages": part.damages,
+    })
+}
