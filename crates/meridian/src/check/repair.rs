@@ -53,11 +53,17 @@ fn repair_slice(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Ve
     let place = dir.join("slices").join(&part.name);
     let failed = failed(&place);
     let Some(manifest) = &part.manifest else {
-        return Err(failed("no manifest is whole, so it is not known which files count; restore the slice from a copy".to_owned()));
+        return Err(failed(
+            "no manifest is whole, so it is not known which files count; restore the slice from a copy".to_owned(),
+        ));
     };
     for meta in damaged(part, manifest) {
         let path = place.join(meta.path());
-        set_aside(dir, &path, &format!("{}-{}", part.name, path.file_name().map_or_else(Default::default, |name| name.to_string_lossy())))?;
+        set_aside(
+            dir,
+            &path,
+            &format!("{}-{}", part.name, path.file_name().map_or_else(Default::default, |name| name.to_string_lossy())),
+        )?;
         fit(&**disk, &path, meta.bytes).map_err(|error| failed(error.to_string()))?;
     }
     let directory =

@@ -147,6 +147,11 @@ settings! {
     "Storage" {
         /// Period of a file group. Only counts when the store is made.
         period: Duration = "1d", "1min" to "3650d";
+        /// A slice that holds a write in memory for this long is flushed, however little it holds.
+        flush_quiet: Duration = "10min", "1s" to "1d";
+        /// How many producers' batch numbers are remembered (exactly once); the one used longest
+        /// ago is forgotten first.
+        producers_max: u64 = "10000", "1" to "10000000";
         /// Samples older than this are dropped by whole file groups.
         retention: Option<Duration> = "never", "1min" to "365000d";
         /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
@@ -258,7 +263,8 @@ impl Config {
             log_bytes_max: self.log_bytes_max.0,
             segment_bytes: self.segment_bytes.0,
             retention: self.retention,
-            ..kernel::Settings::default()
+            producers_max: usize::try_from(self.producers_max).unwrap_or(usize::MAX),
+            flush_quiet: self.flush_quiet,
         }
     }
 }
