@@ -71,9 +71,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 }
 
 fn show(inspection: &Inspection, terminal: &Terminal) -> String {
-    let width = inspection.facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let facts = || inspection.facts.iter().filter(|(name, _)| *name != "damage");
+    let width = facts().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut out = String::new();
-    for (name, value) in inspection.facts.iter().filter(|(name, _)| *name != "damage") {
+    for (name, value) in facts() {
         out.push_str(&format!("{name:width$}  {value}\n"));
     }
     for part in &inspection.tables {
