@@ -23,6 +23,8 @@ use world::World;
 const CANCEL_MAX: Duration = Duration::from_secs(5);
 /// How often a stop looks whether all connections have ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
+/// The planner recurses; unoptimised it needs more than a thread's usual 2 MiB. Only what is used is taken.
+const STACK_BYTES: usize = 16 << 20;
 
 /// A server that runs.
 pub struct Server {
@@ -169,6 +171,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .thread_name(name)
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|cause| Error::Thread { name: name.to_owned(), cause })

@@ -57,7 +57,7 @@ fn names(body: &[u8]) -> Result<Vec<ArrayRef>, Status> {
     for batch in reader {
         let batch = batch.map_err(malformed)?;
         let column = batch.column_by_name("name").ok_or_else(|| Status::invalid_argument("there is no column \"name\""))?;
-        if column.len() > 0 {
+        if !column.is_empty() {
             columns.push(cast(column, &DataType::Utf8).map_err(malformed)?);
         }
     }

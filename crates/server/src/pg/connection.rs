@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(super) portals: HashMap<Box<[u8]>, Portal>,
     /// Whether an error makes it skip messages up to Sync.
     pub(super) skipping: bool,
+    /// Parameters of the point statement at hand: kept for their memory.
+    pub(super) values: Vec<query::ScalarValue>,
 }
 
 /// What a frame asks for beyond what was done while it was read.
@@ -57,6 +59,7 @@ impl Connection {
             statements: HashMap::new(),
             portals: HashMap::new(),
             skipping: false,
+            values: Vec::new(),
         }
     }
 
@@ -128,13 +131,13 @@ impl Connection {
         let body = &self.wire.input[frame.body.clone()];
         let mut fields = Fields::new(body);
         match frame.kind {
-            b'B' => return self.bind(frame).map(|()| Ask::Nothing),
-            b'E' => return self.execute_inline(frame),
-            b'S' => return Ok(Ask::Sync),
-            b'D' => return self.describe(frame).map(|()| Ask::Nothing),
-            b'C' => return self.close(frame).map(|()| Ask::Nothing),
-            b'H' => return Ok(Ask::Flush),
-            b'X' => return Ok(Ask::Terminate),
+            b'B' => self.bind(frame).map(|()| Ask::Nothing),
+            b'E' => self.execute_inline(frame),
+            b'S' => Ok(Ask::Sync),
+            b'D' => self.describe(frame).map(|()| Ask::Nothing),
+            b'C' => self.close(frame).map(|()| Ask::Nothing),
+            b'H' => Ok(Ask::Flush),
+            b'X' => Ok(Ask::Terminate),
             b'Q' => Ok(Ask::Query(fields.text()?.to_vec())),
             b'P' => {
                 let name = fields.text()?.into();

@@ -219,14 +219,15 @@ impl Connection {
             return later(name);
         }
         let zone = self.session.time_zone();
-        let mut values = Vec::new();
+        let values = &mut self.values;
+        values.clear();
         let types = portal.statement.prepared.parameters();
-        if let Err(report) = parameters::decode(types, &portal.formats, &portal.values, zone, &mut values) {
+        if let Err(report) = parameters::decode(types, &portal.formats, &portal.values, zone, values) {
             self.fail_extended(&report);
             return Ok(Ask::Nothing);
         }
         let mut writer = Writer::new(&mut self.wire.output.bytes, &portal.result_formats, zone);
-        let result = point.execute(&values, &mut writer);
+        let result = point.execute(values, &mut writer);
         match writer.finish(result) {
             Ok(rows) => {
                 portal.state = State::Ended;

@@ -166,9 +166,9 @@ async fn connect(shared: Arc<Shared>, policy: Arc<Policy>, socket: TcpStream, pe
                 let report = Report::fatal("53300", format!("sorry, too many clients already (the limit is {limit})"))
                     .hinted("close idle connections, or raise the setting connections_max");
                 wire.output.bytes.clear();
-                Err((Some(wire), End::Fatal(report)))
+                Err((Some(*wire), End::Fatal(report)))
             }
-            Ok(Opening::Session(wire, startup)) => log_in(&shared, &policy, wire, &startup, peer).await,
+            Ok(Opening::Session(wire, startup)) => log_in(&shared, &policy, *wire, &startup, peer).await,
             Err(failed) => Err(failed),
         }
     };

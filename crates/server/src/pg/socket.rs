@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// Bytes made ready for one read.
+/// Bytes made ready for one read, and for one that follows a read that was filled.
 const READ_BYTES: usize = 16 << 10;
+const READ_MORE_BYTES: usize = 256 << 10;
 /// Input that is taken in while a statement runs, to see whether the client is still there.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// Output beyond this is written before more is made.
@@ -89,11 +90,13 @@ pub(crate) struct Wire {
     pub(crate) output: Output,
     message_bytes_max: usize,
     ended: bool,
+    /// Whether the last read brought all that there was room for.
+    filled: bool,
 }
 
 impl Wire {
     pub(crate) fn new(socket: Socket, message_bytes_max: usize) -> Wire {
-        Wire { socket, input: BytesMut::new(), output: Output::default(), message_bytes_max, ended: false }
+        Wire { socket, input: BytesMut::new(), output: Output::default(), message_bytes_max, ended: false, filled: false }
     }
 
     /// The socket alone, for a handshake that begins with nothing in the buffers.
@@ -120,8 +123,11 @@ impl Wire {
         if self.ended {
             return Err(End::Gone);
         }
-        self.input.reserve(READ_BYTES);
-        if self.socket.read_buf(&mut self.input).await? == 0 {
+        self.input.reserve(if self.filled { READ_MORE_BYTES } else { READ_BYTES });
+        let room = self.input.capacity() - self.input.len();
+        let read = self.socket.read_buf(&mut self.input).await?;
+        self.filled = read == room;
+        if read == 0 {
             self.ended = true;
             return Err(End::Gone);
         }

@@ -54,7 +54,7 @@ impl Policy {
 /// What the first packets were.
 pub(crate) enum Opening {
     /// A session is wanted.
-    Session(Wire, Startup),
+    Session(Box<Wire>, Startup),
     /// A statement of another connection is to be cancelled.
     Cancel {
         /// Its process number.
@@ -111,7 +111,7 @@ pub(crate) async fn open(socket: TcpStream, policy: &Policy, settings: &Settings
                 return Err((Some(wire), End::Fatal(report)));
             }
             _ => match Startup::parse(code, &packet[8..]) {
-                Ok(startup) => return Ok(Opening::Session(wire, startup)),
+                Ok(startup) => return Ok(Opening::Session(Box::new(wire), startup)),
                 Err(report) => return Err((Some(wire), End::Fatal(report))),
             },
         }

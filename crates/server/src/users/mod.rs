@@ -4,14 +4,16 @@
 //! is durable), so a crash leaves the old or the new users, never half. Passwords are never kept,
 //! logged or shown. What users may do is not known here: today every user may do everything.
 //!
-//! A line of the file is `name<TAB>verifier`; lines that begin with `#` are comments.
+//! A line of the file is `name<TAB>verifier`; lines that begin with `#` are comments, but for the last,
+//! `#sha256 <digest of all lines before it>`: a file that a crash cut off has none, and the one before
+//! it still counts.
 
 mod verifier;
 
 pub use verifier::{ITERATIONS, SALT_BYTES, Verifier};
 
 use crate::Error;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +30,8 @@ pub struct Users {
     world: World,
     dir: Option<PathBuf>,
     by_name: RwLock<BTreeMap<String, Verifier>>,
-    file_number: AtomicU64,
+    /// The file that counts, and the highest number ever given to one.
+    files: Mutex<(u64, u64)>,
     version: AtomicU64,
     secret: [u8; 32],
 }
@@ -46,28 +49,39 @@ impl Users {
             .filter_map(|entry| entry.name.strip_prefix("users-").and_then(|number| number.parse().ok()))
             .collect();
         numbers.sort_unstable();
-        let number = numbers.pop().unwrap_or(0);
-        let by_name = if number == 0 { BTreeMap::new() } else { read(&*world.disk, &path(dir, number))? };
+        let highest = numbers.last().copied().unwrap_or(0);
+        let mut found = (0, BTreeMap::new());
+        while let Some(number) = numbers.pop() {
+            match read(&*world.disk, &path(dir, number)) {
+                Ok(by_name) => {
+                    found = (number, by_name);
+                    break;
+                }
+                // The newest may have been cut off by a crash; then the one before it is still there.
+                Err(Error::Users { .. }) if !numbers.is_empty() => world.disk.remove(&path(dir, number))?,
+                Err(error) => return Err(error),
+            }
+        }
         for old in numbers {
             world.disk.remove(&path(dir, old))?;
         }
-        Ok(Users::with(world, Some(dir.to_owned()), by_name, number))
+        Ok(Users::with(world, Some(dir.to_owned()), found.1, (found.0, highest)))
     }
 
     /// Users that are kept only in memory.
     #[must_use]
     pub fn in_memory(world: World) -> Arc<Users> {
-        Users::with(world, None, BTreeMap::new(), 0)
+        Users::with(world, None, BTreeMap::new(), (0, 0))
     }
 
-    fn with(world: World, dir: Option<PathBuf>, by_name: BTreeMap<String, Verifier>, number: u64) -> Arc<Users> {
+    fn with(world: World, dir: Option<PathBuf>, by_name: BTreeMap<String, Verifier>, files: (u64, u64)) -> Arc<Users> {
         let mut secret = [0; 32];
         fill_random(&world, &mut secret);
         Arc::new(Users {
             world,
             dir,
             by_name: RwLock::new(by_name),
-            file_number: AtomicU64::new(number),
+            files: Mutex::new(files),
             version: AtomicU64::new(0),
             secret,
         })
@@ -135,21 +149,32 @@ impl Users {
     fn write(&self, users: &BTreeMap<String, Verifier>) -> Result<(), Error> {
         let Some(dir) = &self.dir else { return Ok(()) };
         let disk = &*self.world.disk;
-        let number = self.file_number.load(Ordering::Relaxed);
         let mut text = String::from("# users of this store: name, tab, SCRAM-SHA-256 verifier\n");
         for (name, verifier) in users {
             text.push_str(&format!("{name}\t{verifier}\n"));
         }
-        let file = disk.create(&path(dir, number + 1))?;
-        file.write_at(0, &[text.as_bytes()])?;
+        let end = end_line(&text);
+        let mut files = self.files.lock();
+        // A number is used once, also when writing its file fails.
+        files.1 += 1;
+        let (old, new) = (files.0, files.1);
+        let file = disk.create(&path(dir, new))?;
+        file.write_at(0, &[text.as_bytes(), end.as_bytes()])?;
         file.sync()?;
         disk.sync_dir(dir)?;
-        self.file_number.store(number + 1, Ordering::Relaxed);
-        if number > 0 {
-            disk.remove(&path(dir, number))?;
+        files.0 = new;
+        if old > 0 {
+            disk.remove(&path(dir, old))?;
         }
         Ok(())
     }
+}
+
+/// The last line of a file that begins with this text.
+fn end_line(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("#sha256 {hex}\n")
 }
 
 fn path(dir: &Path, number: u64) -> PathBuf {
@@ -174,6 +199,13 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<BTreeMap<String, Verifier>, Erro
     let bytes = read_file(disk, path)?;
     let broken = |line: usize, problem: &str| Error::Users { path: path.to_owned(), line, problem: problem.to_owned() };
     let text = std::str::from_utf8(&bytes).map_err(|_| broken(1, "it is not UTF-8"))?;
+    let body = text.rfind("#sha256 ").map_or("", |at| &text[..at]);
+    if text[body.len()..] != end_line(body) {
+        return Err(broken(
+            text.lines().count(),
+            "the file does not end with the digest of what is in it: it was cut off or changed",
+        ));
+    }
     let mut users = BTreeMap::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let (name, verifier) = line.split_once('\t').ok_or_else(|| broken(index + 1, "expected a name, a tab and a verifier"))?;
