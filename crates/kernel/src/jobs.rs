@@ -13,7 +13,7 @@ use crate::slice::Slice;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use world::{Lane, Promise, Ticket};
 
@@ -44,6 +44,9 @@ pub(crate) struct Jobs {
     flushes: AtomicU32,
     pub(crate) stopping: AtomicBool,
     quiet_timer: AtomicBool,
+    pub(crate) retention_timer: AtomicBool,
+    /// The last bound that was logged in this run.
+    pub(crate) retention_bound: AtomicI64,
     /// Set while a full disk is left alone.
     pub(crate) disk_pause: AtomicBool,
     idle: Mutex<Vec<Promise<()>>>,

@@ -19,6 +19,7 @@ mod origins;
 mod points;
 mod record;
 mod recovery;
+mod retention;
 mod settings;
 mod shares;
 mod slice;

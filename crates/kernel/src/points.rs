@@ -5,7 +5,6 @@
 
 use crate::core::{Core, Ground};
 use crate::{Datum, Error, Reading, ReadingColumns};
-use std::sync::Arc;
 use types::{TagId, Timestamp};
 
 /// Columns for so many answers.
@@ -78,13 +77,26 @@ impl Core {
         self.snapshot().newest_until(tag, time, text)
     }
 
-    pub(crate) fn values_at(self: &Arc<Core>, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Error> {
+    pub(crate) fn values_at(&self, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Error> {
         let snapshot = self.snapshot();
-        let mut columns = columns_for(questions.len());
-        for (tag, time) in questions {
-            let text = self.kinds.kind(*tag).is_some_and(types::Kind::is_text);
-            push(&mut columns, snapshot.newest_until(*tag, *time, text)?);
+        if !snapshot.ignores_time() {
+            let mut columns = columns_for(questions.len());
+            for (tag, time) in questions {
+                let text = self.kinds.kind(*tag).is_some_and(types::Kind::is_text);
+                push(&mut columns, snapshot.newest_until(*tag, *time, text)?);
+            }
+            return Ok(columns);
         }
+        let rows = questions.len();
+        let mut columns = ReadingColumns {
+            found: vec![false; rows],
+            times: vec![Timestamp(0); rows],
+            bits: vec![0; rows],
+            qualities: vec![192; rows],
+            texts: Vec::new(),
+        };
+        snapshot.newest_until_many(questions, &mut columns)?;
+        columns.texts.sort_unstable_by_key(|(row, _)| *row);
         Ok(columns)
     }
 }

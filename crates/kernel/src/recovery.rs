@@ -87,6 +87,7 @@ impl Core {
         }
         core.sort_where_wanted((0..core.ground().rule.buckets).map(SliceId));
         core.watch_quiet();
+        core.watch_retention();
         core.relieve();
         Ok(core)
     }

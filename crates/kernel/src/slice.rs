@@ -17,7 +17,7 @@ use crate::jobs::SliceQueue;
 use crate::merge::Merging;
 use crate::shares::Shares;
 use crate::tombstones::{self, Grave};
-use crate::{Deletion, Error, Reading};
+use crate::{Deletion, Error, Reading, TagSelection};
 use hashbrown::{HashMap, HashSet};
 use log::Position;
 use memory::Grant;
@@ -29,7 +29,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::{EpochStart, FileHead, FileNumber, FileType, SliceDirectory, StoreId};
-use types::{CommitNumber, Epoch, Kind, Kinds, Origin, Period, ProducerId, Sequence, SliceId, TagId, Timestamp, Version};
+use types::{
+    CommitNumber, Epoch, Kind, Kinds, Origin, Period, ProducerId, Sequence, SliceId, TagId, TimeRange, Timestamp, Version,
+};
 use world::World;
 
 /// A slice of this node.
@@ -146,9 +148,18 @@ impl Slice {
         let files = manifest.files.iter().map(open).collect::<Result<Vec<_>, Error>>()?;
         if let Some(number) = manifest.latest {
             let head = latest_head(store, self.id, number);
-            self.latest.read(&*world.disk, &directory.latest_path(number), head).map_err(Error::opening_file)?;
+            match self.latest.read(&*world.disk, &directory.latest_path(number), head) {
+                Ok(()) => {}
+                // The samples themselves tell them too: all are recomputed, whatever was read stays unused.
+                Err(fault) if fault.is_damage() => self.doubt_all(&files)?,
+                Err(fault) => return Err(Error::opening_file(fault)),
+            }
         }
-        self.values.lock().unknown.extend(unknown);
+        {
+            let mut values = self.values.lock();
+            values.unknown.extend(unknown);
+            self.unknown_count.store(values.unknown.len(), Ordering::Release);
+        }
         let mut state = self.state.lock();
         state.put_files(files, graves);
         state.version = manifest.flushed;
@@ -158,6 +169,19 @@ impl Slice {
         state.epochs = manifest.epochs.clone();
         self.show(&mut state);
         self.filing.lock().directory = Some(Arc::new(directory));
+        Ok(())
+    }
+
+    /// Takes every snapshot value of the files' tags as unknown.
+    fn doubt_all(&self, files: &[Arc<ViewFile>]) -> Result<(), Error> {
+        self.latest.forget(&Deletion::Range { tags: TagSelection::All, range: TimeRange::ALL });
+        let mut values = self.values.lock();
+        for file in files {
+            let mut entries = file.file.entries(TagId(0)).map_err(Error::opening_file)?;
+            while let Some(entry) = entries.next().map_err(Error::opening_file)? {
+                values.unknown.insert(entry.tag);
+            }
+        }
         Ok(())
     }
 

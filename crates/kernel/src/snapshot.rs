@@ -72,6 +72,27 @@ impl Snapshot {
         Ok(best)
     }
 
+    pub(crate) fn ignores_time(&self) -> bool {
+        self.ground.rule.ignores_time()
+    }
+
+    /// Answers questions of any tags, slice by slice, so that an index block serves its neighbours.
+    /// Only where the rule ignores time.
+    pub(crate) fn newest_until_many(
+        &self,
+        questions: &[(TagId, Timestamp)],
+        out: &mut crate::ReadingColumns,
+    ) -> Result<(), Error> {
+        let mut by_slice: Vec<Vec<(u32, TagId, Timestamp)>> = vec![Vec::new(); self.views.len()];
+        for (row, (tag, time)) in (0_u32..).zip(questions) {
+            by_slice[self.ground.rule.slice(*tag, Timestamp(0)).0 as usize].push((row, *tag, *time));
+        }
+        for (view, asked) in self.views.iter().zip(&by_slice).filter(|(_, asked)| !asked.is_empty()) {
+            view.newest_until_many(asked, out)?;
+        }
+        Ok(())
+    }
+
     /// Cuts a scan into at most about `parts` parts that can run side by side (one a slice where the rule
     /// looks at time). Each tag's rows come
     /// whole and in order from one part where the rule ignores time.

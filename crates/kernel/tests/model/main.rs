@@ -27,10 +27,10 @@ fn each_seed(name: &str, standard: u64, run: impl Fn(u64)) {
 
 #[test]
 fn a_working_disk() {
-    each_seed("a_working_disk", 300, |seed| Drive::new(seed, false).run(60));
+    each_seed("a_working_disk", 1_000, |seed| Drive::new(seed, false).run(60));
 }
 
 #[test]
 fn a_faulty_disk() {
-    each_seed("a_faulty_disk", 300, |seed| Drive::new(seed, true).run(60));
+    each_seed("a_faulty_disk", 1_000, |seed| Drive::new(seed, true).run(60));
 }

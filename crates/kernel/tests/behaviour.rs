@@ -1,0 +1,255 @@
+//! What a kernel promises beyond the model: who may open a directory, retention, rebuilding of snapshot values, damage
+//! that is named and never served, and commits that are seen whole while threads write.
+
+use kernel::{Deletion, Error, Kernel, Projection, ScanRequest, Settings, TagSelection, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use types::{DistributionRule, Kind, Kinds, Samples, TagId, TimeRange, Timestamp};
+use world::{SeededRandom, Simulation, ThreadCounts, Threads, World};
+
+struct Numbers;
+
+impl Kinds for Numbers {
+    fn kind(&self, tag: TagId) -> Option<Kind> {
+        (tag.0 < 1_000).then_some(Kind::I64)
+    }
+}
+
+const DAY_US: i64 = 86_400_000_000;
+
+fn settings() -> Settings {
+    Settings {
+        rule: DistributionRule { b1: 1, buckets: 4, ..DistributionRule::default() },
+        memory_bytes: 16 << 20,
+        buffer_bytes_max: 1 << 20,
+        cache_bytes_max: 1 << 20,
+        segment_bytes: 128 << 10,
+        ..Settings::default()
+    }
+}
+
+fn open(simulation: &Simulation, settings: Settings) -> Result<Arc<Kernel>, Error> {
+    Kernel::open(simulation.world(), Path::new("/store"), settings, Arc::new(Numbers))
+}
+
+fn write(kernel: &Kernel, rows: &[(u64, i64, i64)]) -> world::Ticket<Result<kernel::Committed, Error>> {
+    let tags: Vec<TagId> = rows.iter().map(|row| TagId(row.0)).collect();
+    let times: Vec<Timestamp> = rows.iter().map(|row| Timestamp(row.1)).collect();
+    let bits: Vec<u64> = rows.iter().map(|row| row.2 as u64).collect();
+    let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
+    kernel.write(Write { samples: &samples, ..Write::default() })
+}
+
+fn rows(snapshot: &kernel::Snapshot) -> Result<Vec<(u64, i64, i64)>, Error> {
+    let request = ScanRequest {
+        tags: TagSelection::All,
+        texts: false,
+        range: TimeRange::ALL,
+        projection: Projection::ALL,
+        direction: kernel::Direction::Ascending,
+        rows_per_tag_max: None,
+        batch_rows: 1_000,
+    };
+    let mut out = Vec::new();
+    for mut part in snapshot.scan(&request, 2) {
+        while let Some(batch) = part.next_batch()? {
+            let tags = batch.runs.iter().flat_map(|run| std::iter::repeat_n(run.tag.0, run.rows as usize));
+            out.extend(tags.zip(&batch.times).zip(&batch.bits).map(|((tag, time), bits)| (tag, time.0, *bits as i64)));
+        }
+    }
+    Ok(out)
+}
+
+fn settle(simulation: &Simulation, mut ticket: world::Ticket<Result<(), Error>>) {
+    simulation.runner.run_until_idle();
+    assert_eq!(ticket.try_take(), Some(Ok(Ok(()))));
+}
+
+#[test]
+fn a_directory_is_refused_where_it_is_not_ours_or_in_use() {
+    let simulation = Simulation::new(1);
+    let world = simulation.world();
+    world.disk.make_dir(Path::new("/store")).expect("a working disk");
+    world.disk.create(Path::new("/store/letters.txt")).expect("a working disk");
+    let fault = open(&simulation, settings()).err().expect("it is someone else's");
+    assert!(fault.to_string().contains("not a Meridian store") && fault.to_string().contains("letters.txt"), "{fault}");
+    assert_eq!(world.disk.list(Path::new("/store")).expect("a working disk").len(), 1, "nothing was put beside it");
+    world.disk.remove(Path::new("/store/letters.txt")).expect("a working disk");
+    let first = open(&simulation, settings()).expect("an empty directory");
+    let fault = open(&simulation, settings()).err().expect("it is in use");
+    assert!(fault.to_string().contains("in use"), "{fault}");
+    drop(first);
+}
+
+#[test]
+fn the_rule_is_set_before_the_first_write_and_survives() {
+    let simulation = Simulation::new(2);
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    let rule = DistributionRule { b1: 7, buckets: 9, ..DistributionRule::default() };
+    kernel.set_rule(rule).expect("nothing was written");
+    assert!(kernel.set_rule(DistributionRule { b1: 0, ..rule }).is_err());
+    let mut ticket = write(&kernel, &[(8, 5, 1)]);
+    simulation.runner.run_until_idle();
+    assert!(matches!(ticket.try_take(), Some(Ok(Ok(_)))));
+    assert_eq!(kernel.set_rule(settings().rule), Err(Error::RuleIsSet));
+    drop(kernel);
+    simulation.crash();
+    let kernel = open(&simulation, settings()).expect("a store");
+    assert_eq!(kernel.rule(), rule);
+    assert_eq!(kernel.set_rule(settings().rule), Err(Error::RuleIsSet));
+    assert_eq!(rows(&kernel.snapshot()).expect("readable"), [(8, 5, 1)]);
+}
+
+#[test]
+fn retention_drops_whole_file_groups_and_nothing_younger() {
+    let simulation = Simulation::new(3);
+    let kept = Duration::from_secs(10 * 86_400);
+    let kernel = open(&simulation, Settings { retention: Some(kept), ..settings() }).expect("an empty directory");
+    let now = simulation.world().clock.wall_us();
+    let today = now / DAY_US * DAY_US;
+    let mut expected = Vec::new();
+    for day in [0, 5, 10, 11, 12, 40] {
+        for tag in 0..8 {
+            // Tag 7 has old samples only.
+            if tag == 7 && day < 12 {
+                continue;
+            }
+            let row = (tag, today - day * DAY_US + 1, day);
+            drop(write(&kernel, &[row]));
+            if day <= 10 {
+                expected.push(row);
+            }
+        }
+        settle(&simulation, kernel.flush());
+    }
+    simulation.runner.pass(Duration::from_secs(61));
+    simulation.runner.run_until_idle();
+    settle(&simulation, kernel.merge());
+    expected.sort_unstable();
+    assert_eq!(rows(&kernel.snapshot()).expect("readable"), expected);
+    assert_eq!(kernel.latest(TagId(7)), None, "its newest sample went");
+    assert!(kernel.files().iter().all(|file| file.range.first.0 >= today - 10 * DAY_US), "{:?}", kernel.files());
+    assert_eq!(kernel.slices().iter().map(|slice| slice.tombstones).sum::<u64>(), 0, "no file needs the deletion any more");
+}
+
+#[test]
+fn a_damaged_file_of_snapshot_values_is_made_anew() {
+    let simulation = Simulation::new(4);
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    drop(write(&kernel, &(0..40).map(|tag| (tag, tag as i64, tag as i64)).collect::<Vec<_>>()));
+    settle(&simulation, kernel.flush());
+    drop(write(&kernel, &[(3, 100, 1_000)]));
+    settle(&simulation, kernel.close());
+    drop(kernel);
+    simulation.kill();
+    let files = simulation.disk.files();
+    let latest = files.iter().filter(|(path, _)| path.to_string_lossy().contains("/latest-"));
+    for (path, bytes) in latest {
+        assert!(simulation.disk.damage(path, bytes / 2, 0x10));
+    }
+    let kernel = open(&simulation, settings()).expect("its samples are whole");
+    for tag in 0..40 {
+        let value = if tag == 3 { 1_000 } else { tag };
+        assert_eq!(kernel.latest(TagId(tag)).map(|reading| reading.value), Some(kernel::Datum::Bits(value)), "tag {tag}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_named_or_harmless_and_never_served() {
+    let dice = SeededRandom::new(5);
+    for seed in 0..150 {
+        let simulation = Simulation::new(seed);
+        let kernel = open(&simulation, settings()).expect("an empty directory");
+        let mut expected = std::collections::BTreeMap::new();
+        for round in 0..6 {
+            let batch: Vec<_> =
+                (0..60).map(|row| (dice.between(0, 9), dice.between(0, 50) as i64 * DAY_US / 8, row + round * 100)).collect();
+            drop(write(&kernel, &batch));
+            expected.extend(batch.iter().map(|row| ((row.0, row.1), row.2)));
+            if dice.one_in(2) {
+                settle(&simulation, kernel.flush());
+            }
+        }
+        if dice.one_in(2) {
+            settle(&simulation, kernel.merge());
+        }
+        settle(&simulation, kernel.close());
+        drop(kernel);
+        simulation.kill();
+        let files: Vec<(PathBuf, u64)> = simulation.disk.files().into_iter().filter(|(_, bytes)| *bytes > 0).collect();
+        let (path, bytes) = &files[dice.between(0, files.len() as u64 - 1) as usize];
+        // Log segments are mostly reserved room: hit where something lies.
+        let bytes = if path.to_string_lossy().contains("/log/") { (*bytes).min(6_000) } else { *bytes };
+        simulation.disk.damage(path, dice.between(0, bytes - 1), 1 << dice.between(0, 7));
+        let expected: Vec<_> = expected.into_iter().map(|((tag, time), value)| (tag, time, value)).collect();
+        match open(&simulation, settings()).and_then(|kernel| rows(&kernel.snapshot())) {
+            Ok(found) => assert_eq!(found, expected, "seed {seed}: a flipped bit in {}", path.display()),
+            Err(Error::Damaged(what) | Error::Open(what)) => {
+                assert!(what.contains("store"), "seed {seed}: {what} names no file");
+            }
+            Err(other) => panic!("seed {seed}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_commit_is_seen_whole_while_threads_write_flush_and_merge() {
+    let threads = Threads::start(ThreadCounts::default());
+    let world = World::real(&threads);
+    let dir = std::env::temp_dir().join(format!("meridian-whole-{}-{}", std::process::id(), world.random.next_u64()));
+    let kernel = Kernel::open(world.clone(), &dir, settings(), Arc::new(Numbers)).expect("an empty directory");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let kernel = &kernel;
+                scope.spawn(move || {
+                    for round in 0..150_i64 {
+                        // Each commit writes the same value to all of the writer's tags, in all slices.
+                        let batch: Vec<_> = (0..20).map(|tag| (writer * 20 + tag, round % 10, round)).collect();
+                        let answer = write(kernel, &batch).wait();
+                        assert!(matches!(answer, Ok(Ok(_))), "{answer:?}");
+                        if round % 40 == 7 {
+                            assert_eq!(kernel.flush().wait(), Ok(Ok(())));
+                        }
+                        if round % 60 == 9 {
+                            assert_eq!(kernel.merge().wait(), Ok(Ok(())));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let reader = scope.spawn(|| {
+            let mut looked = 0;
+            while !done.load(Ordering::Acquire) || looked == 0 {
+                let mut by_time = std::collections::BTreeMap::new();
+                for (tag, time, value) in rows(&kernel.snapshot()).expect("readable") {
+                    let (held, count) = by_time.entry((tag / 20, time)).or_insert((value, 0));
+                    assert_eq!(*held, value, "half of a commit was seen");
+                    *count += 1;
+                }
+                assert!(by_time.values().all(|(_, count)| *count == 20), "a part of a commit was seen");
+                looked += 1;
+            }
+        });
+        writers.into_iter().for_each(|writer| writer.join().expect("no writer failed"));
+        done.store(true, Ordering::Release);
+        reader.join().expect("the reader found no half commit");
+    });
+    kernel.delete(Deletion::Range { tags: TagSelection::All, range: TimeRange::ALL }).wait().expect("open").expect("it works");
+    assert_eq!(rows(&kernel.snapshot()).expect("readable"), []);
+    kernel.close().wait().expect("open").expect("it works");
+    drop(kernel);
+    threads.stop();
+    remove(&world, &dir);
+}
+
+fn remove(world: &World, dir: &Path) {
+    for entry in world.disk.list(dir).expect("it is there") {
+        let path = dir.join(&entry.name);
+        if entry.directory { remove(world, &path) } else { world.disk.remove(&path).expect("it is there") }
+    }
+    world.disk.remove_dir(dir).expect("it is empty");
+}
