@@ -16,7 +16,9 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 use types::Kind;
 
-fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+type Columns<'a> = Vec<(&'a str, ArrayRef)>;
+
+fn batch(columns: Columns<'_>) -> RecordBatch {
     let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
 }
@@ -126,7 +128,7 @@ async fn a_batch_that_is_wrong_anywhere_is_kept_nowhere() {
     let f64s = |values: Vec<Option<f64>>| array(Float64Array::from(values));
     let good_time = || array(Int64Array::from(vec![1, 1]));
     let two = |second: u64| array(UInt64Array::from(vec![0, second]));
-    let cases: Vec<(Vec<(&str, ArrayRef)>, Code, &str)> = vec![
+    let cases: Vec<(Columns, Code, &str)> = vec![
         (vec![("tag", two(99)), ("time", good_time()), ("value", f64s(vec![Some(1.0); 2]))], Code::NotFound, "row 1"),
         (
             vec![("tag", two(1)), ("time", good_time()), ("value", f64s(vec![Some(0.5); 2]))],

@@ -1,6 +1,7 @@
 //! The doors from outside: real clients over real sockets, against a whole node in this process.
 //!
 //! One binary, since linking it takes longer than running it.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test should end it")]
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: sockets, files, clocks")]
 
 mod flight;
