@@ -103,6 +103,41 @@ fn the_rule_is_set_before_the_first_write_and_survives() {
 }
 
 #[test]
+fn a_write_raises_the_versions_that_it_touches_and_a_read_none() {
+    let simulation = Simulation::new(6);
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    let dice = SeededRandom::new(6);
+    let versions = |kernel: &Kernel| {
+        let slices: Vec<_> = kernel.slices().iter().map(|slice| slice.version).collect();
+        let groups: std::collections::BTreeMap<_, _> =
+            kernel.file_groups().iter().map(|group| ((group.slice.0, group.period.0), group.version)).collect();
+        (slices, groups)
+    };
+    for round in 0..200 {
+        let before = versions(&kernel);
+        let (tag, day) = (dice.between(0, 9), dice.between(0, 5) as i64);
+        drop(write(&kernel, &[(tag, day * DAY_US, round)]));
+        simulation.runner.run_until_idle();
+        let after = versions(&kernel);
+        let slice = kernel.rule().slice(TagId(tag), Timestamp(0));
+        for (place, (old, new)) in before.0.iter().zip(&after.0).enumerate() {
+            assert_eq!(new > old, place == slice.0 as usize, "only the slice that was written is raised");
+        }
+        for (group, new) in &after.1 {
+            let raised = before.1.get(group).is_none_or(|old| new > old);
+            assert_eq!(raised, *group == (slice.0, day), "only the file group that was written is raised");
+        }
+        rows(&kernel.snapshot()).expect("readable");
+        kernel.value_at(TagId(tag), Timestamp::MAX).expect("readable");
+        if dice.one_in(9) {
+            settle(&simulation, kernel.flush());
+            settle(&simulation, kernel.merge());
+        }
+        assert_eq!(versions(&kernel), after, "neither reads, flushes nor merges raise a version");
+    }
+}
+
+#[test]
 fn retention_drops_whole_file_groups_and_nothing_younger() {
     let simulation = Simulation::new(3);
     let kept = Duration::from_secs(10 * 86_400);
