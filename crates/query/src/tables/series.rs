@@ -1,0 +1,98 @@
+//! `samples`, `integers` and `events`.
+
+use super::statement;
+use crate::engine::Engine;
+use crate::scan::condition::asked;
+use crate::scan::node::SeriesScan;
+use crate::scan::selection::{evaluate, select};
+use crate::scan::{Sort, Target};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use std::fmt;
+use std::sync::Arc;
+use types::TagId;
+
+/// A table of samples or events.
+#[derive(Clone)]
+pub(crate) struct SeriesTable {
+    pub engine: Arc<Engine>,
+    pub sort: Sort,
+    /// Only these tags: what a join with `tags` was found to leave.
+    pub within: Option<Arc<[TagId]>>,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for SeriesTable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "SeriesTable({})", self.sort.name())
+    }
+}
+
+/// The column of ordinals, in tables that show it.
+pub(crate) const ORDINAL: &str = "__ordinal";
+
+impl SeriesTable {
+    pub(crate) fn new(engine: &Arc<Engine>, sort: Sort) -> Self {
+        SeriesTable { engine: Arc::clone(engine), sort, within: None, schema: Arc::clone(sort.schema()) }
+    }
+
+    /// The table with a last column that holds the tag's ordinal.
+    pub(crate) fn with_ordinal(engine: &Arc<Engine>, sort: Sort) -> Self {
+        let mut fields: Vec<_> = sort.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(ORDINAL, DataType::UInt64, false)));
+        SeriesTable { engine: Arc::clone(engine), sort, within: None, schema: Arc::new(Schema::new(fields)) }
+    }
+
+    /// What filters ask for, over the statement's snapshot.
+    pub(crate) fn target(&self, state: &dyn Session, filters: &[Expr]) -> Result<Target> {
+        let mut computed = |expr: &Expr, candidates: &[TagId]| evaluate(state, &self.engine.catalog, expr, candidates);
+        let selected = select(&self.engine, &|kind| self.sort.holds(kind), filters, self.within.as_ref(), &mut computed)?;
+        Ok(Target {
+            engine: Arc::clone(&self.engine),
+            snapshot: statement(state)?.snapshot(),
+            sort: self.sort,
+            tags: selected.tags,
+            range: selected.range,
+            good_only: selected.good_only,
+        })
+    }
+}
+
+#[async_trait]
+impl TableProvider for SeriesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let of = |filter: &&Expr| match asked(filter) {
+            None => TableProviderFilterPushDown::Unsupported,
+            Some(asked) if asked.exact => TableProviderFilterPushDown::Exact,
+            Some(_) => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(of).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let target = Arc::new(self.target(state, filters)?);
+        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let schema = Arc::new(self.schema.project(&columns)?);
+        let partitions = state.config().target_partitions();
+        Ok(Arc::new(SeriesScan::new(target, columns.into(), schema, partitions, limit)))
+    }
+}

@@ -1,0 +1,253 @@
+//! A tag's columns as SQL writes them, and the definition that they make.
+
+use crate::error::{Error, find_word, raise};
+use crate::schema;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
+use arrow::datatypes::{DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
+use types::{Compression, Kind, TagDefinition};
+
+/// Columns that follow from what is done, and are not written.
+const READ_ONLY: [&str; 3] = ["created", "changed", "ordinal"];
+
+/// Refuses columns that are not there or can't be written.
+pub(crate) fn check_column(name: &str, sql: &str) -> Result<(), Error> {
+    if READ_ONLY.contains(&name) {
+        return Err(raise(Error::Unsupported, format!("column \"{name}\" of tags can't be written")).at(find_word(sql, name)));
+    }
+    if schema::TAGS.index_of(name).is_ok() {
+        return Ok(());
+    }
+    let known: Vec<&str> = schema::TAGS.fields().iter().map(|field| field.name().as_str()).collect();
+    Err(raise(Error::UnknownColumn, format!("column \"{name}\" of relation \"tags\" does not exist"))
+        .with_hint(format!("columns are {}", known.join(", ")))
+        .at(find_word(sql, name)))
+}
+
+/// One written value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum TagValue {
+    Null,
+    Text(String),
+    Number(f64),
+    SpanUs(i64),
+    Texts(Vec<String>),
+}
+
+impl TagValue {
+    /// The value of a row of a column.
+    pub(crate) fn of(array: &ArrayRef, row: usize) -> Result<Self, Error> {
+        if array.is_null(row) || array.data_type() == &DataType::Null {
+            return Ok(TagValue::Null);
+        }
+        Ok(match array.data_type() {
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
+                let list = cast(&array.slice(row, 1), &schema::texts_type())?;
+                let items = list.as_list::<i32>().value(0);
+                TagValue::Texts(items.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+            }
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                TagValue::SpanUs(span_us(array.as_primitive::<IntervalMonthDayNanoType>().value(row))?)
+            }
+            kind if kind.is_numeric() => {
+                let number = cast(&array.slice(row, 1), &DataType::Float64)?;
+                TagValue::Number(number.as_primitive::<Float64Type>().value(0))
+            }
+            _ => TagValue::Text(cast(&array.slice(row, 1), &DataType::Utf8)?.as_string::<i32>().value(0).to_owned()),
+        })
+    }
+}
+
+fn span_us(interval: IntervalMonthDayNano) -> Result<i64, Error> {
+    if interval.months != 0 {
+        return Err(raise(Error::InvalidParameter, "months have no fixed length: give days, hours or seconds"));
+    }
+    let us = i128::from(interval.days) * 86_400_000_000 + i128::from(interval.nanoseconds) / 1000;
+    i64::try_from(us).map_err(|_| raise(Error::OutOfRange, "the interval is too long"))
+}
+
+/// A definition that is being written.
+pub(crate) struct Draft {
+    definition: TagDefinition,
+    compression: String,
+    deviation: f64,
+    span_us: i64,
+    named: bool,
+}
+
+impl Draft {
+    /// A new tag: kind f64 unless said otherwise.
+    pub(crate) fn new() -> Self {
+        Draft {
+            definition: TagDefinition::new("", Kind::F64),
+            compression: "lossless".to_owned(),
+            deviation: 0.0,
+            span_us: 0,
+            named: false,
+        }
+    }
+
+    /// A tag that is there.
+    pub(crate) fn of(definition: TagDefinition) -> Self {
+        let (name, deviation, span_us) = match definition.compression {
+            Compression::Lossless => ("lossless", 0.0, 0),
+            Compression::Deadband { deviation, span_us } => ("deadband", deviation, span_us),
+            Compression::SwingingDoor { deviation, span_us } => ("swinging_door", deviation, span_us),
+        };
+        Draft { definition, compression: name.to_owned(), deviation, span_us, named: true }
+    }
+
+    /// Writes a column.
+    pub(crate) fn set(&mut self, column: &str, value: TagValue) -> Result<(), Error> {
+        let definition = &mut self.definition;
+        let limits = &mut definition.limits;
+        match column {
+            "name" => {
+                definition.name = text(column, value)?.ok_or_else(|| null(column))?;
+                self.named = true;
+            }
+            "description" => definition.description = text(column, value)?.unwrap_or_default(),
+            "unit" => definition.unit = text(column, value)?.unwrap_or_default(),
+            "kind" => {
+                let name = text(column, value)?.ok_or_else(|| null(column))?;
+                definition.kind = Kind::parse(&name).map_err(|error| raise(Error::InvalidText, error.to_string()))?;
+            }
+            "states" => definition.states = texts(value)?,
+            "labels" => definition.labels = labels(text(column, value)?.as_deref().unwrap_or("{}"))?,
+            "low_low" => limits.low_low = number(column, value)?,
+            "low" => limits.low = number(column, value)?,
+            "high" => limits.high = number(column, value)?,
+            "high_high" => limits.high_high = number(column, value)?,
+            "cadence" => definition.cadence_us = span(column, value)?,
+            "compression" => self.compression = text(column, value)?.unwrap_or_else(|| "lossless".to_owned()),
+            "deviation" => self.deviation = number(column, value)?.unwrap_or(0.0),
+            "span" => self.span_us = span(column, value)?,
+            other => return Err(raise(Error::UnknownColumn, format!("column \"{other}\" of tags can't be written"))),
+        }
+        Ok(())
+    }
+
+    /// The definition.
+    pub(crate) fn finish(mut self) -> Result<TagDefinition, Error> {
+        if !self.named {
+            return Err(null("name"));
+        }
+        let (deviation, span_us) = (self.deviation, self.span_us);
+        self.definition.compression = match self.compression.to_ascii_lowercase().as_str() {
+            "lossless" | "none" => Compression::Lossless,
+            "deadband" => Compression::Deadband { deviation, span_us },
+            "swinging_door" => Compression::SwingingDoor { deviation, span_us },
+            other => {
+                return Err(raise(Error::InvalidText, format!("unknown compression \"{other}\""))
+                    .with_hint("lossless, deadband or swinging_door"));
+            }
+        };
+        Ok(self.definition)
+    }
+}
+
+fn null(column: &str) -> Error {
+    raise(Error::NullValue, format!("null value in column \"{column}\" of relation \"tags\" violates not-null constraint"))
+}
+
+fn wrong(column: &str, wanted: &str) -> Error {
+    raise(Error::Type, format!("column \"{column}\" of tags is {wanted}"))
+}
+
+fn text(column: &str, value: TagValue) -> Result<Option<String>, Error> {
+    match value {
+        TagValue::Null => Ok(None),
+        TagValue::Text(text) => Ok(Some(text)),
+        TagValue::Number(number) => Ok(Some(number.to_string())),
+        TagValue::SpanUs(_) | TagValue::Texts(_) => Err(wrong(column, "text")),
+    }
+}
+
+fn number(column: &str, value: TagValue) -> Result<Option<f64>, Error> {
+    match value {
+        TagValue::Null => Ok(None),
+        TagValue::Number(number) => Ok(Some(number)),
+        TagValue::Text(text) => text
+            .trim()
+            .parse()
+            .map(Some)
+            .map_err(|_| raise(Error::InvalidText, format!("invalid input syntax for type double precision: \"{text}\""))),
+        TagValue::SpanUs(_) | TagValue::Texts(_) => Err(wrong(column, "a number")),
+    }
+}
+
+fn span(column: &str, value: TagValue) -> Result<i64, Error> {
+    match value {
+        TagValue::Null => Ok(0),
+        TagValue::SpanUs(us) => Ok(us),
+        TagValue::Text(text) => {
+            let invalid = |_| raise(Error::InvalidTime, format!("invalid input syntax for type interval: \"{text}\"")).with_hint("as in 1 second, 100 ms, 5 min");
+            span_us(parse_interval_month_day_nano(&text).map_err(invalid)?)
+        }
+        TagValue::Number(_) | TagValue::Texts(_) => Err(wrong(column, "an interval")),
+    }
+}
+
+/// Labels, as a JSON object of texts.
+fn labels(text: &str) -> Result<Vec<(String, String)>, Error> {
+    let invalid = |why: String| raise(Error::InvalidText, format!("labels must be a JSON object of texts: {why}")).with_hint("as in {\"site\": \"north\"}");
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    let mut out = Vec::new();
+    for (key, value) in object {
+        let value = match value {
+            serde_json::Value::String(text) => text,
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::Bool(value) => value.to_string(),
+            _ => return Err(invalid(format!("the value of \"{key}\" is not a text"))),
+        };
+        out.push((key, value));
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// Names of states: an array, its text form {a,b}, or JSON.
+fn texts(value: TagValue) -> Result<Vec<String>, Error> {
+    match value {
+        TagValue::Null => Ok(Vec::new()),
+        TagValue::Texts(texts) => Ok(texts),
+        TagValue::Text(text) if text.trim_start().starts_with('[') => serde_json::from_str(&text)
+            .map_err(|error| raise(Error::InvalidText, format!("states must be an array of texts: {error}"))),
+        TagValue::Text(text) => array_items(&text).ok_or_else(|| {
+            raise(Error::InvalidText, format!("malformed array literal: \"{text}\"")).with_hint("as in {off,on}, or ARRAY['off', 'on']")
+        }),
+        TagValue::Number(_) | TagValue::SpanUs(_) => Err(wrong("states", "an array of texts")),
+    }
+}
+
+/// The items of PostgreSQL's text form of an array.
+pub(crate) fn array_items(text: &str) -> Option<Vec<String>> {
+    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let mut out = Vec::new();
+    let mut item = String::new();
+    let (mut quoted, mut was_quoted) = (false, false);
+    let mut rest = inner.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => item.push(rest.next()?),
+            '"' => {
+                quoted = !quoted;
+                was_quoted = true;
+            }
+            ',' if !quoted => {
+                out.push(if was_quoted { std::mem::take(&mut item) } else { std::mem::take(&mut item).trim().to_owned() });
+                was_quoted = false;
+            }
+            '{' | '}' if !quoted => return None,
+            c => item.push(c),
+        }
+    }
+    if quoted {
+        return None;
+    }
+    if !inner.trim().is_empty() {
+        out.push(if was_quoted { item } else { item.trim().to_owned() });
+    }
+    Some(out)
+}

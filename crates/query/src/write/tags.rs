@@ -1,0 +1,237 @@
+//! INSERT, UPDATE and DELETE of tags: one call of the catalog each, so all or nothing.
+
+use super::rows::at_row;
+use super::{Draft, TagValue, WritePlan, check_column};
+use crate::error::{Error, raise};
+use crate::ingest::wait;
+use crate::query::{planned, stream};
+use crate::rewrite;
+use crate::session::Session;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    Assignment, AssignmentTarget, Expr, Ident, Insert, OnConflictAction, OnInsert, SelectItem, SetExpr, Statement as Tree,
+};
+use futures::StreamExt;
+use kernel::{Deletion, TagSelection};
+use std::collections::HashSet;
+use std::sync::Arc;
+use types::{TagDefinition, TagId, TimeRange};
+
+/// A planned INSERT INTO tags.
+pub(crate) struct InsertPlan {
+    columns: Vec<String>,
+    source: LogicalPlan,
+    skip_existing: bool,
+}
+
+/// A planned UPDATE tags: a query for ordinals and new values.
+pub(crate) struct UpdatePlan {
+    columns: Vec<String>,
+    rows: LogicalPlan,
+}
+
+/// A planned DELETE FROM tags: a query for ordinals.
+pub(crate) struct DeletePlan {
+    rows: LogicalPlan,
+}
+
+/// The columns of an INSERT without a list.
+const ALL: [&str; 14] = [
+    "name", "description", "unit", "kind", "states", "labels", "low_low", "low", "high", "high_high", "cadence", "compression", "deviation",
+    "span",
+];
+
+/// A query with a WHERE of the user's.
+pub(super) fn with_selection(query: &str, selection: Option<Expr>) -> Result<Tree, Error> {
+    let mut tree = crate::statements::parse(query)?;
+    if let Some(Tree::Query(query)) = &mut tree
+        && let SetExpr::Select(select) = query.body.as_mut()
+    {
+        select.selection = selection;
+    }
+    tree.ok_or_else(|| raise(Error::Internal, "a query of our own is empty"))
+}
+
+fn lower(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+/// Plans INSERT INTO tags.
+pub(super) async fn plan_insert(
+    session: &Arc<Session>,
+    insert: Insert,
+    types: &[Option<DataType>],
+    sql: &str,
+) -> Result<(WritePlan, Vec<DataType>), Error> {
+    let skip_existing = match &insert.on {
+        None => false,
+        Some(OnInsert::OnConflict(conflict)) if conflict.action == OnConflictAction::DoNothing => true,
+        Some(_) => {
+            return Err(raise(Error::Unsupported, "ON CONFLICT DO UPDATE is not supported").with_hint("ON CONFLICT DO NOTHING is; or use UPDATE"));
+        }
+    };
+    let Some(source) = insert.source else { return Err(raise(Error::Unsupported, "INSERT needs VALUES or a query")) };
+    let mut columns: Vec<String> =
+        insert.columns.iter().filter_map(|name| name.0.last().and_then(|part| part.as_ident()).map(lower)).collect();
+    for column in &columns {
+        check_column(column, sql)?;
+    }
+    let mut tree = Tree::Query(source);
+    rewrite::tree(&mut tree)?;
+    let (source, parameters) = planned(session, tree, types, sql).await?;
+    let width = source.schema().fields().len();
+    if columns.is_empty() {
+        columns = ALL.iter().take(width).map(|name| (*name).to_owned()).collect();
+    }
+    if width != columns.len() {
+        let more = if width > columns.len() { "expressions than target columns" } else { "target columns than expressions" };
+        return Err(raise(Error::Syntax, format!("INSERT has more {more}")));
+    }
+    Ok((WritePlan::TagInsert(InsertPlan { columns, source, skip_existing }), parameters))
+}
+
+/// Runs INSERT INTO tags; how many were made.
+pub(super) async fn run_insert(
+    session: &Arc<Session>,
+    plan: &InsertPlan,
+    params: Vec<ScalarValue>,
+    types: &[DataType],
+    sql: &str,
+) -> Result<u64, Error> {
+    let mut definitions: Vec<TagDefinition> = Vec::new();
+    let mut batches = stream(session, &plan.source, params, types, sql).await?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        for row in 0..batch.num_rows() {
+            let number = definitions.len() as u64 + 1;
+            let mut draft = Draft::new();
+            let one = || {
+                for (column, name) in plan.columns.iter().enumerate() {
+                    draft.set(name, TagValue::of(batch.column(column), row)?)?;
+                }
+                draft.finish()
+            };
+            definitions.push(one().map_err(|error: Error| at_row(error, number))?);
+        }
+    }
+    create(session, definitions, plan.skip_existing).await
+}
+
+/// Makes tags, all or none; with `skip_existing` those whose names are not there yet.
+pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition>, skip_existing: bool) -> Result<u64, Error> {
+    if skip_existing {
+        let mut seen = HashSet::new();
+        definitions.retain(|definition| session.engine.catalog.find(&definition.name).is_none() && seen.insert(definition.name.clone()));
+    }
+    if definitions.is_empty() {
+        return Ok(0);
+    }
+    let made = wait(session.engine.catalog.create(definitions)).await?;
+    Ok(made.end - made.start)
+}
+
+/// Plans UPDATE tags.
+pub(super) async fn plan_update(
+    session: &Arc<Session>,
+    alias: &str,
+    assignments: Vec<Assignment>,
+    selection: Option<Expr>,
+    types: &[Option<DataType>],
+    sql: &str,
+) -> Result<(WritePlan, Vec<DataType>), Error> {
+    let mut columns = Vec::new();
+    let mut items = Vec::new();
+    for (index, assignment) in assignments.into_iter().enumerate() {
+        let AssignmentTarget::ColumnName(name) = &assignment.target else {
+            return Err(raise(Error::Unsupported, "SET (a, b) = .. is not supported"));
+        };
+        let name = name.0.last().and_then(|part| part.as_ident()).map(lower).unwrap_or_default();
+        check_column(&name, sql)?;
+        columns.push(name);
+        items.push(SelectItem::ExprWithAlias { expr: assignment.value, alias: Ident::with_quote('"', format!("c{index}")) });
+    }
+    let mut tree = with_selection(&ordinals_of(alias), selection)?;
+    if let Tree::Query(query) = &mut tree
+        && let SetExpr::Select(select) = query.body.as_mut()
+    {
+        select.projection.extend(items);
+    }
+    rewrite::tree(&mut tree)?;
+    let (rows, parameters) = planned(session, tree, types, sql).await?;
+    Ok((WritePlan::TagUpdate(UpdatePlan { columns, rows }), parameters))
+}
+
+fn ordinals_of(alias: &str) -> String {
+    let quoted = alias.replace('"', "\"\"");
+    format!("SELECT \"{quoted}\".ordinal FROM public.tags AS \"{quoted}\"")
+}
+
+/// Runs UPDATE tags; how many were changed.
+pub(super) async fn run_update(
+    session: &Arc<Session>,
+    plan: &UpdatePlan,
+    params: Vec<ScalarValue>,
+    types: &[DataType],
+    sql: &str,
+) -> Result<u64, Error> {
+    let mut changes: Vec<(TagId, TagDefinition)> = Vec::new();
+    let mut batches = stream(session, &plan.rows, params, types, sql).await?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        let ordinals = batch.column(0).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let id = TagId(ordinals.value(row) as u64);
+            // Dropped since the query saw it: nothing to change.
+            let Some(tag) = session.engine.catalog.get(id) else { continue };
+            let mut draft = Draft::of(tag.definition);
+            for (column, name) in plan.columns.iter().enumerate() {
+                draft.set(name, TagValue::of(batch.column(column + 1), row)?)?;
+            }
+            changes.push((id, draft.finish()?));
+        }
+    }
+    let rows = changes.len() as u64;
+    if rows > 0 {
+        wait(session.engine.catalog.change(changes)).await?;
+    }
+    Ok(rows)
+}
+
+/// Plans DELETE FROM tags.
+pub(super) async fn plan_delete(
+    session: &Arc<Session>,
+    alias: &str,
+    selection: Option<Expr>,
+    types: &[Option<DataType>],
+    sql: &str,
+) -> Result<(WritePlan, Vec<DataType>), Error> {
+    let mut tree = with_selection(&ordinals_of(alias), selection)?;
+    rewrite::tree(&mut tree)?;
+    let (rows, parameters) = planned(session, tree, types, sql).await?;
+    Ok((WritePlan::TagDelete(DeletePlan { rows }), parameters))
+}
+
+/// Runs DELETE FROM tags: the tags go first and hide their samples at once, then the samples go.
+pub(super) async fn run_delete(
+    session: &Arc<Session>,
+    plan: &DeletePlan,
+    params: Vec<ScalarValue>,
+    types: &[DataType],
+    sql: &str,
+) -> Result<u64, Error> {
+    let mut tags: Vec<TagId> = Vec::new();
+    let mut batches = stream(session, &plan.rows, params, types, sql).await?;
+    while let Some(batch) = batches.next().await {
+        tags.extend(batch?.column(0).as_primitive::<Int64Type>().values().iter().map(|ordinal| TagId(*ordinal as u64)));
+    }
+    let rows = tags.len() as u64;
+    if rows > 0 {
+        wait(session.engine.catalog.delete(tags.clone())).await?;
+        let deletion = Deletion::Range { tags: TagSelection::of(tags), range: TimeRange::ALL };
+        wait(session.engine.kernel.delete(deletion)).await?;
+    }
+    Ok(rows)
+}
