@@ -2,8 +2,11 @@
 //! snapshot).
 
 use crate::engine::Engine;
+use crate::error::Error;
 use crate::session::{Session, SessionSettings};
 use crate::{functions, rules, tables};
+use datafusion::common::config::ConfigExtension;
+use datafusion::common::extensions_options;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
@@ -36,22 +39,38 @@ impl StatementContext {
     }
 }
 
+extensions_options! {
+    /// What our planning rules must know of a session.
+    pub(crate) struct PlanOptions {
+        /// The zone in which times without an offset are read.
+        pub zone: String, default = "UTC".to_owned()
+    }
+}
+
+impl ConfigExtension for PlanOptions {
+    const PREFIX: &'static str = "meridian";
+}
+
 /// The context in which a session plans.
-pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> SessionContext {
+///
+/// # Errors
+/// A table of clients' catalogues that can't be made, which is a fault of ours.
+pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> Result<SessionContext, Error> {
     let mut config = SessionConfig::new()
         .with_target_partitions(engine.settings.target_partitions.max(1))
         .with_batch_size(engine.settings.batch_rows.max(1))
         .with_default_catalog_and_schema(DATABASE, "public")
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true);
-    config.options_mut().sql_parser.collect_spans = true;
-    config.options_mut().execution.time_zone = Some("UTC".to_owned());
-    config.options_mut().explain.show_schema = false;
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.explain.show_schema = false;
+    options.extensions.insert(PlanOptions::default());
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
-    let state = rules::install(builder, engine).build();
-    let context = SessionContext::new_with_state(state);
-    tables::register(&context, engine);
+    let context = SessionContext::new_with_state(rules::install(builder, engine).build());
+    tables::register(&context, engine, &settings.user)?;
     functions::register(&context, engine, id, settings);
-    context
+    Ok(context)
 }

@@ -1,23 +1,73 @@
-//! COPY TO STDOUT: a table or a query as text or CSV.
+//! COPY TO STDOUT: a table or a query as text or CSV, as it comes.
 
+use crate::copy::options::Options;
+use crate::copy::print;
 use crate::error::{Error, raise};
 use crate::outcome::Completion;
+use crate::query::QueryPlan;
 use crate::session::Session;
-use datafusion::sql::sqlparser::ast::Statement as Tree;
+use crate::write::tag_columns;
+use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Statement as Tree};
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a COPY TO STDOUT asks for.
-pub(crate) struct Request {}
+pub(crate) struct Request {
+    query: QueryPlan,
+    options: Options,
+}
 
 impl Request {
-    pub(crate) async fn of(_session: &Arc<Session>, _tree: &Tree, _sql: &str) -> Result<Self, Error> {
-        Err(raise(Error::Unsupported, "COPY TO STDOUT is not supported"))
+    pub(crate) async fn of(session: &Arc<Session>, tree: &Tree, sql: &str) -> Result<Self, Error> {
+        let Tree::Copy { source, target, options, legacy_options, .. } = tree else {
+            return Err(raise(Error::Internal, "only COPY is copied"));
+        };
+        if !matches!(target, CopyTarget::Stdout) {
+            return Err(raise(Error::Unsupported, "COPY to a file of the server is not supported")
+                .with_hint("use \\copy of psql, or COPY TO STDOUT"));
+        }
+        let options = Options::of(options, legacy_options)?;
+        let query = match source {
+            CopySource::Query(query) => Tree::Query(query.clone()),
+            CopySource::Table { table_name, columns } => {
+                let mut columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+                let bare = table_name.to_string().to_lowercase();
+                if columns.is_empty() && (bare == "tags" || bare == "public.tags") {
+                    // What can be written: so that the data can be copied back in.
+                    columns = tag_columns();
+                }
+                let list = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+                let text = format!("SELECT {list} FROM {table_name}");
+                crate::statements::parse(&text)?.ok_or_else(|| raise(Error::Internal, "a query of our own is empty"))?
+            }
+        };
+        let (query, parameters) = QueryPlan::of(session, query, &[], sql).await?;
+        if !parameters.is_empty() {
+            return Err(raise(Error::Unsupported, "COPY can't have parameters"));
+        }
+        Ok(Request { query, options })
     }
 
-    pub(crate) async fn begin(&self, _session: &Arc<Session>, _sql: &str) -> Result<CopyOut, Error> {
-        Err(raise(Error::Unsupported, "COPY TO STDOUT is not supported"))
+    pub(crate) async fn begin(&self, session: &Arc<Session>, sql: &str) -> Result<CopyOut, Error> {
+        let rows = self.query.run(session, Vec::new(), &[], sql).await?;
+        let names: Vec<String> = rows.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let counted = Arc::new(AtomicU64::new(0));
+        let mut head = Vec::new();
+        if self.options.header {
+            print::header(&self.options, &names, &mut head);
+        }
+        let (options, zone, count) = (self.options.clone(), session.time_zone(), Arc::clone(&counted));
+        let body = rows.batches.map(move |batch| {
+            let batch = batch?;
+            let mut out = Vec::with_capacity(batch.num_rows() * 48);
+            print::rows(&options, &batch, zone, &mut out)?;
+            count.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);
+            Ok(out)
+        });
+        let head = futures::stream::iter((!head.is_empty()).then_some(Ok(head)));
+        Ok(CopyOut { columns: names.len(), chunks: head.chain(body).boxed(), rows: counted })
     }
 }
 

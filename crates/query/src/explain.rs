@@ -19,7 +19,9 @@ fn slices(target: &Target) -> Option<BTreeSet<SliceId>> {
     if days > i128::from(rule.buckets) {
         return None;
     }
-    let step = |day: i128| Timestamp((i128::from(target.range.first.0) + day * i128::from(rule.day_us)).min(i128::from(target.range.last.0)) as i64);
+    let step = |day: i128| {
+        Timestamp((i128::from(target.range.first.0) + day * i128::from(rule.day_us)).min(i128::from(target.range.last.0)) as i64)
+    };
     Some(tags.iter().flat_map(|tag| (0..days).map(move |day| rule.slice(*tag, step(day)))).collect())
 }
 
@@ -49,7 +51,8 @@ pub(crate) fn describe(target: &Target, out: &mut fmt::Formatter<'_>) -> fmt::Re
     let holds = |slice: SliceId| wanted.as_ref().is_none_or(|wanted| wanted.contains(&slice));
     let groups = kernel.file_groups();
     let period_us = kernel.settings().period_us;
-    let kept_groups = groups.iter().filter(|group| holds(group.slice) && group.period.range(period_us).overlaps(&target.range)).count();
+    let kept_groups =
+        groups.iter().filter(|group| holds(group.slice) && group.period.range(period_us).overlaps(&target.range)).count();
     let files = kernel.files();
     let kept_files = files.iter().filter(|file| holds(file.slice) && file.range.overlaps(&target.range)).count();
     write!(

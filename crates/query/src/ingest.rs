@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::scan::Sort;
 use kernel::{Committed, Write};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use types::{Kind, Kinds, Quality, Samples, TagId, TextColumn, TextSamples, Timestamp};
 use world::Ticket;
@@ -26,7 +26,7 @@ const NAMES_MAX: usize = 1 << 20;
 pub(crate) struct Ingest {
     engine: Arc<Engine>,
     pub sort: Sort,
-    known: HashMap<Box<str>, Target>,
+    known: FxHashMap<Box<str>, Target>,
     last: Option<(String, Target)>,
     tags: Vec<TagId>,
     times: Vec<Timestamp>,
@@ -41,7 +41,7 @@ impl Ingest {
         Ingest {
             engine: Arc::clone(engine),
             sort,
-            known: HashMap::new(),
+            known: FxHashMap::default(),
             last: None,
             tags: Vec::new(),
             times: Vec::new(),
@@ -87,7 +87,8 @@ impl Ingest {
         };
         if !self.sort.holds(target.kind) {
             let table = if target.kind.is_text() { "events" } else { "samples" };
-            let message = format!("tag \"{}\" of kind {} does not belong into table {}", shown(), target.kind.name(), self.sort.name());
+            let message =
+                format!("tag \"{}\" of kind {} does not belong into table {}", shown(), target.kind.name(), self.sort.name());
             return Err(raise(Error::Type, message).with_hint(format!("write it to table {table}")));
         }
         if self.known.len() >= NAMES_MAX {
@@ -112,7 +113,9 @@ impl Ingest {
             return Err(raise(Error::OutOfRange, message));
         }
         if self.texts.bytes.len() + text.len() > u32::MAX as usize {
-            return Err(raise(Error::TooLarge, "the texts of one statement are longer than 4 GiB").with_hint("send fewer rows at once"));
+            return Err(
+                raise(Error::TooLarge, "the texts of one statement are longer than 4 GiB").with_hint("send fewer rows at once")
+            );
         }
         self.tags.push(target.tag);
         self.times.push(Timestamp(time));

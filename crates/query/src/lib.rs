@@ -19,6 +19,7 @@
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
 mod context;
+mod copy;
 mod copy_in;
 mod copy_out;
 mod engine;
@@ -29,6 +30,7 @@ mod guard;
 mod ingest;
 mod names;
 mod outcome;
+mod parameter;
 mod point;
 mod prepared;
 mod query;

@@ -14,7 +14,7 @@ mod run;
 
 pub(crate) use recognise::recognise;
 pub use run::PointAnswer;
-pub(crate) use run::{as_text, span};
+pub(crate) use run::{as_text, span, value_rows};
 
 use crate::error::Error;
 use arrow::datatypes::SchemaRef;

@@ -61,7 +61,7 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &str, types: &[Option<D
             let (plan, parameters) = write::plan(session, tree, types, sql).await?;
             Ok(made(Work::Write(Arc::new(plan)), parameters))
         }
-        Tree::Copy { to: false, .. } => Ok(made(Work::CopyIn(Arc::new(copy_in::Request::of(&tree)?)), Vec::new())),
+        Tree::Copy { to: false, .. } => Ok(made(Work::CopyIn(Arc::new(copy_in::Request::of(&tree, sql)?)), Vec::new())),
         Tree::Copy { .. } => {
             let request = copy_out::Request::of(session, &tree, sql).await?;
             Ok(made(Work::CopyOut(Arc::new(request)), Vec::new()))

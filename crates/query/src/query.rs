@@ -1,6 +1,6 @@
 //! Queries that go through a plan: planned once without parameters, optimised and run at each execution.
 
-use crate::context::StatementContext;
+use crate::context::{PlanOptions, StatementContext};
 use crate::error::{Error, from_datafusion, raise};
 use crate::names;
 use crate::outcome::Rows;
@@ -73,6 +73,8 @@ pub(crate) fn statement_state(session: &Session) -> SessionState {
     let statement = Arc::new(StatementContext::of(session));
     let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
     state.config_mut().set_extension(statement);
+    let zone = session.variable("timezone").unwrap_or_default();
+    state.config_mut().options_mut().extensions.insert(PlanOptions { zone });
     state.mark_start_execution();
     state
 }

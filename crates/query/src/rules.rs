@@ -1,10 +1,28 @@
-//! Our planning rules.
+//! Our planning rules: times written as text are read in the session's zone; joins with `tags`
+//! narrow the tags that are scanned; aggregates become aggregates of the kernel's partial ones; the
+//! newest rows are read from the newest end.
+
+mod aggregate;
+mod edge;
+mod literals;
+mod merge;
+mod narrow;
 
 use crate::engine::Engine;
+use crate::functions::LabelOperators;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use std::sync::Arc;
 
 /// Adds them to a state that is being built.
-pub(crate) fn install(builder: SessionStateBuilder, _engine: &Arc<Engine>) -> SessionStateBuilder {
+pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> SessionStateBuilder {
+    let mut builder = builder;
+    let mut analyzers: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(literals::ZonedLiterals)];
+    analyzers.extend(Analyzer::new().rules);
+    builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(LabelOperators));
     builder
+        .with_analyzer_rules(analyzers)
+        .with_optimizer_rule(Arc::new(narrow::NarrowByTags::new(engine)))
+        .with_optimizer_rule(Arc::new(aggregate::PushAggregates))
+        .with_physical_optimizer_rule(Arc::new(edge::ReadFromTheEdge))
 }

@@ -15,6 +15,7 @@ use crate::prepared::{Prepared, prepare};
 use crate::settings::Variables;
 use crate::time::Zone;
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -79,7 +80,8 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, id: i32, settings: SessionSettings) -> Arc<Session> {
-        let context = crate::context::build(&engine, id, &settings);
+        // Only constants of ours go into it, so it fails in every session or in none.
+        let context = crate::context::build(&engine, id, &settings).expect("the tables of clients' catalogues are constants");
         let state = State { variables: Variables::of(&settings), ..State::default() };
         Arc::new(Session { engine, id, settings, context, state: Mutex::new(state) })
     }
@@ -156,6 +158,14 @@ impl Session {
     #[must_use]
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut self.state.lock().notices)
+    }
+
+    /// A parameter's value from its text, as PostgreSQL's clients write it.
+    ///
+    /// # Errors
+    /// `Error::InvalidText`, `Error::InvalidTime`, `Error::OutOfRange` and their like.
+    pub fn parse_text(&self, wanted: &DataType, text: &str) -> Result<ScalarValue, Error> {
+        crate::parameter::parse(wanted, text, self.time_zone())
     }
 
     pub(crate) fn notice(&self, severity: &'static str, sqlstate: &'static str, message: impl Into<String>, hint: Option<&str>) {

@@ -179,14 +179,14 @@ mod tests {
     fn statements_are_cut_with_their_places() {
         let parts = split("select ';' -- a;b\n; ;\n  select '温度;', $$ ; $$;x").unwrap();
         let texts: Vec<_> = parts.iter().map(|part| (part.text.as_str(), part.position)).collect();
-        assert_eq!(texts, [("select ';'", 0), ("select '温度;', $$ ; $$", 24), ("x", 47)]);
+        assert_eq!(texts, [("select ';'", 0), ("select '温度;', $$ ; $$", 24), ("x", 46)]);
         assert_eq!(split(" -- nothing\n").unwrap(), []);
         assert_eq!(split("select 'open").unwrap_err().sqlstate(), "42601");
     }
 
     #[test]
     fn a_syntax_error_has_its_place() {
-        let error = parse("select 1\nfrom from x").unwrap_err();
+        let error = parse("select 1\nfrom ) x").unwrap_err();
         assert_eq!((error.sqlstate(), error.position()), ("42601", Some(15)));
         assert_eq!(parse("select * from samples for system_time as of now()").unwrap_err().sqlstate(), "0A000");
     }

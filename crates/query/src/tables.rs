@@ -2,6 +2,9 @@
 //! what the node says of itself.
 
 mod latest;
+mod node;
+pub(crate) mod partial;
+pub(crate) mod pg_catalog;
 pub(crate) mod series;
 pub(crate) mod source;
 pub(crate) mod tags;
@@ -9,6 +12,7 @@ pub(crate) mod tags;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
+use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
@@ -46,15 +50,41 @@ fn schema_of(tables: Vec<(&'static str, Arc<dyn TableProvider>)>) -> Arc<MemoryS
     Arc::new(schema)
 }
 
+/// A schema whose tables are found by name but not listed.
+#[derive(Debug)]
+struct Hidden(Arc<MemorySchemaProvider>);
+
+#[async_trait]
+impl SchemaProvider for Hidden {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.0.table(name).await
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.table_exist(name)
+    }
+}
+
 /// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>) {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str) -> Result<()> {
     let catalog = Arc::new(MemoryCatalogProvider::new());
-    let schemas = [("public", schema_of(public(engine))), (KEYED_SCHEMA, schema_of(keyed(engine)))];
-    for (name, schema) in schemas {
-        // A memory catalog takes every schema.
-        let _ = catalog.register_schema(name, schema);
+    let (tables, node) = (public(engine), node::all(engine));
+    let known: Vec<pg_catalog::Known> = [("public", &tables), ("meridian", &node)]
+        .into_iter()
+        .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
+        .collect();
+    let clients = pg_catalog::all(&known, user)?;
+    for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
+        let schema = schema_of(schema);
+        let hidden = name == KEYED_SCHEMA;
+        catalog.register_schema(name, if hidden { Arc::new(Hidden(schema)) } else { schema })?;
     }
     context.register_catalog(DATABASE, catalog);
+    Ok(())
 }
 
 /// The schema whose tables also show ordinals: for finding the keys of what is to be deleted.

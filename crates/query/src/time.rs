@@ -82,6 +82,19 @@ fn days_of(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + doe - 719_468
 }
 
+/// The number of the month (from year 0) of some microseconds, and how far into the month they are.
+pub(crate) fn month_of(us: i128) -> (i128, i128) {
+    let days = us.div_euclid(DAY_US.into());
+    let (year, month, _) = civil(days as i64);
+    let number = i128::from(year) * 12 + i128::from(month) - 1;
+    (number, us - day_of(number))
+}
+
+/// The microseconds at which a month begins, by its number.
+pub(crate) fn day_of(month: i128) -> i128 {
+    i128::from(days_of(month.div_euclid(12) as i64, month.rem_euclid(12) as i64 + 1, 1)) * i128::from(DAY_US)
+}
+
 /// Writes a moment as PostgreSQL does ("2026-11-01 08:00:00.5+00"), in a zone.
 pub fn format(us: i64, zone: Zone, out: &mut String) {
     let offset = zone.offset_at(us);
@@ -101,6 +114,10 @@ pub fn format(us: i64, zone: Zone, out: &mut String) {
     let _ = write!(out, "{sign}{:02}", ahead / 3600);
     if ahead % 3600 != 0 {
         let _ = write!(out, ":{:02}", ahead / 60 % 60);
+    }
+    // Local mean times of long ago have seconds in their offset.
+    if ahead % 60 != 0 {
+        let _ = write!(out, ":{:02}", ahead % 60);
     }
     if year <= 0 {
         out.push_str(" BC");
@@ -242,6 +259,11 @@ fn read(text: &str, zone: Zone) -> Result<i64, Problem> {
 /// # Errors
 /// `Error::InvalidTime` where it is no time at all, `Error::TimeOverflow` where there is no such moment.
 pub fn parse(text: &str, zone: Zone) -> Result<i64, Error> {
+    if text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+        && let Ok(us) = read(text, zone)
+    {
+        return Ok(us);
+    }
     match text.trim().to_ascii_lowercase().as_str() {
         "infinity" | "+infinity" => return Ok(i64::MAX),
         "-infinity" => return Ok(i64::MIN),

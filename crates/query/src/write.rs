@@ -10,8 +10,10 @@ mod rows;
 mod tag_rows;
 mod tags;
 
+pub(crate) use insert::unknown_column;
 pub(crate) use rows::{Given, Row, push};
-pub(crate) use tag_rows::{Draft, TagValue, check_column};
+pub(crate) use tag_rows::{Draft, TagValue, array_items, check_column};
+pub(crate) use tags::{create as create_tags, tag_columns};
 
 use crate::error::{Error, find_word, raise};
 use crate::outcome::Completion;
@@ -69,7 +71,9 @@ fn one_table(table: &TableWithJoins, command: &str) -> Result<(ObjectName, Strin
         return Err(raise(Error::Unsupported, format!("{command} needs a table")));
     };
     if !table.joins.is_empty() {
-        return Err(raise(Error::Unsupported, format!("{command} with a join is not supported")).with_hint("use a subquery in WHERE"));
+        return Err(
+            raise(Error::Unsupported, format!("{command} with a join is not supported")).with_hint("use a subquery in WHERE")
+        );
     }
     let bare = name.0.last().and_then(|part| part.as_ident()).map(|part| part.value.to_lowercase()).unwrap_or_default();
     Ok((name.clone(), alias.as_ref().map_or(bare, |alias| alias.name.value.clone())))

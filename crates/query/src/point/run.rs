@@ -529,6 +529,18 @@ impl RowSink for Gathered {
     }
 }
 
+/// The rows of `values_at`, for a plan.
+pub(crate) fn value_rows(engine: &Arc<Engine>, tags: ArrayRef, times: ArrayRef) -> Result<RecordBatch, Error> {
+    let schema = Arc::clone(&schema::VALUES_AT);
+    let columns = schema.fields().iter().filter_map(|field| Column::of(field.name())).collect();
+    let nothing = || Operand::Value(ScalarValue::Null);
+    let question = Question::ValuesAt { tags: nothing(), times: nothing() };
+    let plan = Plan { engine: Arc::clone(engine), table: Table::ValuesAt, columns, question };
+    let mut gathered = Gathered::new(&schema);
+    plan.values_at(Some(tags), Some(times), &mut gathered)?;
+    gathered.finish(&schema)
+}
+
 /// A length of time as an interval: days first, then the rest of a day.
 pub(crate) fn span(us: i64) -> arrow::datatypes::IntervalMonthDayNano {
     const DAY_US: i64 = 86_400_000_000;

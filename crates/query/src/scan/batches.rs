@@ -8,8 +8,8 @@ use crate::error::{Error, raise};
 use crate::point::as_text;
 use crate::value;
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int16Array, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder,
-    TimestampMicrosecondArray, UInt64Array, make_view,
+    ArrayRef, BooleanArray, Float64Array, Int16Array, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
+    StringViewBuilder, TimestampMicrosecondArray, UInt64Array, make_view,
 };
 use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::compute::filter_record_batch;
@@ -36,7 +36,12 @@ pub(crate) fn names_column(names: &[String], rows: &[u32]) -> StringViewArray {
 }
 
 /// The rows of a kernel batch as the table shows them: only `columns`, in that order.
-pub(crate) fn convert(target: &Target, schema: &SchemaRef, columns: &[usize], mut batch: ScanBatch) -> Result<RecordBatch, Error> {
+pub(crate) fn convert(
+    target: &Target,
+    schema: &SchemaRef,
+    columns: &[usize],
+    mut batch: ScanBatch,
+) -> Result<RecordBatch, Error> {
     let rows = batch.rows();
     let ids: Vec<TagId> = batch.runs.iter().map(|run| run.tag).collect();
     let mut names = Vec::with_capacity(ids.len());
@@ -45,7 +50,8 @@ pub(crate) fn convert(target: &Target, schema: &SchemaRef, columns: &[usize], mu
         dropped |= name.is_none();
         names.push(name.map(str::to_owned));
     });
-    let shown: Vec<bool> = batch.runs.iter().zip(&names).map(|(run, name)| name.is_some() && target.sort.holds(run.kind)).collect();
+    let shown: Vec<bool> =
+        batch.runs.iter().zip(&names).map(|(run, name)| name.is_some() && target.sort.holds(run.kind)).collect();
     let counts: Vec<u32> = batch.runs.iter().map(|run| run.rows).collect();
     let keep = kept_rows(target, &batch, &shown, rows);
     let times = std::mem::take(&mut batch.times);
@@ -78,7 +84,8 @@ pub(crate) fn convert(target: &Target, schema: &SchemaRef, columns: &[usize], mu
 }
 
 fn kept_rows(target: &Target, batch: &ScanBatch, shown: &[bool], rows: usize) -> Option<BooleanArray> {
-    let bad = target.good_only && batch.qualities.as_ref().is_some_and(|all| all.iter().any(|quality| !Quality(*quality).is_good()));
+    let bad =
+        target.good_only && batch.qualities.as_ref().is_some_and(|all| all.iter().any(|quality| !Quality(*quality).is_good()));
     if !bad && shown.iter().all(|shown| *shown) {
         return None;
     }

@@ -57,7 +57,9 @@ fn only_tag(expr: &Expr) -> bool {
             Expr::Column(_) | Expr::Placeholder(_) | Expr::OuterReferenceColumn(..) => fits = false,
             Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => fits = false,
             Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::Unnest(_) => fits = false,
-            Expr::ScalarFunction(ScalarFunction { func, .. }) if func.signature().volatility == Volatility::Volatile => fits = false,
+            Expr::ScalarFunction(ScalarFunction { func, .. }) if func.signature().volatility == Volatility::Volatile => {
+                fits = false
+            }
             _ => {}
         }
         Ok(if fits { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
@@ -134,8 +136,12 @@ fn is_good(expr: &Expr) -> bool {
     };
     let good = i64::from(Quality::GOOD.0);
     match (column_name(left), number(right), number(left), column_name(right)) {
-        (Some("quality"), Some(number), _, _) => (*op == Operator::GtEq && number == good) || (*op == Operator::Gt && number == good - 1),
-        (_, _, Some(number), Some("quality")) => (*op == Operator::LtEq && number == good) || (*op == Operator::Lt && number == good - 1),
+        (Some("quality"), Some(number), _, _) => {
+            (*op == Operator::GtEq && number == good) || (*op == Operator::Gt && number == good - 1)
+        }
+        (_, _, Some(number), Some("quality")) => {
+            (*op == Operator::LtEq && number == good) || (*op == Operator::Lt && number == good - 1)
+        }
         _ => false,
     }
 }
@@ -161,12 +167,19 @@ pub(crate) fn names_of(expr: &Expr) -> Option<Vec<String>> {
 /// The beginning that every name must have: of `tag LIKE 'abc%'` and `starts_with(tag, 'abc')`.
 pub(crate) fn prefix_of(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Like(like) if !like.negated && !like.case_insensitive && like.escape_char.is_none() && column_name(&like.expr) == Some("tag") => {
+        Expr::Like(like)
+            if !like.negated
+                && !like.case_insensitive
+                && like.escape_char.is_none()
+                && column_name(&like.expr) == Some("tag") =>
+        {
             let pattern = text(&like.pattern)?;
             let end = pattern.find(['%', '_', '\\']).unwrap_or(pattern.len());
             (end > 0).then(|| pattern[..end].to_owned())
         }
-        Expr::ScalarFunction(call) if call.func.name() == "starts_with" && call.args.len() == 2 && column_name(&call.args[0]) == Some("tag") => {
+        Expr::ScalarFunction(call)
+            if call.func.name() == "starts_with" && call.args.len() == 2 && column_name(&call.args[0]) == Some("tag") =>
+        {
             text(&call.args[1])
         }
         _ => None,

@@ -3,9 +3,9 @@
 //! Reading blocks, so it runs on the blocking pool and hands batches over a channel of two; a
 //! dropped stream ends it at its next batch.
 
+use super::Target;
 use super::batches;
 use super::parts::Deal;
-use super::Target;
 use crate::error::Error;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -55,12 +55,29 @@ impl fmt::Debug for SeriesScan {
 }
 
 impl SeriesScan {
-    pub(crate) fn new(target: Arc<Target>, columns: Arc<[usize]>, schema: SchemaRef, partitions: usize, limit: Option<usize>) -> Self {
+    pub(crate) fn new(
+        target: Arc<Target>,
+        columns: Arc<[usize]>,
+        schema: SchemaRef,
+        partitions: usize,
+        limit: Option<usize>,
+    ) -> Self {
         let batch_rows = target.engine.settings.batch_rows.max(1);
         let partitions = partitions.max(1);
         let properties = properties_of(&schema, partitions);
         let metrics = ExecutionPlanMetricsSet::new();
-        SeriesScan { target, columns, schema, partitions, batch_rows, limit, edge: None, deal: Arc::default(), properties, metrics }
+        SeriesScan {
+            target,
+            columns,
+            schema,
+            partitions,
+            batch_rows,
+            limit,
+            edge: None,
+            deal: Arc::default(),
+            properties,
+            metrics,
+        }
     }
 
     fn again(&self) -> Self {
@@ -92,7 +109,10 @@ impl SeriesScan {
             tags: self.target.tags.clone(),
             texts: self.target.sort == super::Sort::Texts,
             range,
-            projection: Projection { values: self.columns.contains(&2), qualities: self.columns.contains(&3) || self.target.good_only },
+            projection: Projection {
+                values: self.columns.contains(&2),
+                qualities: self.columns.contains(&3) || self.target.good_only,
+            },
             direction: if newest { Direction::Descending } else { Direction::Ascending },
             rows_per_tag_max: most.map(|rows| rows as u64),
             batch_rows: self.batch_rows,
@@ -208,7 +228,11 @@ impl ExecutionPlan for SeriesScan {
         Vec::new()
     }
 
-    fn replace_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>, _: ReplaceChildrenOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 

@@ -53,14 +53,18 @@ pub(crate) fn select(
                 if let Some(names) = names_of(&expr) {
                     let found = named(&engine.catalog, &names);
                     list = Some(list.map_or_else(|| found.clone(), |list| common(&list, &found)));
-                } else if filter.pattern.is_none() && let Some(pattern) = pattern_of(&expr) {
+                } else if filter.pattern.is_none()
+                    && let Some(pattern) = pattern_of(&expr)
+                {
                     filter.pattern = Some(pattern);
                     filtered = true;
                 } else if let Some(label) = label_of(&expr) {
                     filter.labels.push(label);
                     filtered = true;
                 } else {
-                    if filter.prefix.is_none() && let Some(prefix) = prefix_of(&expr) {
+                    if filter.prefix.is_none()
+                        && let Some(prefix) = prefix_of(&expr)
+                    {
                         filter.prefix = Some(prefix);
                         filtered = true;
                     }

@@ -10,8 +10,8 @@ use crate::scan::selection::{evaluate, select};
 use crate::schema;
 use crate::value;
 use arrow::array::{
-    ArrayRef, Float64Builder, Int16Array, IntervalMonthDayNanoArray, RecordBatch, RecordBatchOptions, StringViewArray, StringViewBuilder,
-    TimestampMicrosecondArray,
+    ArrayRef, Float64Builder, Int16Array, IntervalMonthDayNanoArray, RecordBatch, RecordBatchOptions, StringViewArray,
+    StringViewBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -60,7 +60,9 @@ impl TableProvider for LatestTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let of = |filter: &&Expr| if on_tag(filter) { TableProviderFilterPushDown::Exact } else { TableProviderFilterPushDown::Unsupported };
+        let of = |filter: &&Expr| {
+            if on_tag(filter) { TableProviderFilterPushDown::Exact } else { TableProviderFilterPushDown::Unsupported }
+        };
         Ok(filters.iter().map(of).collect())
     }
 
@@ -121,7 +123,13 @@ fn each_chunk(
 }
 
 /// The snapshot values of these tags; tags without one, and dropped ones, are left out.
-fn batch(engine: &Engine, schema: &SchemaRef, columns: &[usize], ids: &[TagId], now_us: i64) -> std::result::Result<RecordBatch, Error> {
+fn batch(
+    engine: &Engine,
+    schema: &SchemaRef,
+    columns: &[usize],
+    ids: &[TagId],
+    now_us: i64,
+) -> std::result::Result<RecordBatch, Error> {
     let found = engine.kernel.latest_many(ids);
     let mut names: Vec<Option<String>> = Vec::with_capacity(ids.len());
     engine.catalog.names(ids, |name| names.push(name.map(str::to_owned)));

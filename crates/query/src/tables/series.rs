@@ -24,7 +24,7 @@ pub(crate) struct SeriesTable {
     pub sort: Sort,
     /// Only these tags: what a join with `tags` was found to leave.
     pub within: Option<Arc<[TagId]>>,
-    schema: SchemaRef,
+    pub schema: SchemaRef,
 }
 
 impl fmt::Debug for SeriesTable {

@@ -7,8 +7,8 @@ use crate::point::span;
 use crate::scan::condition::{names_of, pattern_of, prefix_of};
 use crate::schema::{self, time_type};
 use arrow::array::{
-    ArrayRef, Float64Builder, Int64Array, IntervalMonthDayNanoBuilder, ListBuilder, RecordBatch, RecordBatchOptions, StringBuilder,
-    StringViewArray, TimestampMicrosecondArray,
+    ArrayRef, Float64Builder, Int64Array, IntervalMonthDayNanoBuilder, ListBuilder, RecordBatch, RecordBatchOptions,
+    StringBuilder, StringViewArray, TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
@@ -65,7 +65,8 @@ fn label_of(filter: &Expr) -> Option<(String, String)> {
         Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
         _ => None,
     };
-    let fits = call.func.name() == crate::functions::JSON_TEXT && matches!(&call.args[0], Expr::Column(column) if column.name() == "labels");
+    let fits = call.func.name() == crate::functions::JSON_TEXT
+        && matches!(&call.args[0], Expr::Column(column) if column.name() == "labels");
     fits.then(|| Some((text(&call.args[1])?, text(right)?))).flatten()
 }
 
@@ -80,13 +81,19 @@ pub(crate) fn candidates(engine: &Engine, filters: &[Expr]) -> Option<Vec<TagId>
             continue;
         }
         let Some(expr) = over_tag(expr) else { continue };
-        if filter.names.is_none() && let Some(names) = names_of(&expr) {
+        if filter.names.is_none()
+            && let Some(names) = names_of(&expr)
+        {
             filter.names = Some(names);
             narrowed = true;
-        } else if filter.prefix.is_none() && let Some(prefix) = prefix_of(&expr) {
+        } else if filter.prefix.is_none()
+            && let Some(prefix) = prefix_of(&expr)
+        {
             filter.prefix = Some(prefix);
             narrowed = true;
-        } else if filter.pattern.is_none() && let Some(pattern) = pattern_of(&expr) {
+        } else if filter.pattern.is_none()
+            && let Some(pattern) = pattern_of(&expr)
+        {
             filter.pattern = Some(pattern);
             narrowed = true;
         }

@@ -12,8 +12,8 @@ use crate::query::{converted, planned, statement_state, stream};
 use crate::rewrite;
 use crate::scan::{Sort, Target};
 use crate::session::Session;
-use crate::tables::series::{ORDINAL, SeriesTable};
 use crate::tables::KEYED_SCHEMA;
+use crate::tables::series::{ORDINAL, SeriesTable};
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt64Type};
 use catalog::TagFilter;
@@ -61,7 +61,8 @@ pub(crate) async fn run(
 ) -> Result<u64, Error> {
     let state = statement_state(session);
     let values = converted(params.clone(), types)?;
-    let bound = if values.is_empty() { plan.keys.clone() } else { plan.keys.clone().with_param_values(ParamValues::from(values))? };
+    let bound =
+        if values.is_empty() { plan.keys.clone() } else { plan.keys.clone().with_param_values(ParamValues::from(values))? };
     let optimized = state.optimize(&bound)?;
     if matches!(optimized, LogicalPlan::EmptyRelation(_)) {
         return Ok(0);

@@ -1,8 +1,8 @@
 //! INSERT into samples, integers and events.
 
+use super::WritePlan;
 use super::literals::{Literal, bound, parameter_types, rows_of};
 use super::rows::{Columns, Given, Row, at_row, push};
-use super::WritePlan;
 use crate::error::{Error, find_word, raise};
 use crate::ingest::Ingest;
 use crate::query::{planned, stream};
@@ -122,7 +122,13 @@ fn exact_values(source: &mut Query, place: Option<usize>) {
     for row in &mut values.rows {
         let Some(expr) = row.content.get_mut(place) else { continue };
         let inner = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-        *expr = Expr::Cast { kind: CastKind::Cast, expr: Box::new(inner), data_type: ast::DataType::Text, array: false, format: None };
+        *expr = Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(inner),
+            data_type: ast::DataType::Text,
+            array: false,
+            format: None,
+        };
     }
 }
 
@@ -228,7 +234,9 @@ fn given<'a>(literal: &'a Literal, params: &'a [ScalarValue]) -> Result<Given<'a
         Literal::Parameter(number) => match params.get(*number) {
             None => return Err(raise(Error::ParameterCount, format!("parameter ${} is missing", number + 1))),
             Some(value) if value.is_null() => Given::Null,
-            Some(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text))) => Given::Text(text),
+            Some(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text))) => {
+                Given::Text(text)
+            }
             Some(ScalarValue::Float64(Some(value))) => Given::Double(*value),
             Some(ScalarValue::Float32(Some(value))) => Given::Double(f64::from(*value)),
             Some(ScalarValue::Int64(Some(value))) => Given::Integer(*value),

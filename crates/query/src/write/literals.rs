@@ -1,7 +1,7 @@
 //! VALUES lists of plain literals and parameters, which need no plan.
 
-use crate::query::converted;
 use crate::error::Error;
+use crate::query::converted;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, UnaryOperator, Value};
@@ -58,7 +58,9 @@ fn literal(expr: &Expr) -> Option<Literal> {
             let name = function.to_string().to_lowercase();
             ["now()", "current_timestamp", "current_timestamp()"].contains(&name.as_str()).then_some(Literal::Now)
         }
-        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => Some(Literal::Default),
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+            Some(Literal::Default)
+        }
         _ => None,
     }
 }

@@ -38,7 +38,10 @@ fn null(column: &str) -> Error {
 pub(crate) fn quality(given: Given<'_>) -> Result<u8, Error> {
     match given {
         Given::Null => Err(null("quality")),
-        Given::Text(text) => quality_of(text).map(|quality| quality.0),
+        Given::Text(text) => match text.trim().parse::<i64>() {
+            Ok(number) => quality(Given::Integer(number)),
+            Err(_) => quality_of(text).map(|quality| quality.0),
+        },
         Given::Integer(number) => u8::try_from(number).map_err(|_| quality_range(&number.to_string())),
         Given::Double(number) if number.fract() == 0.0 && (0.0..=255.0).contains(&number) => Ok(number as u8),
         Given::Double(number) => Err(quality_range(&number.to_string())),
@@ -126,7 +129,9 @@ impl Values {
 impl Times {
     fn of(array: &ArrayRef, zone: Zone) -> Result<Self, Error> {
         Ok(match array.data_type() {
-            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Times::Moments(cast(array, &crate::schema::time_type())?),
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
+                Times::Moments(cast(array, &crate::schema::time_type())?)
+            }
             DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null | DataType::Dictionary(..) => {
                 Times::Texts(cast(array, &DataType::Utf8)?, zone)
             }
@@ -139,9 +144,7 @@ impl Times {
 
     fn get(&self, row: usize) -> Result<Option<i64>, Error> {
         match self {
-            Times::Moments(array) => {
-                Ok(array.is_valid(row).then(|| array.as_primitive::<TimestampMicrosecondType>().value(row)))
-            }
+            Times::Moments(array) => Ok(array.is_valid(row).then(|| array.as_primitive::<TimestampMicrosecondType>().value(row))),
             Times::Texts(array, zone) => {
                 array.is_valid(row).then(|| parse(array.as_string::<i32>().value(row), *zone)).transpose()
             }

@@ -182,7 +182,10 @@ fn span(column: &str, value: TagValue) -> Result<i64, Error> {
         TagValue::Null => Ok(0),
         TagValue::SpanUs(us) => Ok(us),
         TagValue::Text(text) => {
-            let invalid = |_| raise(Error::InvalidTime, format!("invalid input syntax for type interval: \"{text}\"")).with_hint("as in 1 second, 100 ms, 5 min");
+            let invalid = |_| {
+                raise(Error::InvalidTime, format!("invalid input syntax for type interval: \"{text}\""))
+                    .with_hint("as in 1 second, 100 ms, 5 min")
+            };
             span_us(parse_interval_month_day_nano(&text).map_err(invalid)?)
         }
         TagValue::Number(_) | TagValue::Texts(_) => Err(wrong(column, "an interval")),
@@ -191,8 +194,12 @@ fn span(column: &str, value: TagValue) -> Result<i64, Error> {
 
 /// Labels, as a JSON object of texts.
 fn labels(text: &str) -> Result<Vec<(String, String)>, Error> {
-    let invalid = |why: String| raise(Error::InvalidText, format!("labels must be a JSON object of texts: {why}")).with_hint("as in {\"site\": \"north\"}");
-    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    let invalid = |why: String| {
+        raise(Error::InvalidText, format!("labels must be a JSON object of texts: {why}"))
+            .with_hint("as in {\"site\": \"north\"}")
+    };
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
     let mut out = Vec::new();
     for (key, value) in object {
         let value = match value {
@@ -215,7 +222,8 @@ fn texts(value: TagValue) -> Result<Vec<String>, Error> {
         TagValue::Text(text) if text.trim_start().starts_with('[') => serde_json::from_str(&text)
             .map_err(|error| raise(Error::InvalidText, format!("states must be an array of texts: {error}"))),
         TagValue::Text(text) => array_items(&text).ok_or_else(|| {
-            raise(Error::InvalidText, format!("malformed array literal: \"{text}\"")).with_hint("as in {off,on}, or ARRAY['off', 'on']")
+            raise(Error::InvalidText, format!("malformed array literal: \"{text}\""))
+                .with_hint("as in {off,on}, or ARRAY['off', 'on']")
         }),
         TagValue::Number(_) | TagValue::SpanUs(_) => Err(wrong("states", "an array of texts")),
     }

@@ -40,9 +40,26 @@ pub(crate) struct DeletePlan {
 
 /// The columns of an INSERT without a list.
 const ALL: [&str; 14] = [
-    "name", "description", "unit", "kind", "states", "labels", "low_low", "low", "high", "high_high", "cadence", "compression", "deviation",
+    "name",
+    "description",
+    "unit",
+    "kind",
+    "states",
+    "labels",
+    "low_low",
+    "low",
+    "high",
+    "high_high",
+    "cadence",
+    "compression",
+    "deviation",
     "span",
 ];
+
+/// The columns that can be written, in order.
+pub(crate) fn tag_columns() -> Vec<String> {
+    ALL.iter().map(|name| (*name).to_owned()).collect()
+}
 
 /// A query with a WHERE of the user's.
 pub(super) fn with_selection(query: &str, selection: Option<Expr>) -> Result<Tree, Error> {
@@ -70,7 +87,8 @@ pub(super) async fn plan_insert(
         None => false,
         Some(OnInsert::OnConflict(conflict)) if conflict.action == OnConflictAction::DoNothing => true,
         Some(_) => {
-            return Err(raise(Error::Unsupported, "ON CONFLICT DO UPDATE is not supported").with_hint("ON CONFLICT DO NOTHING is; or use UPDATE"));
+            return Err(raise(Error::Unsupported, "ON CONFLICT DO UPDATE is not supported")
+                .with_hint("ON CONFLICT DO NOTHING is; or use UPDATE"));
         }
     };
     let Some(source) = insert.source else { return Err(raise(Error::Unsupported, "INSERT needs VALUES or a query")) };
@@ -124,7 +142,8 @@ pub(super) async fn run_insert(
 pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition>, skip_existing: bool) -> Result<u64, Error> {
     if skip_existing {
         let mut seen = HashSet::new();
-        definitions.retain(|definition| session.engine.catalog.find(&definition.name).is_none() && seen.insert(definition.name.clone()));
+        definitions
+            .retain(|definition| session.engine.catalog.find(&definition.name).is_none() && seen.insert(definition.name.clone()));
     }
     if definitions.is_empty() {
         return Ok(0);

@@ -1,0 +1,76 @@
+//! `label(tag, key)`, and `labels ->> key`.
+
+use super::simple::Simple;
+use crate::engine::Engine;
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use std::sync::{Arc, LazyLock};
+
+/// What `labels ->> 'key'` is called in a plan.
+pub(crate) const JSON_TEXT: &str = "json_text";
+
+static JSON_TEXT_FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(json_text()));
+
+fn json_text() -> ScalarUDF {
+    Simple::make(JSON_TEXT, vec![DataType::Utf8, DataType::Utf8], DataType::Utf8, Volatility::Immutable, |args, rows| {
+        let (objects, keys) = (args[0].as_string::<i32>(), args[1].as_string::<i32>());
+        let one = |row: usize| {
+            if objects.is_null(row) || keys.is_null(row) {
+                return None;
+            }
+            let object: serde_json::Value = serde_json::from_str(objects.value(row)).ok()?;
+            match object.get(keys.value(row))? {
+                serde_json::Value::Null => None,
+                serde_json::Value::String(text) => Some(text.clone()),
+                other => Some(other.to_string()),
+            }
+        };
+        Ok(Arc::new((0..rows).map(one).collect::<StringArray>()))
+    })
+}
+
+pub(super) fn all(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
+    let engine = Arc::clone(engine);
+    // A tag's labels may be changed between statements, never within one as far as it is concerned.
+    let label =
+        Simple::make("label", vec![DataType::Utf8, DataType::Utf8], DataType::Utf8, Volatility::Stable, move |args, rows| {
+            let (names, keys) = (args[0].as_string::<i32>(), args[1].as_string::<i32>());
+            let mut known: Option<(String, Vec<(String, String)>)> = None;
+            let mut out = Vec::with_capacity(rows);
+            for row in 0..rows {
+                if names.is_null(row) || keys.is_null(row) {
+                    out.push(None);
+                    continue;
+                }
+                let name = names.value(row);
+                if known.as_ref().is_none_or(|(last, _)| last != name) {
+                    let tag = engine.catalog.find(name).and_then(|id| engine.catalog.get(id));
+                    known = Some((name.to_owned(), tag.map(|tag| tag.definition.labels).unwrap_or_default()));
+                }
+                let labels = known.as_ref().map(|(_, labels)| labels.as_slice()).unwrap_or_default();
+                out.push(labels.iter().find(|(key, _)| key == keys.value(row)).map(|(_, value)| value.clone()));
+            }
+            Ok(Arc::new(StringArray::from(out)))
+        });
+    vec![label, JSON_TEXT_FUNCTION.as_ref().clone()]
+}
+
+/// Plans `->>`.
+#[derive(Debug)]
+pub(crate) struct LabelOperators;
+
+impl ExprPlanner for LabelOperators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, _: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op == BinaryOperator::LongArrow {
+            let call = ScalarFunction::new_udf(Arc::clone(&JSON_TEXT_FUNCTION), vec![expr.left, expr.right]);
+            return Ok(PlannerResult::Planned(Expr::ScalarFunction(call)));
+        }
+        Ok(PlannerResult::Original(expr))
+    }
+}

@@ -1,0 +1,53 @@
+//! `ORDER BY time DESC LIMIT n` (and ASC) over a scan: the scan walks time from that end and stops
+//! once it has n rows. The sort above stays, and orders what was read.
+
+use crate::scan::node::{Edge, SeriesScan};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use std::sync::Arc;
+
+/// More rows than this are not worth a walk.
+const ROWS_MAX: usize = 100_000;
+
+/// The number of the column `time` in every table of samples.
+const TIME: usize = 1;
+
+/// The rule.
+#[derive(Debug)]
+pub(super) struct ReadFromTheEdge;
+
+impl PhysicalOptimizerRule for ReadFromTheEdge {
+    fn name(&self) -> &'static str {
+        "read_from_the_edge"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let changed = plan.transform_up(|node| {
+            let Some(scan) = edge_scan(node.as_ref()) else { return Ok(Transformed::no(node)) };
+            let sort =
+                node.replace_children(vec![Arc::new(scan)], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))?;
+            Ok(Transformed::yes(sort))
+        })?;
+        Ok(changed.data)
+    }
+}
+
+fn edge_scan(node: &dyn ExecutionPlan) -> Option<SeriesScan> {
+    let sort = node.downcast_ref::<SortExec>()?;
+    let rows = sort.fetch().filter(|rows| *rows <= ROWS_MAX)?;
+    let scan = sort.input().downcast_ref::<SeriesScan>()?;
+    let first = sort.expr().first().clone();
+    let column = first.expr.downcast_ref::<Column>()?;
+    (scan.column(column.index()) == Some(TIME) && scan.fetch().is_none())
+        .then(|| scan.at_edge(Edge { rows, newest: first.options.descending }))
+}

@@ -1,0 +1,201 @@
+//! Schema `meridian`: what the node says of itself, as it stands when a query reads it.
+
+use super::source::SourceScan;
+use crate::engine::Engine;
+use crate::error::Error;
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use std::fmt;
+use std::sync::Arc;
+
+/// One column and its values.
+type Column = (&'static str, ArrayRef);
+
+/// Makes the columns of a table.
+type Columns = fn(&Engine) -> Vec<Column>;
+
+/// A table made anew for each query.
+pub(crate) struct NodeTable {
+    engine: Arc<Engine>,
+    name: &'static str,
+    columns: Columns,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for NodeTable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+fn schema_of(columns: &[Column]) -> SchemaRef {
+    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+impl NodeTable {
+    fn new(engine: &Arc<Engine>, name: &'static str, columns: Columns) -> Self {
+        NodeTable { engine: Arc::clone(engine), name, columns, schema: schema_of(&columns(engine)) }
+    }
+}
+
+#[async_trait]
+impl TableProvider for NodeTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let shown = Arc::new(self.schema.project(&columns)?);
+        let (engine, make_columns, whole) = (Arc::clone(&self.engine), self.columns, Arc::clone(&self.schema));
+        let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
+            let arrays = make_columns(&engine).into_iter().map(|(_, array)| array).collect();
+            let batch = RecordBatch::try_new(Arc::clone(&whole), arrays)?.project(&columns)?;
+            taker(batch);
+            Ok(())
+        };
+        Ok(Arc::new(SourceScan::new(format!("NodeScan: table={}", self.name), shown, Arc::new(make))))
+    }
+}
+
+fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(values.map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect::<Int64Array>())
+}
+
+fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
+    Arc::new(values.map(Some).collect::<StringArray>())
+}
+
+fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+}
+
+fn slices(engine: &Engine) -> Vec<Column> {
+    let all = engine.kernel.slices();
+    let of = |value: &dyn Fn(&kernel::SliceStatus) -> u64| numbers(all.iter().map(value));
+    vec![
+        ("slice", of(&|slice| u64::from(slice.slice.0))),
+        ("version", texts(all.iter().map(|slice| slice.version.to_string()))),
+        ("file_groups", of(&|slice| slice.file_groups)),
+        ("files", of(&|slice| slice.files)),
+        ("file_bytes", of(&|slice| slice.file_bytes)),
+        ("buffered_rows", of(&|slice| slice.buffered_rows)),
+        ("buffered_bytes", of(&|slice| slice.buffered_bytes)),
+        ("tombstones", of(&|slice| slice.tombstones)),
+    ]
+}
+
+fn file_groups(engine: &Engine) -> Vec<Column> {
+    let all = engine.kernel.file_groups();
+    let period_us = engine.kernel.settings().period_us;
+    let of = |value: &dyn Fn(&kernel::FileGroupStatus) -> u64| numbers(all.iter().map(value));
+    vec![
+        ("slice", of(&|group| u64::from(group.slice.0))),
+        ("first_time", times(all.iter().map(|group| group.period.range(period_us).first.0))),
+        ("last_time", times(all.iter().map(|group| group.period.range(period_us).last.0))),
+        ("version", texts(all.iter().map(|group| group.version.to_string()))),
+        ("files", of(&|group| group.files)),
+        ("rows", of(&|group| group.rows)),
+        ("bytes", of(&|group| group.bytes)),
+    ]
+}
+
+fn files(engine: &Engine) -> Vec<Column> {
+    let all = engine.kernel.files();
+    let of = |value: &dyn Fn(&kernel::FileStatus) -> u64| numbers(all.iter().map(value));
+    vec![
+        ("slice", of(&|file| u64::from(file.slice.0))),
+        ("path", texts(all.iter().map(|file| file.path.clone()))),
+        ("layout", texts(all.iter().map(|file| file.table.to_owned()))),
+        ("bytes", of(&|file| file.bytes)),
+        ("rows", of(&|file| file.rows)),
+        ("tags", of(&|file| file.tags)),
+        ("first_time", times(all.iter().map(|file| file.range.first.0))),
+        ("last_time", times(all.iter().map(|file| file.range.last.0))),
+        ("first_version", texts(all.iter().map(|file| file.versions.0.to_string()))),
+        ("last_version", texts(all.iter().map(|file| file.versions.1.to_string()))),
+        ("level", of(&|file| u64::from(file.level))),
+    ]
+}
+
+fn settings(engine: &Engine) -> Vec<Column> {
+    let all = &engine.settings.settings;
+    let of = |value: &dyn Fn(&crate::engine::Setting) -> &String| texts(all.iter().map(|setting| value(setting).clone()));
+    vec![
+        ("name", of(&|setting| &setting.name)),
+        ("value", of(&|setting| &setting.value)),
+        ("unit", of(&|setting| &setting.unit)),
+        ("source", of(&|setting| &setting.source)),
+        ("description", of(&|setting| &setting.description)),
+    ]
+}
+
+fn queries(engine: &Engine) -> Vec<Column> {
+    let all = engine.running.list();
+    let now_us = engine.settings.clock.wall_us();
+    vec![
+        ("id", numbers(all.iter().map(|query| query.id))),
+        ("pid", Arc::new(all.iter().map(|query| Some(query.session)).collect::<Int32Array>())),
+        ("user", texts(all.iter().map(|query| query.user.clone()))),
+        ("started", times(all.iter().map(|query| query.started_us))),
+        ("ms", numbers(all.iter().map(|query| (now_us.saturating_sub(query.started_us) / 1000).max(0) as u64))),
+        ("query", texts(all.iter().map(|query| query.sql.to_string()))),
+    ]
+}
+
+fn node(engine: &Engine) -> Vec<Column> {
+    let status = engine.kernel.status();
+    let one = |value: u64| numbers(std::iter::once(value));
+    vec![
+        ("name", texts(std::iter::once(engine.settings.node.clone()))),
+        ("release", texts(std::iter::once(engine.settings.release.clone()))),
+        ("started", times(std::iter::once(engine.started_us))),
+        ("tags", one(engine.catalog.len())),
+        ("tag_bytes", one(engine.catalog.memory_bytes())),
+        ("visible_commit", one(status.visible.0)),
+        ("commits", one(status.commits)),
+        ("rows_written", one(status.rows_written)),
+        ("log_syncs", one(status.log_syncs)),
+        ("log_bytes", one(status.log_bytes)),
+        ("buffered_bytes", one(status.buffered_bytes)),
+        ("cached_bytes", one(status.cached_bytes)),
+        ("query_bytes", one(engine.runtime.memory_pool.reserved() as u64)),
+        ("flushes", one(status.flushes)),
+        ("merges", one(status.merges)),
+        ("flushed_bytes", one(status.flushed_bytes)),
+        ("merged_bytes", one(status.merged_bytes)),
+        ("jobs", one(status.jobs)),
+    ]
+}
+
+/// The tables of the schema.
+pub(crate) fn all(engine: &Arc<Engine>) -> Vec<(&'static str, Arc<dyn TableProvider>)> {
+    let made: [(&'static str, Columns); 6] = [
+        ("slices", slices),
+        ("file_groups", file_groups),
+        ("files", files),
+        ("settings", settings),
+        ("queries", queries),
+        ("node", node),
+    ];
+    made.into_iter()
+        .map(|(name, columns)| (name, Arc::new(NodeTable::new(engine, name, columns)) as Arc<dyn TableProvider>))
+        .collect()
+}

@@ -1,0 +1,253 @@
+//! The partial aggregates of the kernel, as a table that only plans name: a row a tag, bin and part.
+
+use super::series::SeriesTable;
+use crate::error::{Error, raise};
+use crate::scan::node::{properties_of, record};
+use crate::scan::parts::Deal;
+use crate::scan::{Sort, Target};
+use crate::schema::time_type;
+use crate::value;
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::TableType;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, SendableRecordBatchStream,
+};
+use kernel::{AggregateBatch, AggregatePart, AggregateRequest, Bins, ScanStatistics};
+use std::fmt;
+use std::sync::Arc;
+use types::Timestamp;
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct PartialTable {
+    series: SeriesTable,
+    filters: Vec<Expr>,
+    bins: Option<Bins>,
+    schema: SchemaRef,
+}
+
+impl PartialTable {
+    /// The partial aggregates of what `filters` leave of a table of samples.
+    pub(crate) fn new(series: SeriesTable, filters: Vec<Expr>, bins: Option<Bins>) -> Self {
+        let value = if series.sort == Sort::Integers { DataType::Int64 } else { DataType::Float64 };
+        let fields = vec![
+            Field::new("tag", DataType::Utf8View, false),
+            Field::new("bin", time_type(), false),
+            Field::new("count", DataType::Int64, false),
+            Field::new("sum", DataType::Float64, false),
+            Field::new("integer_sum", DataType::Int64, false),
+            Field::new("min", value.clone(), false),
+            Field::new("max", value.clone(), false),
+            Field::new("first_time", time_type(), false),
+            Field::new("first", value.clone(), false),
+            Field::new("last_time", time_type(), false),
+            Field::new("last", value, false),
+        ];
+        PartialTable { series, filters, bins, schema: Arc::new(Schema::new(fields)) }
+    }
+}
+
+#[async_trait]
+impl TableProvider for PartialTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let schema = Arc::new(self.schema.project(&columns)?);
+        let partitions = state.config().target_partitions().max(1);
+        Ok(Arc::new(PartialScan {
+            target: Arc::new(self.series.target(state, &self.filters)?),
+            bins: self.bins,
+            columns: columns.into(),
+            properties: properties_of(&schema, partitions),
+            schema,
+            partitions,
+            deal: Arc::default(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }))
+    }
+}
+
+struct PartialScan {
+    target: Arc<Target>,
+    bins: Option<Bins>,
+    columns: Arc<[usize]>,
+    schema: SchemaRef,
+    partitions: usize,
+    deal: Arc<Deal<AggregatePart>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl fmt::Debug for PartialScan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("PartialScan")
+    }
+}
+
+impl DisplayAs for PartialScan {
+    fn fmt_as(&self, _: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "PartialScan: table={}, ", self.target.sort.name())?;
+        crate::explain::describe(&self.target, out)?;
+        if let Some(bins) = self.bins {
+            write!(out, ", bins of {} us", bins.width_us)?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for PartialScan {
+    fn name(&self) -> &'static str {
+        "PartialScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
+        let out = builder.tx();
+        let (target, columns, schema) = (Arc::clone(&self.target), Arc::clone(&self.columns), Arc::clone(&self.schema));
+        let (deal, partitions, bins) = (Arc::clone(&self.deal), self.partitions, self.bins);
+        let (metrics, rows) = (self.metrics.clone(), BaselineMetrics::new(&self.metrics, partition));
+        builder.spawn_blocking(move || {
+            if target.is_empty() {
+                return Ok(());
+            }
+            let request = AggregateRequest { tags: target.tags.clone(), range: target.range, bins, good_only: target.good_only };
+            let parts = deal.take(partition, partitions, || target.snapshot.aggregate(&request, partitions));
+            let mut counts = ScanStatistics::default();
+            let mut read = || -> std::result::Result<(), Error> {
+                for mut part in parts {
+                    while let Some(batch) = part.next_batch()? {
+                        let batch = convert(&target, &schema, &columns, &batch)?;
+                        rows.record_output(batch.num_rows());
+                        if out.blocking_send(Ok(batch)).is_err() {
+                            return Ok(());
+                        }
+                    }
+                    counts.add(&part.statistics());
+                }
+                Ok(())
+            };
+            let outcome = read();
+            record(&metrics, partition, &counts);
+            outcome.map_err(DataFusionError::from)
+        });
+        Ok(builder.build())
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+fn times(column: &[Timestamp], rows: &[usize]) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| column[*row].0)).with_timezone("UTC"))
+}
+
+fn values(sort: Sort, batch: &AggregateBatch, bits: &[u64], rows: &[usize]) -> std::result::Result<ArrayRef, Error> {
+    if sort == Sort::Integers {
+        return Ok(Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| bits[*row] as i64))));
+    }
+    let doubles =
+        rows.iter().map(|row| value::double(batch.kinds[*row], bits[*row])).collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(Arc::new(Float64Array::from(doubles)))
+}
+
+fn integer_sum(batch: &AggregateBatch, row: usize) -> std::result::Result<i64, Error> {
+    i64::try_from(batch.integer_sums[row])
+        .map_err(|_| raise(Error::OutOfRange, "bigint out of range: the sum of integers does not fit"))
+}
+
+fn convert(
+    target: &Target,
+    schema: &SchemaRef,
+    columns: &[usize],
+    batch: &AggregateBatch,
+) -> std::result::Result<RecordBatch, Error> {
+    let mut names = Vec::with_capacity(batch.tags.len());
+    target.engine.catalog.names(&batch.tags, |name| names.push(name.map(str::to_owned)));
+    let rows: Vec<usize> =
+        (0..batch.tags.len()).filter(|row| names[*row].is_some() && target.sort.holds(batch.kinds[*row])).collect();
+    if target.sort == Sort::Doubles && columns.iter().any(|column| [3, 5, 6, 8, 10].contains(column)) {
+        // What plain reading would refuse to show as a double is refused here too.
+        values(target.sort, batch, &batch.mins, &rows)?;
+        values(target.sort, batch, &batch.maxs, &rows)?;
+    }
+    let array =
+        |column: &usize| -> std::result::Result<ArrayRef, Error> {
+            Ok(match column {
+                0 => Arc::new(StringViewArray::from_iter(rows.iter().map(|row| names[*row].as_deref()))),
+                1 => times(&batch.bins, &rows),
+                2 => Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| batch.counts[*row] as i64))),
+                3 => {
+                    Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| {
+                        if batch.kinds[*row].is_integer() { batch.integer_sums[*row] as f64 } else { batch.sums[*row] }
+                    })))
+                }
+                4 if target.sort == Sort::Integers => {
+                    let sums = rows.iter().map(|row| integer_sum(batch, *row)).collect::<std::result::Result<Vec<_>, _>>()?;
+                    Arc::new(Int64Array::from(sums))
+                }
+                4 => Arc::new(Int64Array::from_value(0, rows.len())),
+                5 => values(target.sort, batch, &batch.mins, &rows)?,
+                6 => values(target.sort, batch, &batch.maxs, &rows)?,
+                7 => times(&batch.first_times, &rows),
+                8 => values(target.sort, batch, &batch.firsts, &rows)?,
+                9 => times(&batch.last_times, &rows),
+                _ => values(target.sort, batch, &batch.lasts, &rows)?,
+            })
+        };
+    let arrays = columns.iter().map(array).collect::<std::result::Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
+}

@@ -1,0 +1,207 @@
+//! Enough of PostgreSQL's own catalogue for clients that ask which tables and columns there are.
+//!
+//! The tables are made from the schemas of ours when a session opens; numbers of objects are the
+//! same in every session.
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::error::Result;
+use std::sync::Arc;
+
+/// The number of the first table; those below belong to PostgreSQL.
+const FIRST_OID: i64 = 16_384;
+
+const NAMESPACES: [(&str, i64); 4] = [("pg_catalog", 11), ("public", 2200), ("meridian", 16_380), ("information_schema", 16_381)];
+
+const TYPES: [(&str, &str, i64, i32); 14] = [
+    ("bool", "boolean", 16, 1),
+    ("bytea", "bytea", 17, -1),
+    ("int8", "bigint", 20, 8),
+    ("int2", "smallint", 21, 2),
+    ("int4", "integer", 23, 4),
+    ("text", "text", 25, -1),
+    ("oid", "oid", 26, 4),
+    ("float4", "real", 700, 4),
+    ("float8", "double precision", 701, 8),
+    ("varchar", "character varying", 1043, -1),
+    ("timestamptz", "timestamp with time zone", 1184, 8),
+    ("interval", "interval", 1186, 16),
+    ("numeric", "numeric", 1700, -1),
+    ("_text", "text[]", 1009, -1),
+];
+
+/// The name of a type by its number.
+pub(crate) fn type_name(oid: i64) -> String {
+    TYPES.iter().find(|(_, _, number, _)| *number == oid).map_or_else(|| "unknown".to_owned(), |(_, name, ..)| (*name).to_owned())
+}
+
+fn type_oid(kind: &DataType) -> i64 {
+    match kind {
+        DataType::Boolean => 16,
+        DataType::Int16 => 21,
+        DataType::Int32 => 23,
+        DataType::Int64 | DataType::UInt64 => 20,
+        DataType::Float32 => 700,
+        DataType::Float64 => 701,
+        DataType::Timestamp(..) => 1184,
+        DataType::Interval(_) => 1186,
+        DataType::List(_) => 1009,
+        _ => 25,
+    }
+}
+
+/// One of our tables: its schema's name, its own and its columns.
+pub(crate) type Known = (&'static str, &'static str, SchemaRef);
+
+fn table(columns: Vec<(&'static str, ArrayRef)>) -> Result<Arc<dyn TableProvider>> {
+    let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.into_iter().map(|(_, array)| array).collect())?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+}
+
+fn texts<S: Into<String>>(values: impl IntoIterator<Item = S>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values.into_iter().map(Into::into)))
+}
+
+fn numbers(values: impl IntoIterator<Item = i64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values))
+}
+
+fn all_text(value: &str, rows: usize) -> ArrayRef {
+    texts(std::iter::repeat_n(value, rows))
+}
+
+fn all_number(value: i64, rows: usize) -> ArrayRef {
+    numbers(std::iter::repeat_n(value, rows))
+}
+
+fn all_false(rows: usize) -> ArrayRef {
+    Arc::new(BooleanArray::from(vec![false; rows]))
+}
+
+fn no_text(rows: usize) -> ArrayRef {
+    Arc::new(StringArray::new_null(rows))
+}
+
+fn namespace_oid(name: &str) -> i64 {
+    NAMESPACES.iter().find(|(known, _)| *known == name).map_or(0, |(_, oid)| *oid)
+}
+
+fn classes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
+    let rows = known.len();
+    table(vec![
+        ("oid", numbers((0..rows as i64).map(|at| FIRST_OID + at))),
+        ("relname", texts(known.iter().map(|(_, name, _)| *name))),
+        ("relnamespace", numbers(known.iter().map(|(schema, ..)| namespace_oid(schema)))),
+        ("relkind", texts(known.iter().map(|(schema, ..)| if *schema == "public" { "r" } else { "v" }))),
+        ("relowner", all_number(10, rows)),
+        ("relam", all_number(0, rows)),
+        ("reltype", all_number(0, rows)),
+        ("reloftype", all_number(0, rows)),
+        ("reltablespace", all_number(0, rows)),
+        ("relnatts", numbers(known.iter().map(|(_, _, schema)| schema.fields().len() as i64))),
+        ("relchecks", all_number(0, rows)),
+        ("relpersistence", all_text("p", rows)),
+        ("relreplident", all_text("d", rows)),
+        ("reltuples", all_number(-1, rows)),
+        ("relhasindex", all_false(rows)),
+        ("relhasrules", all_false(rows)),
+        ("relhastriggers", all_false(rows)),
+        ("relrowsecurity", all_false(rows)),
+        ("relforcerowsecurity", all_false(rows)),
+        ("relispartition", all_false(rows)),
+        ("relacl", no_text(rows)),
+        ("reltoastrelid", all_number(0, rows)),
+    ])
+}
+
+fn attributes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
+    let all: Vec<(i64, i64, &Field)> = known
+        .iter()
+        .enumerate()
+        .flat_map(|(at, (_, _, schema))| {
+            schema
+                .fields()
+                .iter()
+                .enumerate()
+                .map(move |(number, field)| (FIRST_OID + at as i64, number as i64 + 1, field.as_ref()))
+        })
+        .collect();
+    let rows = all.len();
+    table(vec![
+        ("attrelid", numbers(all.iter().map(|(table, ..)| *table))),
+        ("attname", texts(all.iter().map(|(_, _, field)| field.name().clone()))),
+        ("atttypid", numbers(all.iter().map(|(_, _, field)| type_oid(field.data_type())))),
+        ("attnum", numbers(all.iter().map(|(_, number, _)| *number))),
+        ("atttypmod", all_number(-1, rows)),
+        ("attlen", all_number(-1, rows)),
+        ("attnotnull", Arc::new(BooleanArray::from_iter(all.iter().map(|(_, _, field)| Some(!field.is_nullable()))))),
+        ("attisdropped", all_false(rows)),
+        ("atthasdef", all_false(rows)),
+        ("attcollation", all_number(0, rows)),
+        ("attidentity", all_text("", rows)),
+        ("attgenerated", all_text("", rows)),
+    ])
+}
+
+/// The tables of schema `pg_catalog`.
+pub(crate) fn all(known: &[Known], user: &str) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
+    let namespaces = table(vec![
+        ("oid", numbers(NAMESPACES.map(|(_, oid)| oid))),
+        ("nspname", texts(NAMESPACES.map(|(name, _)| name))),
+        ("nspowner", all_number(10, NAMESPACES.len())),
+        ("nspacl", no_text(NAMESPACES.len())),
+    ])?;
+    let count = TYPES.len();
+    let types = table(vec![
+        ("oid", numbers(TYPES.map(|(_, _, oid, _)| oid))),
+        ("typname", texts(TYPES.map(|(name, ..)| name))),
+        ("typnamespace", all_number(11, count)),
+        ("typlen", Arc::new(Int32Array::from_iter_values(TYPES.map(|(.., length)| length)))),
+        ("typtype", all_text("b", count)),
+        ("typcategory", all_text("U", count)),
+        ("typelem", numbers(TYPES.map(|(name, ..)| if name == "_text" { 25 } else { 0 }))),
+        ("typarray", numbers(TYPES.map(|(name, ..)| if name == "text" { 1009 } else { 0 }))),
+        ("typrelid", all_number(0, count)),
+        ("typbasetype", all_number(0, count)),
+        ("typcollation", all_number(0, count)),
+        ("typdelim", all_text(",", count)),
+    ])?;
+    let databases = table(vec![
+        ("oid", numbers([1])),
+        ("datname", texts([crate::context::DATABASE])),
+        ("datdba", numbers([10])),
+        ("encoding", numbers([6])),
+        ("datallowconn", Arc::new(BooleanArray::from(vec![true]))),
+        ("datistemplate", all_false(1)),
+        ("datcollate", texts(["C"])),
+        ("datctype", texts(["C"])),
+        ("datacl", no_text(1)),
+    ])?;
+    let roles = table(vec![
+        ("oid", numbers([10])),
+        ("rolname", texts([user])),
+        ("rolsuper", Arc::new(BooleanArray::from(vec![true]))),
+        ("rolcanlogin", Arc::new(BooleanArray::from(vec![true]))),
+    ])?;
+    let empty = |columns: &[&'static str]| table(columns.iter().map(|name| (*name, numbers([]))).collect());
+    Ok(vec![
+        ("pg_namespace", namespaces),
+        ("pg_class", classes(known)?),
+        ("pg_attribute", attributes(known)?),
+        ("pg_type", types),
+        ("pg_database", databases),
+        ("pg_roles", roles),
+        ("pg_am", table(vec![("oid", numbers([])), ("amname", texts(Vec::<String>::new()))])?),
+        ("pg_attrdef", empty(&["oid", "adrelid", "adnum", "adbin"])?),
+        ("pg_index", empty(&["indexrelid", "indrelid", "indisprimary", "indisunique"])?),
+        ("pg_constraint", empty(&["oid", "conrelid", "contype"])?),
+        ("pg_description", empty(&["objoid", "classoid", "objsubid", "description"])?),
+        ("pg_inherits", empty(&["inhrelid", "inhparent", "inhseqno"])?),
+        ("pg_enum", empty(&["oid", "enumtypid", "enumsortorder"])?),
+        ("pg_range", empty(&["rngtypid", "rngsubtype"])?),
+        ("pg_proc", empty(&["oid", "pronamespace"])?),
+    ])
+}
