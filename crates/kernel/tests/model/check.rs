@@ -172,14 +172,18 @@ fn check_aggregate(snapshot: &Snapshot, oracle: &Oracle, times: &[Timestamp], di
 }
 
 /// Holds point reads of the newest commit against the oracle.
-pub fn check_points(kernel: &Kernel, oracle: &Oracle, dice: &SeededRandom) -> Result<(), Error> {
+/// Where the disk fails reads, a snapshot value that a deletion took may not be known until it can be read.
+pub fn check_points(kernel: &Kernel, oracle: &Oracle, readable: bool, dice: &SeededRandom) -> Result<(), Error> {
     let tags: Vec<TagId> = (0..TAGS).map(TagId).collect();
     for tag in &tags {
-        assert_eq!(kernel.latest(*tag), oracle.newest_until(*tag, Timestamp::MAX), "snapshot value of tag {tag}");
+        let found = kernel.latest(*tag);
+        if readable || found.is_some() {
+            assert_eq!(found, oracle.newest_until(*tag, Timestamp::MAX), "snapshot value of tag {tag}");
+        }
     }
     let many = kernel.latest_many(&tags);
     let found: Vec<bool> = tags.iter().map(|tag| oracle.newest_until(*tag, Timestamp::MAX).is_some()).collect();
-    assert_eq!(many.found, found);
+    assert!(!readable || many.found == found);
     let questions: Vec<(TagId, Timestamp)> =
         (0..20).map(|_| (TagId(dice.between(0, TAGS - 1)), Timestamp(dice.between(0, 240) as i64 - 120))).collect();
     let answers = kernel.values_at(&questions)?;

@@ -276,7 +276,7 @@ impl Drive {
         }
         let oracle = self.oracle(CommitNumber(u64::MAX));
         self.pass(check_snapshot(&kernel.snapshot(), &oracle, self.ignores_time(), &self.dice));
-        self.pass(check_points(&kernel, &oracle, &self.dice));
+        self.pass(check_points(&kernel, &oracle, self.simulation.disk.faults().read_error_one_in == 0, &self.dice));
         assert_eq!(versions(), before, "no read raises a version");
         self.check_files();
     }
