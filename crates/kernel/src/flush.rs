@@ -112,9 +112,8 @@ impl Core {
                 self.poison_with(format!("slice {}: {fault}", slice.id));
             }
         }
-        self.finished(slice);
         then(self, outcome);
-        self.relieve();
+        self.finished(slice);
     }
 
     fn pause_for_disk(self: &Arc<Core>) {

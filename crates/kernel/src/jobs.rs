@@ -100,6 +100,8 @@ impl Core {
         if self.jobs.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.tell_idle();
         }
+        // Room may have been short while every slice was busy with a merge: nobody else looks again.
+        self.relieve();
     }
 
     pub(crate) fn stopping(&self) -> bool {

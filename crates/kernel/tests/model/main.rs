@@ -31,6 +31,16 @@ fn a_working_disk() {
 }
 
 #[test]
+fn seeds_that_once_failed() {
+    // 8396: room was short while every slice was merging, and no flush was begun afterwards.
+    Drive::new(8396, false).run(60);
+    // 213: files of a manifest that was on disk already were removed. 6065: a snapshot value while reads fail.
+    for seed in [213, 6065] {
+        Drive::new(seed, true).run(60);
+    }
+}
+
+#[test]
 fn a_faulty_disk() {
     each_seed("a_faulty_disk", 1_000, |seed| Drive::new(seed, true).run(60));
 }
