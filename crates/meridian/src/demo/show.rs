@@ -74,6 +74,16 @@ impl Show {
         self.aside(&format!("  {more}{rows} {} in {}", if rows == 1 { "row" } else { "rows" }, round_span(took)));
     }
 
+    /// The texts of the last column, line by line: a plan.
+    pub fn lines(&self, answer: &Answer) {
+        println!();
+        for line in
+            answer.rows.iter().filter_map(|row| row.last().cloned().flatten()).flat_map(|text| cut(&text, self.terminal.width))
+        {
+            println!("    {line}");
+        }
+    }
+
     /// A plot of two columns of an answer: times or numbers across, numbers up.
     pub fn plot(&self, answer: &Answer, across: usize, up: usize) {
         let cell = |row: &[Option<String>], at: usize| row.get(at).and_then(Clone::clone).unwrap_or_default();
@@ -88,7 +98,10 @@ impl Show {
             })
             .collect();
         let ends = |row: Option<&Vec<Option<String>>>| row.map(|row| cell(row, across)).unwrap_or_default();
-        let short = |text: String| text.trim_end_matches("+00").trim_end_matches(":00").trim_end_matches(" 00:00").to_owned();
+        let short = |text: String| {
+            let text = text.strip_suffix("+00").map_or(text.clone(), str::to_owned);
+            text.strip_suffix(" 00:00:00").map_or(text.clone(), str::to_owned)
+        };
         let (first, last) = (short(ends(answer.rows.first())), short(ends(answer.rows.last())));
         let plot = Plot { width: self.terminal.width.saturating_sub(4).min(96), height: PLOT_LINES };
         println!();
@@ -96,4 +109,12 @@ impl Show {
             println!("  {line}");
         }
     }
+}
+
+fn cut(text: &str, width: usize) -> Vec<String> {
+    let room = width.saturating_sub(6).max(20);
+    let line = |line: &str| {
+        if line.chars().count() <= room { line.to_owned() } else { line.chars().take(room - 1).chain(['…']).collect() }
+    };
+    text.lines().map(line).collect()
 }

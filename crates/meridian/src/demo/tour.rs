@@ -7,18 +7,28 @@ use crate::progress::now;
 use crate::{Error, interrupt};
 use std::time::Duration;
 
+/// How an answer is shown.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As a table.
+    Table,
+    /// As a plot of two columns: across and up.
+    Plot(usize, usize),
+    /// The last column as lines.
+    Lines,
+}
+
 /// A stop of the tour.
 struct Stop {
     title: &'static str,
     sql: &'static str,
-    /// Columns of the plot: across and up. None = a table.
-    plot: Option<(usize, usize)>,
+    form: Form,
     /// What the answer must be for the stop to have worked.
     rows: fn(usize) -> bool,
 }
 
 const fn table(title: &'static str, sql: &'static str, rows: fn(usize) -> bool) -> Stop {
-    Stop { title, sql, plot: None, rows }
+    Stop { title, sql, form: Form::Table, rows }
 }
 
 const STOPS: &[Stop] = &[
@@ -35,13 +45,13 @@ const STOPS: &[Stop] = &[
     Stop {
         title: "Two years of oil temperature by week",
         sql: "SELECT date_bin(INTERVAL '7 days', time) AS week, round(avg(value), 2) AS oil_temperature\nFROM samples WHERE tag = 'ett.OT' GROUP BY 1 ORDER BY 1",
-        plot: Some((0, 1)),
+        form: Form::Plot(0, 1),
         rows: |rows| rows > 100,
     },
     Stop {
         title: "The transformer's day: mean useful high load by hour",
         sql: "SELECT date_part('hour', time) AS hour, round(avg(value), 3) AS load\nFROM samples WHERE tag = 'ett.HUFL' GROUP BY 1 ORDER BY 1",
-        plot: Some((0, 1)),
+        form: Form::Plot(0, 1),
         rows: |rows| rows == 24,
     },
     table(
@@ -71,15 +81,16 @@ const STOPS: &[Stop] = &[
     ),
     Stop {
         title: "The grid's mean power, tick by tick",
-        sql: "SELECT date_bin(INTERVAL '200 milliseconds', time) AS tick, round(avg(value), 3) AS mean_power\nFROM samples WHERE tag LIKE 'live.%.power' GROUP BY 1 ORDER BY 1",
-        plot: Some((0, 1)),
+        sql: "SELECT date_bin(INTERVAL '200 milliseconds', time + INTERVAL '100 milliseconds') AS tick, round(avg(value), 3) AS mean_power\nFROM samples WHERE tag LIKE 'live.%.power' GROUP BY 1 ORDER BY 1",
+        form: Form::Plot(0, 1),
         rows: |rows| rows >= 5,
     },
-    table(
-        "What a plan leaves out",
-        "EXPLAIN SELECT avg(value) FROM samples\nWHERE tag = 'ett.OT' AND time >= '2017-01-01' AND time < '2017-02-01'",
-        |rows| rows >= 1,
-    ),
+    Stop {
+        title: "What a plan leaves out",
+        sql: "EXPLAIN SELECT avg(value) FROM samples\nWHERE tag = 'ett.OT' AND time >= '2017-01-01' AND time < '2017-02-01'",
+        form: Form::Lines,
+        rows: |rows| rows >= 1,
+    },
 ];
 
 /// Walks the tour; gives how many stops did not do what they should.
@@ -113,11 +124,10 @@ pub fn walk(show: &Show, session: &Session) -> Result<usize, Error> {
 }
 
 fn tell(show: &Show, stop: &Stop, answer: &Answer, took: Duration) {
-    match stop.plot {
-        Some((across, up)) => {
-            show.plot(answer, across, up);
-            show.aside(&format!("  {} rows in {}", answer.rows.len(), crate::config::units::round_span(took)));
-        }
-        None => show.answer(answer, took),
+    match stop.form {
+        Form::Table => return show.answer(answer, took),
+        Form::Plot(across, up) => show.plot(answer, across, up),
+        Form::Lines => show.lines(answer),
     }
+    show.aside(&format!("  {} rows in {}", answer.rows.len(), crate::config::units::round_span(took)));
 }

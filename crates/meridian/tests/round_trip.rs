@@ -1,0 +1,208 @@
+//! The program from outside, over SQL: durability, import, check and repair, demo and bench.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests from outside: real processes, files and time")]
+
+#[expect(dead_code, reason = "shared by several tests, each of which needs a part")]
+mod node;
+
+use node::{Dir, Node, program};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+/// Runs statements over a connection of their own; gives the last one's rows as text.
+fn ask(node: &Node, sql: &str) -> Vec<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&node.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL").to_owned()).collect()),
+            _ => None,
+        });
+        rows.collect()
+    })
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn what_was_written_is_there_after_a_stop_and_after_kill_9() {
+    let dir = Dir::new("round");
+    let store = dir.join("store");
+    let node = Node::start(&store, &[]);
+    ask(&node, "INSERT INTO tags (name, kind, unit) VALUES ('boiler', 'f64', 'C'), ('pump', 'bool', '')");
+    ask(&node, "INSERT INTO samples (tag, time, value) VALUES ('boiler', '2024-01-01 00:00:00Z', 21.5)");
+    node.stop();
+    let node = Node::start(&store, &[]);
+    ask(&node, "INSERT INTO samples (tag, time, value) VALUES ('boiler', '2024-01-01 00:01:00Z', 22.5)");
+    node.kill();
+    let node = Node::start(&store, &[]);
+    assert_eq!(ask(&node, "SELECT value FROM samples WHERE tag = 'boiler' ORDER BY time"), [["21.5"], ["22.5"]]);
+    assert_eq!(ask(&node, "SELECT name, kind, unit FROM tags ORDER BY name"), [["boiler", "f64", "C"], ["pump", "bool", ""]]);
+    node.stop();
+}
+
+#[test]
+fn a_wide_file_with_bad_rows_is_imported_and_again_doubles_nothing() {
+    let dir = Dir::new("import");
+    let node = Node::start(&dir.join("store"), &[]);
+    let file = dir.join("wide.csv");
+    let rows = "when,level,open,note\n\
+                2024-01-01 00:00:00,1.5,true,all well\n\
+                2024-01-01 00:01:00,,false,\"a \"\"quoted\"\", line\"\n\
+                yesterday,3,true,x\n\
+                2024-01-01 00:02:00,2.5,true\n\
+                2024-01-01 00:03:00,NaN,false,\n\
+                2024-01-01 00:04:00,high,true,y\n";
+    // The value that is no number makes the column text unless its kind is known.
+    std::fs::write(&file, rows).unwrap();
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('p.level', 'f64')");
+    let url = node.url();
+    let reject = dir.join("reject.csv");
+    let words = [
+        "import",
+        file.to_str().unwrap(),
+        "--to",
+        &url,
+        "--time",
+        "when",
+        "--prefix",
+        "p.",
+        "--reject",
+        reject.to_str().unwrap(),
+    ];
+    let output = run(&words);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let said = text(&output);
+    for part in
+        ["3 rows with 7 samples", "3 rows refused", "row 4: time \"yesterday\"", "row 5: has 3 columns", "row 7: tag \"p.level\""]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let kept = std::fs::read_to_string(&reject).unwrap();
+    assert_eq!(kept.lines().count(), 4, "{kept}");
+    std::fs::remove_file(&reject).unwrap();
+    assert_eq!(run(&words).status.code(), Some(3));
+    assert_eq!(ask(&node, "SELECT count(*) FROM samples"), [["5"]]);
+    assert_eq!(ask(&node, "SELECT text FROM events WHERE tag = 'p.note' ORDER BY time"), [["all well"], ["a \"quoted\", line"]]);
+    assert_eq!(ask(&node, "SELECT value FROM samples WHERE tag = 'p.level' ORDER BY time"), [["1.5"], ["NaN"]]);
+    assert_eq!(ask(&node, "SELECT kind FROM tags WHERE name = 'p.open'"), [["bool"]]);
+    node.stop();
+}
+
+#[test]
+fn a_long_file_with_its_own_times_zones_and_kinds() {
+    let dir = Dir::new("long");
+    let node = Node::start(&dir.join("store"), &[]);
+    let file = dir.join("long.csv");
+    let rows = "q;t;point;v\ngood;01.02.2024 08:00;a;9007199254740993\nbad;01.02.2024 08:00;b;7\n192;01.02.2024 08:01;a;-1\nodd;01.02.2024 08:01;a;1\n";
+    std::fs::write(&file, rows).unwrap();
+    let url = node.url();
+    let mut words =
+        vec!["import", file.to_str().unwrap(), "--to", &url, "--time", "t", "--tag", "point", "--value", "v", "--quality", "q"];
+    words.extend(["--time-format", "%d.%m.%Y %H:%M", "--time-zone", "Asia/Shanghai", "--kind", "i64", "--batch", "2"]);
+    let output = run(&words);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let rows = ask(&node, "SELECT tag, time, value, quality FROM integers ORDER BY tag, time");
+    assert_eq!(
+        rows,
+        [
+            ["a", "2024-02-01 00:00:00+00", "9007199254740993", "192"],
+            ["a", "2024-02-01 00:01:00+00", "-1", "192"],
+            ["b", "2024-02-01 00:00:00+00", "7", "0"],
+        ]
+    );
+    let none = run(&["import", "/nonexistent.csv", "--to", &url, "--time", "t"]);
+    assert_eq!(none.status.code(), Some(1), "{}", text(&none));
+    words.extend(["--prefix", "new.", "--no-create"]);
+    assert!(text(&run(&words)).contains("there is no tag \"new.a\""));
+    node.stop();
+}
+
+fn series_files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(series_files(&path)),
+            false if path.extension().is_some_and(|ending| ending == "series") => found.push(path),
+            false => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn a_damaged_file_is_named_and_repaired_so_that_the_rest_is_kept() {
+    let dir = Dir::new("repair");
+    let store = dir.join("store");
+    let node = Node::start(&store, &[]);
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('a', 'f64')");
+    let fill = "INSERT INTO samples (tag, time, value) SELECT 'a', to_timestamp_seconds(i), i * 1.37 + i % 7 FROM generate_series(1, 20000) AS g(i)";
+    ask(&node, fill);
+    ask(&node, "SELECT meridian_flush()");
+    let held = run(&["check", store.to_str().unwrap()]);
+    assert_eq!(held.status.code(), Some(1));
+    assert!(text(&held).contains("in use by another process"), "{}", text(&held));
+    node.stop();
+    let whole = run(&["check", store.to_str().unwrap()]);
+    assert!(whole.status.success() && text(&whole).contains("the store is whole"), "{}", text(&whole));
+    let file = series_files(&store.join("slices")).pop().unwrap();
+    let inspected = run(&["inspect", file.to_str().unwrap()]);
+    assert!(inspected.status.success() && text(&inspected).contains("series file"), "{}", text(&inspected));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(run(&["inspect", "--json", file.to_str().unwrap()]).status.code(), Some(1));
+    let damaged = run(&["check", store.to_str().unwrap()]);
+    assert_eq!(damaged.status.code(), Some(1), "{}", text(&damaged));
+    assert!(text(&damaged).contains(file.file_name().unwrap().to_str().unwrap()), "{}", text(&damaged));
+    let repaired = run(&["check", "--repair", store.to_str().unwrap()]);
+    assert!(repaired.status.success(), "{}", text(&repaired));
+    assert!(store.join("damaged").read_dir().unwrap().count() == 1);
+    let node = Node::start(&store, &[]);
+    let left: u64 = ask(&node, "SELECT count(*) FROM samples")[0][0].parse().unwrap();
+    assert!((1..20_000).contains(&left), "{left} rows are left");
+    node.stop();
+}
+
+#[test]
+fn the_demo_works() {
+    let output = run(&["demo", "--tags", "200", "--seconds", "2"]);
+    assert!(output.status.success(), "{}", text(&output));
+    for part in ["121,940 samples", "none lost", "all equal", "psql -h 127.0.0.1"] {
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+    }
+    assert!(!text(&output).contains('\u{1b}'), "no colours where there is no terminal");
+}
+
+#[test]
+fn the_benchmark_works_and_its_answers_are_right() {
+    let dir = Dir::new("bench");
+    let json = dir.join("table1.json");
+    let mut words =
+        vec!["bench", "table1", "--tags", "200", "--points", "60000", "--random-points", "20000", "--create-tags", "5000"];
+    words.extend(["--seconds", "1", "--batch", "10000", "--serve=--memory-bytes=512MiB", "--json", json.to_str().unwrap()]);
+    let output = run(&words);
+    assert!(output.status.success(), "{}", text(&output));
+    let report = std::fs::read_to_string(&json).unwrap();
+    for name in [
+        "tag creation",
+        "ingest in order",
+        "ingest out of order",
+        "storage after merging",
+        "random queries, in bulk",
+        "single prepared",
+    ] {
+        assert!(report.contains(name), "{name}: {report}");
+    }
+}
