@@ -2,6 +2,7 @@
 
 mod bins;
 mod labels;
+mod maintenance;
 mod node;
 mod quality;
 mod simple;
@@ -27,6 +28,9 @@ pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, 
         context.register_udf(function);
     }
     for function in node::all(engine, id, settings) {
+        context.register_udf(function);
+    }
+    for function in maintenance::all(engine) {
         context.register_udf(function);
     }
     context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));
