@@ -2,7 +2,6 @@
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests from outside: real processes, files and time")]
 
-#[expect(dead_code, reason = "shared by several tests, each of which needs a part")]
 mod node;
 
 use node::{Dir, Node, program};
