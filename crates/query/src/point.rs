@@ -9,12 +9,14 @@
 //! `integers` and `events` stand where `samples` stands. Everything else goes through a plan, and
 //! gives the same rows.
 
+mod gathered;
 mod recognise;
 mod run;
 
+pub(crate) use gathered::span;
 pub(crate) use recognise::recognise;
 pub use run::PointAnswer;
-pub(crate) use run::{as_text, span, value_rows};
+pub(crate) use run::{as_text, value_rows};
 
 use crate::error::Error;
 use arrow::datatypes::SchemaRef;

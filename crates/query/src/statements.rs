@@ -121,11 +121,11 @@ fn refuse_time_travel(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), Error> 
     let word = |at: usize| words.get(at).and_then(|token| if let Token::Word(word) = &token.token { Some(word) } else { None });
     let is =
         |at: usize, text: &str| word(at).is_some_and(|word| word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text));
-    for at in 0..words.len() {
+    for (at, first) in words.iter().enumerate() {
         let system_time = is(at, "for") && (is(at + 1, "system_time") || is(at + 1, "version") || is(at + 1, "timestamp"));
         let version = (is(at, "version") || is(at, "timestamp")) && is(at + 1, "as") && is(at + 2, "of");
         if system_time || version {
-            let place = position_of(sql, words[at].span.start.line, words[at].span.start.column);
+            let place = position_of(sql, first.span.start.line, first.span.start.column);
             return Err(raise(Error::Unsupported, "reading a table as of an earlier time or version is not supported").at(place));
         }
     }

@@ -1,5 +1,7 @@
 //! COPY in both directions.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod fixture;
 
 use fixture::House;

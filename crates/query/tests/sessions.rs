@@ -1,5 +1,7 @@
 //! Sessions: cancelling, time limits, memory, what clients ask about the server, and SQL that must work.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod fixture;
 
 use fixture::House;

@@ -1,5 +1,7 @@
 //! Statements and their answers: tables, writing, errors with their SQLSTATE and place.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 mod fixture;
 
 use fixture::House;

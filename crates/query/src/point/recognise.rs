@@ -70,7 +70,7 @@ impl Reader {
         if !from.joins.is_empty() || alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
             return None;
         }
-        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(|part| folded(part)).collect();
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
         let bare = match parts.as_slice() {
             [table] => table.as_str(),
             [schema, table] if schema == "public" => table.as_str(),

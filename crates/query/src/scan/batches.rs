@@ -18,9 +18,6 @@ use kernel::{Run, ScanBatch};
 use std::sync::Arc;
 use types::{Quality, TagId};
 
-/// The hidden column that holds the ordinal, one past the table's own.
-pub(crate) const ORDINAL_COLUMN: usize = 4;
-
 /// A column of names, each repeated for the rows of its run.
 pub(crate) fn names_column(names: &[String], rows: &[u32]) -> StringViewArray {
     let mut bytes = Vec::with_capacity(names.iter().map(String::len).sum());

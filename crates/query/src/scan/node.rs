@@ -36,7 +36,7 @@ pub(crate) struct Edge {
 /// Reads samples or events.
 pub(crate) struct SeriesScan {
     target: Arc<Target>,
-    /// Columns of the table, by number; `batches::ORDINAL_COLUMN` is the ordinal.
+    /// Columns of the table, by number; one past the table's own is the ordinal.
     columns: Arc<[usize]>,
     schema: SchemaRef,
     partitions: usize,

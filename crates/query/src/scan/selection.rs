@@ -18,6 +18,9 @@ use types::{Kind, Kinds, TagId, TimeRange};
 /// How many names are looked at at once.
 const NAMES_AT_ONCE: u64 = 8192;
 
+/// Finds the tags, of those given, for whose names an expression is true.
+pub(crate) type Evaluate<'a> = dyn FnMut(&Expr, &[TagId]) -> Result<Vec<TagId>> + 'a;
+
 /// What filters ask of the kernel together.
 pub(crate) struct Selected {
     pub tags: TagSelection,
@@ -33,7 +36,7 @@ pub(crate) fn select(
     holds: &dyn Fn(Kind) -> bool,
     filters: &[Expr],
     within: Option<&Arc<[TagId]>>,
-    evaluate: &mut dyn FnMut(&Expr, &[TagId]) -> Result<Vec<TagId>>,
+    evaluate: &mut Evaluate<'_>,
 ) -> Result<Selected> {
     let mut out = Selected { tags: TagSelection::All, range: TimeRange::ALL, good_only: false, exact: true };
     let mut list: Option<Vec<TagId>> = within.map(|tags| tags.to_vec());

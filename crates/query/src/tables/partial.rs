@@ -165,7 +165,7 @@ impl ExecutionPlan for PartialScan {
             let request = AggregateRequest { tags: target.tags.clone(), range: target.range, bins, good_only: target.good_only };
             let parts = deal.take(partition, partitions, || target.snapshot.aggregate(&request, partitions));
             let mut counts = ScanStatistics::default();
-            let mut read = || -> std::result::Result<(), Error> {
+            let read = || -> std::result::Result<(), Error> {
                 for mut part in parts {
                     while let Some(batch) = part.next_batch()? {
                         let batch = convert(&target, &schema, &columns, &batch)?;

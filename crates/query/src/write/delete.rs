@@ -28,7 +28,6 @@ use types::{Kinds, TagId, Timestamp};
 
 /// A planned DELETE: a query for keys.
 pub(crate) struct Plan {
-    sort: Sort,
     keys: LogicalPlan,
 }
 
@@ -48,7 +47,7 @@ pub(crate) async fn plan(
     let mut tree = super::tags::with_selection(&query, selection)?;
     rewrite::tree(&mut tree)?;
     let (keys, parameters) = planned(session, tree, types, sql).await?;
-    Ok((WritePlan::Delete(Plan { sort, keys }), parameters))
+    Ok((WritePlan::Delete(Plan { keys }), parameters))
 }
 
 /// Runs it; how many samples went.
