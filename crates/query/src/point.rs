@@ -10,6 +10,7 @@
 //! gives the same rows.
 
 mod gathered;
+mod operands;
 mod recognise;
 mod run;
 

@@ -1,6 +1,7 @@
 //! Runs point questions: straight to the kernel, rows straight to the sink.
 
 use super::gathered::Gathered;
+use super::operands::{array, range, rows_limit, wrong_parameter};
 use super::{Cell, PointPlan, RowSink};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
@@ -428,67 +429,6 @@ pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, Error> {
 
 fn texts(array: &ArrayRef) -> Result<ArrayRef, Error> {
     if array.data_type() == &DataType::Utf8 { Ok(Arc::clone(array)) } else { Ok(cast(array, &DataType::Utf8)?) }
-}
-
-#[cold]
-fn wrong_parameter(number: usize, wanted: &str, found: Option<&ScalarValue>) -> Error {
-    let found = found.map_or_else(|| "missing".to_owned(), |value| value.data_type().to_string());
-    raise(Error::Type, format!("parameter ${} must be {wanted}, but is {found}", number + 1))
-}
-
-/// The elements of an array operand; None for NULL.
-fn array(operand: &Operand<ScalarValue>, params: &[ScalarValue]) -> Result<Option<ArrayRef>, Error> {
-    let (number, value) = match operand {
-        Operand::Value(value) => (0, Some(value)),
-        Operand::Parameter(number) => (*number, params.get(*number)),
-    };
-    match value {
-        Some(ScalarValue::List(list)) if list.len() == 1 => Ok(list.is_valid(0).then(|| list.value(0))),
-        Some(ScalarValue::Null) => Ok(None),
-        other => Err(wrong_parameter(number, "an array", other)),
-    }
-}
-
-fn moment(operand: &Operand<i64>, params: &[ScalarValue]) -> Result<Option<i64>, Error> {
-    let number = match operand {
-        Operand::Value(us) => return Ok(Some(*us)),
-        Operand::Parameter(number) => *number,
-    };
-    match params.get(number) {
-        Some(ScalarValue::TimestampMicrosecond(us, _)) => Ok(*us),
-        Some(ScalarValue::Null) => Ok(None),
-        other => Err(wrong_parameter(number, "timestamptz", other)),
-    }
-}
-
-/// The range that bounds leave; None where a bound is NULL, or nothing can be in it.
-fn range(lows: &[Bound], highs: &[Bound], params: &[ScalarValue]) -> Result<Option<TimeRange>, Error> {
-    let mut out = TimeRange::ALL;
-    for low in lows {
-        let Some(us) = moment(&low.operand, params)? else { return Ok(None) };
-        let Some(first) = us.checked_add(i64::from(low.strict)) else { return Ok(None) };
-        out.first = out.first.max(Timestamp(first));
-    }
-    for high in highs {
-        let Some(us) = moment(&high.operand, params)? else { return Ok(None) };
-        let Some(last) = us.checked_sub(i64::from(high.strict)) else { return Ok(None) };
-        out.last = out.last.min(Timestamp(last));
-    }
-    Ok((!out.is_empty()).then_some(out))
-}
-
-fn rows_limit(limit: Option<&Limit>, params: &[ScalarValue]) -> Result<Option<u64>, Error> {
-    match limit {
-        None => Ok(None),
-        Some(Limit::Rows(rows)) => Ok(Some(*rows)),
-        Some(Limit::Parameter(number)) => match params.get(*number) {
-            Some(ScalarValue::Int64(Some(rows))) => {
-                u64::try_from(*rows).map(Some).map_err(|_| raise(Error::InvalidParameter, "LIMIT must not be negative"))
-            }
-            Some(ScalarValue::Int64(None) | ScalarValue::Null) => Ok(None),
-            other => Err(wrong_parameter(*number, "bigint", other)),
-        },
-    }
 }
 
 /// The rows of `values_at`, for a plan.
