@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 const PROGRAMS: &[(&str, &str)] = &[("cc", "build-essential"), ("psql", "postgresql-client"), ("python3", "python3")];
 
 /// Python packages, for the clients' scripts and the comparisons.
-const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb"];
+const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb", "pytz"];
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -36,7 +36,7 @@ pub fn install() -> Result<PathBuf, String> {
 fn python() -> Result<PathBuf, String> {
     let home = cache().join("python");
     let python = home.join("bin/python");
-    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, duckdb"]));
+    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, duckdb, pytz"]));
     if works(&python) {
         return Ok(python);
     }
