@@ -84,7 +84,7 @@ with psycopg.connect(autocommit=True) as connection, connection.cursor() as curs
             copy.write("p.copy\t2030-01-01 00:00:00+00\t1\np.copy\t2030-01-01 00:00:01+00\tabc\n")
         raise SystemExit("a bad row was taken")
     except psycopg.Error as error:
-        assert error.sqlstate == "22P02" and "line 2" in (error.diag.context or "") + str(error), (error.sqlstate, str(error), error.diag.context)
+        assert error.sqlstate == "22P02" and "line 2" in (error.diag.context or "") + (error.diag.message_detail or "") + str(error), (error.sqlstate, str(error), error.diag.context)
     assert cursor.execute("SELECT count(*) FROM samples WHERE tag = 'p.copy' AND time >= '2030-01-01'").fetchone() == (0,)
 
 # A server-side cursor in a transaction reads piece by piece; pipelines answer in order.

@@ -40,6 +40,20 @@ async fn write(server: &Server, acknowledged: &Arc<Vec<AtomicU64>>) -> Result<Ve
     Ok(tasks)
 }
 
+/// Flushes, and in some rounds merges, again and again until the server is gone.
+async fn tidy(server: &Server, round: usize) -> Result<tokio::task::JoinHandle<Error>, Error> {
+    let client = server.connect().await?;
+    let statement =
+        if round.is_multiple_of(3) { "SELECT meridian_flush(); SELECT meridian_merge()" } else { "SELECT meridian_flush()" };
+    Ok(tokio::spawn(async move {
+        loop {
+            if let Err(error) = client.simple_query(statement).await {
+                return error;
+            }
+        }
+    }))
+}
+
 /// Checks every writer's rows, and takes what was found beyond the acknowledged as sent.
 async fn check(client: &Client, acknowledged: &[AtomicU64], round: usize) {
     for (writer, acknowledged) in acknowledged.iter().enumerate() {
@@ -76,8 +90,8 @@ fn a_hundred_kills_lose_nothing_acknowledged() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be made");
     let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect());
-    // Small limits, so that flushes, merges and log cuts happen between the kills.
-    let flags = ["--buffer-bytes", "256KiB", "--log-bytes", "512KiB", "--segment-bytes", "128KiB"];
+    // Small limits; flushes and merges are asked for below, so that kills hit them and log cuts too.
+    let flags = ["--buffer-bytes-max", "16MiB", "--segment-bytes", "1MiB"];
     runtime.block_on(async {
         let mut server = Server::start(directory.path(), &flags);
         let client = server.connect().await.expect("the server answers");
@@ -86,12 +100,14 @@ fn a_hundred_kills_lose_nothing_acknowledged() {
             client.simple_query(&text).await.expect("a tag can be made");
         }
         for round in 0..rounds {
-            let tasks = write(&server, &acknowledged).await.expect("the server answers");
+            let mut tasks = write(&server, &acknowledged).await.expect("the server answers");
+            tasks.push(tidy(&server, round).await.expect("the server answers"));
             // Another moment each round, from 1 to 200 ms after the writers began: this is the fault, not a condition.
             tokio::time::sleep(Duration::from_micros(1_000 + (round as u64 * 7_919_431) % 200_000)).await;
             server.kill();
             for task in tasks {
-                task.await.expect("a writer does not panic");
+                let error = task.await.expect("a writer does not panic");
+                assert!(error.as_db_error().is_none(), "round {round}: a writer was refused before the kill: {error:?}");
             }
             server = Server::start(directory.path(), &flags);
             let client = server.connect().await.expect("the server answers after a kill");

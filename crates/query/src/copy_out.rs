@@ -54,20 +54,39 @@ impl Request {
         let rows = self.query.run(session, Vec::new(), &[], sql).await?;
         let names: Vec<String> = rows.schema.fields().iter().map(|field| field.name().clone()).collect();
         let counted = Arc::new(AtomicU64::new(0));
-        let mut head = Vec::new();
+        let mut head = CopyLines::default();
         if self.options.header {
-            print::header(&self.options, &names, &mut head);
+            print::header(&self.options, &names, &mut head.bytes);
+            head.ends.push(head.bytes.len());
         }
         let (options, zone, count) = (self.options.clone(), session.time_zone(), Arc::clone(&counted));
         let body = rows.batches.map(move |batch| {
             let batch = batch?;
-            let mut out = Vec::with_capacity(batch.num_rows() * 48);
+            let mut out = CopyLines::default();
             print::rows(&options, &batch, zone, &mut out)?;
             count.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);
             Ok(out)
         });
-        let head = futures::stream::iter((!head.is_empty()).then_some(Ok(head)));
+        let head = futures::stream::iter((!head.ends.is_empty()).then_some(Ok(head)));
         Ok(CopyOut { columns: names.len(), chunks: head.chain(body).boxed(), rows: counted })
+    }
+}
+
+/// Rows of a COPY TO STDOUT as they are printed. Clients count on one message a row, as PostgreSQL
+/// sends them: a row of CSV may hold line ends, so they are told where each row ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopyLines {
+    /// The rows, end to end.
+    pub bytes: Vec<u8>,
+    /// Where each row ends in `bytes`, rising.
+    pub ends: Vec<usize>,
+}
+
+impl CopyLines {
+    /// Each row, its line end included.
+    pub fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 }
 
@@ -76,7 +95,7 @@ pub struct CopyOut {
     /// How many columns a row has.
     pub columns: usize,
     /// The data, in pieces of whole rows.
-    pub chunks: BoxStream<'static, Result<Vec<u8>, Error>>,
+    pub chunks: BoxStream<'static, Result<CopyLines, Error>>,
     pub(crate) rows: Arc<AtomicU64>,
 }
 

@@ -50,7 +50,7 @@ mod value;
 mod write;
 
 pub use copy_in::CopyIn;
-pub use copy_out::CopyOut;
+pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};

@@ -20,7 +20,7 @@ async fn copy_out(house: &House, sql: &str) -> (String, String) {
     let Ok(Outcome::CopyOut(mut copy)) = house.run(sql, Vec::new()).await else { panic!("{sql}: no COPY") };
     let mut out = Vec::new();
     while let Some(chunk) = copy.chunks.next().await {
-        out.extend(chunk.unwrap());
+        out.extend(chunk.unwrap().bytes);
     }
     (String::from_utf8(out).unwrap(), copy.completion().tag)
 }

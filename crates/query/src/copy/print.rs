@@ -1,6 +1,7 @@
 //! Rows as COPY text or CSV.
 
 use super::options::Options;
+use crate::copy_out::CopyLines;
 use crate::error::Error;
 use crate::time::{Zone, format};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -21,8 +22,9 @@ pub(crate) fn header(options: &Options, names: &[String], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Writes the rows of a batch.
-pub(crate) fn rows(options: &Options, batch: &RecordBatch, zone: Zone, out: &mut Vec<u8>) -> Result<(), Error> {
+/// Writes the rows of a batch, and where each ends.
+pub(crate) fn rows(options: &Options, batch: &RecordBatch, zone: Zone, lines: &mut CopyLines) -> Result<(), Error> {
+    let CopyLines { bytes: out, ends } = lines;
     let others = FormatOptions::default();
     let formatters =
         batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &others)).collect::<Result<Vec<_>, _>>()?;
@@ -44,6 +46,7 @@ pub(crate) fn rows(options: &Options, batch: &RecordBatch, zone: Zone, out: &mut
             field(options, &text, out);
         }
         out.push(b'\n');
+        ends.push(out.len());
     }
     Ok(())
 }

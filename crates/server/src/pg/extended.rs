@@ -303,7 +303,7 @@ impl Connection {
                     self.tell_notices();
                     self.wire.output.copy_response(b'H', columns);
                 }
-                Event::Data(data) => self.wire.output.copy_data(&data),
+                Event::Data(lines) => lines.rows().for_each(|row| self.wire.output.copy_data(row)),
                 Event::CopyIn(copy) => {
                     let answer = self.copy_in(*copy).await?;
                     return Ok(answer.map(|tag| self.done(Some(&tag), 0)));

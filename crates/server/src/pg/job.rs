@@ -31,7 +31,7 @@ pub(crate) enum Event {
     /// Data for the client is to come, in so many columns.
     CopyOut(usize),
     /// A piece of it.
-    Data(Vec<u8>),
+    Data(query::CopyLines),
     /// The end: its command tag; None where it counts rows.
     Done(Option<String>),
     /// The end: it failed.

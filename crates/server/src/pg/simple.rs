@@ -68,7 +68,7 @@ impl Connection {
                     self.tell_notices();
                     self.wire.output.copy_response(b'H', columns);
                 }
-                Event::Data(data) => self.wire.output.copy_data(&data),
+                Event::Data(lines) => lines.rows().for_each(|row| self.wire.output.copy_data(row)),
                 Event::CopyIn(copy) => match self.copy_in(*copy).await? {
                     Ok(tag) => {
                         self.done(Some(&tag), 0);
