@@ -18,7 +18,6 @@ fn measure<T>(name: &str, points: usize, times: usize, mut work: impl FnMut() ->
 }
 
 /// Nanoseconds that this thread had a core (Linux).
-#[expect(clippy::disallowed_methods, reason = "a measuring program owns its clock")]
 fn core_ns() -> u64 {
     // The count is brought up to date when the thread is asked to give way.
     std::thread::yield_now();
