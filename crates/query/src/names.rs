@@ -34,7 +34,8 @@ pub(crate) fn of_query(query: &Query) -> Option<Vec<Shown>> {
     }
 }
 
-fn item(item: &SelectItem) -> Shown {
+/// How an item is shown.
+pub(crate) fn item(item: &SelectItem) -> Shown {
     match item {
         SelectItem::UnnamedExpr(expr) => Shown::Name(name(expr).unwrap_or_else(|| "?column?".to_owned())),
         SelectItem::ExprWithAlias { alias, .. } => Shown::Name(ident(alias)),

@@ -37,12 +37,12 @@ impl QueryPlan {
         types: &[Option<DataType>],
         sql: &str,
     ) -> Result<(QueryPlan, Vec<DataType>), Error> {
+        let shown = names::of(&tree);
         rewrite::tree(&mut tree)?;
         let command = match &tree {
             Tree::Explain { .. } => "EXPLAIN",
             _ => "SELECT",
         };
-        let shown = names::of(&tree);
         let (plan, parameters) = planned(session, tree, types, sql).await?;
         let schema = Arc::new(names::shown(plan.schema().as_arrow(), shown.as_ref()));
         Ok((QueryPlan { plan, schema, command }, parameters))
@@ -65,7 +65,16 @@ impl QueryPlan {
 
 fn named(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
     // An optimised plan may know better that a column has no NULLs; the names and types are what counts.
-    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(Error::from)
+    // It may also hold texts in another layout than the plan promised (CASE over a literal and a cast).
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+        if column.data_type() == field.data_type() {
+            Ok(Arc::clone(column))
+        } else {
+            arrow::compute::cast(column, field.data_type())
+        }
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(Error::from)
 }
 
 /// The state in which one statement is planned and run: one snapshot, one moment.

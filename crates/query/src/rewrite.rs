@@ -4,7 +4,9 @@
 //! - times have microseconds, so that far years don't overflow nanoseconds;
 //! - `first(value, time)` and `last(value, time)` are ordered aggregates;
 //! - quality is compared with its names: `quality = 'good'`;
-//! - names of types and functions may carry `pg_catalog.` before them.
+//! - PostgreSQL's own catalogue is asked in terms of what is here of it.
+
+mod catalogue;
 
 use crate::error::{Error, raise};
 use datafusion::sql::sqlparser::ast::{
@@ -31,6 +33,21 @@ struct Rewriter;
 impl VisitorMut for Rewriter {
     type Break = Error;
 
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
+        catalogue::query(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
+        catalogue::table(factor);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        catalogue::expr(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match rewritten(expr) {
             Ok(()) => ControlFlow::Continue(()),
@@ -41,7 +58,10 @@ impl VisitorMut for Rewriter {
 
 fn rewritten(expr: &mut Expr) -> Result<(), Error> {
     match expr {
-        Expr::Cast { data_type, .. } => microseconds(data_type),
+        Expr::Cast { data_type, .. } => {
+            catalogue::kind(data_type);
+            microseconds(data_type);
+        }
         Expr::TypedString(typed) => microseconds(&mut typed.data_type),
         Expr::BinaryOp { left, op, right } if compares(op) => {
             if is_quality(left) {
@@ -107,9 +127,7 @@ fn microseconds(kind: &mut DataType) {
 
 /// `last(value, time)` becomes `last_value(value ORDER BY time)`.
 fn aggregate(function: &mut Function) -> Result<(), Error> {
-    if function.name.0.len() == 2 && function.name.0[0].to_string().eq_ignore_ascii_case("pg_catalog") {
-        function.name.0.remove(0);
-    }
+    catalogue::function_name(&mut function.name);
     let name = function.name.to_string().to_ascii_lowercase();
     let ordered = match name.as_str() {
         "first" => "first_value",

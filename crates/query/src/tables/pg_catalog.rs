@@ -3,7 +3,9 @@
 //! The tables are made from the schemas of ours when a session opens; numbers of objects are the
 //! same in every session.
 
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
+mod nothing;
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::error::Result;
@@ -12,7 +14,13 @@ use std::sync::Arc;
 /// The number of the first table; those below belong to PostgreSQL.
 const FIRST_OID: i64 = 16_384;
 
+/// The number of the one tablespace, PostgreSQL's own for it.
+const TABLESPACE: i64 = 1663;
+
 const NAMESPACES: [(&str, i64); 4] = [("pg_catalog", 11), ("public", 2200), ("meridian", 16_380), ("information_schema", 16_381)];
+
+/// The tables that have rows.
+const FILLED: [&str; 7] = ["pg_namespace", "pg_class", "pg_attribute", "pg_type", "pg_database", "pg_roles", "pg_tablespace"];
 
 const TYPES: [(&str, &str, i64, i32); 14] = [
     ("bool", "boolean", 16, 1),
@@ -39,9 +47,10 @@ pub(crate) fn type_name(oid: i64) -> String {
 fn type_oid(kind: &DataType) -> i64 {
     match kind {
         DataType::Boolean => 16,
-        DataType::Int16 => 21,
-        DataType::Int32 => 23,
-        DataType::Int64 | DataType::UInt64 => 20,
+        DataType::Int8 | DataType::UInt8 | DataType::Int16 => 21,
+        DataType::UInt16 | DataType::Int32 => 23,
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => 20,
+        DataType::Decimal128(..) => 1700,
         DataType::Float32 => 700,
         DataType::Float64 => 701,
         DataType::Timestamp(..) => 1184,
@@ -81,6 +90,15 @@ fn all_false(rows: usize) -> ArrayRef {
     Arc::new(BooleanArray::from(vec![false; rows]))
 }
 
+fn all_true(rows: usize) -> ArrayRef {
+    Arc::new(BooleanArray::from(vec![true; rows]))
+}
+
+/// A column of arrays of text, all NULL.
+fn no_texts(rows: usize) -> ArrayRef {
+    new_null_array(&DataType::new_list(DataType::Utf8, true), rows)
+}
+
 fn no_text(rows: usize) -> ArrayRef {
     Arc::new(StringArray::new_null(rows))
 }
@@ -112,8 +130,12 @@ fn classes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
         ("relrowsecurity", all_false(rows)),
         ("relforcerowsecurity", all_false(rows)),
         ("relispartition", all_false(rows)),
-        ("relacl", no_text(rows)),
+        ("relacl", no_texts(rows)),
         ("reltoastrelid", all_number(0, rows)),
+        ("relpages", all_number(0, rows)),
+        ("relhassubclass", all_false(rows)),
+        ("reloptions", no_texts(rows)),
+        ("relpartbound", no_text(rows)),
     ])
 }
 
@@ -143,6 +165,60 @@ fn attributes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
         ("attcollation", all_number(0, rows)),
         ("attidentity", all_text("", rows)),
         ("attgenerated", all_text("", rows)),
+        ("attndims", all_number(0, rows)),
+        ("attstorage", all_text("p", rows)),
+        ("attcompression", all_text("", rows)),
+        ("attstattarget", all_number(-1, rows)),
+        ("attoptions", no_texts(rows)),
+        ("attfdwoptions", no_texts(rows)),
+        ("attacl", no_texts(rows)),
+    ])
+}
+
+fn databases() -> Result<Arc<dyn TableProvider>> {
+    table(vec![
+        ("oid", numbers([1])),
+        ("datname", texts([crate::context::DATABASE])),
+        ("datdba", numbers([10])),
+        ("encoding", numbers([6])),
+        ("dattablespace", numbers([TABLESPACE])),
+        ("datconnlimit", numbers([-1])),
+        ("datallowconn", all_true(1)),
+        ("datistemplate", all_false(1)),
+        ("datlocprovider", texts(["c"])),
+        ("datcollate", texts(["C"])),
+        ("datctype", texts(["C"])),
+        ("daticulocale", no_text(1)),
+        ("daticurules", no_text(1)),
+        ("datlocale", no_text(1)),
+        ("datacl", no_texts(1)),
+    ])
+}
+
+fn roles(user: &str) -> Result<Arc<dyn TableProvider>> {
+    table(vec![
+        ("oid", numbers([10])),
+        ("rolname", texts([user])),
+        ("rolsuper", all_true(1)),
+        ("rolinherit", all_true(1)),
+        ("rolcreaterole", all_false(1)),
+        ("rolcreatedb", all_false(1)),
+        ("rolcanlogin", all_true(1)),
+        ("rolreplication", all_false(1)),
+        ("rolbypassrls", all_false(1)),
+        ("rolconnlimit", numbers([-1])),
+        ("rolvaliduntil", no_text(1)),
+        ("rolconfig", no_texts(1)),
+    ])
+}
+
+fn tablespaces() -> Result<Arc<dyn TableProvider>> {
+    table(vec![
+        ("oid", numbers([TABLESPACE])),
+        ("spcname", texts(["pg_default"])),
+        ("spcowner", numbers([10])),
+        ("spcacl", no_texts(1)),
+        ("spcoptions", no_texts(1)),
     ])
 }
 
@@ -152,7 +228,7 @@ pub(crate) fn all(known: &[Known], user: &str) -> Result<Vec<(&'static str, Arc<
         ("oid", numbers(NAMESPACES.map(|(_, oid)| oid))),
         ("nspname", texts(NAMESPACES.map(|(name, _)| name))),
         ("nspowner", all_number(10, NAMESPACES.len())),
-        ("nspacl", no_text(NAMESPACES.len())),
+        ("nspacl", no_texts(NAMESPACES.len())),
     ])?;
     let count = TYPES.len();
     let types = table(vec![
@@ -167,41 +243,35 @@ pub(crate) fn all(known: &[Known], user: &str) -> Result<Vec<(&'static str, Arc<
         ("typrelid", all_number(0, count)),
         ("typbasetype", all_number(0, count)),
         ("typcollation", all_number(0, count)),
+        ("typtypmod", all_number(-1, count)),
+        ("typnotnull", all_false(count)),
+        ("typowner", all_number(10, count)),
+        ("typacl", no_texts(count)),
         ("typdelim", all_text(",", count)),
     ])?;
-    let databases = table(vec![
-        ("oid", numbers([1])),
-        ("datname", texts([crate::context::DATABASE])),
-        ("datdba", numbers([10])),
-        ("encoding", numbers([6])),
-        ("datallowconn", Arc::new(BooleanArray::from(vec![true]))),
-        ("datistemplate", all_false(1)),
-        ("datcollate", texts(["C"])),
-        ("datctype", texts(["C"])),
-        ("datacl", no_text(1)),
-    ])?;
-    let roles = table(vec![
-        ("oid", numbers([10])),
-        ("rolname", texts([user])),
-        ("rolsuper", Arc::new(BooleanArray::from(vec![true]))),
-        ("rolcanlogin", Arc::new(BooleanArray::from(vec![true]))),
-    ])?;
-    let empty = |columns: &[&'static str]| table(columns.iter().map(|name| (*name, numbers([]))).collect());
-    Ok(vec![
+    let (databases, roles, tablespaces) = (databases()?, roles(user)?, tablespaces()?);
+    let mut tables = vec![
         ("pg_namespace", namespaces),
         ("pg_class", classes(known)?),
         ("pg_attribute", attributes(known)?),
         ("pg_type", types),
         ("pg_database", databases),
         ("pg_roles", roles),
-        ("pg_am", table(vec![("oid", numbers([])), ("amname", texts(Vec::<String>::new()))])?),
-        ("pg_attrdef", empty(&["oid", "adrelid", "adnum", "adbin"])?),
-        ("pg_index", empty(&["indexrelid", "indrelid", "indisprimary", "indisunique"])?),
-        ("pg_constraint", empty(&["oid", "conrelid", "contype"])?),
-        ("pg_description", empty(&["objoid", "classoid", "objsubid", "description"])?),
-        ("pg_inherits", empty(&["inhrelid", "inhparent", "inhseqno"])?),
-        ("pg_enum", empty(&["oid", "enumtypid", "enumsortorder"])?),
-        ("pg_range", empty(&["rngtypid", "rngsubtype"])?),
-        ("pg_proc", empty(&["oid", "pronamespace"])?),
-    ])
+        ("pg_tablespace", tablespaces),
+    ];
+    for (name, numeric, text) in nothing::EMPTY {
+        let numeric = numeric.iter().map(|column| (*column, numbers([])));
+        tables.push((name, table(numeric.chain(text.iter().map(|column| (*column, no_text(0)))).collect())?));
+    }
+    Ok(tables)
+}
+
+/// Whether a table of the catalogue never has a row.
+pub(crate) fn is_empty(name: &str) -> bool {
+    nothing::EMPTY.iter().any(|(empty, ..)| *empty == name)
+}
+
+/// Whether the catalogue has a table of this name.
+pub(crate) fn is_table(name: &str) -> bool {
+    FILLED.contains(&name) || is_empty(name)
 }

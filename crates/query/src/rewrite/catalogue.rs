@@ -1,0 +1,303 @@
+//! What clients write of PostgreSQL's own catalogue, in terms of the little of it that is here.
+//!
+//! - names may carry `pg_catalog.` before them, or, for its tables, leave it out;
+//! - its types are named by ours: `oid` is a bigint, `name` and `regtype` are text;
+//! - a SELECT from one of its tables that never has rows has none, whatever it asks, so that nothing
+//!   of it is planned: alone it becomes an empty SELECT of as many columns, as a value NULL, as an
+//!   array an empty one, under EXISTS false.
+//!
+//! It doesn't know what the tables hold; only which never hold anything.
+
+use crate::names::{self, Shown};
+use crate::tables::pg_catalog;
+use datafusion::sql::sqlparser::ast::{
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArguments, GroupByExpr, Ident, JoinOperator,
+    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use std::ops::ControlFlow;
+
+const SCHEMA: &str = "pg_catalog";
+
+/// Functions whose answer over no rows is a row.
+const AGGREGATES: [&str; 12] = [
+    "first_value",
+    "last_value",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "string_agg",
+    "array_agg",
+    "bool_and",
+    "bool_or",
+    "json_agg",
+];
+
+/// Arrays that are NULL in every row of the catalogue.
+const NO_ARRAYS: [&str; 4] = ["reloptions", "relacl", "attoptions", "attacl"];
+
+fn lower(part: &ObjectNamePart) -> String {
+    part.as_ident().map(|ident| ident.value.to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// The name without `pg_catalog.`; None where it has another schema.
+fn catalogue_name(name: &ObjectName) -> Option<String> {
+    match name.0.as_slice() {
+        [only] => Some(lower(only)),
+        [schema, own] if lower(schema) == SCHEMA => Some(lower(own)),
+        _ => None,
+    }
+}
+
+/// Takes `pg_catalog.` off a function's name.
+pub(super) fn function_name(name: &mut ObjectName) {
+    if name.0.len() == 2 && lower(&name.0[0]) == SCHEMA {
+        name.0.remove(0);
+    }
+}
+
+/// A table of the catalogue gets its schema, a function in FROM loses it.
+pub(super) fn table(factor: &mut TableFactor) {
+    match factor {
+        TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => function_name(name),
+        TableFactor::Table { name, args: None, .. } if name.0.len() == 1 && pg_catalog::is_table(&lower(&name.0[0])) => {
+            name.0.insert(0, ObjectNamePart::Identifier(Ident::new(SCHEMA)));
+        }
+        _ => {}
+    }
+}
+
+/// A type's name becomes that of ours.
+pub(super) fn kind(kind: &mut DataType) {
+    match kind {
+        DataType::Custom(name, _) => {
+            let Some(own) = catalogue_name(name) else { return };
+            *kind = match own.as_str() {
+                "text" | "name" | "varchar" | "bpchar" | "char" | "regclass" | "regtype" | "regproc" | "regprocedure"
+                | "regnamespace" | "regrole" => DataType::Text,
+                "oid" | "int8" | "xid" => DataType::BigInt(None),
+                "int4" => DataType::Integer(None),
+                "int2" => DataType::SmallInt(None),
+                "bool" => DataType::Boolean,
+                "float8" => DataType::DoublePrecision,
+                "float4" => DataType::Real,
+                _ => return,
+            };
+        }
+        DataType::Regclass => *kind = DataType::Text,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) => self::kind(inner),
+        _ => {}
+    }
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn null() -> Expr {
+    cast(Expr::value(Value::Null), DataType::Text)
+}
+
+fn no_elements() -> Expr {
+    let array = Expr::Array(Array { elem: Vec::new(), named: true });
+    cast(array, DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(DataType::Text), None)))
+}
+
+/// A subquery that never has rows becomes what it says.
+pub(super) fn expr(expr: &mut Expr) {
+    let instead = match expr {
+        Expr::Subquery(query) if never(query) => null(),
+        Expr::Subquery(query) => return only_row(query),
+        Expr::Cast { expr: literal, data_type, .. } if is_regclass(data_type) => {
+            match literal_text(literal).and_then(class_oid) {
+                Some(oid) => oid,
+                None => return,
+            }
+        }
+        Expr::Exists { subquery, negated } if never(subquery) => Expr::value(Value::Boolean(*negated)),
+        Expr::Function(function) if catalogue_name(&function.name).as_deref() == Some("array") => match &function.args {
+            FunctionArguments::Subquery(query) if never(query) => no_elements(),
+            _ => return,
+        },
+        _ => return,
+    };
+    *expr = instead;
+}
+
+fn is_regclass(kind: &DataType) -> bool {
+    match kind {
+        DataType::Regclass => true,
+        DataType::Custom(name, _) => catalogue_name(name).as_deref() == Some("regclass"),
+        _ => false,
+    }
+}
+
+fn literal_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A table's number by its name, `'samples'::regclass`; None for a number.
+fn class_oid(name: &str) -> Option<Expr> {
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if own.is_empty() || !own.chars().all(word) || own.chars().all(|c| c.is_ascii_digit()) {
+        return None;
+    }
+    let sql = format!("(SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = '{}')", own.to_ascii_lowercase());
+    Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).ok()?.parse_expr().ok()
+}
+
+/// DataFusion plans a correlated value only where an aggregate says that it is one; a value asked of
+/// the catalogue is found by a number, so it is.
+fn only_row(query: &mut Query) {
+    let plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none();
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let ungrouped = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    if !plain || !ungrouped || select.projection.len() != 1 || !select.from.iter().all(of_catalogue) || select.from.is_empty() {
+        return;
+    }
+    let [item @ SelectItem::UnnamedExpr(_)] = select.projection.as_mut_slice() else { return };
+    if !one_value(item) {
+        return;
+    }
+    let SelectItem::UnnamedExpr(value) = item else { return };
+    if let Ok(call) =
+        Parser::new(&PostgreSqlDialect {}).try_with_sql(&format!("first_value({value})")).and_then(|mut p| p.parse_expr())
+    {
+        *value = call;
+    }
+}
+
+fn of_catalogue(source: &TableWithJoins) -> bool {
+    let table = |factor: &TableFactor| match factor {
+        TableFactor::Table { name, args: None, .. } => catalogue_name(name).is_some_and(|name| pg_catalog::is_table(&name)),
+        _ => false,
+    };
+    table(&source.relation) && source.joins.iter().all(|join| table(&join.relation))
+}
+
+/// Whether a condition on the catalogue's columns asks for what is NULL in every row.
+fn never_true(condition: &Expr) -> bool {
+    match condition {
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => never_true(left) || never_true(right),
+        Expr::IsNotNull(column) => {
+            let column = match column.as_ref() {
+                Expr::Identifier(column) => Some(column),
+                Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            column.is_some_and(|column| NO_ARRAYS.contains(&column.value.to_ascii_lowercase().as_str()))
+        }
+        _ => false,
+    }
+}
+
+fn never(query: &Query) -> bool {
+    matches!(query.body.as_ref(), SetExpr::Select(select) if has_no_rows(select))
+}
+
+/// Every SELECT of the query that never has rows becomes an empty one.
+pub(super) fn query(query: &mut Query) {
+    if body(&mut query.body) {
+        query.order_by = None;
+    }
+}
+
+/// Whether all of it is empty now.
+fn body(set: &mut SetExpr) -> bool {
+    match set {
+        SetExpr::Select(select) if has_no_rows(select) => {
+            clear(select);
+            true
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            let left = body(left);
+            body(right) && left
+        }
+        _ => false,
+    }
+}
+
+fn clear(select: &mut Select) {
+    select.distinct = None;
+    select.from.clear();
+    select.named_window.clear();
+    select.selection = Some(Expr::value(Value::Boolean(false)));
+    let mut taken: Vec<String> = Vec::new();
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let own = match names::item(item) {
+            Shown::Name(name) if !taken.contains(&name) => name,
+            _ => format!("?column{}?", at + 1),
+        };
+        taken.push(own.clone());
+        *item = SelectItem::ExprWithAlias { expr: null(), alias: Ident::with_quote('"', own) };
+    }
+}
+
+fn has_no_rows(select: &Select) -> bool {
+    let plain = matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty()) && select.having.is_none();
+    let nothing = select.from.iter().any(no_source)
+        || (select.from.iter().any(of_catalogue) && select.selection.as_ref().is_some_and(never_true));
+    plain && nothing && select.projection.iter().all(one_value)
+}
+
+/// Whether an item is one column whose rows are the source's.
+fn one_value(item: &SelectItem) -> bool {
+    /// Looks for an aggregate of this SELECT; those of queries within are theirs.
+    struct Aggregate {
+        depth: usize,
+    }
+    impl Visitor for Aggregate {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
+            let aggregate = catalogue_name(&function.name).is_some_and(|name| AGGREGATES.contains(&name.as_str()));
+            if aggregate && self.depth == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            expr.visit(&mut Aggregate { depth: 0 }).is_continue()
+        }
+        _ => false,
+    }
+}
+
+fn no_source(source: &TableWithJoins) -> bool {
+    use JoinOperator::{CrossJoin, Inner, Join, Left, LeftOuter};
+    let known = |join: &JoinOperator| matches!(join, Join(_) | Inner(_) | CrossJoin(_) | Left(_) | LeftOuter(_));
+    let inner = |join: &JoinOperator| matches!(join, Join(_) | Inner(_) | CrossJoin(_));
+    source.joins.iter().all(|join| known(&join.join_operator))
+        && (no_table(&source.relation) || source.joins.iter().any(|join| inner(&join.join_operator) && no_table(&join.relation)))
+}
+
+fn no_table(factor: &TableFactor) -> bool {
+    match factor {
+        TableFactor::Table { name, args: None, .. } => catalogue_name(name).is_some_and(|name| pg_catalog::is_empty(&name)),
+        TableFactor::Table { name, args: Some(args), .. } => {
+            name.0.len() == 2
+                && catalogue_name(name).as_deref() == Some("unnest")
+                && args.args.len() == 1
+                && NO_ARRAYS.iter().any(|column| args.args[0].to_string().to_ascii_lowercase().ends_with(&format!(".{column}")))
+        }
+        TableFactor::NestedJoin { table_with_joins, .. } => no_source(table_with_joins),
+        _ => false,
+    }
+}
