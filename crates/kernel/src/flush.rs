@@ -196,9 +196,12 @@ impl Core {
         // What can't be read now stays unknown, and is noted as such.
         let _ = slice.recompute();
         let number = directory.next_number();
-        // A deletion that comes now takes its values again when the log is replayed: it lies above V.
-        let unknown: Vec<TagId> = slice.values.lock().unknown.iter().copied().collect();
+        // Deletions wait for this lock: one that took a value between the list and the file would leave a hole in
+        // the file that neither the list nor its own replay (which finds nothing to take) tells of.
+        let values = slice.values.lock();
+        let unknown: Vec<TagId> = values.unknown.iter().copied().collect();
         slice.latest.write(&*self.world.disk, &directory.latest_path(number), latest_head(self.store, slice.id, number))?;
+        drop(values);
         Ok((number, unknown))
     }
 

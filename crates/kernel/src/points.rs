@@ -49,9 +49,11 @@ fn newer(a: Option<Reading>, b: Option<Reading>) -> Option<Reading> {
 impl Ground {
     fn latest(&self, tag: TagId) -> Option<Reading> {
         if self.rule.ignores_time() {
-            return self.slice(self.rule.slice(tag, Timestamp(0))).latest(tag);
+            return self.slice(self.rule.slice(tag, Timestamp(0))).latest(tag).ok().flatten();
         }
-        self.slices.iter().map(|slice| slice.latest(tag)).fold(None, newer)
+        // Where one slice's value can't be read, an older one of another slice would pass for the newest: then none is known.
+        let values = self.slices.iter().map(|slice| slice.latest(tag)).collect::<Result<Vec<_>, _>>().ok()?;
+        values.into_iter().fold(None, newer)
     }
 }
 

@@ -279,13 +279,15 @@ impl Slice {
         self.kinds.kind(tag).is_some_and(Kind::is_text)
     }
 
-    /// The snapshot value of a tag.
-    pub(crate) fn latest(&self, tag: TagId) -> Option<Reading> {
+    /// The snapshot value of a tag in this slice.
+    ///
+    /// # Errors
+    /// Of reading, where a deletion took the value and what stands in its place can't be read.
+    pub(crate) fn latest(&self, tag: TagId) -> Result<Option<Reading>, Error> {
         if self.unknown_count.load(Ordering::Acquire) > 0 && self.values.lock().unknown.contains(&tag) {
-            // What can't be read is not known; the read that follows names the damage.
-            return self.view().newest_until(tag, Timestamp::MAX, self.is_text(tag)).ok().flatten();
+            return Ok(self.view().newest_until(tag, Timestamp::MAX, self.is_text(tag))?);
         }
-        self.latest.get(tag)
+        Ok(self.latest.get(tag))
     }
 }
 
