@@ -52,6 +52,14 @@ impl Call {
         }
     }
 
+    /// Whether it may be part of the write that begins with `first`.
+    pub fn joins(&self, first: &Call) -> bool {
+        match self {
+            Call::Close(_) => false,
+            call => std::mem::discriminant(call) == std::mem::discriminant(first),
+        }
+    }
+
     /// Answers with an error.
     pub fn refuse(self, error: Error) {
         match self {

@@ -8,18 +8,16 @@
 //!   only together with the table (its write lock is held then). Never held while anything waits.
 //! - `checkpoints` (Mutex): only the checkpoint job, of which at most one runs.
 //!
-//! A write: its caller checks and encodes it, then it stands in the queue. Whoever finds no write
-//! under way takes the next (all creations in a row together), checks it against the table, stages
-//! what is created, and appends its record. When it is durable (on the log's lane) it is shown and
-//! answered, and the next one is taken. A write that fails is taken back: nobody has seen it.
+//! A write: a call stands in the queue. Whoever finds no write under way takes the next calls (all of
+//! one sort in a row together, see `joining`), checks them against the table, stages what is created,
+//! and appends one record. When it is durable (on the log's lane) it is shown and answered, and the
+//! next one is begun. A write that fails is taken back: nobody has seen it.
 
 use crate::call::{Call, Creation};
 use crate::checkpoint::Checkpoints;
 use crate::kind_table::KindTable;
 use crate::record;
-use crate::row::RowReader;
-use crate::rules::invalid;
-use crate::table::{Refusal, Table};
+use crate::table::Table;
 use crate::{Error, Settings};
 use bytes::Bytes;
 use log::{Body, Log, Position};
@@ -28,11 +26,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use storage::wire::put_varint;
-use world::{Lane, World};
+use world::{Lane, Promise, World};
 
-/// Rows staged under one hold of the table's lock.
-const STAGE_ROWS: u64 = 1024;
 /// Rows of creations that go into one write together.
 const GROUP_ROWS_MAX: usize = 100_000;
 /// Rows up to which the log's lane does work itself, rather than handing it on.
@@ -72,21 +67,29 @@ pub struct Commit {
 }
 
 /// A write whose record is on its way.
-struct Flight {
-    kind: u8,
-    /// The bytes of a change or deletion, to be applied.
-    bytes: Bytes,
-    rows: usize,
-    answers: Answers,
-    sequence: u64,
+pub struct Flight {
+    pub kind: u8,
+    /// The bytes of changes or deletions, to be applied.
+    pub bytes: Bytes,
+    pub rows: usize,
+    pub answers: Answers,
+    pub sequence: u64,
     /// Parts not answered yet.
     left: usize,
     failed: Option<log::Error>,
 }
 
-enum Answers {
+/// Who is told when a write is durable.
+pub enum Answers {
     Created(Vec<(Creation, Range<u64>)>),
-    Done(world::Promise<Result<(), Error>>),
+    Done(Vec<Promise<Result<(), Error>>>),
+}
+
+impl Flight {
+    /// A write that is about to be appended.
+    pub fn new(kind: u8, bytes: Bytes, rows: usize, answers: Answers, sequence: u64) -> Flight {
+        Flight { kind, bytes, rows, answers, sequence, left: 0, failed: None }
+    }
 }
 
 impl Core {
@@ -139,7 +142,7 @@ impl Core {
         let mut rows = 0;
         while let Some(call) = commit.queue.front() {
             rows += call.rows();
-            let joins = matches!((call, calls.first()), (_, None) | (Call::Create(_), Some(Call::Create(_))));
+            let joins = calls.first().is_none_or(|first| call.joins(first));
             if !joins || (!calls.is_empty() && rows > GROUP_ROWS_MAX) {
                 break;
             }
@@ -152,96 +155,8 @@ impl Core {
         commit.position.saturating_sub(commit.checkpoint_position) > self.settings.checkpoint_bytes.saturating_mul(4)
     }
 
-    /// Starts a write; false where there was nothing to log, and all is answered.
-    fn start(self: &Arc<Self>, mut calls: Vec<Call>, sequence: u64) -> bool {
-        if !matches!(calls.first(), Some(Call::Create(_))) {
-            return match calls.pop() {
-                Some(Call::Change(changes, now, promise)) => match self.check_change(&changes, now) {
-                    Ok(bytes) => self.append_done(record::KIND_CHANGE, bytes, changes.len(), promise, sequence),
-                    Err(error) => answered(promise, Err(error)),
-                },
-                Some(Call::Delete(tags, promise)) => match self.check_delete(&tags) {
-                    Ok(bytes) => self.append_done(record::KIND_DELETE, bytes, tags.len(), promise, sequence),
-                    Err(error) => answered(promise, Err(error)),
-                },
-                Some(Call::Close(promise)) => {
-                    let core = Arc::clone(self);
-                    self.log.close(move |answer| promise.keep(answer.map(|_| ()).map_err(|error| core.poison(&error))));
-                    false
-                }
-                Some(Call::Create(_)) | None => false,
-            };
-        }
-        let first = self.kinds.visible();
-        let mut staged = Vec::new();
-        for call in calls {
-            let Call::Create(creation) = call else { continue };
-            match self.stage(&creation, sequence) {
-                Ok(range) => staged.push((creation, range)),
-                Err(error) => creation.promise.keep(Err(error)),
-            }
-        }
-        if staged.is_empty() {
-            return false;
-        }
-        let mut pieces = Vec::new();
-        let mut head = Vec::new();
-        put_varint(&mut head, first);
-        put_varint(&mut head, staged.len() as u64);
-        for (creation, _) in &staged {
-            put_varint(&mut head, creation.rows);
-            put_varint(&mut head, creation.run.len() as u64);
-            pieces.push(Bytes::from(std::mem::take(&mut head)));
-            pieces.push(creation.run.clone());
-        }
-        let rows = staged.iter().map(|(creation, _)| creation.rows as usize).sum();
-        let (kind, bytes, answers) = (record::KIND_CREATE, Bytes::new(), Answers::Created(staged));
-        self.append(Flight { kind, bytes, rows, answers, sequence, left: 0, failed: None }, pieces);
-        true
-    }
-
-    /// Adds the rows of a call to the table, where nobody sees them yet.
-    fn stage(&self, creation: &Creation, sequence: u64) -> Result<Range<u64>, Error> {
-        let mut run = RowReader::new(&creation.run);
-        let mut table = self.table.write();
-        let first = table.rows();
-        table.begin_run();
-        for row in 0..creation.rows {
-            if row % STAGE_ROWS == STAGE_ROWS - 1 {
-                parking_lot::RwLockWriteGuard::bump(&mut table);
-            }
-            match record::push_next(&mut run, &mut table, &self.kinds, sequence) {
-                Ok(()) => {}
-                Err(refusal) => {
-                    table.take_back(first);
-                    let name = run.last_name();
-                    return Err(match refusal {
-                        Refusal::Taken => Error::Exists(name.to_owned()),
-                        Refusal::TooMany => invalid(name, format!("a node holds at most {} tags", KindTable::TAGS_MAX)),
-                        Refusal::Malformed => unreachable!("the caller encoded it"),
-                    });
-                }
-            }
-        }
-        Ok(first..first + creation.rows)
-    }
-
-    fn append_done(
-        self: &Arc<Self>,
-        kind: u8,
-        bytes: Vec<u8>,
-        rows: usize,
-        promise: world::Promise<Result<(), Error>>,
-        sequence: u64,
-    ) -> bool {
-        let bytes = Bytes::from(bytes);
-        let pieces = vec![bytes.clone()];
-        self.append(Flight { kind, bytes, rows, answers: Answers::Done(promise), sequence, left: 0, failed: None }, pieces);
-        true
-    }
-
     /// Appends a write to the log, in as many parts as its size needs.
-    fn append(self: &Arc<Self>, mut flight: Flight, pieces: Vec<Bytes>) {
+    pub fn append(self: &Arc<Self>, mut flight: Flight, pieces: Vec<Bytes>) {
         let part_bytes = PART_BYTES_MAX.min(self.settings.segment_bytes / 4) as usize;
         let parts = record::parts(pieces, part_bytes);
         let (count, kind, sequence, mark) = (parts.len(), flight.kind, flight.sequence, self.world.random.next_u64());
@@ -324,7 +239,7 @@ impl Core {
                     creation.promise.keep(result.clone().map(|()| range));
                 }
             }
-            Answers::Done(promise) => promise.keep(result),
+            Answers::Done(promises) => promises.into_iter().for_each(|promise| promise.keep(result.clone())),
         }
     }
 
@@ -342,9 +257,4 @@ impl Core {
         let error = Error::Poisoned(error.to_string());
         self.commit.lock().poison.get_or_insert(error).clone()
     }
-}
-
-fn answered<T: Send + 'static>(promise: world::Promise<T>, answer: T) -> bool {
-    promise.keep(answer);
-    false
 }

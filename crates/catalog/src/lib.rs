@@ -28,6 +28,7 @@ mod filter;
 #[cfg(test)]
 mod fuzz;
 mod hash_index;
+mod joining;
 mod kind_table;
 mod manifest;
 mod opening;

@@ -3,29 +3,39 @@
 
 use crate::Error;
 use crate::core::Core;
-use crate::record::put_delete;
-use crate::row::RowWriter;
 use crate::rules::{self, invalid};
 use crate::table::Table;
 use rustc_hash::{FxHashMap, FxHashSet};
-use storage::wire::put_varint;
-use types::{TagDefinition, TagId, Timestamp};
+use types::{TagDefinition, TagId};
+
+/// What the calls of a write touch: tags, and names that they give up or take.
+#[derive(Default)]
+pub struct Claims {
+    tags: FxHashSet<u64>,
+    names: FxHashSet<String>,
+}
+
+/// Whether a call can be part of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It fits the table; what it touches is claimed.
+    Fits,
+    /// It touches what another call of the write touches: whether it fits is known when that one is made.
+    Waits,
+}
 
 impl Core {
-    /// The bytes of a change's record, if it fits.
-    pub fn check_change(&self, changes: &[(TagId, TagDefinition)], now: Timestamp) -> Result<Vec<u8>, Error> {
-        let mut out = RowWriter::with_capacity(changes.len() * 64);
-        put_varint(&mut out.out, changes.len() as u64);
-        for (id, definition) in changes {
-            rules::check(definition)?;
-            put_varint(&mut out.out, id.0);
-            out.put_definition(definition, now.0, now.0);
+    /// Whether a change fits.
+    pub fn check_change(&self, changes: &[(TagId, TagDefinition)], claims: &mut Claims) -> Result<Verdict, Error> {
+        changes.iter().try_for_each(|(_, definition)| rules::check(definition))?;
+        if changes.iter().any(|(id, definition)| claims.tags.contains(&id.0) || claims.names.contains(&definition.name)) {
+            return Ok(Verdict::Waits);
         }
         let table = self.table.read();
         let visible = self.kinds.visible();
         let mut seen = FxHashSet::default();
         // Names that this call gives away, and takes.
-        let (mut given, mut taken) = (FxHashSet::default(), FxHashMap::default());
+        let (mut given, mut taken) = (FxHashMap::default(), FxHashMap::default());
         for (id, definition) in changes {
             let (block, at) = table.place(id.0).filter(|_| id.0 < visible).ok_or(Error::Unknown(*id))?;
             let kind = self.kinds.get(*id).ok_or(Error::Unknown(*id))?;
@@ -38,7 +48,7 @@ impl Core {
                 return Err(invalid(&definition.name, format!("tag {id} is changed twice in one call")));
             }
             if block.name(at) != definition.name.as_bytes() {
-                given.insert(id.0);
+                given.insert(id.0, block.name_text(at));
                 if taken.insert(definition.name.as_str(), id.0).is_some() {
                     return Err(Error::Exists(definition.name.clone()));
                 }
@@ -47,15 +57,20 @@ impl Core {
             }
         }
         for name in taken.keys() {
-            if table.find(name).is_some_and(|holder| !given.contains(&holder)) {
+            if table.find(name).is_some_and(|holder| !given.contains_key(&holder)) {
                 return Err(Error::Exists((*name).to_owned()));
             }
         }
-        Ok(out.out)
+        claims.names.extend(given.into_values().chain(taken.into_keys()).map(str::to_owned));
+        claims.tags.extend(seen);
+        Ok(Verdict::Fits)
     }
 
-    /// The bytes of a deletion's record, if it fits.
-    pub fn check_delete(&self, tags: &[TagId]) -> Result<Vec<u8>, Error> {
+    /// Whether a deletion fits.
+    pub fn check_delete(&self, tags: &[TagId], claims: &mut Claims) -> Result<Verdict, Error> {
+        if tags.iter().any(|tag| claims.tags.contains(&tag.0)) {
+            return Ok(Verdict::Waits);
+        }
         let mut sorted: Vec<u64> = tags.iter().map(|tag| tag.0).collect();
         sorted.sort_unstable();
         let table = self.table.read();
@@ -69,7 +84,8 @@ impl Core {
                 return Err(invalid(&name_of(&table, *ordinal), format!("tag {ordinal} is deleted twice in one call")));
             }
         }
-        Ok(put_delete(sorted.into_iter()))
+        claims.tags.extend(sorted);
+        Ok(Verdict::Fits)
     }
 }
 

@@ -139,6 +139,63 @@ fn it_is_the_model_through_crashes() {
     run_all(600, |_| Faults::NONE);
 }
 
+/// Rounds of calls that wait side by side: each is answered as if they had come one after the other.
+fn run_side_by_side(seed: u64) {
+    let simulation = Simulation::new(seed);
+    let mut dice = Dice::new(seed);
+    let catalog = open(&simulation);
+    let mut model = Model::default();
+    for _ in 0..12 {
+        let (mut asked, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..=dice.below(12) {
+            let step = model.step(&mut dice);
+            expected.push(model.verdict(&step).is_ok());
+            model = model.after(&step, &simulation);
+            asked.push(ask(&catalog, &step));
+        }
+        simulation.runner.run_until_idle();
+        for (answer, expected) in asked.iter_mut().zip(expected) {
+            match look(answer) {
+                Outcome::Made => assert!(expected, "made, and the model does not allow it"),
+                Outcome::Refused(error) => assert!(!expected, "{error}, and the model allows it"),
+                other => panic!("{other:?}"),
+            }
+        }
+        model.compare(&catalog, &mut dice);
+    }
+    drop(catalog);
+    simulation.crash();
+    let model = oracle::matching(&open(&simulation), vec![model]).expect("the table is one that the calls made");
+    model.compare(&open(&simulation), &mut dice);
+}
+
+#[test]
+fn calls_side_by_side_are_answered_as_if_one_after_the_other() {
+    for seed in 0..150 {
+        let outcome = std::panic::catch_unwind(|| run_side_by_side(seed));
+        assert!(outcome.is_ok(), "seed {seed} failed");
+    }
+}
+
+#[test]
+fn changes_and_deletions_that_wait_share_a_sync() {
+    let simulation = Simulation::new(6);
+    let catalog = open(&simulation);
+    let mut dice = Dice::new(6);
+    let tags: Vec<_> = (0..80).map(|i| dice.definition(format!("t{i}"))).collect();
+    catalog.create(tags.clone());
+    simulation.runner.run_until_idle();
+    let syncs = simulation.disk.counters().syncs;
+    let change = |i: usize| vec![(TagId(i as u64), types::TagDefinition { unit: "m".to_owned(), ..tags[i].clone() })];
+    let changes: Vec<_> = (0..40).map(|i| catalog.change(change(i))).collect();
+    let deletions: Vec<_> = (40..80).map(|i| catalog.delete(vec![TagId(i)])).collect();
+    simulation.runner.run_until_idle();
+    let syncs = simulation.disk.counters().syncs - syncs;
+    assert!(syncs <= 6, "{syncs} syncs for 40 changes and 40 deletions");
+    assert!(changes.into_iter().chain(deletions).all(|call| call.wait() == Ok(Ok(()))));
+    assert_eq!(catalog.len(), 40);
+}
+
 #[test]
 fn it_is_the_model_when_the_power_goes_at_any_write() {
     run_all(600, |dice| Faults { power_cut_after: Some(dice.below(60)), ..Faults::NONE });
