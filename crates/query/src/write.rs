@@ -12,6 +12,7 @@ mod tags;
 
 pub(crate) use insert::unknown_column;
 pub(crate) use rows::{Given, Row, push};
+pub use tag_rows::parse_labels;
 pub(crate) use tag_rows::{Draft, TagValue, array_items, check_column};
 pub(crate) use tags::{create as create_tags, tag_columns};
 

@@ -114,7 +114,7 @@ impl Draft {
                 definition.kind = Kind::parse(&name).map_err(|error| raise(Error::InvalidText, error.to_string()))?;
             }
             "states" => definition.states = texts(value)?,
-            "labels" => definition.labels = labels(text(column, value)?.as_deref().unwrap_or("{}"))?,
+            "labels" => definition.labels = parse_labels(text(column, value)?.as_deref().unwrap_or("{}"))?,
             "low_low" => limits.low_low = number(column, value)?,
             "low" => limits.low = number(column, value)?,
             "high" => limits.high = number(column, value)?,
@@ -192,8 +192,11 @@ fn span(column: &str, value: TagValue) -> Result<i64, Error> {
     }
 }
 
-/// Labels, as a JSON object of texts.
-fn labels(text: &str) -> Result<Vec<(String, String)>, Error> {
+/// Labels from a JSON object of texts (numbers and booleans are taken as texts), in order of key.
+///
+/// # Errors
+/// `Error::InvalidText`.
+pub fn parse_labels(text: &str) -> Result<Vec<(String, String)>, Error> {
     let invalid = |why: String| {
         raise(Error::InvalidText, format!("labels must be a JSON object of texts: {why}"))
             .with_hint("as in {\"site\": \"north\"}")

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Schema};
 use tonic::Status;
 use types::{Kind, TagDefinition};
 
-const COLUMNS: [&str; 4] = ["name", "kind", "unit", "description"];
+const COLUMNS: [&str; 5] = ["name", "kind", "unit", "description", "labels"];
 
 /// Checks the schema of a stream of tags.
 pub(crate) fn check(schema: &Schema) -> Result<(), Status> {
@@ -37,13 +37,15 @@ pub(crate) fn definitions(batch: &RecordBatch) -> Result<Vec<TagDefinition>, Sta
     let (Some(names), Some(kinds)) = (names, kinds) else {
         return Err(Status::invalid_argument("a batch of tags has the columns \"name\" and \"kind\""));
     };
-    let (units, descriptions) = (texts("unit")?, texts("description")?);
+    let (units, descriptions, labels) = (texts("unit")?, texts("description")?, texts("labels")?);
     let (names, kinds) = (names.as_string::<i32>(), kinds.as_string::<i32>());
     let mut tags = Vec::with_capacity(names.len());
     let or_empty = |column: &Option<arrow::array::ArrayRef>, row: usize| {
         let column = column.as_ref().map(|column| column.as_string::<i32>());
         column.filter(|column| !column.is_null(row)).map_or_else(String::new, |column| column.value(row).to_owned())
     };
+    // Neighbours mostly have the same labels: they are read once.
+    let mut last = (String::new(), Vec::new());
     for row in 0..names.len() {
         if names.is_null(row) || kinds.is_null(row) {
             return Err(Status::invalid_argument(format!("row {row}: name and kind can't be null")));
@@ -52,9 +54,19 @@ pub(crate) fn definitions(batch: &RecordBatch) -> Result<Vec<TagDefinition>, Sta
         let mut tag = TagDefinition::new(names.value(row), kind);
         tag.unit = or_empty(&units, row);
         tag.description = or_empty(&descriptions, row);
+        let text = or_empty(&labels, row);
+        if text != last.0 {
+            let read = if text.is_empty() { Vec::new() } else { labels_of(&text, row)? };
+            last = (text, read);
+        }
+        tag.labels.clone_from(&last.1);
         tags.push(tag);
     }
     Ok(tags)
+}
+
+fn labels_of(text: &str, row: usize) -> Result<Vec<(String, String)>, Status> {
+    query::parse_labels(text).map_err(|error| Status::invalid_argument(format!("row {row}: {error}")))
 }
 
 /// A catalog's error as gRPC knows it.

@@ -283,6 +283,12 @@ async fn tags_are_made_and_resolved() {
         ("name", array(StringArray::from_iter_values(&names))),
         ("kind", array(["f64", "i32"].iter().cycle().take(5000).copied().collect::<DictionaryArray<Int32Type>>())),
         ("unit", array(StringArray::from_iter(names.iter().enumerate().map(|(row, _)| (row % 2 == 0).then_some("°C"))))),
+        (
+            "labels",
+            array(StringArray::from_iter(
+                (0..5000).map(|row| (row % 3 != 0).then(|| format!(r#"{{"site": "s{}", "area": 7}}"#, row / 100))),
+            )),
+        ),
     ]);
     let acks = put(&node, &["tags"], 1, &tags).await.unwrap();
     assert_eq!(acks[0].rows, 5000);
@@ -291,6 +297,10 @@ async fn tags_are_made_and_resolved() {
     let expected: Vec<Option<u64>> = (0..5000).rev().map(Some).chain([None]).collect();
     assert_eq!(client.resolve(&asked).await.unwrap(), expected);
     assert_eq!(node.engine.catalog().get(types::TagId(4)).unwrap().definition.unit, "°C");
+    let labels = |tag| node.engine.catalog().get(types::TagId(tag)).unwrap().definition.labels;
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(labels(4_999), [label("area", "7"), label("site", "s49")]);
+    assert_eq!(labels(4_998), []);
     // All or none.
     let half = batch(vec![
         ("name", array(StringArray::from(vec!["new", &names[0]]))),
@@ -301,6 +311,12 @@ async fn tags_are_made_and_resolved() {
     let wrong =
         batch(vec![("name", array(StringArray::from(vec!["a", "b"]))), ("kind", array(StringArray::from(vec!["f64", "f65"])))]);
     assert!(put(&node, &["tags"], 1, &wrong).await.unwrap_err().message().contains("row 1: unknown kind \"f65\""));
+    let list = batch(vec![
+        ("name", array(StringArray::from(vec!["a"]))),
+        ("kind", array(StringArray::from(vec!["f64"]))),
+        ("labels", array(StringArray::from(vec!["[1]"]))),
+    ]);
+    assert!(put(&node, &["tags"], 1, &list).await.unwrap_err().message().contains("row 0: labels must be a JSON object"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
