@@ -110,7 +110,7 @@ impl Shape {
 
 /// SplitMix64's last step over three numbers.
 #[inline]
-fn hash(seed: u64, tag: u64, step: u64) -> u64 {
+pub fn hash(seed: u64, tag: u64, step: u64) -> u64 {
     let mut z = seed.wrapping_add(tag.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(step.wrapping_mul(0xD1B5_4A32_D192_ED03));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

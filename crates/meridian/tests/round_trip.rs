@@ -205,3 +205,17 @@ fn the_benchmark_works_and_its_answers_are_right() {
         assert!(report.contains(name), "{name}: {report}");
     }
 }
+
+#[test]
+fn the_capacity_benchmark_works_and_its_answers_are_right() {
+    let dir = Dir::new("capacity");
+    let json = dir.join("capacity.json");
+    let mut words = vec!["bench", "capacity", "--tags", "20000", "--memory-bytes", "512MiB", "--seconds", "0"];
+    words.extend(["--json", json.to_str().unwrap()]);
+    let output = run(&words);
+    assert!(output.status.success(), "{}", text(&output));
+    let report = std::fs::read_to_string(&json).unwrap();
+    for name in ["memory, making tags", "opening after kill -9", "opening after a stop", "memory at rest", "latest of one tag"] {
+        assert!(report.contains(name), "{name}: {report}");
+    }
+}

@@ -3,12 +3,16 @@
 //! Promises: a figure is measured, never staged; answers are held against what was written, and a
 //! wrong one fails the run.
 
+mod asking;
 mod bounds;
+mod capacity;
+mod fleet;
 mod ingest;
 pub mod latencies;
 mod lean;
 pub mod queries;
 mod report;
+mod resident;
 mod table1;
 
 use crate::Error;
@@ -19,6 +23,8 @@ const BENCHES: &str = "\
 Benchmarks:
   table1   the paper's five measurements: tag creation, ingest in order and out of order, storage,
            random queries; with latencies, also while a merge runs, and the machine's own bounds
+  capacity ten million tags on one node: memory at its peaks and at rest, opening after kill -9 and
+           after a stop, queries over all tags
 
 Build with --release: other builds measure the compiler.";
 
@@ -30,6 +36,7 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(table1::Arguments::augment_args(Command::new("table1")))
+        .subcommand(capacity::Arguments::augment_args(Command::new("capacity")))
 }
 
 /// Runs a benchmark.
@@ -39,6 +46,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<ExitCode, Error> {
     match matches.subcommand() {
         Some(("table1", matches)) => table1::run(&crate::cli::arguments::<table1::Arguments>(matches)?),
+        Some(("capacity", matches)) => capacity::run(&crate::cli::arguments::<capacity::Arguments>(matches)?),
         _ => unreachable!("clap lets no other benchmark through"),
     }
 }

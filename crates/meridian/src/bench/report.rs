@@ -54,6 +54,13 @@ impl Figure {
         self
     }
 
+    /// Where the less the better, with our goal.
+    #[must_use]
+    pub fn at_most(mut self, goal: f64) -> Figure {
+        (self.goal, self.less_is_better) = (Some(goal), true);
+        self
+    }
+
     /// With a bound.
     #[must_use]
     pub fn bounded(mut self, name: impl Into<String>, value: f64) -> Figure {
@@ -101,8 +108,10 @@ pub struct LatencyRow {
 }
 
 /// All that a run found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
+    /// The benchmark's name.
+    pub benchmark: &'static str,
     /// The figures.
     pub figures: Vec<Figure>,
     /// The latencies.
@@ -112,6 +121,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// A report without figures.
+    pub fn new(benchmark: &'static str) -> Report {
+        Report { benchmark, figures: Vec::new(), latencies: Vec::new(), machine: Map::new() }
+    }
+
     /// Adds latencies, where some were measured.
     pub fn latency(&mut self, name: impl Into<String>, found: Percentiles) {
         if found.count > 0 {
@@ -190,7 +204,7 @@ impl Report {
             })
             .collect();
         let figures: Vec<Value> = self.figures.iter().map(Figure::json).collect();
-        json!({ "benchmark": "table1", "machine": self.machine, "figures": figures, "latencies": latencies })
+        json!({ "benchmark": self.benchmark, "machine": self.machine, "figures": figures, "latencies": latencies })
     }
 }
 
@@ -207,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_figure_stands_beside_the_papers_and_its_bound() {
-        let mut report = Report::default();
+        let mut report = Report::new("table1");
         report
             .figures
             .push(Figure::new("ingest", 6e6, "points/s").against(1.2e6, 5e6).bounded("disk write", 12e6).with("tags", 20_000));

@@ -3,10 +3,11 @@
 //! Promises: client and server are two processes over loopback; what was acknowledged is counted
 //! again after a restart; queries run with caches a tenth of the data.
 
-use super::bounds::{self, Machine, Usage, resident};
+use super::bounds::{self, Machine, Usage};
 use super::ingest::{Written, create_tags, out_of_order, paced, pause, sequential, shuffled};
 use super::queries::{self, Found, Target};
 use super::report::{Figure, Report};
+use super::resident::resident;
 use crate::client::Session;
 use crate::config::units::{round_size, round_span};
 use crate::grid::{Columns, Part, Shape};
@@ -142,7 +143,7 @@ impl<'a> Run<'a> {
             .step_by(share as usize)
             .map(|first| Part::new(shape, first, share.min(arguments.tags - first)))
             .collect();
-        let mut report = Report::default();
+        let mut report = Report::new("table1");
         for (name, value) in [
             ("cores", machine.cores as f64),
             ("disk_write_bytes_per_s", machine.disk_write.round()),
@@ -236,7 +237,7 @@ impl<'a> Run<'a> {
         let written = sequential(self.node(), &mut parts, ordinal, steps, self.arguments.batch as usize);
         self.parts = parts;
         let written = written?;
-        let memory = resident(self.node().pid()).unwrap_or(0);
+        let memory = resident(self.node().pid()).peak;
         let figure = Figure::new("ingest in order, durable", written.rate(), "points/s").against(1.2e6, 6e6);
         let figure = figure
             .with("points", written.rows)
