@@ -1,19 +1,22 @@
-//! What of a file is kept in memory: decoded tops and index blocks, in a cache handed in.
+//! What of a file is kept in memory: decoded tops, and index blocks as they lie in the file, in a cache
+//! handed in. Index blocks stay packed because their entries with statistics are some twenty times as large,
+//! and a single question needs one entry of 128: more blocks stay, and little is decoded.
 //!
 //! Promises: a block in the cache was whole when it was read; the cache may forget anything at any time.
 
 use super::footer::TopEntry;
-use super::index::RawEntry;
+use super::index::{self, GroupPlace, RawEntry};
 use std::sync::Arc;
+use types::TagId;
 
-/// A decoded block, as the cache holds it.
+/// A block, as the cache holds it.
 pub struct Block {
     content: Content,
 }
 
 enum Content {
     Top(Vec<TopEntry>),
-    Index(Vec<RawEntry>),
+    Index { payload: Vec<u8>, groups: Vec<GroupPlace> },
 }
 
 impl Block {
@@ -21,16 +24,37 @@ impl Block {
         Block { content: Content::Top(top) }
     }
 
-    pub(super) fn of_index(entries: Vec<RawEntry>) -> Block {
-        Block { content: Content::Index(entries) }
+    /// An index block, which is decoded once to see that it is whole.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn of_index(payload: &[u8]) -> Result<Block, &'static str> {
+        let mut groups = Vec::new();
+        index::decode(payload, |place| groups.push(place))?;
+        groups.shrink_to_fit();
+        Ok(Block { content: Content::Index { payload: payload.to_vec(), groups } })
     }
 
     pub(super) fn top(&self) -> &[TopEntry] {
         if let Content::Top(top) = &self.content { top } else { &[] }
     }
 
-    pub(super) fn index(&self) -> &[RawEntry] {
-        if let Content::Index(entries) = &self.content { entries } else { &[] }
+    /// The entries of an index block, in order of (tag, time), with their statistics.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn entries(&self) -> Result<Vec<RawEntry>, &'static str> {
+        match &self.content {
+            Content::Top(_) => Ok(Vec::new()),
+            Content::Index { payload, .. } => index::decode(payload, |_| {}),
+        }
+    }
+
+    /// Adds the entries of one tag of an index block, without their statistics.
+    pub(super) fn find(&self, tag: TagId, found: &mut Vec<RawEntry>) {
+        if let Content::Index { payload, groups } = &self.content {
+            index::find(payload, groups, tag, found).expect("the block was decoded whole before it was kept");
+        }
     }
 
     /// How many bytes of memory it takes.
@@ -38,7 +62,7 @@ impl Block {
     pub fn bytes(&self) -> usize {
         let content = match &self.content {
             Content::Top(top) => std::mem::size_of_val(top.as_slice()),
-            Content::Index(entries) => std::mem::size_of_val(entries.as_slice()),
+            Content::Index { payload, groups } => payload.len() + std::mem::size_of_val(groups.as_slice()),
         };
         content + size_of::<Block>()
     }

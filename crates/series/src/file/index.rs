@@ -156,16 +156,31 @@ fn sum_above(form: Form, all: &RawSummary) -> u128 {
     }
 }
 
-/// Reads the entries of a block, in order of (tag, time).
+/// Where a group begins in its block, and which tags it has.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupPlace {
+    /// Where it begins.
+    pub at: u32,
+    /// Its first tag.
+    pub first: TagId,
+    /// Its last tag.
+    pub last: TagId,
+}
+
+/// Reads the entries of a block, in order of (tag, time), and tells where each group lies.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(payload: &[u8]) -> Result<Vec<RawEntry>, &'static str> {
+pub fn decode(payload: &[u8], mut on_group: impl FnMut(GroupPlace)) -> Result<Vec<RawEntry>, &'static str> {
     let mut reader = Reader::new(payload);
     let groups = reader.count(payload.len()).ok_or("number of groups")?;
     let mut entries = Vec::new();
     for _ in 0..groups {
+        let (at, start) = ((payload.len() - reader.rest().len()) as u32, entries.len());
         get_group(&mut reader, &mut entries).ok_or("a group of entries")?;
+        if let [first, .., last] | [first @ last] = &entries[start..] {
+            on_group(GroupPlace { at, first: first.tag, last: last.tag });
+        }
     }
     if !reader.is_empty() {
         return Err("bytes behind the entries");
@@ -174,7 +189,26 @@ pub fn decode(payload: &[u8]) -> Result<Vec<RawEntry>, &'static str> {
     Ok(entries)
 }
 
+/// The columns of a group as they lie in its block, but for the statistics.
+struct Group<'a> {
+    kind: Kind,
+    form: Form,
+    exact: bool,
+    count: usize,
+    first_tag: u64,
+    gaps: Packed<'a>,
+    rows: Packed<'a>,
+    chunks: ChunkColumns<'a>,
+    steps: Packed<'a>,
+    rows_skipped: Packed<'a>,
+    tags_skipped: Packed<'a>,
+    first_times: Packed<'a>,
+    spans: Packed<'a>,
+    bounds: (i64, u64),
+}
+
 struct ChunkColumns<'a> {
+    count: usize,
     jumps: Packed<'a>,
     bytes: Packed<'a>,
     header_bytes: Packed<'a>,
@@ -192,76 +226,164 @@ struct ChunkAt {
     next_ordinal: u32,
 }
 
-fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<()> {
-    let kind = Kind::from_u8(reader.u8()?)?;
-    let form = Form::from_code(reader.u8()?, kind)?;
-    let exact = reader.u8().filter(|exact| *exact <= 1)? == 1;
-    let count = reader.count(BLOCK_ENTRIES_MAX - entries.len()).filter(|count| *count > 0)?;
-    let chunk_count = reader.count(count).filter(|chunks| *chunks > 0)?;
-    let first_tag = reader.varint()?;
-    let gaps = Packed::read(reader, count - 1)?;
-    let rows = Packed::read(reader, count)?;
-    let mut chunks = get_chunks(reader, chunk_count)?;
-    let steps = Packed::read(reader, count)?;
-    let (rows_skipped, tags_skipped) = (Packed::read(reader, count)?, Packed::read(reader, count)?);
-    let times = if exact {
-        (Packed::read_signed(reader, count)?, Packed::read(reader, count)?)
-    } else {
-        (Packed::default(), Packed::default())
-    };
-    let bounds = if exact { (0, 0) } else { (reader.signed()?, reader.varint()?) };
-    let (mut tag, mut chunk) = (first_tag, 0_i64);
-    let start = entries.len();
-    for index in 0..count {
-        if index > 0 {
-            tag = tag.checked_add(gaps.get(index - 1))?;
-        }
-        chunk = chunk.checked_add(unzigzag(steps.get(index)))?;
-        let of = chunks.get_mut(usize::try_from(chunk).ok()?)?;
-        let rows = u32::try_from(rows.get(index)).ok()?;
-        of.next_row = of.next_row.checked_add(u32::try_from(rows_skipped.get(index)).ok()?)?;
-        of.next_ordinal = of.next_ordinal.checked_add(u32::try_from(tags_skipped.get(index)).ok()?)?;
-        let (first_time, span) = if exact { (times.0.signed(index), times.1.get(index)) } else { bounds };
-        entries.push(RawEntry {
-            tag: TagId(tag),
+fn small(value: u64) -> Option<u32> {
+    u32::try_from(value).ok()
+}
+
+impl<'a> Group<'a> {
+    fn read(reader: &mut Reader<'a>, count_max: usize) -> Option<Group<'a>> {
+        let kind = Kind::from_u8(reader.u8()?)?;
+        let form = Form::from_code(reader.u8()?, kind)?;
+        let exact = reader.u8().filter(|exact| *exact <= 1)? == 1;
+        let count = reader.count(count_max).filter(|count| *count > 0)?;
+        let chunk_count = reader.count(count).filter(|chunks| *chunks > 0)?;
+        let mut group = Group {
             kind,
+            form,
+            exact,
+            count,
+            first_tag: reader.varint()?,
+            gaps: Packed::read(reader, count - 1)?,
+            rows: Packed::read(reader, count)?,
+            chunks: ChunkColumns::read(reader, chunk_count)?,
+            steps: Packed::read(reader, count)?,
+            rows_skipped: Packed::read(reader, count)?,
+            tags_skipped: Packed::read(reader, count)?,
+            first_times: Packed::default(),
+            spans: Packed::default(),
+            bounds: (0, 0),
+        };
+        if exact {
+            (group.first_times, group.spans) = (Packed::read_signed(reader, count)?, Packed::read(reader, count)?);
+        } else {
+            group.bounds = (reader.signed()?, reader.varint()?);
+        }
+        Some(group)
+    }
+
+    /// Entry `index`, which is the next of a chunk; the chunk moves on behind it.
+    fn entry(&self, index: usize, tag: u64, of: &mut ChunkAt) -> Option<RawEntry> {
+        let rows = small(self.rows.get(index))?;
+        let first_row = of.next_row.checked_add(small(self.rows_skipped.get(index))?)?;
+        let ordinal = of.next_ordinal.checked_add(small(self.tags_skipped.get(index))?)?;
+        let (first_time, span) = if self.exact { (self.first_times.signed(index), self.spans.get(index)) } else { self.bounds };
+        of.next_row = first_row.checked_add(rows)?;
+        of.next_ordinal = ordinal.checked_add(1)?;
+        Some(RawEntry {
+            tag: TagId(tag),
+            kind: self.kind,
             rows,
             first_time,
             last_time: first_time.wrapping_add(span as i64),
-            exact,
+            exact: self.exact,
             statistics: None,
             offset: of.offset,
             bytes: of.bytes,
             header_bytes: of.header_bytes,
-            first_row: of.next_row,
-            ordinal: of.next_ordinal,
-        });
-        of.next_row = of.next_row.checked_add(rows)?;
-        of.next_ordinal = of.next_ordinal.checked_add(1)?;
+            first_row,
+            ordinal,
+        })
     }
-    if form == Form::None { Some(()) } else { get_statistics(reader, form, &mut entries[start..]) }
+
+    /// Adds the entries of one tag. Only sums of what lies before them are taken; nothing else is decoded.
+    fn find(&self, tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
+        let (mut at, mut first) = (self.first_tag, 0);
+        while at < tag.0 && first + 1 < self.count {
+            at = at.checked_add(self.gaps.get(first))?;
+            first += 1;
+        }
+        let mut chunk = (0..first).try_fold(0_i64, |chunk, index| chunk.checked_add(unzigzag(self.steps.get(index))))?;
+        let mut index = first;
+        while at == tag.0 {
+            chunk = chunk.checked_add(unzigzag(self.steps.get(index)))?;
+            let mut of = self.chunks.at(usize::try_from(chunk).ok().filter(|number| *number < self.chunks.count)?)?;
+            self.move_on(index, chunk, &mut of)?;
+            found.push(self.entry(index, at, &mut of)?);
+            index += 1;
+            if index == self.count {
+                break;
+            }
+            at = at.checked_add(self.gaps.get(index - 1))?;
+        }
+        Some(())
+    }
+
+    /// Moves a chunk on behind those of its entries that stand before `index`.
+    fn move_on(&self, index: usize, chunk: i64, of: &mut ChunkAt) -> Option<()> {
+        if self.chunks.count == self.count {
+            return Some(());
+        }
+        let mut number = 0_i64;
+        for before in 0..index {
+            number = number.checked_add(unzigzag(self.steps.get(before)))?;
+            if number == chunk {
+                self.entry(before, 0, of)?;
+            }
+        }
+        Some(())
+    }
 }
 
-fn get_chunks(reader: &mut Reader<'_>, count: usize) -> Option<Vec<ChunkAt>> {
-    let columns = ChunkColumns {
-        jumps: Packed::read_signed(reader, count)?,
-        bytes: Packed::read(reader, count)?,
-        header_bytes: Packed::read(reader, count)?,
-        first_rows: Packed::read(reader, count)?,
-        ordinals: Packed::read(reader, count)?,
-    };
-    let small = |value: u64| u32::try_from(value).ok();
-    let mut end = 0_u64;
-    (0..count)
-        .map(|index| {
-            let offset = end.wrapping_add(columns.jumps.get(index));
-            let bytes = small(columns.bytes.get(index))?;
-            let header_bytes = small(columns.header_bytes.get(index)).filter(|header| *header <= bytes)?;
-            end = offset.checked_add(u64::from(bytes))?;
-            let (next_row, next_ordinal) = (small(columns.first_rows.get(index))?, small(columns.ordinals.get(index))?);
-            Some(ChunkAt { offset, bytes, header_bytes, next_row, next_ordinal })
+impl<'a> ChunkColumns<'a> {
+    fn read(reader: &mut Reader<'a>, count: usize) -> Option<ChunkColumns<'a>> {
+        Some(ChunkColumns {
+            count,
+            jumps: Packed::read_signed(reader, count)?,
+            bytes: Packed::read(reader, count)?,
+            header_bytes: Packed::read(reader, count)?,
+            first_rows: Packed::read(reader, count)?,
+            ordinals: Packed::read(reader, count)?,
         })
-        .collect()
+    }
+
+    fn chunk(&self, number: usize, end: &mut u64) -> Option<ChunkAt> {
+        let offset = end.wrapping_add(self.jumps.get(number));
+        let bytes = small(self.bytes.get(number))?;
+        let header_bytes = small(self.header_bytes.get(number)).filter(|header| *header <= bytes)?;
+        *end = offset.checked_add(u64::from(bytes))?;
+        let (next_row, next_ordinal) = (small(self.first_rows.get(number))?, small(self.ordinals.get(number))?);
+        Some(ChunkAt { offset, bytes, header_bytes, next_row, next_ordinal })
+    }
+
+    /// One chunk: where the one before it ends is a sum.
+    fn at(&self, number: usize) -> Option<ChunkAt> {
+        let mut end =
+            (0..number).fold(0_u64, |end, before| end.wrapping_add(self.jumps.get(before)).wrapping_add(self.bytes.get(before)));
+        self.chunk(number, &mut end)
+    }
+
+    fn all(&self) -> Option<Vec<ChunkAt>> {
+        let mut end = 0;
+        (0..self.count).map(|number| self.chunk(number, &mut end)).collect()
+    }
+}
+
+fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<()> {
+    let group = Group::read(reader, BLOCK_ENTRIES_MAX - entries.len())?;
+    let mut chunks = group.chunks.all()?;
+    let (mut tag, mut chunk) = (group.first_tag, 0_i64);
+    let start = entries.len();
+    for index in 0..group.count {
+        if index > 0 {
+            tag = tag.checked_add(group.gaps.get(index - 1))?;
+        }
+        chunk = chunk.checked_add(unzigzag(group.steps.get(index)))?;
+        let of = chunks.get_mut(usize::try_from(chunk).ok()?)?;
+        entries.push(group.entry(index, tag, of)?);
+    }
+    if group.form == Form::None { Some(()) } else { get_statistics(reader, group.form, &mut entries[start..]) }
+}
+
+/// Adds the entries of one tag in a block that `decode` found whole, in order of time, without their
+/// statistics. `groups` are those that `decode` told. None where the block is not what `decode` saw.
+pub fn find(payload: &[u8], groups: &[GroupPlace], tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
+    let start = found.len();
+    for place in groups.iter().filter(|place| (place.first..=place.last).contains(&tag)) {
+        let mut reader = Reader::new(payload.get(place.at as usize..)?);
+        Group::read(&mut reader, BLOCK_ENTRIES_MAX)?.find(tag, found)?;
+    }
+    found[start..].sort_by_key(|entry| (entry.offset, entry.first_row));
+    Some(())
 }
 
 fn get_statistics(reader: &mut Reader<'_>, form: Form, entries: &mut [RawEntry]) -> Option<()> {

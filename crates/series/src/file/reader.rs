@@ -7,7 +7,7 @@ use super::cache::{Block, BlockCache};
 use super::entry::{Entry, Place};
 use super::error::Error;
 use super::footer::{self, FileSummary, IndexPlace, TAIL_BYTES, TAIL_LETTERS, TopEntry};
-use super::index::{self, RawEntry};
+use super::index::RawEntry;
 use super::writer::FORMAT;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl SeriesFile {
         &self.path
     }
 
-    /// Adds the entries of a tag, in order of time.
+    /// Adds the entries of a tag, in order of time, without their statistics.
     ///
     /// # Errors
     /// `Error::Disk`, `Error::Damaged`.
@@ -105,12 +105,11 @@ impl SeriesFile {
         let top = self.top()?;
         let top = top.top();
         let first = top.partition_point(|block| block.last < tag);
+        let mut raw = Vec::new();
         for place in top[first..].iter().take_while(|block| block.first <= tag) {
-            let block = self.block(place)?;
-            let entries = block.index();
-            let first = entries.partition_point(|entry| entry.tag < tag);
-            found.extend(entries[first..].iter().take_while(|entry| entry.tag == tag).map(expand));
+            self.block(place)?.find(tag, &mut raw);
         }
+        found.extend(raw.iter().map(expand));
         Ok(())
     }
 
@@ -121,7 +120,7 @@ impl SeriesFile {
     pub fn entries(self: &Arc<Self>, from: TagId) -> Result<Entries, Error> {
         let top = self.top()?;
         let next_block = top.top().partition_point(|block| block.last < from);
-        Ok(Entries { file: Arc::clone(self), top, next_block, block: Arc::new(Block::of_index(Vec::new())), next: 0, from })
+        Ok(Entries { file: Arc::clone(self), top, next_block, block: Vec::new(), next: 0, from })
     }
 
     pub(super) fn top(&self) -> Result<Arc<Block>, Error> {
@@ -138,7 +137,7 @@ impl SeriesFile {
         Ok(block)
     }
 
-    pub(super) fn block(&self, place: &TopEntry) -> Result<Arc<Block>, Error> {
+    fn block(&self, place: &TopEntry) -> Result<Arc<Block>, Error> {
         if let Some(block) = self.cache.get(self.identity, place.offset) {
             return Ok(block);
         }
@@ -149,10 +148,14 @@ impl SeriesFile {
         };
         let seal = Seal { file: self.identity, offset: place.offset };
         let payload = block::open(&framed, seal).ok_or_else(|| damaged("the checksum does not fit"))?;
-        let entries = index::decode(payload).map_err(damaged)?;
-        let block = Arc::new(Block::of_index(entries));
+        let block = Arc::new(Block::of_index(payload).map_err(damaged)?);
         self.cache.insert(self.identity, place.offset, Arc::clone(&block));
         Ok(block)
+    }
+
+    /// The entries of an index block, in order of (tag, time), with their statistics.
+    pub(super) fn block_entries(&self, place: &TopEntry) -> Result<Vec<RawEntry>, Error> {
+        self.block(place)?.entries().map_err(|what| damage(&self.path, place.offset, "index block", what))
     }
 
     fn read_block(&self, offset: u64, bytes: u64) -> Result<Vec<u8>, Error> {
@@ -205,7 +208,7 @@ pub struct Entries {
     file: Arc<SeriesFile>,
     top: Arc<Block>,
     next_block: usize,
-    block: Arc<Block>,
+    block: Vec<RawEntry>,
     next: usize,
     from: TagId,
 }
@@ -218,7 +221,7 @@ impl Entries {
     #[expect(clippy::should_implement_trait, reason = "an iterator's item can't tell an error from the end as simply")]
     pub fn next(&mut self) -> Result<Option<Entry>, Error> {
         loop {
-            if let Some(raw) = self.block.index().get(self.next) {
+            if let Some(raw) = self.block.get(self.next) {
                 self.next += 1;
                 if raw.tag >= self.from {
                     return Ok(Some(expand(raw)));
@@ -227,8 +230,8 @@ impl Entries {
             }
             let Some(place) = self.top.top().get(self.next_block).copied() else { return Ok(None) };
             self.next_block += 1;
-            self.block = self.file.block(&place)?;
-            self.next = self.block.index().partition_point(|entry| entry.tag < self.from);
+            self.block = self.file.block_entries(&place)?;
+            self.next = self.block.partition_point(|entry| entry.tag < self.from);
         }
     }
 
@@ -241,7 +244,7 @@ impl Entries {
             return;
         }
         self.from = tag;
-        let entries = self.block.index();
+        let entries = &self.block;
         if entries.last().is_some_and(|last| last.tag >= tag) {
             self.next = self.next.max(entries.partition_point(|entry| entry.tag < tag));
             return;

@@ -129,8 +129,8 @@ impl Walk {
             }
         };
         for place in top.top() {
-            match open.block(place) {
-                Ok(block) => self.entries.extend_from_slice(block.index()),
+            match open.block_entries(place) {
+                Ok(entries) => self.entries.extend(entries),
                 Err(Error::Disk(cause)) => return Err(Error::Disk(cause)),
                 Err(cause) => self.damages.push(cause),
             }

@@ -172,6 +172,9 @@ impl<'a> Model<'a> {
             file.read(&entry, TimeRange::ALL, Projection::ALL, &mut part).unwrap();
             assert_eq!(part.times.len(), entry.rows as usize);
             check_entry(&entry, &part);
+            let mut of_tag = Vec::new();
+            file.find(entry.tag, &mut of_tag).unwrap();
+            assert!(of_tag.contains(&Entry { statistics: None, ..entry }), "{entry:?} is not among those found by its tag");
             append(read.entry(entry.tag).or_default(), &part, entry.kind);
         }
         assert_eq!(read.len(), self.tags.len());
