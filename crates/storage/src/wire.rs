@@ -13,23 +13,27 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads from these bytes.
     #[must_use]
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Reader { rest: bytes }
     }
 
     /// What was not read yet.
     #[must_use]
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// Whether all was read.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// The next `len` bytes.
+    #[inline]
     pub fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
@@ -37,6 +41,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next bytes as an array.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.rest.split_first_chunk::<N>()?;
         self.rest = rest;
@@ -44,21 +49,25 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte.
+    #[inline]
     pub fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
     /// A little-endian u32.
+    #[inline]
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// A little-endian u64.
+    #[inline]
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// A little-endian u128.
+    #[inline]
     pub fn u128(&mut self) -> Option<u128> {
         self.array().map(u128::from_le_bytes)
     }
@@ -94,12 +103,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint that counts something in memory, at most `max`.
+    #[inline]
     pub fn count(&mut self, max: usize) -> Option<usize> {
         let value = usize::try_from(self.varint()?).ok()?;
         (value <= max).then_some(value)
     }
 
     /// A zigzag varint.
+    #[inline]
     pub fn signed(&mut self) -> Option<i64> {
         self.varint().map(unzigzag)
     }

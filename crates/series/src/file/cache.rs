@@ -62,7 +62,7 @@ impl Block {
     pub fn bytes(&self) -> usize {
         let content = match &self.content {
             Content::Top(top) => std::mem::size_of_val(top.as_slice()),
-            Content::Index { payload, groups } => payload.len() + std::mem::size_of_val(groups.as_slice()),
+            Content::Index { payload, groups } => payload.len() + groups.iter().map(GroupPlace::bytes).sum::<usize>(),
         };
         content + size_of::<Block>()
     }

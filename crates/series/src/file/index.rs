@@ -156,15 +156,38 @@ fn sum_above(form: Form, all: &RawSummary) -> u128 {
     }
 }
 
-/// Where a group begins in its block, and which tags it has.
-#[derive(Clone, Copy, Debug)]
+/// Where a group begins in its block, which tags it has, and marks from which looking one up begins.
+#[derive(Debug)]
 pub struct GroupPlace {
     /// Where it begins.
-    pub at: u32,
-    /// Its first tag.
-    pub first: TagId,
+    at: u32,
     /// Its last tag.
-    pub last: TagId,
+    last: TagId,
+    /// One at every `MARK_ENTRIES`th entry, from the first on.
+    marks: Box<[Mark]>,
+}
+
+/// An entry in the middle of a group: sums over the entries before it need not be taken again.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    tag: u64,
+    /// The number of its chunk in the group.
+    chunk: i64,
+    /// Where the chunk before that one ends.
+    end: u64,
+}
+
+const MARK_ENTRIES: usize = 16;
+
+impl GroupPlace {
+    fn holds(&self, tag: TagId) -> bool {
+        tag <= self.last && self.marks.first().is_some_and(|first| tag.0 >= first.tag)
+    }
+
+    /// How many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<GroupPlace>() + size_of_val(&*self.marks)
+    }
 }
 
 /// Reads the entries of a block, in order of (tag, time), and tells where each group lies.
@@ -176,11 +199,10 @@ pub fn decode(payload: &[u8], mut on_group: impl FnMut(GroupPlace)) -> Result<Ve
     let groups = reader.count(payload.len()).ok_or("number of groups")?;
     let mut entries = Vec::new();
     for _ in 0..groups {
-        let (at, start) = ((payload.len() - reader.rest().len()) as u32, entries.len());
-        get_group(&mut reader, &mut entries).ok_or("a group of entries")?;
-        if let [first, .., last] | [first @ last] = &entries[start..] {
-            on_group(GroupPlace { at, first: first.tag, last: last.tag });
-        }
+        let at = (payload.len() - reader.rest().len()) as u32;
+        let marks = get_group(&mut reader, &mut entries).ok_or("a group of entries")?;
+        let last = entries.last().map_or(TagId(0), |last: &RawEntry| last.tag);
+        on_group(GroupPlace { at, last, marks });
     }
     if !reader.is_empty() {
         return Err("bytes behind the entries");
@@ -285,25 +307,23 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// Adds the entries of one tag. Only sums of what lies before them are taken; nothing else is decoded.
-    fn find(&self, tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
-        let (mut at, mut first) = (self.first_tag, 0);
-        while at < tag.0 && first + 1 < self.count {
-            at = at.checked_add(self.gaps.get(first))?;
-            first += 1;
-        }
-        let mut chunk = (0..first).try_fold(0_i64, |chunk, index| chunk.checked_add(unzigzag(self.steps.get(index))))?;
-        let mut index = first;
-        while at == tag.0 {
-            chunk = chunk.checked_add(unzigzag(self.steps.get(index)))?;
-            let mut of = self.chunks.at(usize::try_from(chunk).ok().filter(|number| *number < self.chunks.count)?)?;
-            self.move_on(index, chunk, &mut of)?;
-            found.push(self.entry(index, at, &mut of)?);
+    /// Adds the entries of one tag. Only sums from the nearest mark on are taken; nothing else is decoded.
+    fn find(&self, marks: &[Mark], tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
+        let nearest = marks.partition_point(|mark| mark.tag < tag.0).saturating_sub(1);
+        let mark = *marks.get(nearest)?;
+        let (mut index, mut at, mut chunk) = (nearest * MARK_ENTRIES, mark.tag, mark.chunk);
+        while at <= tag.0 {
+            if at == tag.0 {
+                let mut of = self.chunks.at(usize::try_from(chunk).ok()?, &mark)?;
+                self.move_on(index, chunk, &mut of)?;
+                found.push(self.entry(index, at, &mut of)?);
+            }
             index += 1;
-            if index == self.count {
+            if index >= self.count {
                 break;
             }
             at = at.checked_add(self.gaps.get(index - 1))?;
+            chunk = chunk.checked_add(unzigzag(self.steps.get(index)))?;
         }
         Some(())
     }
@@ -345,10 +365,15 @@ impl<'a> ChunkColumns<'a> {
         Some(ChunkAt { offset, bytes, header_bytes, next_row, next_ordinal })
     }
 
-    /// One chunk: where the one before it ends is a sum.
-    fn at(&self, number: usize) -> Option<ChunkAt> {
-        let mut end =
-            (0..number).fold(0_u64, |end, before| end.wrapping_add(self.jumps.get(before)).wrapping_add(self.bytes.get(before)));
+    /// One chunk: where the one before it ends is a sum from a mark on.
+    fn at(&self, number: usize, mark: &Mark) -> Option<ChunkAt> {
+        if number >= self.count {
+            return None;
+        }
+        let marked = usize::try_from(mark.chunk).ok()?;
+        let (first, start) = if marked <= number { (marked, mark.end) } else { (0, 0) };
+        let mut end = (first..number)
+            .fold(start, |end, before| end.wrapping_add(self.jumps.get(before)).wrapping_add(self.bytes.get(before)));
         self.chunk(number, &mut end)
     }
 
@@ -358,29 +383,38 @@ impl<'a> ChunkColumns<'a> {
     }
 }
 
-fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<()> {
+fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<Box<[Mark]>> {
     let group = Group::read(reader, BLOCK_ENTRIES_MAX - entries.len())?;
     let mut chunks = group.chunks.all()?;
     let (mut tag, mut chunk) = (group.first_tag, 0_i64);
     let start = entries.len();
+    let mut marks = Vec::with_capacity(group.count.div_ceil(MARK_ENTRIES));
     for index in 0..group.count {
         if index > 0 {
             tag = tag.checked_add(group.gaps.get(index - 1))?;
         }
         chunk = chunk.checked_add(unzigzag(group.steps.get(index)))?;
-        let of = chunks.get_mut(usize::try_from(chunk).ok()?)?;
+        let number = usize::try_from(chunk).ok()?;
+        let of = chunks.get_mut(number)?;
         entries.push(group.entry(index, tag, of)?);
+        if index.is_multiple_of(MARK_ENTRIES) {
+            let end = number.checked_sub(1).map_or(0, |before| chunks[before].offset + u64::from(chunks[before].bytes));
+            marks.push(Mark { tag, chunk, end });
+        }
     }
-    if group.form == Form::None { Some(()) } else { get_statistics(reader, group.form, &mut entries[start..]) }
+    if group.form != Form::None {
+        get_statistics(reader, group.form, &mut entries[start..])?;
+    }
+    Some(marks.into())
 }
 
 /// Adds the entries of one tag in a block that `decode` found whole, in order of time, without their
 /// statistics. `groups` are those that `decode` told. None where the block is not what `decode` saw.
 pub fn find(payload: &[u8], groups: &[GroupPlace], tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
     let start = found.len();
-    for place in groups.iter().filter(|place| (place.first..=place.last).contains(&tag)) {
+    for place in groups.iter().filter(|place| place.holds(tag)) {
         let mut reader = Reader::new(payload.get(place.at as usize..)?);
-        Group::read(&mut reader, BLOCK_ENTRIES_MAX)?.find(tag, found)?;
+        Group::read(&mut reader, BLOCK_ENTRIES_MAX)?.find(&place.marks, tag, found)?;
     }
     found[start..].sort_by_key(|entry| (entry.offset, entry.first_row));
     Some(())
