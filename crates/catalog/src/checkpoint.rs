@@ -29,7 +29,8 @@ const ZSTD_LEVEL: i32 = 1;
 pub struct Checkpoints {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    log: u64,
+    /// The id of the catalog's log; None until it is known.
+    log: Option<u64>,
     /// The number of the newest manifest; 0 = none.
     number: u64,
     manifest: Manifest,
@@ -46,19 +47,16 @@ pub struct TagsFile {
 }
 
 impl Checkpoints {
-    /// Reads the newest whole manifest of a directory; an empty one where there is none. `log` is the
-    /// id of the catalog's log.
-    pub fn open(disk: &Arc<dyn Disk>, dir: &Path, log: u64) -> Result<Checkpoints, Error> {
+    /// Reads the newest whole manifest of a directory; an empty one where there is none.
+    pub fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Checkpoints, Error> {
         let failed = |error: DiskError| Error::Open(error.to_string());
         disk.make_dir(dir).map_err(failed)?;
         let names: Vec<String> = disk.list(dir).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| What::Manifest.number(name)).collect();
         numbers.sort_unstable();
-        let (number, manifest, found_log) = newest_manifest(&**disk, dir, &numbers)?.unwrap_or((0, Manifest::default(), log));
-        if found_log != log {
-            let path = What::Manifest.path(dir, number);
-            return Err(damaged(&path, 16, "it belongs to another log: the log's directory was replaced"));
-        }
+        let newest = newest_manifest(&**disk, dir, &numbers)?;
+        let log = newest.as_ref().map(|(_, _, log)| *log);
+        let (number, manifest, _) = newest.unwrap_or_default();
         let named: BTreeSet<u64> = manifest.blocks.iter().map(|place| place.file).collect();
         let file_max = names.iter().filter_map(|name| What::Tags.number(name)).max().unwrap_or(0);
         let leftovers = names.into_iter().filter(|name| {
@@ -69,6 +67,27 @@ impl Checkpoints {
         let mut open = Checkpoints { disk: Arc::clone(disk), dir: dir.to_path_buf(), log, number, manifest, leftovers };
         open.manifest.next_file = open.manifest.next_file.max(file_max.saturating_add(1));
         Ok(open)
+    }
+
+    /// The id of the catalog's log, where a manifest tells it.
+    pub fn log(&self) -> Option<u64> {
+        self.log
+    }
+
+    /// Makes the first manifest, of a table without rows, where there is none: so that the log is known from
+    /// before the first write on, and its loss is told from a new catalog.
+    pub fn begin_with(&mut self, log: u64) -> Result<(), Error> {
+        self.log = Some(log);
+        if self.number > 0 {
+            return Ok(());
+        }
+        let failed =
+            |error: DiskError| if error.is_full() { Error::DiskFull(error.to_string()) } else { Error::Open(error.to_string()) };
+        self.publish(self.manifest.clone()).map_err(failed)
+    }
+
+    fn log_id(&self) -> u64 {
+        self.log.expect("the log is known before anything of it is written or read")
     }
 
     /// Removes what a crash left behind. Call it once the log fits the manifest: before, a damaged
@@ -95,11 +114,6 @@ impl Checkpoints {
         file.write_at(0, &[&bytes])?;
         file.sync()?;
         self.disk.sync_dir(&self.dir)
-    }
-
-    /// Whether there is no checkpoint yet.
-    pub fn is_none(&self) -> bool {
-        self.number == 0
     }
 
     /// The newest manifest.
@@ -142,7 +156,7 @@ impl Checkpoints {
         let mut bytes = [0; HEAD_BYTES];
         file.read_at(0, &mut bytes).map_err(failed)?;
         let head = Head::decode(&bytes, What::Tags, number, &path)?;
-        if head.log != self.log {
+        if head.log != self.log_id() {
             return Err(damaged(&path, 16, "it belongs to another log"));
         }
         Ok((head, file, path))
@@ -153,7 +167,7 @@ impl Checkpoints {
         let number = self.manifest.next_file;
         self.manifest.next_file += 1;
         let path = What::Tags.path(&self.dir, number);
-        let head = Head { what: What::Tags, log: self.log, number };
+        let head = Head { what: What::Tags, log: self.log_id(), number };
         let file = self.disk.create(&path)?;
         file.write_at(0, &[&head.encode()])?;
         Ok(TagsFile { head, path, file, end: HEAD_BYTES as u64 })
@@ -165,7 +179,7 @@ impl Checkpoints {
         manifest.next_file = self.manifest.next_file;
         self.disk.sync_dir(&self.dir)?;
         let path = What::Manifest.path(&self.dir, self.number + 1);
-        let bytes = manifest.encode(self.log, self.number + 1);
+        let bytes = manifest.encode(self.log_id(), self.number + 1);
         let written = self.disk.create(&path).and_then(|file| {
             file.write_at(0, &[&bytes])?;
             file.sync()

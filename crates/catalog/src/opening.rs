@@ -1,4 +1,4 @@
-//! Opening: the checkpoint, then the log behind it.
+//! Opening: the checkpoint, then the log behind it, which must be the one that the checkpoint names.
 //!
 //! What it promises: the table as the last durable write left it, or an error that names what is damaged.
 
@@ -8,7 +8,7 @@ use crate::kind_table::KindTable;
 use crate::record::{Joiner, apply};
 use crate::table::Table;
 use crate::{Error, Settings};
-use log::{Durability, Log, Options};
+use log::{Durability, Known, Log, Options, Position};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -25,12 +25,19 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
     let record_bytes_max = (settings.segment_bytes / 2).min(64 << 20);
     let options =
         Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() };
-    let (log, replay) = Log::open(&world, &dir.join("log"), options).map_err(translate)?;
-    let mut checkpoints = Checkpoints::open(&world.disk, dir, log.id())?;
+    let mut checkpoints = Checkpoints::open(&world.disk, dir)?;
+    let (log, replay) = match checkpoints.log() {
+        Some(id) => {
+            let first = Position(checkpoints.manifest().position);
+            Log::open_known(&world, &dir.join("log"), options, Known { id, first })
+        }
+        None => Log::open(&world, &dir.join("log"), options),
+    }
+    .map_err(translate)?;
     let manifest = checkpoints.manifest();
     let (mut sequence, checkpoint_position) = (manifest.sequence, manifest.position);
     // Without a manifest the log must still hold all: else what was cut off it would be silently gone.
-    if checkpoints.is_none() && log.first().0 > LOG_START_MAX {
+    if checkpoints.log().is_none() && log.first().0 > LOG_START_MAX {
         return Err(Error::Damaged(format!("{}: the log was cut, but no whole manifest says what it held", dir.display())));
     }
     let kinds = KindTable::new();
@@ -54,6 +61,7 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         return Err(Error::Damaged(format!("{}: the log ends before the checkpoint", dir.join("log").display())));
     }
     checkpoints.clean()?;
+    checkpoints.begin_with(log.id())?;
     table.begin_run();
     kinds.show(table.rows());
     let commit = Commit {
@@ -87,6 +95,9 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
 fn translate(error: log::Error) -> Error {
     match error {
         log::Error::Damaged { .. } => Error::Damaged(error.to_string()),
+        log::Error::Lost { .. } | log::Error::Foreign { .. } | log::Error::Headless { .. } => {
+            Error::Damaged(format!("{error}; put the catalog's own log files back, or restore the whole store from a copy"))
+        }
         log::Error::Full(_) => Error::DiskFull(error.to_string()),
         _ => Error::Open(error.to_string()),
     }

@@ -1,5 +1,6 @@
 //! What can go wrong in a log: a variant a failed step. Cheap to clone: one failure answers many.
 
+use crate::Position;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
@@ -26,6 +27,34 @@ pub enum Error {
         offset: u64,
         /// What is wrong there.
         what: &'static str,
+    },
+    /// There is no log where one was made.
+    #[error("the log is missing: {} holds no log, though log {id:016x} was made there", dir.display())]
+    Lost {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The id of the log that was made there.
+        id: u64,
+    },
+    /// Another log lies where one was made.
+    #[error("the log in {} is another one: its id is {found:016x}, that of the log made there was {id:016x}", dir.display())]
+    Foreign {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The id of the log that was made there.
+        id: u64,
+        /// The id of the log that lies there.
+        found: u64,
+    },
+    /// The log's oldest segments are missing: they were never cut off.
+    #[error("the log in {} begins at position {found}, but was cut only up to {first}: files of it are missing", dir.display())]
+    Headless {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Where it begins at the latest.
+        first: Position,
+        /// Where what lies there begins.
+        found: Position,
     },
     /// A segment of a layout that this release does not know.
     #[error("{} has log format {format}, but this release knows only {}", file.display(), crate::FORMAT)]

@@ -57,6 +57,6 @@ pub use check::{Damage, LogCheck, SegmentCheck, check, repair};
 pub use error::Error;
 pub use format::{FORMAT, KIND_DECIDE, KIND_MAX, KIND_PREPARE, Position};
 pub use group::{Answer, Body};
-pub use log::Log;
+pub use log::{Known, Log, Refusals};
 pub use options::{Durability, Options};
 pub use replay::{Record, Replay};

@@ -47,7 +47,23 @@ struct Queue {
     items: VecDeque<Item>,
     scheduled: bool,
     closed: bool,
+    /// How often all that waited was refused for want of room, and why the last time.
+    refusals: Refusals,
+    refused: Option<Error>,
 }
+
+/// What tells a log from others, for whoever keeps it beside the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub id: u64,
+    /// Where it begins at the latest: as high as `cut_target` ever was before a cut.
+    pub first: Position,
+}
+
+/// How often a log has refused what waited, as told by `Log::append_since`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals(u64);
 
 impl Log {
     /// Opens the log in a directory, making it where there is none: cuts off a torn tail and makes
@@ -60,9 +76,25 @@ impl Log {
     /// # Panics
     /// Where the options do not fit each other.
     pub fn open(world: &World, dir: &Path, options: Options) -> Result<(Arc<Log>, Replay), Error> {
+        Log::open_any(world, dir, options, None)
+    }
+
+    /// Opens the log that is known, and never makes one: for whoever keeps what tells its log, so that a log
+    /// that was lost or replaced is told from a new one. A log that is refused is left as it lies.
+    ///
+    /// # Errors
+    /// `Error::Lost`, `Error::Foreign`, `Error::Headless`; else as `open`.
+    ///
+    /// # Panics
+    /// As `open`.
+    pub fn open_known(world: &World, dir: &Path, options: Options, known: Known) -> Result<(Arc<Log>, Replay), Error> {
+        Log::open_any(world, dir, options, Some(known))
+    }
+
+    fn open_any(world: &World, dir: &Path, options: Options, known: Option<Known>) -> Result<(Arc<Log>, Replay), Error> {
         options.check();
         let options = Options { segment_bytes: options.segment_bytes & !7, ..options };
-        let found = recover(world, dir, &options)?;
+        let found = recover(world, dir, &options, known)?;
         let bases = found.spans.iter().map(|(base, _)| *base).collect();
         let replay = Replay::new(Arc::clone(&world.disk), dir.to_path_buf(), bases, Position(found.end));
         let id = found.current.header.id;
@@ -97,27 +129,46 @@ impl Log {
     /// # Panics
     /// Where `kind` is above `KIND_MAX`: those are the log's own.
     pub fn append(&self, kind: u8, head: Bytes, body: Body, done: impl FnOnce(Result<Position, Error>) + Send + 'static) {
+        self.append_since(None, kind, head, body, done);
+    }
+
+    /// As `append`, for records that must not stand without those appended before them: gives how
+    /// often the log had refused what waited when this record took its place in the queue. Where
+    /// `since` is such an answer to an earlier record and the log has refused anything since then,
+    /// this record is answered `Full` too.
+    ///
+    /// # Panics
+    /// As `append`.
+    pub fn append_since(
+        &self,
+        since: Option<Refusals>,
+        kind: u8,
+        head: Bytes,
+        body: Body,
+        done: impl FnOnce(Result<Position, Error>) + Send + 'static,
+    ) -> Refusals {
         assert!(kind <= KIND_MAX, "record kind {kind} is the log's own");
         let (bytes, limit) = (head.len() as u64 + body.bytes(), self.shared.options.record_bytes_max);
-        self.shared.push(if bytes > limit {
+        let item = if bytes > limit {
             Item::Refused(Error::TooLarge { bytes, limit }, Box::new(done))
         } else {
             Item::Record(Pending::new(kind, head, body, Box::new(done)))
-        });
+        };
+        self.shared.push(item, since)
     }
 
     /// Answers, in order with appends and on `Lane::Log`, when all that was appended before is on
     /// disk, whatever the durability setting; with the end of the log then.
     pub fn sync(&self, done: impl FnOnce(Result<Position, Error>) + Send + 'static) {
-        self.shared.push(Item::Sync(Box::new(done)));
+        self.shared.push(Item::Sync(Box::new(done)), None);
     }
 
     /// Refuses records appended later (`sync` still answers), makes durable what was appended before, and marks the end, so
     /// that at the next opening any damage is told from a torn tail.
     pub fn close(&self, done: impl FnOnce(Result<Position, Error>) + Send + 'static) {
-        self.shared.push(Item::Sync(Box::new(|_| ())));
+        self.shared.push(Item::Sync(Box::new(|_| ())), None);
         // Written after that sync, so its header tells that all before it is on disk.
-        self.shared.push(Item::Record(Pending::empty(KIND_MARK, Box::new(|_| ()))));
+        self.shared.push(Item::Record(Pending::empty(KIND_MARK, Box::new(|_| ()))), None);
         let mut queue = self.shared.queue.lock();
         queue.items.push_back(Item::Sync(Box::new(done)));
         queue.closed = true;
@@ -162,11 +213,26 @@ impl Log {
         self.shared.syncs.load(Ordering::Relaxed)
     }
 
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
     /// Random, given when the log was made. Keep it beside every position that is kept: positions
     /// mean nothing in another log.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.shared.id
+    }
+
+    /// Where the log would begin after `cut(before)`; None where nothing would go. Whoever keeps it, durably
+    /// and before each cut, can tell at the next opening whether segments are missing at the front.
+    #[must_use]
+    pub fn cut_target(&self, before: Position) -> Option<Position> {
+        let spans = self.shared.spans.lock();
+        let kept = spans.iter().position(|span| span.1 > before.0).unwrap_or(spans.len()).min(spans.len().saturating_sub(1));
+        (kept > 0).then(|| Position(spans[kept].0 + SEGMENT_HEADER_BYTES))
     }
 
     /// Removes the segments that lie wholly below `before`, oldest first, each durably before the
@@ -200,14 +266,24 @@ impl Log {
 }
 
 impl Shared {
-    fn push(self: &Arc<Self>, item: Item) {
+    fn push(self: &Arc<Self>, item: Item, since: Option<Refusals>) -> Refusals {
         let mut queue = self.queue.lock();
+        let refusals = queue.refusals;
         // What only waits for a sync has it: closing synced all there was.
         let is_record = matches!(item, Item::Record(_));
-        let item = if queue.closed && is_record { refuse(item, Error::Closed) } else { item };
+        let refusal = if queue.closed {
+            Some(Error::Closed)
+        } else {
+            queue.refused.clone().filter(|_| since.is_some_and(|since| since != refusals))
+        };
+        let item = match refusal {
+            Some(error) if is_record => refuse(item, error),
+            _ => item,
+        };
         self.queued_bytes.fetch_add(item.bytes(), Ordering::Relaxed);
         queue.items.push_back(item);
         self.schedule(queue);
+        refusals
     }
 
     fn schedule(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>) {
@@ -268,7 +344,13 @@ impl Shared {
 
     /// Fails all records that wait; what only waits for a sync has it.
     fn refuse_all(&self, writer: &mut Writer, error: &Error) -> Vec<(Item, u64, Result<Position, Error>)> {
-        let mut answers = fail(self.take_all(), error);
+        let items = {
+            let mut queue = self.queue.lock();
+            queue.refusals.0 += 1;
+            queue.refused = Some(error.clone());
+            queue.items.drain(..).collect()
+        };
+        let mut answers = fail(items, error);
         for (item, _, answer) in &mut answers {
             if matches!(item, Item::Sync(_)) {
                 *answer = self.sync_writer(writer).map(|()| Position(writer.synced()));

@@ -18,7 +18,7 @@ use crate::format::{END_BYTES, KIND_MARK, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::group::Pending;
 use crate::scan::{Scan, scan};
 use crate::segment::{Opened, Segment, base_of, path};
-use crate::{Error, Options};
+use crate::{Error, Known, Options, Position};
 use std::path::Path;
 use std::sync::Arc;
 use world::{Access, Disk, DiskError, World};
@@ -33,11 +33,14 @@ pub(crate) struct Recovered {
     pub end: u64,
 }
 
-pub(crate) fn recover(world: &World, dir: &Path, options: &Options) -> Result<Recovered, Error> {
+/// Opens the log that is known, or else whatever log there is, making one where there is none.
+pub(crate) fn recover(world: &World, dir: &Path, options: &Options, known: Option<Known>) -> Result<Recovered, Error> {
     let disk = &*world.disk;
     let opening = |cause: DiskError| Error::Open { dir: dir.to_path_buf(), cause: Arc::new(cause) };
-    disk.make_dir(dir).map_err(opening)?;
-    let mut segments = segments(disk, dir)?;
+    if known.is_none() {
+        disk.make_dir(dir).map_err(opening)?;
+    }
+    let mut segments = segments(disk, dir, known)?;
     if segments.is_empty() {
         let header = SegmentHeader { id: world.random.next_u64(), base: 0, capacity: options.segment_bytes };
         let made = Segment::create(disk, dir, header);
@@ -52,20 +55,22 @@ pub(crate) fn recover(world: &World, dir: &Path, options: &Options) -> Result<Re
     Ok(Recovered { spans, current, end })
 }
 
-/// The segments in order, with whole headers, without gaps. Removes a newest one that was never made whole.
-fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>, Error> {
+/// The segments in order, with whole headers, without gaps, of the log that is known where one is.
+/// Removes a newest one that was never made whole, once the others are what they should be.
+fn segments(disk: &dyn Disk, dir: &Path, known: Option<Known>) -> Result<Vec<Segment>, Error> {
     let opening = |cause: DiskError| Error::Open { dir: dir.to_path_buf(), cause: Arc::new(cause) };
-    let names = disk.list(dir).map_err(opening)?;
+    let names = match disk.list(dir) {
+        Err(error) if error.is_missing() => Vec::new(),
+        names => names.map_err(opening)?,
+    };
     let mut bases: Vec<u64> = names.iter().filter(|entry| !entry.directory).filter_map(|entry| base_of(&entry.name)).collect();
     bases.sort_unstable();
     let mut out: Vec<Segment> = Vec::with_capacity(bases.len());
+    let mut unmade = None;
     for (i, base) in bases.iter().enumerate() {
         match Segment::open(disk, dir, *base, Access::Write)? {
             Opened::Whole(segment) => out.push(segment),
-            Opened::Unmade if i + 1 == bases.len() => {
-                disk.remove(&path(dir, *base)).map_err(opening)?;
-                disk.sync_dir(dir).map_err(opening)?;
-            }
+            Opened::Unmade if i + 1 == bases.len() => unmade = Some(path(dir, *base)),
             Opened::Unmade => {
                 return Err(Error::Damaged { file: path(dir, *base), offset: 0, what: "its header is broken" });
             }
@@ -79,7 +84,28 @@ fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Segment>, Error> {
             return Err(Error::Damaged { file: path(dir, pair[0].limit()), offset: 0, what: "the segment is missing" });
         }
     }
+    known.map_or(Ok(()), |known| known.check(dir, out.first().map(|first| first.header)))?;
+    if let Some(unmade) = unmade {
+        disk.remove(&unmade).map_err(opening)?;
+        disk.sync_dir(dir).map_err(opening)?;
+    }
     Ok(out)
+}
+
+impl Known {
+    /// Whether it can be the log in a directory whose oldest segment is this.
+    ///
+    /// # Errors
+    /// `Error::Lost`, `Error::Foreign`, `Error::Headless`.
+    pub(crate) fn check(self, dir: &Path, oldest: Option<SegmentHeader>) -> Result<(), Error> {
+        let (dir, Known { id, first }) = (dir.to_path_buf(), self);
+        let Some(oldest) = oldest else { return Err(Error::Lost { dir, id }) };
+        let found = Position(oldest.base + SEGMENT_HEADER_BYTES);
+        if oldest.id != id {
+            return Err(Error::Foreign { dir, id, found: oldest.id });
+        }
+        if oldest.base > 0 && found > first { Err(Error::Headless { dir, first, found }) } else { Ok(()) }
+    }
 }
 
 /// Finds where the log ends, and leaves in `segments` only those that are kept: the last one is
@@ -120,13 +146,15 @@ fn examine(segment: &Segment) -> Result<Scan, Error> {
     Ok(found)
 }
 
-/// Makes what was kept durable, what was cut off zeros, and marks the end. Returns the new end.
+/// Makes what was kept durable, what was cut off zeros, and marks the end. Returns the new end. The header is
+/// among what is written again: of a log whose making failed at its sync only the system's memory may hold it.
 fn mend(segment: &Segment, found: &Scan) -> Result<u64, DiskError> {
     match segment.file.reserve(segment.header.capacity) {
         // It was reserved when it was made; a copy of it may not be. Without room appends fail later.
         Err(error) if !error.is_full() => return Err(error),
         _ => {}
     }
+    segment.file.write_at(0, &[&segment.header.encode()])?;
     settle(segment, found)?;
     let room = segment.limit() - found.end;
     if found.records == 0 || found.marked || room < 2 * END_BYTES {

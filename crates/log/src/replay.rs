@@ -33,18 +33,26 @@ pub struct Replay {
     bases: VecDeque<u64>,
     cursor: Option<Cursor>,
     end: Position,
+    reached: Position,
     failed: bool,
 }
 
 impl Replay {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, bases: VecDeque<u64>, end: Position) -> Replay {
-        Replay { disk, dir, bases, cursor: None, end, failed: false }
+        Replay { disk, dir, bases, cursor: None, end, reached: Position(0), failed: false }
     }
 
     /// Where it ends: what is appended from now on is not part of it.
     #[must_use]
     pub fn end(&self) -> Position {
         self.end
+    }
+
+    /// Behind the last of a caller's records that was passed so far, whether it was whole or given up by a repair;
+    /// marks of the log's own don't count. 0 before the first.
+    #[must_use]
+    pub fn reached(&self) -> Position {
+        self.reached
     }
 
     fn step(&mut self) -> Result<Option<Record>, Error> {
@@ -62,9 +70,11 @@ impl Replay {
                 Step::Bad(what) => return Err(cursor.segment().damaged(position, what)),
                 Step::Record(raw) => match raw.header.kind {
                     KIND_END => self.cursor = None,
-                    KIND_MARK | KIND_SKIP => {}
+                    KIND_MARK => {}
+                    KIND_SKIP => self.reached = Position(raw.end),
                     kind => {
                         let (position, end) = (Position(position), Position(raw.end));
+                        self.reached = end;
                         return Ok(Some(Record { position, end, kind, head: raw.head, body: raw.body }));
                     }
                 },
