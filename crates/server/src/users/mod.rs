@@ -54,6 +54,7 @@ impl Users {
         while let Some(number) = numbers.pop() {
             match read(&*world.disk, &path(dir, number)) {
                 Ok(by_name) => {
+                    settle(&*world.disk, dir, number)?;
                     found = (number, by_name);
                     break;
                 }
@@ -168,6 +169,17 @@ impl Users {
         }
         Ok(())
     }
+}
+
+/// Makes sure that the file that counts is on disk before older ones go: a sync of it that failed left it in the
+/// system's memory, held as clean, and only bytes that are written again are synced again.
+fn settle(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), Error> {
+    let bytes = read_file(disk, &path(dir, number))?;
+    let file = disk.open(&path(dir, number), Access::Write)?;
+    file.write_at(0, &[&bytes])?;
+    file.sync()?;
+    disk.sync_dir(dir)?;
+    Ok(())
 }
 
 /// The last line of a file that begins with this text.
