@@ -1,21 +1,23 @@
 //! How a write becomes durable and visible. One direction; no step goes back.
 //!
 //! ```text
-//!   caller's thread:  check, gather into sections -> room (a memory ticket where it is short)
-//!                     -> order: producer's number, commit number, versions, append to the log
+//!   caller's thread:  check, gather into sections -> admit: producer's number
+//!                     -> room (a memory ticket where it is short)
+//!                     -> order: a producer's in turn, commit number, versions, append to the log
 //!   Lane::Log:        durable, in log order -> snapshot values -> buffers -> visible -> promise kept
 //! ```
-//! States of a write: waiting for room -> ordered (its producer's number is in flight) -> logged ->
-//! applied, or refused at any step before. Once ordered it is settled on Lane::Log only.
+//! States of a write: admitted (its producer's number is in flight) -> waiting for room -> waiting for its
+//! producer's lower numbers -> ordered -> logged -> applied, or refused at any step before. Once ordered it is
+//! settled on Lane::Log only.
 //! Locks: `order` is held while a record is appended, so that the order of numbers is the order of the
 //! log; it is never held together with another lock of the kernel but the log's own.
 
-use crate::core::Core;
+use crate::core::{Core, Order};
 use crate::origins::{Admission, Outcome};
 use crate::record::{self, CommitHead, PartHead, PartKind};
 use crate::{Committed, Deletion, Error, Write};
 use bytes::Bytes;
-use log::Body as LogBody;
+use log::{Body as LogBody, Refusals};
 use memory::Grant;
 use series::Section;
 use std::sync::Arc;
@@ -77,6 +79,12 @@ pub(crate) struct Pending {
     pub(crate) promise: Promise<Outcome>,
 }
 
+/// A write that has its room.
+pub(crate) type WithRoom = (Pending, Grant);
+
+/// Writes that were refused while `order` was held, and why: told once it is free.
+type Refused = Vec<(WithRoom, Vec<Promise<Outcome>>, Error)>;
+
 /// An ordered write: what Lane::Log applies.
 pub(crate) struct Ordered {
     pub(crate) head: CommitHead,
@@ -125,6 +133,7 @@ impl Core {
             return Ticket::ready(Err(Error::TooLarge { bytes, limit }));
         }
         let (promise, ticket) = Ticket::pair();
+        let Some(promise) = self.admit(origin, promise) else { return ticket };
         let body = LogBody::new(parts.iter().map(Part::log_bytes).collect());
         let pending = Pending { parts, body, origin, rows, promise };
         if let Some(grant) = self.shares.buffers.try_take(bytes) {
@@ -132,40 +141,94 @@ impl Core {
             return ticket;
         }
         let Ok(room) = self.shares.buffers.take(bytes) else {
-            return Ticket::ready(Err(Error::TooLarge { bytes, limit }));
+            self.give_up(pending, Error::TooLarge { bytes, limit });
+            return ticket;
         };
         let core = Arc::clone(self);
         room.on_done(move |grant| match grant {
             Ok(grant) => core.order(pending, grant),
-            Err(_) => pending.promise.keep(Err(core.refusal())),
+            Err(_) => core.give_up(pending, core.refusal()),
         });
         self.relieve();
         ticket
     }
 
-    /// Gives a write its number and its place in the log.
-    fn order(self: &Arc<Core>, pending: Pending, grant: Grant) {
-        let Pending { parts, body, origin, rows, promise } = pending;
-        let mut order = self.order.lock();
-        let refusal = if order.closed { Some(Error::Closed) } else { self.poison() };
-        if let Some(refusal) = refusal {
-            drop(order);
-            return promise.keep(Err(refusal));
-        }
-        match origin.map(|origin| order.origins.admit(origin)) {
-            None | Some(Admission::New) => {}
-            Some(Admission::Duplicate) => {
-                drop(order);
-                return promise.keep(Ok(self.duplicate()));
-            }
-            Some(Admission::Waits(ticket)) => {
-                drop(order);
+    /// Takes a write's number, in the order of the calls; where it is not new, the promise is kept otherwise.
+    fn admit(self: &Arc<Core>, origin: Option<Origin>, promise: Promise<Outcome>) -> Option<Promise<Outcome>> {
+        let Some(origin) = origin else { return Some(promise) };
+        let admission = {
+            let mut order = self.order.lock();
+            let now = order.commit;
+            order.origins.admit(origin, now)
+        };
+        match admission {
+            Admission::New => return Some(promise),
+            Admission::Duplicate => promise.keep(Ok(self.duplicate())),
+            Admission::Behind(refused) => promise.keep(Err(Error::Behind { number: origin.number, refused })),
+            Admission::Waits(ticket) => {
                 let core = Arc::clone(self);
-                return ticket.on_done(move |outcome| {
+                ticket.on_done(move |outcome| {
                     promise.keep(outcome.unwrap_or(Err(Error::Closed)).map(|_| core.duplicate()));
                 });
             }
         }
+        None
+    }
+
+    /// A write got no room: whatever of its producer waited behind it has its turn.
+    fn give_up(self: &Arc<Core>, pending: Pending, fault: Error) {
+        let (mut waiting, mut refused) = (Vec::new(), Refused::new());
+        if let Some(origin) = pending.origin {
+            let mut order = self.order.lock();
+            waiting = order.origins.settle(origin, None);
+            self.place_in_turn(&mut order, origin, &mut refused);
+        }
+        waiting.into_iter().for_each(|promise| promise.keep(Err(fault.clone())));
+        pending.promise.keep(Err(fault));
+        tell(refused);
+    }
+
+    /// Gives a write that has its room its number and its place in the log, as soon as its turn comes.
+    fn order(self: &Arc<Core>, pending: Pending, grant: Grant) {
+        let mut refused = Refused::new();
+        let mut order = self.order.lock();
+        match pending.origin {
+            Some(origin) => {
+                order.origins.ready(origin, (pending, grant));
+                self.place_in_turn(&mut order, origin, &mut refused);
+            }
+            None => match self.refuses(&order) {
+                Some(refusal) => refused.push(((pending, grant), Vec::new(), refusal)),
+                None => drop(self.place(&mut order, (pending, grant), None)),
+            },
+        }
+        drop(order);
+        tell(refused);
+    }
+
+    /// Why nothing is ordered any more, if so.
+    fn refuses(&self, order: &Order) -> Option<Error> {
+        if order.closed { Some(Error::Closed) } else { self.poison() }
+    }
+
+    /// Places the writes of a producer whose turn has come.
+    fn place_in_turn(self: &Arc<Core>, order: &mut Order, of: Origin, refused: &mut Refused) {
+        while let Some(turn) = order.origins.next_in_turn(of.producer) {
+            let origin = turn.origin;
+            let behind = turn.behind.map(|refused| Error::Behind { number: origin.number, refused });
+            match self.refuses(order).or(behind) {
+                Some(refusal) => refused.push((turn.write, order.origins.settle(origin, None), refusal)),
+                None => {
+                    let told = self.place(order, turn.write, turn.since);
+                    order.origins.ordered(origin, told);
+                }
+            }
+        }
+    }
+
+    /// Gives a write its number and its place in the log.
+    fn place(self: &Arc<Core>, order: &mut Order, (pending, grant): WithRoom, since: Option<Refusals>) -> Refusals {
+        let Pending { parts, body, origin, rows, promise } = pending;
         let commit = CommitNumber(self.now_us().max(order.commit.0 + 1));
         order.commit = commit;
         order.in_flight += 1;
@@ -184,7 +247,7 @@ impl Core {
             Ok(position) => core.logged(ordered, position, grant, promise),
             Err(fault) => core.refused(&ordered, &fault, promise),
         });
-        self.log.append(record::RECORD_COMMIT, head_bytes, body, done);
+        self.log.append_since(since, record::RECORD_COMMIT, head_bytes, body, done)
     }
 
     /// On Lane::Log: the record is durable.
@@ -244,5 +307,14 @@ impl Core {
         let idle = if order.in_flight == 0 { std::mem::take(&mut order.waiting_idle) } else { Vec::new() };
         drop(order);
         idle.into_iter().for_each(|promise| promise.keep(()));
+    }
+}
+
+/// Answers writes that were refused. Their room is given back here, where no lock is held.
+fn tell(refused: Refused) {
+    for ((pending, grant), waiting, refusal) in refused {
+        waiting.into_iter().for_each(|promise| promise.keep(Err(refusal.clone())));
+        pending.promise.keep(Err(refusal));
+        drop(grant);
     }
 }

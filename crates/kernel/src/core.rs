@@ -7,9 +7,10 @@
 //! - `visible`: the newest commit that reads see; moved last, under `visibility`.
 //! - a slice's own locks: see `slice`.
 //!
-//! Order of locks: `node`, then `order` (only to set the rule); a slice's `filing`, then `visibility`, then a slice's `state`, then its `view`. `order`
+//! Order of locks: `node` (set the rule, note a cut of the log), then `order` (only to set the rule); a slice's `filing`, then `visibility`, then a slice's `state`, then its `view`. `order`
 //! is else taken alone.
 
+use crate::commit::WithRoom;
 use crate::jobs::Jobs;
 use crate::node::Node;
 use crate::origins::Origins;
@@ -41,7 +42,7 @@ pub(crate) struct Order {
     pub(crate) commit: CommitNumber,
     /// The last sequence given in each slice.
     pub(crate) sequences: Vec<u64>,
-    pub(crate) origins: Origins,
+    pub(crate) origins: Origins<WithRoom>,
     /// Writes ordered and not answered yet.
     pub(crate) in_flight: u64,
     pub(crate) waiting_idle: Vec<Promise<()>>,
@@ -121,6 +122,12 @@ impl Core {
 
     pub(crate) fn set_rule(&self, rule: DistributionRule) -> Result<(), Error> {
         rule.check()?;
+        // Poisoning tells writers who wait, and they take `order`: so it is done once that is free.
+        self.try_set_rule(rule)?.map_err(|fault| self.poison_with(fault.to_string()))
+    }
+
+    /// Within: the failure after which it is not known which rule lies on disk.
+    fn try_set_rule(&self, rule: DistributionRule) -> Result<Result<(), Error>, Error> {
         let mut node = self.node.lock();
         let mut order = self.order.lock();
         if order.commit.0 > 0 || order.in_flight > 0 {
@@ -129,13 +136,16 @@ impl Core {
         if let Some(poison) = self.poison() {
             return Err(poison);
         }
-        node.set_rule(&*self.world.disk, rule).inspect_err(|fault| {
-            self.poison_with(fault.to_string());
-        })?;
-        let ground = open_slices(&self.world, &node, &self.shares, &self.kinds)?;
-        order.sequences = vec![0; ground.slices.len()];
-        *self.ground.write() = Arc::new(ground);
-        Ok(())
+        let set = node.set_rule(&*self.world.disk, rule);
+        let opened = set.and_then(|()| open_slices(&self.world, &node, &self.shares, &self.kinds));
+        // Nothing may be written under the old rule once another may be on disk: known before `order` is free.
+        let opened = opened.inspect_err(|fault| {
+            self.poison.get_or_init(|| fault.to_string());
+        });
+        Ok(opened.map(|ground| {
+            order.sequences = vec![0; ground.slices.len()];
+            *self.ground.write() = Arc::new(ground);
+        }))
     }
 
     /// Stops taking writes; what was taken goes on.

@@ -24,6 +24,16 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A producer's lower number was refused and not sent again yet: taken now, this one would make it a duplicate.
+    #[error(
+        "batch {number} can't be taken before batch {refused} of the same producer, which was refused: send that one again first"
+    )]
+    Behind {
+        /// The number of this write.
+        number: u64,
+        /// The lowest number that was refused.
+        refused: u64,
+    },
     /// The distribution rule can't be set any more.
     #[error("the distribution rule is set before the first tag and can't be changed afterwards")]
     RuleIsSet,
@@ -51,6 +61,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The failure to read a tag's snapshot value.
+    pub(crate) fn of_latest(self, tag: TagId) -> Error {
+        let named = |what: String| format!("the snapshot value of the tag with ordinal {tag}: {what}");
+        match self {
+            Error::Damaged(what) => Error::Damaged(named(what)),
+            Error::Read(what) => Error::Read(named(what)),
+            other => other,
+        }
+    }
+
     /// The failure of a slice's directory at opening.
     pub(crate) fn opening(fault: storage::Error) -> Error {
         if fault.is_damage() { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
@@ -80,6 +100,7 @@ impl From<series::Error> for Error {
         match fault {
             series::Error::UnknownTag(tag) => Error::UnknownTag(tag),
             series::Error::WrongKind { tag, kind } => Error::WrongKind { tag, kind },
+            series::Error::Stopped => Error::Closed,
             series::Error::File(fault) => fault.into(),
             other => Error::Damaged(other.to_string()),
         }

@@ -64,17 +64,17 @@ impl Core {
     ) {
         let then: Then = Box::new(then);
         let Some(taken) = slice.take_for_flush() else {
-            return self.flush_over(slice, 0, Ok(()), then);
+            return self.flush_over(slice, None, Ok(()), then);
         };
         let bytes = taken.bytes;
         self.flushing_bytes.fetch_add(bytes, Ordering::AcqRel);
         let written = match self.write_flush(slice, taken) {
             Ok(written) => written,
-            Err(fault) => return self.flush_over(slice, bytes, Err(fault), then),
+            Err(fault) => return self.flush_over(slice, Some(bytes), Err(fault), then),
         };
         if self.settings.durability == Durability::Commit {
             let outcome = self.publish_flush(slice, written);
-            return self.flush_over(slice, bytes, outcome, then);
+            return self.flush_over(slice, Some(bytes), outcome, then);
         }
         // What was answered but not synced must be in the log for good before files say so.
         let (core, slice) = (Arc::clone(self), Arc::clone(slice));
@@ -87,19 +87,21 @@ impl Core {
                         Ok(_) => core.publish_flush(&slice, written),
                         Err(fault) => Err(core.poison_with(fault.to_string())),
                     };
-                    core.flush_over(&slice, bytes, outcome, then);
+                    core.flush_over(&slice, Some(bytes), outcome, then);
                 }),
             );
         });
     }
 
-    fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, bytes: u64, outcome: Result<(), Error>, then: Then) {
-        self.flushing_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    /// `bytes` are those of the buffer that was flushed (a deletion has none); None where there was nothing to do.
+    fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, bytes: Option<u64>, outcome: Result<(), Error>, then: Then) {
+        self.flushing_bytes.fetch_sub(bytes.unwrap_or(0), Ordering::AcqRel);
         match &outcome {
-            Ok(()) if bytes > 0 => {
+            Ok(()) if bytes.is_some() => {
                 self.counters.flushes.fetch_add(1, Ordering::Relaxed);
                 self.cut_log();
                 self.consider_merge(slice);
+                self.watch_graves();
             }
             Ok(()) => {}
             Err(Error::DiskFull(_)) => {
@@ -156,7 +158,8 @@ impl Core {
         manifest.files.extend(files.iter().map(|file| file.meta.clone()));
         manifest.files.sort_unstable_by_key(|file| file.number);
         let mut graves = taken.graves.clone();
-        graves.extend(taken.deletions.iter().map(|tombstone| Grave { tombstone: tombstone.clone(), bound }));
+        let since_us = self.world.clock.monotonic_us();
+        graves.extend(taken.deletions.iter().map(|tombstone| Grave { tombstone: tombstone.clone(), bound, since_us }));
         let (latest, unknown) = self.write_latest(slice, directory)?;
         let graves = tombstones::store(&mut manifest, &graves, &unknown);
         manifest.latest = Some(latest);
@@ -255,6 +258,13 @@ impl Core {
             if let Some(oldest) = slice.state.lock().unflushed.front() {
                 before = before.min(oldest.position);
             }
+        }
+        let Some(first) = self.log.cut_target(before) else { return };
+        // Noted before anything goes, so that the next opening can tell segments that were cut from missing ones.
+        let noted = self.node.lock().note_log(&*self.world.disk, self.log.id(), first);
+        if let Err(fault) = noted {
+            self.poison_with(fault.to_string());
+            return;
         }
         // A segment that can't be removed costs room; the next cut tries again.
         let _ = self.log.cut(before);

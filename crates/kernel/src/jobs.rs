@@ -45,6 +45,7 @@ pub(crate) struct Jobs {
     pub(crate) stopping: AtomicBool,
     quiet_timer: AtomicBool,
     pub(crate) retention_timer: AtomicBool,
+    pub(crate) grave_timer: AtomicBool,
     /// The last bound that was logged in this run.
     pub(crate) retention_bound: AtomicI64,
     /// Set while a full disk is left alone.

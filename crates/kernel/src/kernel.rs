@@ -94,15 +94,20 @@ impl Kernel {
         self.core.delete(deletion)
     }
 
-    /// The snapshot value of a tag: always from memory.
-    #[must_use]
-    pub fn latest(&self, tag: TagId) -> Option<Reading> {
+    /// The snapshot value of a tag: from memory; but where a deletion took it and its successor could not be
+    /// read at once, from the files.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::Read`, naming tag and file: an older value would pass for the newest.
+    pub fn latest(&self, tag: TagId) -> Result<Option<Reading>, Error> {
         self.core.latest(tag)
     }
 
-    /// The snapshot values of many tags, one row each: always from memory.
-    #[must_use]
-    pub fn latest_many(&self, tags: &[TagId]) -> ReadingColumns {
+    /// The snapshot values of many tags, one row each.
+    ///
+    /// # Errors
+    /// As `latest`, for the first tag that can't be answered.
+    pub fn latest_many(&self, tags: &[TagId]) -> Result<ReadingColumns, Error> {
         self.core.latest_many(tags)
     }
 

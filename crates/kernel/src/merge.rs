@@ -4,7 +4,7 @@
 //! any more are forgotten. Whole files that a deletion buries (retention) go without being read.
 //! Crash reasoning: as a flush; the old files are removed only after the manifest that does not name
 //! them is durable, and readers who hold them open keep reading.
-//! Promises: readers see the same rows before and after. A failure leaves everything as it was: a
+//! Promises: readers see the same rows before and after. A shutdown ends a merge halfway. A failure leaves everything as it was: a
 //! full disk is tried again after the next flush, a slice with any other failure merges no more until the
 //! store is opened again.
 
@@ -17,11 +17,15 @@ use series::{MergeGoal, MergeOptions, MergeWork, ViewFile};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use storage::{FileMeta, FileNumber, Manifest, SliceDirectory};
 use world::{Lane, Ticket};
 
-/// So many deletions are worth rewriting the files that still hold what they hide.
+/// So many deletions are worth rewriting the files that still hold what they hide at once; fewer wait for
+/// `Settings::deletion_age_max`.
 const GRAVES_MIN: usize = 8;
+/// How soon deletions are looked at again at the earliest. One whose merge failed is tried again after half of what it waited.
+const GRAVES_LOOK_US_MIN: u64 = 1_000_000;
 
 /// Why a slice merges no more, if so, and whether a merge waits.
 #[derive(Default)]
@@ -61,6 +65,33 @@ impl Core {
         self.enqueue(slice, Lane::Merge, Box::new(job));
     }
 
+    fn deletion_age_us_max(&self) -> u64 {
+        u64::try_from(self.settings.deletion_age_max.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Looks again when the next deletion has waited for as long as it may.
+    pub(crate) fn watch_graves(self: &Arc<Core>) {
+        let oldest = |slice: &Arc<Slice>| {
+            let whole = slice.merging.broken.lock().is_none();
+            slice.state.lock().graves.iter().filter(|_| whole).map(|grave| grave.since_us).min()
+        };
+        let Some(oldest) = self.ground().slices.iter().filter_map(oldest).min() else { return };
+        if self.stopping() || self.jobs.grave_timer.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let waited = self.world.clock.monotonic_us().saturating_sub(oldest);
+        let limit = self.deletion_age_us_max();
+        let left = if waited < limit { limit - waited } else { limit / 2 }.max(GRAVES_LOOK_US_MIN);
+        let core = Arc::downgrade(self);
+        let look = Box::new(move || {
+            let Some(core) = core.upgrade() else { return };
+            core.jobs.grave_timer.store(false, Ordering::Release);
+            core.ground().slices.iter().for_each(|slice| core.consider_merge(slice));
+            core.watch_graves();
+        });
+        self.world.runner.submit_after(Duration::from_micros(left), Lane::Merge, look);
+    }
+
     /// Merges all slices until nothing is left to be merged.
     pub(crate) fn merge_all(self: &Arc<Core>) -> Ticket<Result<(), Error>> {
         self.on_all_slices(Lane::Merge, |core, slice, done| {
@@ -90,13 +121,12 @@ impl Core {
         if !gone.is_empty() {
             return Some(Work::Bury(gone));
         }
-        // A lone deletion is not worth the rewriting of a large file at once.
-        let concerned = |file: &&Arc<ViewFile>| graves.iter().any(|grave| grave.concerns(&file.meta));
-        let deleted_from: BTreeSet<FileNumber> = if goal == MergeGoal::Everything || graves.len() >= GRAVES_MIN {
-            files.files().iter().filter(concerned).map(|file| file.meta.number).collect()
-        } else {
-            BTreeSet::new()
-        };
+        // A lone deletion is not worth the rewriting of a large file at once; but it does not wait for ever.
+        let at_once = goal == MergeGoal::Everything || graves.len() >= GRAVES_MIN;
+        let (now, limit) = (self.world.clock.monotonic_us(), self.deletion_age_us_max());
+        let due: Vec<_> = graves.iter().filter(|grave| at_once || now.saturating_sub(grave.since_us) >= limit).collect();
+        let concerned = |file: &&Arc<ViewFile>| due.iter().any(|grave| grave.concerns(&file.meta));
+        let deleted_from: BTreeSet<FileNumber> = files.files().iter().filter(concerned).map(|file| file.meta.number).collect();
         let metas: Vec<FileMeta> = files.files().iter().map(|file| file.meta.clone()).collect();
         let options = MergeOptions::default();
         series::next_merge(&metas, &deleted_from, &options, goal).map(Work::Merge)
@@ -111,7 +141,7 @@ impl Core {
         match self.merge_files(slice, &work) {
             Ok(()) => Ok(true),
             Err(fault) => {
-                if !matches!(fault, Error::DiskFull(_)) {
+                if !matches!(fault, Error::DiskFull(_) | Error::Closed) {
                     *slice.merging.broken.lock() = Some(fault.clone());
                 }
                 Err(fault)
@@ -132,7 +162,7 @@ impl Core {
         };
         assert_eq!(inputs.len(), work.files.len(), "slice {}: a merge names files that are there", slice.id);
         let tombstones: Vec<_> = graves.iter().map(|grave| grave.tombstone.clone()).collect();
-        let files = series::merge(&inputs, &tombstones, work, &self.flush_plan(slice, &directory))?;
+        let files = series::merge(&inputs, &tombstones, work, &self.flush_plan(slice, &directory), &|| self.stopping())?;
         self.publish_merge(slice, &directory, &work.files, &files)
     }
 
@@ -147,7 +177,9 @@ impl Core {
         manifest.files.retain(|file| !gone.contains(&file.number));
         manifest.files.extend(files.iter().map(|file| file.meta.clone()));
         manifest.files.sort_unstable_by_key(|file| file.number);
-        let (graves, unknown) = tombstones::load(&manifest).map_err(Error::Damaged)?;
+        let (_, unknown) = tombstones::load(&manifest, 0).map_err(Error::Damaged)?;
+        // Only the slice's one job changes them, together with the manifest.
+        let graves = slice.state.lock().graves.clone();
         let graves = tombstones::store(&mut manifest, &graves, &unknown);
         if let Err(fault) = directory.publish(manifest) {
             self.remove_refused(directory, files, &fault);

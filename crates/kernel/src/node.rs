@@ -13,6 +13,7 @@
 //! It may not know what lies beside the node file.
 
 use crate::Error;
+use log::{Known, Position};
 use std::path::{Path, PathBuf};
 use storage::StoreId;
 use types::DistributionRule;
@@ -34,6 +35,8 @@ pub(crate) struct NodeFile {
     pub(crate) store: StoreId,
     pub(crate) rule: DistributionRule,
     pub(crate) period_us: i64,
+    /// None until the store has a log.
+    pub(crate) log: Option<Known>,
 }
 
 /// An opened, locked store directory.
@@ -57,6 +60,8 @@ impl NodeFile {
         out[56..60].copy_from_slice(&self.rule.buckets.to_le_bytes());
         out[64..72].copy_from_slice(&self.rule.day_us.to_le_bytes());
         out[72..80].copy_from_slice(&self.period_us.to_le_bytes());
+        out[80..88].copy_from_slice(&self.log.map_or(0, |log| log.id).to_le_bytes());
+        out[88..96].copy_from_slice(&self.log.map_or(0, |log| log.first.0).to_le_bytes());
         let sum = checksum(&out[..CHECKED_BYTES]);
         out[CHECKED_BYTES..CHECKED_BYTES + 4].copy_from_slice(&sum.to_le_bytes());
         out
@@ -88,7 +93,9 @@ impl NodeFile {
             return Ok(None);
         }
         let store = StoreId(u128::from(u64_at(slot, 16)) | u128::from(u64_at(slot, 24)) << 64);
-        Ok(Some(NodeFile { generation: u32_at(slot, 12), store, rule, period_us }))
+        let log = Known { id: u64_at(slot, 80), first: Position(u64_at(slot, 88)) };
+        let log = Some(log).filter(|log| log.id != 0);
+        Ok(Some(NodeFile { generation: u32_at(slot, 12), store, rule, period_us, log }))
     }
 }
 
@@ -137,7 +144,10 @@ impl Node {
         let lock = disk.lock(&dir.join("lock")).map_err(|fault| locked_error(dir, fault))?;
         let found = if has(FILE_NAME) { read(disk, dir)? } else { None };
         let file = match found {
-            Some(file) => file,
+            Some(file) => {
+                settle(disk, dir, &file).map_err(open_error)?;
+                file
+            }
             None if has("log") || has("slices") => {
                 return Err(Error::Damaged(format!(
                     "{}: both copies of what the store is are unreadable, while data lie beside it",
@@ -149,18 +159,30 @@ impl Node {
         Ok(Node { dir: dir.to_path_buf(), file, _lock: lock })
     }
 
-    /// Writes another rule into the slot that does not count, which then counts.
+    /// Sets another rule.
     ///
     /// # Errors
     /// `Error::Poisoned` where the disk failed: what counts now is known after opening again.
     pub(crate) fn set_rule(&mut self, disk: &dyn Disk, rule: DistributionRule) -> Result<(), Error> {
-        let next = NodeFile { generation: self.file.generation + 1, rule, ..self.file };
-        let write = || -> Result<(), DiskError> {
-            let file = disk.open(&self.dir.join(FILE_NAME), Access::Write)?;
-            write_slot(&*file, &next)?;
-            file.sync()
-        };
-        write().map_err(|fault| Error::Poisoned(fault.to_string()))?;
+        self.change(disk, NodeFile { rule, ..self.file }).map_err(|fault| Error::Poisoned(fault.to_string()))
+    }
+
+    /// Notes the log and where it begins at the latest, which never falls.
+    ///
+    /// # Errors
+    /// Of the disk: what counts now is known after opening again.
+    pub(crate) fn note_log(&mut self, disk: &dyn Disk, id: u64, first: Position) -> Result<(), DiskError> {
+        let first = self.file.log.map_or(first, |log| log.first.max(first));
+        let log = Some(Known { id, first });
+        if self.file.log == log { Ok(()) } else { self.change(disk, NodeFile { log, ..self.file }) }
+    }
+
+    /// Writes the slot that does not count, which then counts.
+    fn change(&mut self, disk: &dyn Disk, next: NodeFile) -> Result<(), DiskError> {
+        let next = NodeFile { generation: self.file.generation + 1, ..next };
+        let file = disk.open(&self.dir.join(FILE_NAME), Access::Write)?;
+        write_slot(&*file, &next)?;
+        file.sync()?;
         self.file = next;
         Ok(())
     }
@@ -201,9 +223,17 @@ fn write_slot(file: &dyn File, node: &NodeFile) -> Result<(), DiskError> {
     file.write_at(at, &[&node.encode()])
 }
 
+/// Makes sure that what was read is on disk, name and bytes.
+fn settle(disk: &dyn Disk, dir: &Path, node: &NodeFile) -> Result<(), DiskError> {
+    let file = disk.open(&dir.join(FILE_NAME), Access::Write)?;
+    write_slot(&*file, node)?;
+    file.sync()?;
+    disk.sync_dir(dir)
+}
+
 fn make(world: &World, dir: &Path, rule: DistributionRule, period_us: i64, torn: bool) -> Result<NodeFile, Error> {
     let store = StoreId(u128::from(world.random.next_u64()) << 64 | u128::from(world.random.next_u64()));
-    let node = NodeFile { generation: 0, store, rule, period_us };
+    let node = NodeFile { generation: 0, store, rule, period_us, log: None };
     let path = dir.join(FILE_NAME);
     let write = || -> Result<(), DiskError> {
         if torn {

@@ -1,15 +1,21 @@
-//! Exactly once: what each producer's highest applied number is, and what is in flight.
+//! Exactly once: what each producer's highest applied number is, what is in flight, what was refused.
 //!
-//! A producer numbers its batches upwards. A number at or below its highest applied one is a
-//! duplicate; one that is in flight, or below one in flight, waits for that outcome.
-//! States of a number: unseen -> in flight (`admit`) -> applied (`settle` with success) or
-//! refused (`settle` with failure: it may be sent again even when a later number was applied).
-//! Promises: at most `producers_max` producers are remembered; the one whose last commit is oldest is
-//! forgotten first, never one that has a batch in flight.
-//! It may not know slices or the log: those carry (producer, number) for it.
+//! A producer numbers its batches upwards and sends them in that order; what was not acknowledged it sends
+//! again, in that order. A number at or below its highest applied one is a duplicate; one that is
+//! in flight, or below one in flight, waits for that outcome.
+//! States of a number: unseen -> in flight (`admit`): waits for room -> ready (`ready`) -> ordered, in the order of
+//! numbers (`next_in_turn`) -> applied or refused (`settle`).
+//! Why nothing is lost: only the highest applied number is kept on disk, so a number must never be applied
+//! while a lower one that was refused is still to come. So numbers are ordered in turn, and after a refusal
+//! nothing above the refused number is taken until that one was sent again; those that were ordered
+//! behind it before the refusal was known are refused by the log with it (`Turn::since`).
+//! Promises: at most `producers_max` producers are remembered; the one used longest ago is forgotten first,
+//! never one that has a batch in flight.
+//! It may not know slices, nor what waits for its turn.
 
 use crate::{Committed, Error};
 use hashbrown::HashMap;
+use log::Refusals;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{CommitNumber, Origin, ProducerId};
 use world::{Promise, Ticket};
@@ -17,75 +23,138 @@ use world::{Promise, Ticket};
 /// The outcome of a commit, as its writer gets it.
 pub(crate) type Outcome = Result<Committed, Error>;
 
-/// How many refused numbers a producer may have that are still to be sent again.
-const REFUSED_MAX: usize = 1024;
-
-#[derive(Default)]
-struct Producer {
+/// `T` is a write that has its room and waits for its turn.
+struct Producer<T> {
     last: u64,
     used: CommitNumber,
-    in_flight: BTreeMap<u64, Vec<Promise<Outcome>>>,
+    in_flight: BTreeMap<u64, Flight<T>>,
+    /// Numbers that were refused and not sent again. Since none above the lowest is taken, these are some that were
+    /// in flight together.
     refused: BTreeSet<u64>,
+    /// What the log told of the first of those that are ordered and not settled.
+    since: Option<Refusals>,
+}
+
+struct Flight<T> {
+    stage: Stage<T>,
+    waiting: Vec<Promise<Outcome>>,
+}
+
+enum Stage<T> {
+    WaitsForRoom,
+    Ready(T),
+    Ordered,
 }
 
 /// What is to be done with a batch.
 pub(crate) enum Admission {
-    /// It is new; `settle` is owed.
+    /// It is new: `ready` or `settle` is owed.
     New,
     /// It was applied before.
     Duplicate,
     /// It is in flight; the ticket gives its outcome.
     Waits(Ticket<Outcome>),
+    /// This lower number was refused, and must be sent again first.
+    Behind(u64),
+}
+
+/// A write whose turn has come: `settle` is owed, and where it is not refused `ordered`.
+pub(crate) struct Turn<T> {
+    pub(crate) origin: Origin,
+    pub(crate) write: T,
+    /// The lower number whose refusal it must share.
+    pub(crate) behind: Option<u64>,
+    /// It must not be logged where the log refused anything since.
+    pub(crate) since: Option<Refusals>,
 }
 
 /// The producers of a node.
-pub(crate) struct Origins {
-    producers: HashMap<ProducerId, Producer>,
+pub(crate) struct Origins<T> {
+    producers: HashMap<ProducerId, Producer<T>>,
     by_use: BTreeSet<(CommitNumber, ProducerId)>,
     producers_max: usize,
 }
 
-impl Origins {
-    pub(crate) fn new(producers_max: usize) -> Origins {
+impl<T> Producer<T> {
+    fn new(used: CommitNumber) -> Producer<T> {
+        Producer { last: 0, used, in_flight: BTreeMap::new(), refused: BTreeSet::new(), since: None }
+    }
+}
+
+impl<T> Origins<T> {
+    pub(crate) fn new(producers_max: usize) -> Origins<T> {
         Origins { producers: HashMap::new(), by_use: BTreeSet::new(), producers_max: producers_max.max(1) }
     }
 
-    /// Decides on a batch, and notes it as in flight when it is new.
-    pub(crate) fn admit(&mut self, origin: Origin) -> Admission {
-        let producer = self.producers.entry(origin.producer).or_default();
-        let Origin { number, .. } = origin;
-        if !producer.in_flight.contains_key(&number) && producer.refused.remove(&number) {
-            producer.in_flight.insert(number, Vec::new());
-            return Admission::New;
-        }
-        if number <= producer.last && !producer.in_flight.contains_key(&number) {
+    /// The producer, made where it is not known: as if used at `now`.
+    fn producer(&mut self, id: ProducerId, now: CommitNumber) -> &mut Producer<T> {
+        let by_use = &mut self.by_use;
+        self.producers.entry(id).or_insert_with(|| {
+            by_use.insert((now, id));
+            Producer::new(now)
+        })
+    }
+
+    /// Decides on a batch, and notes it as in flight when it is new. `now` is the newest commit.
+    pub(crate) fn admit(&mut self, origin: Origin, now: CommitNumber) -> Admission {
+        let Origin { producer, number } = origin;
+        let producer = self.producer(producer, now);
+        if number <= producer.last {
             return Admission::Duplicate;
         }
-        match producer.in_flight.range_mut(number..).next() {
-            Some((_, waiting)) => {
-                let (promise, ticket) = Ticket::pair();
-                waiting.push(promise);
-                Admission::Waits(ticket)
-            }
-            None => {
-                producer.in_flight.insert(number, Vec::new());
-                Admission::New
-            }
+        let refused = producer.refused.first().copied();
+        if let Some(refused) = refused.filter(|refused| *refused < number) {
+            return Admission::Behind(refused);
+        }
+        // Those above a refused one are refused too: nothing waits for them.
+        let until = refused.unwrap_or(u64::MAX);
+        if let Some((_, flight)) = producer.in_flight.range_mut(number..=until).next() {
+            let (promise, ticket) = Ticket::pair();
+            flight.waiting.push(promise);
+            return Admission::Waits(ticket);
+        }
+        producer.refused.remove(&number);
+        producer.in_flight.insert(number, Flight { stage: Stage::WaitsForRoom, waiting: Vec::new() });
+        Admission::New
+    }
+
+    /// Notes that a batch that was admitted as new has its room.
+    pub(crate) fn ready(&mut self, origin: Origin, write: T) {
+        let flight = self.producers.get_mut(&origin.producer).and_then(|producer| producer.in_flight.get_mut(&origin.number));
+        flight.expect("a number stays in flight until it is settled").stage = Stage::Ready(write);
+    }
+
+    /// The producer's next write to be ordered: None where there is none, or a lower one waits for room.
+    pub(crate) fn next_in_turn(&mut self, id: ProducerId) -> Option<Turn<T>> {
+        let producer = self.producers.get_mut(&id)?;
+        let (number, flight) = producer.in_flight.iter_mut().find(|(_, flight)| !matches!(flight.stage, Stage::Ordered))?;
+        if matches!(flight.stage, Stage::WaitsForRoom) {
+            return None;
+        }
+        let Stage::Ready(write) = std::mem::replace(&mut flight.stage, Stage::Ordered) else { return None };
+        let behind = producer.refused.first().copied().filter(|refused| refused < number);
+        Some(Turn { origin: Origin { producer: id, number: *number }, write, behind, since: producer.since })
+    }
+
+    /// Notes what the log told when a write was appended in its turn.
+    pub(crate) fn ordered(&mut self, origin: Origin, told: Refusals) {
+        if let Some(producer) = self.producers.get_mut(&origin.producer) {
+            producer.since.get_or_insert(told);
         }
     }
 
     /// Notes the outcome of a batch that was admitted as new; gives those who wait for it.
     pub(crate) fn settle(&mut self, origin: Origin, applied: Option<CommitNumber>) -> Vec<Promise<Outcome>> {
         let Some(producer) = self.producers.get_mut(&origin.producer) else { return Vec::new() };
-        let waiting = producer.in_flight.remove(&origin.number).unwrap_or_default();
+        let waiting = producer.in_flight.remove(&origin.number).map(|flight| flight.waiting).unwrap_or_default();
+        if !producer.in_flight.values().any(|flight| matches!(flight.stage, Stage::Ordered)) {
+            producer.since = None;
+        }
         match applied {
             Some(commit) => self.applied(origin, commit),
             None => {
-                // Only a number below one that was or may yet be applied needs to be told apart.
-                let passed = producer.last > origin.number || producer.in_flight.range(origin.number..).next().is_some();
-                if passed && producer.refused.len() < REFUSED_MAX {
-                    producer.refused.insert(origin.number);
-                }
+                producer.refused.insert(origin.number);
+                self.forget();
             }
         }
         waiting
@@ -93,11 +162,13 @@ impl Origins {
 
     /// Notes that a batch was applied (also at recovery).
     pub(crate) fn applied(&mut self, origin: Origin, commit: CommitNumber) {
-        let producer = self.producers.entry(origin.producer).or_default();
-        self.by_use.remove(&(producer.used, origin.producer));
+        let producer = self.producer(origin.producer, commit);
+        let before = producer.used;
         producer.last = producer.last.max(origin.number);
-        producer.used = producer.used.max(commit);
-        self.by_use.insert((producer.used, origin.producer));
+        producer.used = before.max(commit);
+        let used = producer.used;
+        self.by_use.remove(&(before, origin.producer));
+        self.by_use.insert((used, origin.producer));
         self.forget();
     }
 
@@ -113,6 +184,7 @@ impl Origins {
     /// How many producers are remembered.
     #[cfg(test)]
     fn len(&self) -> usize {
+        assert_eq!(self.by_use.len(), self.producers.len());
         self.by_use.len()
     }
 }
@@ -121,35 +193,80 @@ impl Origins {
 mod tests {
     use super::*;
 
+    const NOW: CommitNumber = CommitNumber(0);
+
     fn origin(producer: u128, number: u64) -> Origin {
         Origin { producer: ProducerId(producer), number }
     }
 
-    fn is_new(origins: &mut Origins, producer: u128, number: u64) -> bool {
-        matches!(origins.admit(origin(producer, number)), Admission::New)
+    fn is_new(origins: &mut Origins<u64>, producer: u128, number: u64) -> bool {
+        matches!(origins.admit(origin(producer, number), NOW), Admission::New)
+    }
+
+    /// What is ordered once this number has its room: numbers, and the refusal that each must share.
+    fn ready(origins: &mut Origins<u64>, producer: u128, number: u64) -> Vec<(u64, Option<u64>)> {
+        origins.ready(origin(producer, number), number);
+        let mut out = Vec::new();
+        while let Some(turn) = origins.next_in_turn(ProducerId(producer)) {
+            assert_eq!(turn.origin, origin(producer, turn.write));
+            out.push((turn.write, turn.behind));
+        }
+        out
     }
 
     #[test]
-    fn a_number_is_applied_once_and_a_refused_one_may_come_again() {
+    fn a_number_is_applied_once() {
         let mut origins = Origins::new(10);
         assert!(is_new(&mut origins, 1, 1));
-        assert!(is_new(&mut origins, 1, 2));
-        assert!(matches!(origins.admit(origin(1, 1)), Admission::Waits(_)));
-        assert_eq!(origins.settle(origin(1, 1), None).len(), 1);
-        assert!(origins.settle(origin(1, 2), Some(CommitNumber(5))).is_empty());
-        assert!(matches!(origins.admit(origin(1, 2)), Admission::Duplicate));
-        assert!(is_new(&mut origins, 1, 1), "it was refused, though a later one was applied");
-        origins.settle(origin(1, 1), Some(CommitNumber(6)));
-        assert!(matches!(origins.admit(origin(1, 1)), Admission::Duplicate));
+        assert_eq!(ready(&mut origins, 1, 1), [(1, None)]);
+        assert!(matches!(origins.admit(origin(1, 1), NOW), Admission::Waits(_)));
+        assert_eq!(origins.settle(origin(1, 1), Some(CommitNumber(5))).len(), 1);
+        assert!(matches!(origins.admit(origin(1, 1), NOW), Admission::Duplicate));
+    }
+
+    #[test]
+    fn nothing_passes_a_refused_number() {
+        let mut origins = Origins::new(10);
+        (1..=4).for_each(|number| assert!(is_new(&mut origins, 1, number)));
+        assert_eq!(ready(&mut origins, 1, 1), [(1, None)]);
+        origins.settle(origin(1, 1), None);
+        // 4 and 2 get their room later than 1 was refused; 3 waits for it.
+        assert_eq!(ready(&mut origins, 1, 4), []);
+        assert_eq!(ready(&mut origins, 1, 2), [(2, Some(1))]);
+        origins.settle(origin(1, 2), None);
+        assert!(matches!(origins.admit(origin(1, 2), NOW), Admission::Behind(1)));
+        assert!(matches!(origins.admit(origin(1, 5), NOW), Admission::Behind(1)));
+        assert!(is_new(&mut origins, 1, 1), "sent again");
+        assert_eq!(ready(&mut origins, 1, 1), [(1, None)]);
+        assert!(origins.settle(origin(1, 1), Some(CommitNumber(6))).is_empty());
+        assert!(matches!(origins.admit(origin(1, 1), NOW), Admission::Duplicate));
+        // 3 and 4 were in flight all the time, and 2 is not there yet.
+        assert_eq!(ready(&mut origins, 1, 3), [(3, Some(2)), (4, Some(2))]);
+        (3..=4).for_each(|number| drop(origins.settle(origin(1, number), None)));
+        for number in 2..=4 {
+            assert!(is_new(&mut origins, 1, number));
+            assert_eq!(ready(&mut origins, 1, number), [(number, None)]);
+        }
+    }
+
+    #[test]
+    fn numbers_are_ordered_in_turn_whoever_has_room_first() {
+        let mut origins = Origins::new(10);
+        (1..=3).for_each(|number| assert!(is_new(&mut origins, 7, number)));
+        assert_eq!(ready(&mut origins, 7, 3), []);
+        assert_eq!(ready(&mut origins, 7, 2), []);
+        assert_eq!(ready(&mut origins, 7, 1), [(1, None), (2, None), (3, None)]);
     }
 
     #[test]
     fn a_number_below_one_in_flight_waits_for_it() {
         let mut origins = Origins::new(10);
         assert!(is_new(&mut origins, 1, 9));
-        assert!(matches!(origins.admit(origin(1, 4)), Admission::Waits(_)));
+        assert!(matches!(origins.admit(origin(1, 4), NOW), Admission::Waits(_)));
         assert_eq!(origins.settle(origin(1, 9), None).len(), 1);
         assert!(is_new(&mut origins, 1, 4));
+        assert!(matches!(origins.admit(origin(1, 10), NOW), Admission::Behind(9)));
+        assert!(is_new(&mut origins, 1, 9));
     }
 
     #[test]
@@ -160,7 +277,18 @@ mod tests {
             origins.settle(origin(producer, 1), Some(CommitNumber(producer as u64)));
         }
         assert_eq!(origins.len(), 2);
-        assert!(matches!(origins.admit(origin(3, 1)), Admission::Duplicate));
+        assert!(matches!(origins.admit(origin(3, 1), NOW), Admission::Duplicate));
         assert!(is_new(&mut origins, 1, 1), "forgotten, so taken as new");
+    }
+
+    #[test]
+    fn producers_that_were_only_refused_are_bounded_too() {
+        let mut origins = Origins::<u64>::new(5);
+        for producer in 0..100 {
+            assert!(matches!(origins.admit(origin(producer, 2), CommitNumber(9)), Admission::New));
+            origins.settle(origin(producer, 2), None);
+            assert!(matches!(origins.admit(origin(producer, 3), CommitNumber(9)), Admission::Behind(2)));
+        }
+        assert_eq!(origins.len(), 5);
     }
 }

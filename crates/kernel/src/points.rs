@@ -47,26 +47,30 @@ fn newer(a: Option<Reading>, b: Option<Reading>) -> Option<Reading> {
 }
 
 impl Ground {
-    fn latest(&self, tag: TagId) -> Option<Reading> {
-        if self.rule.ignores_time() {
-            return self.slice(self.rule.slice(tag, Timestamp(0))).latest(tag).ok().flatten();
-        }
-        // Where one slice's value can't be read, an older one of another slice would pass for the newest: then none is known.
-        let values = self.slices.iter().map(|slice| slice.latest(tag)).collect::<Result<Vec<_>, _>>().ok()?;
-        values.into_iter().fold(None, newer)
+    /// Where the rule looks at time and one slice can't be read, an older value of another slice would pass for
+    /// the newest: then none is known.
+    fn latest(&self, tag: TagId) -> Result<Option<Reading>, Error> {
+        let found = if self.rule.ignores_time() {
+            self.slice(self.rule.slice(tag, Timestamp(0))).latest(tag)
+        } else {
+            self.slices.iter().try_fold(None, |best, slice| Ok(newer(best, slice.latest(tag)?)))
+        };
+        found.map_err(|fault| fault.of_latest(tag))
     }
 }
 
 impl Core {
-    pub(crate) fn latest(&self, tag: TagId) -> Option<Reading> {
+    pub(crate) fn latest(&self, tag: TagId) -> Result<Option<Reading>, Error> {
         self.ground().latest(tag)
     }
 
-    pub(crate) fn latest_many(&self, tags: &[TagId]) -> ReadingColumns {
+    pub(crate) fn latest_many(&self, tags: &[TagId]) -> Result<ReadingColumns, Error> {
         let ground = self.ground();
         let mut columns = columns_for(tags.len());
-        tags.iter().for_each(|tag| push(&mut columns, ground.latest(*tag)));
-        columns
+        for tag in tags {
+            push(&mut columns, ground.latest(*tag)?);
+        }
+        Ok(columns)
     }
 
     pub(crate) fn value_at(&self, tag: TagId, time: Timestamp) -> Result<Option<Reading>, Error> {

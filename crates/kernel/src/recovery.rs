@@ -1,7 +1,8 @@
 //! Opening: manifests first, then the log beyond what lies in files.
 //!
 //! Steps: lock and read the node file -> open each slice's directory (takes its manifest, removes
-//! leftovers) -> open the log (a torn tail is cut there) -> replay: parts above their slice's flushed
+//! leftovers) -> open the log, which must be the one that the node file names (a torn tail is cut there) ->
+//! replay: parts above their slice's flushed
 //! version go into buffers and snapshot values, in log order -> the next epoch -> recompute what
 //! deletions took.
 //! Why nothing acknowledged is lost: a log segment is cut only when the manifests that made it
@@ -19,7 +20,7 @@ use crate::shares::Shares;
 use crate::slice::Slice;
 use crate::{Durability, Error, Settings};
 use bytes::Bytes;
-use log::{Log, Record};
+use log::{Log, Position, Record};
 use parking_lot::{Mutex, RwLock};
 use series::{Placement, Section};
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ impl Core {
         let node = Node::open(&world, dir, settings.rule, settings.period_us)?;
         let shares = Shares::new(&settings);
         let ground = open_slices(&world, &node, &shares, &kinds)?;
-        let (log, replay) = Log::open(&world, &dir.join("log"), log_options(&settings)).map_err(log_error)?;
+        let (log, mut replay) = open_log(&world, &node, &settings)?;
         let mut origins = Origins::new(settings.producers_max);
         let mut commit = CommitNumber(0);
         for slice in &ground.slices {
@@ -75,11 +76,14 @@ impl Core {
             world,
         };
         let mut epoch = Epoch(0);
-        for record in replay {
+        for record in replay.by_ref() {
             core.replay(&record.map_err(log_error)?, &mut epoch)?;
         }
+        check_log_end(&core.log, replay.reached(), &core.ground())?;
+        check_tags(&core.ground(), &*core.kinds)?;
         core.begin_epoch(epoch);
-        core.check_log_end()?;
+        let noted = core.node.lock().note_log(&*core.world.disk, core.log.id(), core.log.first());
+        noted.map_err(|fault| Error::Open(fault.to_string()))?;
         let core = Arc::new(core);
         for slice in &core.ground().slices {
             // What can't be read is named when it is asked for; the rest of the store serves.
@@ -88,6 +92,7 @@ impl Core {
         core.sort_where_wanted((0..core.ground().rule.buckets).map(SliceId));
         core.watch_quiet();
         core.watch_retention();
+        core.watch_graves();
         core.relieve();
         Ok(core)
     }
@@ -140,24 +145,6 @@ impl Core {
         Ok(())
     }
 
-    /// A log that ends before what manifests say of it was lost or exchanged: acknowledged writes
-    /// would be missing.
-    fn check_log_end(&self) -> Result<(), Error> {
-        let end = self.log.end();
-        for slice in &self.ground().slices {
-            let Some(directory) = slice.filing.lock().directory.clone() else { continue };
-            let seen = directory.manifest().log_position;
-            if seen > end.0 {
-                return Err(Error::Damaged(format!(
-                    "the log in {} ends at position {end}, but slice {} has seen position {seen}: log files are missing",
-                    self.dir.join("log").display(),
-                    slice.id
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// The epoch of this run: above all that any file or record names.
     fn begin_epoch(&mut self, logged: Epoch) {
         let ground = self.ground();
@@ -174,6 +161,54 @@ impl Core {
     }
 }
 
+/// Opens the store's log. Only where none was ever noted it is made, or taken as it is.
+fn open_log(world: &World, node: &Node, settings: &Settings) -> Result<(Arc<Log>, log::Replay), Error> {
+    let (dir, options) = (node.dir.join("log"), log_options(settings));
+    match node.file.log {
+        None => Log::open(world, &dir, options),
+        Some(known) => Log::open_known(world, &dir, options, known),
+    }
+    .map_err(log_error)
+}
+
+/// A log that lacks the last record that a slice's files hold was cut short or exchanged for an older copy of
+/// itself: acknowledged writes of other slices would be missing, and new records would be taken for old ones.
+/// `reached` is where its last record ends: a mark of the log's own at that place is none.
+fn check_log_end(log: &Log, reached: Position, ground: &Ground) -> Result<(), Error> {
+    for slice in &ground.slices {
+        let Some(directory) = slice.filing.lock().directory.clone() else { continue };
+        // Where that record begins; 0 where the files hold none.
+        let seen = Position(directory.manifest().log_position);
+        // One below the log's beginning was cut off with its segment.
+        if seen >= log.first() && seen >= reached {
+            return Err(Error::Damaged(format!(
+                "the log ends before position {seen}, but slice {} has the record there in its files: \
+                 the log in {} was cut short; {PUT_BACK}",
+                slice.id,
+                log.dir().display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Samples of tags that the tag table never had: it was lost, and a new one would give their ordinals to other tags.
+fn check_tags(ground: &Ground, kinds: &dyn Kinds) -> Result<(), Error> {
+    for slice in &ground.slices {
+        if let Some(tag) = slice.view().last_tag().filter(|tag| kinds.kind(*tag).is_none()) {
+            return Err(Error::Damaged(format!(
+                "slice {} holds samples of the tag with ordinal {tag}, which the tag table does not know: \
+                 the tag table was lost or is another store's; restore the whole store from a copy",
+                slice.id
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What to do about a log that is not the one that it should be.
+const PUT_BACK: &str = "put the store's own log files back, or restore the whole store from a copy";
+
 fn log_options(settings: &Settings) -> log::Options {
     let durability = match settings.durability {
         Durability::Commit => log::Durability::Commit,
@@ -183,7 +218,7 @@ fn log_options(settings: &Settings) -> log::Options {
     log::Options { segment_bytes, record_bytes_max: record_bytes_max(settings), durability, ..log::Options::default() }
 }
 
-const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 
 /// The largest record: it must fit into a segment, with room for headers.
 pub(crate) fn record_bytes_max(settings: &Settings) -> u64 {
@@ -193,6 +228,9 @@ pub(crate) fn record_bytes_max(settings: &Settings) -> u64 {
 pub(crate) fn log_error(fault: log::Error) -> Error {
     match fault {
         log::Error::Damaged { .. } => Error::Damaged(fault.to_string()),
+        log::Error::Lost { .. } | log::Error::Foreign { .. } | log::Error::Headless { .. } => {
+            Error::Damaged(format!("{fault}; {PUT_BACK}"))
+        }
         other => Error::Open(other.to_string()),
     }
 }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub producers_max: usize,
     /// A slice that holds a record in memory for this long is flushed, however little it holds.
     pub flush_quiet: Duration,
+    /// How long deleted rows may stay in files before a merge takes them out, however few deletions there are.
+    pub deletion_age_max: Duration,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             retention: None,
             producers_max: 10_000,
             flush_quiet: Duration::from_secs(600),
+            deletion_age_max: Duration::from_secs(3_600),
         }
     }
 }

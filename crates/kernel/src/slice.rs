@@ -138,8 +138,8 @@ impl Slice {
     pub(crate) fn load(&self, world: &World, dir: &Path, store: StoreId, shares: &Shares) -> Result<(), Error> {
         let directory = SliceDirectory::open_or_create(&world.disk, dir, store, self.id).map_err(Error::opening)?;
         let manifest = directory.manifest();
-        let (graves, unknown) =
-            tombstones::load(&manifest).map_err(|what| Error::Damaged(format!("{}: {what}", dir.display())))?;
+        let (graves, unknown) = tombstones::load(&manifest, world.clock.monotonic_us())
+            .map_err(|what| Error::Damaged(format!("{}: {what}", dir.display())))?;
         let open = |meta: &storage::FileMeta| {
             let path = dir.join(meta.path());
             let file = SeriesFile::open(&*world.disk, &path, shares.block_cache()).map_err(Error::opening_file)?;

@@ -20,6 +20,8 @@ pub(crate) struct Grave {
     pub(crate) tombstone: Tombstone,
     /// Files of this number and above had it applied when they were made.
     pub(crate) bound: FileNumber,
+    /// Since when it waits in this run, in monotonic microseconds.
+    pub(crate) since_us: u64,
 }
 
 impl Grave {
@@ -70,11 +72,11 @@ pub(crate) fn store(manifest: &mut Manifest, graves: &[Grave], unknown: &[TagId]
     kept
 }
 
-/// Reads them back.
+/// Reads them back; deletions wait since `now_us`.
 ///
 /// # Errors
 /// What is wrong, as text.
-pub(crate) fn load(manifest: &Manifest) -> Result<(Vec<Grave>, Vec<TagId>), String> {
+pub(crate) fn load(manifest: &Manifest, now_us: u64) -> Result<(Vec<Grave>, Vec<TagId>), String> {
     let (mut graves, mut unknown) = (Vec::new(), Vec::new());
     for entry in &manifest.opaque {
         let mut reader = Reader::new(&entry.bytes);
@@ -83,7 +85,7 @@ pub(crate) fn load(manifest: &Manifest) -> Result<(Vec<Grave>, Vec<TagId>), Stri
                 let version = Version { epoch: Epoch(reader.u64()?), sequence: Sequence(reader.u64()?) };
                 let bound = FileNumber(reader.u64()?);
                 let deletion = record::decode_deletion(reader.rest())?;
-                graves.push(Grave { tombstone: Tombstone::new(version, deletion), bound });
+                graves.push(Grave { tombstone: Tombstone::new(version, deletion), bound, since_us: now_us });
             }
             KIND_UNKNOWN => {
                 for _ in 0..reader.count(8)? {

@@ -1,71 +1,18 @@
 //! What a kernel promises beyond the model: who may open a directory, retention, rebuilding of snapshot values, damage
 //! that is named and never served, and commits that are seen whole while threads write.
 
-use kernel::{Deletion, Error, Kernel, Projection, ScanRequest, Settings, TagSelection, Write};
+mod fixture;
+
+use fixture::{Numbers, open, rows, settings, settle, write};
+use kernel::{Deletion, Error, Kernel, Settings, TagSelection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use types::{DistributionRule, Kind, Kinds, Samples, TagId, TimeRange, Timestamp};
+use types::{DistributionRule, TagId, TimeRange, Timestamp};
 use world::{SeededRandom, Simulation, ThreadCounts, Threads, World};
 
-struct Numbers;
-
-impl Kinds for Numbers {
-    fn kind(&self, tag: TagId) -> Option<Kind> {
-        (tag.0 < 1_000).then_some(Kind::I64)
-    }
-}
-
 const DAY_US: i64 = 86_400_000_000;
-
-fn settings() -> Settings {
-    Settings {
-        rule: DistributionRule { b1: 1, buckets: 4, ..DistributionRule::default() },
-        memory_bytes: 16 << 20,
-        buffer_bytes_max: 1 << 20,
-        cache_bytes_max: 1 << 20,
-        segment_bytes: 128 << 10,
-        ..Settings::default()
-    }
-}
-
-fn open(simulation: &Simulation, settings: Settings) -> Result<Arc<Kernel>, Error> {
-    Kernel::open(simulation.world(), Path::new("/store"), settings, Arc::new(Numbers))
-}
-
-fn write(kernel: &Kernel, rows: &[(u64, i64, i64)]) -> world::Ticket<Result<kernel::Committed, Error>> {
-    let tags: Vec<TagId> = rows.iter().map(|row| TagId(row.0)).collect();
-    let times: Vec<Timestamp> = rows.iter().map(|row| Timestamp(row.1)).collect();
-    let bits: Vec<u64> = rows.iter().map(|row| row.2 as u64).collect();
-    let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
-    kernel.write(Write { samples: &samples, ..Write::default() })
-}
-
-fn rows(snapshot: &kernel::Snapshot) -> Result<Vec<(u64, i64, i64)>, Error> {
-    let request = ScanRequest {
-        tags: TagSelection::All,
-        texts: false,
-        range: TimeRange::ALL,
-        projection: Projection::ALL,
-        direction: kernel::Direction::Ascending,
-        rows_per_tag_max: None,
-        batch_rows: 1_000,
-    };
-    let mut out = Vec::new();
-    for mut part in snapshot.scan(&request, 2) {
-        while let Some(batch) = part.next_batch()? {
-            let tags = batch.runs.iter().flat_map(|run| std::iter::repeat_n(run.tag.0, run.rows as usize));
-            out.extend(tags.zip(&batch.times).zip(&batch.bits).map(|((tag, time), bits)| (tag, time.0, *bits as i64)));
-        }
-    }
-    Ok(out)
-}
-
-fn settle(simulation: &Simulation, mut ticket: world::Ticket<Result<(), Error>>) {
-    simulation.runner.run_until_idle();
-    assert_eq!(ticket.try_take(), Some(Ok(Ok(()))));
-}
 
 #[test]
 fn a_directory_is_refused_where_it_is_not_ours_or_in_use() {
@@ -164,9 +111,39 @@ fn retention_drops_whole_file_groups_and_nothing_younger() {
     settle(&simulation, kernel.merge());
     expected.sort_unstable();
     assert_eq!(rows(&kernel.snapshot()).expect("readable"), expected);
-    assert_eq!(kernel.latest(TagId(7)), None, "its newest sample went");
+    assert_eq!(kernel.latest(TagId(7)), Ok(None), "its newest sample went");
     assert!(kernel.files().iter().all(|file| file.range.first.0 >= today - 10 * DAY_US), "{:?}", kernel.files());
     assert_eq!(kernel.slices().iter().map(|slice| slice.tombstones).sum::<u64>(), 0, "no file needs the deletion any more");
+}
+
+#[test]
+fn a_lone_deletion_is_gone_from_the_files_in_bounded_time() {
+    let simulation = Simulation::new(8);
+    let limit = Duration::from_secs(500);
+    let settings = Settings { deletion_age_max: limit, ..settings() };
+    let kernel = open(&simulation, settings.clone()).expect("an empty directory");
+    let waiting = |kernel: &Kernel| kernel.slices().iter().map(|slice| slice.tombstones).sum::<u64>();
+    let held = |kernel: &Kernel| kernel.files().iter().map(|file| file.rows).sum::<u64>();
+    drop(write(&kernel, &(0..400).map(|row| (row % 40, row as i64, 1)).collect::<Vec<_>>()));
+    settle(&simulation, kernel.flush());
+    let tags = TagSelection::of((0..10).map(TagId).collect());
+    drop(kernel.delete(Deletion::Range { tags, range: TimeRange::ALL }));
+    settle(&simulation, kernel.flush());
+    assert_eq!((waiting(&kernel), held(&kernel)), (4, 400), "hidden, and still there");
+    simulation.runner.pass(limit / 2);
+    assert_eq!(held(&kernel), 400, "not worth the rewriting at once");
+    simulation.runner.pass(limit / 2 + Duration::from_secs(1));
+    assert_eq!((waiting(&kernel), held(&kernel)), (0, 300));
+
+    // A restart begins to count anew.
+    drop(kernel.delete(Deletion::Points(vec![(TagId(20), Timestamp(20))])));
+    settle(&simulation, kernel.close());
+    drop(kernel);
+    simulation.kill();
+    let kernel = open(&simulation, settings).expect("a store");
+    settle(&simulation, kernel.flush());
+    simulation.runner.pass(limit + Duration::from_secs(1));
+    assert_eq!((waiting(&kernel), held(&kernel)), (0, 299));
 }
 
 #[test]
@@ -187,7 +164,8 @@ fn a_damaged_file_of_snapshot_values_is_made_anew() {
     let kernel = open(&simulation, settings()).expect("its samples are whole");
     for tag in 0..40 {
         let value = if tag == 3 { 1_000 } else { tag };
-        assert_eq!(kernel.latest(TagId(tag)).map(|reading| reading.value), Some(kernel::Datum::Bits(value)), "tag {tag}");
+        let latest = kernel.latest(TagId(tag)).expect("readable");
+        assert_eq!(latest.map(|reading| reading.value), Some(kernel::Datum::Bits(value)), "tag {tag}");
     }
 }
 

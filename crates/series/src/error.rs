@@ -51,6 +51,9 @@ pub enum Error {
         /// What is wrong with them.
         what: &'static str,
     },
+    /// The caller wanted the work to end early.
+    #[error("the work was stopped")]
+    Stopped,
     /// A file could not be written or read.
     #[error(transparent)]
     File(#[from] crate::file::Error),

@@ -4,6 +4,7 @@
 //! names its seed: run that one alone with `MERIDIAN_SEEDS=1 MERIDIAN_FIRST_SEED=<seed>`.
 
 mod check;
+mod clients;
 mod drive;
 mod oracle;
 

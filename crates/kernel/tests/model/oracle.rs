@@ -3,7 +3,7 @@
 //! It promises to be plain enough to be believed. It may not know how a kernel does anything.
 
 use kernel::{AggregateRequest, Datum, Deletion, Direction, Reading, ScanRequest, TagSelection};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::{Kind, Origin, ProducerId, Quality, TagId, TimeRange, Timestamp};
 
 /// One row to be written.
@@ -23,6 +23,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// Where it comes from, where it is numbered.
+    pub fn origin(&self) -> Option<Origin> {
+        if let Change::Write { origin, .. } = self { *origin } else { None }
+    }
+
     /// Whether it asks for nothing at all.
     pub fn is_nothing(&self) -> bool {
         match self {
@@ -33,11 +38,20 @@ impl Change {
     }
 }
 
+/// Numbers of producers.
+pub type Origins = HashMap<ProducerId, BTreeSet<u64>>;
+
+/// Whether this number is among them.
+pub fn holds(origins: &Origins, origin: Origin) -> bool {
+    origins.get(&origin.producer).is_some_and(|numbers| numbers.contains(&origin.number))
+}
+
 /// All of a store's content.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     pub rows: BTreeMap<(TagId, Timestamp), (Datum, Quality)>,
-    pub origins: HashMap<ProducerId, u64>,
+    /// The numbers of each producer that were applied.
+    pub origins: Origins,
 }
 
 /// The aggregate of a (tag, bin).
@@ -81,14 +95,9 @@ impl Aggregate {
 }
 
 impl Oracle {
-    /// Whether the change would be answered as a duplicate.
-    pub fn is_duplicate(&self, change: &Change) -> bool {
-        let Change::Write { origin: Some(origin), .. } = change else { return false };
-        self.origins.get(&origin.producer).is_some_and(|last| origin.number <= *last)
-    }
-
+    /// Applies a change that may have been applied before.
     pub fn apply(&mut self, change: &Change) {
-        if !self.is_duplicate(change) {
+        if !change.origin().is_some_and(|origin| holds(&self.origins, origin)) {
             self.force(change);
         }
     }
@@ -101,8 +110,7 @@ impl Oracle {
                     self.rows.insert((row.tag, row.time), (row.value.clone(), row.quality));
                 }
                 if let Some(origin) = origin {
-                    let last = self.origins.entry(origin.producer).or_default();
-                    *last = (*last).max(origin.number);
+                    self.origins.entry(origin.producer).or_default().insert(origin.number);
                 }
             }
             Change::Delete(Deletion::Range { tags, range }) => {

@@ -141,14 +141,19 @@ settings! {
         durability: DurabilitySetting = "commit", "1ms" to "1h";
         /// How much log may pile up before the slice with the oldest unflushed record is flushed.
         log_bytes_max: Bytes = "4GiB", "64MiB" to "16TiB";
-        /// Length at which a log segment is ended.
-        segment_bytes: Bytes = "256MiB", "1MiB" to "4GiB";
+        /// Length at which a log segment is ended, and so the most that one commit may have. At most
+        /// an eighth of log_bytes_max, since the log is cut by whole segments; auto = 256MiB, or that
+        /// eighth where it is less.
+        segment_bytes: AutoBytes = "auto", "1MiB" to "4GiB";
     }
     "Storage" {
         /// Period of a file group. Only counts when the store is made.
         period: Duration = "1d", "1min" to "3650d";
         /// A slice that holds a write in memory for this long is flushed, however little it holds.
         flush_quiet: Duration = "10min", "1s" to "1d";
+        /// How long deleted samples may stay in files, hidden, before the files are rewritten without
+        /// them, however few deletions there are. Counted anew when the node starts.
+        deletion_age_max: Duration = "1h", "1min" to "3650d";
         /// How many producers' batch numbers are remembered (exactly once); the one used longest
         /// ago is forgotten first.
         producers_max: u64 = "10000", "1" to "10000000";
@@ -175,6 +180,9 @@ settings! {
         slow_statement: Option<Duration> = "1s", "1ms" to "1d";
     }
 }
+
+/// Segments that a full log has at least: it is cut by whole ones, the newest never goes, and flushes begin at half.
+const SEGMENTS_MIN: u64 = 8;
 
 fn read_one<T: Value>(name: &'static str, text: &str) -> Result<T, ConfigError> {
     let value = T::parse(text).map_err(|problem| ConfigError::Value { name, problem })?;
@@ -227,10 +235,17 @@ impl Config {
         if sum > budget {
             return Err(ConfigError::Budget { sum, budget });
         }
-        if self.segment_bytes.0 > self.log_bytes_max.0 {
+        let segment_max = self.log_bytes_max.0 / SEGMENTS_MIN;
+        let segment = *self.segment_bytes.0.get_or_insert(segment_max.min(256 << 20));
+        if segment > segment_max {
             return Err(ConfigError::Value {
                 name: "segment_bytes",
-                problem: format!("{} is more than log_bytes_max ({})", self.segment_bytes.show(), self.log_bytes_max.show()),
+                problem: format!(
+                    "{} is more than an eighth of log_bytes_max ({}): make it at most {}, or log_bytes_max larger",
+                    self.segment_bytes.show(),
+                    self.log_bytes_max.show(),
+                    Bytes(segment_max).show()
+                ),
             });
         }
         self.rule().check().map_err(|error| ConfigError::Value { name: "rule_buckets", problem: error.to_string() })?;
@@ -261,10 +276,11 @@ impl Config {
             buffer_bytes_max: self.buffer_bytes_max.bytes(),
             cache_bytes_max: self.cache_bytes_max.bytes(),
             log_bytes_max: self.log_bytes_max.0,
-            segment_bytes: self.segment_bytes.0,
+            segment_bytes: self.segment_bytes.bytes(),
             retention: self.retention,
             producers_max: usize::try_from(self.producers_max).unwrap_or(usize::MAX),
             flush_quiet: self.flush_quiet,
+            deletion_age_max: self.deletion_age_max,
         }
     }
 }

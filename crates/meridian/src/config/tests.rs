@@ -46,7 +46,12 @@ fn what_is_wrong_is_said_with_its_place() {
         ("dir = [1]", &[], &["array"]),
         ("", &[("MERIDIAN_DURABILITY", "sometimes")], &["neither commit nor a duration", "from environment MERIDIAN_DURABILITY"]),
         ("memory_bytes = \"1GiB\"\nbuffer_bytes_max = \"900MiB\"", &[], &["more than memory_bytes"]),
-        ("segment_bytes = \"1GiB\"\nlog_bytes_max = \"64MiB\"", &[], &["more than log_bytes_max"]),
+        (
+            "segment_bytes = \"9MiB\"\nlog_bytes_max = \"64MiB\"",
+            &[],
+            &["setting segment_bytes", "9MiB is more than an eighth of log_bytes_max (64MiB)", "at most 8MiB"],
+        ),
+        ("segment_bytes = \"1GiB\"", &[], &["an eighth of log_bytes_max (4GiB)"]),
         ("rule_w1 = 0", &[], &["not both 0"]),
     ];
     for (file, env, expected) in rows {
@@ -65,6 +70,16 @@ fn shares_of_memory_stay_within_the_budget() {
         assert!(sum <= config.memory_bytes.bytes(), "{memory}");
         assert_eq!(config.kernel().memory_bytes, config.memory_bytes.bytes());
     }
+}
+
+#[test]
+fn a_log_has_eight_segments_at_least() {
+    for (log, segment) in [("64MiB", 8 << 20), ("1GiB", 128 << 20), ("4GiB", 256 << 20), ("16TiB", 256 << 20)] {
+        let config = load_text("", &[("MERIDIAN_LOG_BYTES_MAX", log)], &[]).unwrap().config;
+        assert_eq!(config.kernel().segment_bytes, segment, "{log}");
+    }
+    let config = load_text("segment_bytes = \"8MiB\"\nlog_bytes_max = \"64MiB\"", &[], &[]).unwrap().config;
+    assert_eq!(config.kernel().segment_bytes, 8 << 20);
 }
 
 #[test]
@@ -103,7 +118,7 @@ fn every_default_is_in_its_range_and_every_range_can_be_read() {
             if let Err(error) = load(None, &HashMap::new(), &flags) {
                 // An end of a range may clash with another setting, but is never unreadable itself.
                 let clash =
-                    matches!(error, ConfigError::Budget { .. }) || error.to_string().contains("is more than log_bytes_max");
+                    matches!(error, ConfigError::Budget { .. }) || error.to_string().contains("an eighth of log_bytes_max");
                 assert!(clash || setting.name.starts_with("rule_"), "{}: {error}", setting.name);
             }
         }

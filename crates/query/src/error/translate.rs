@@ -22,6 +22,8 @@ impl From<kernel::Error> for Error {
             kernel::Error::Damaged(_) => raise(Error::Damaged, text)
                 .with_hint("stop the server and run `meridian check`; `--repair` keeps everything that is whole"),
             kernel::Error::Poisoned(_) | kernel::Error::Read(_) | kernel::Error::Open(_) => raise(Error::Io, text),
+            // SQL numbers no batches.
+            kernel::Error::Behind { .. } => raise(Error::Internal, text),
             kernel::Error::Closed => raise(Error::ShuttingDown, text),
         }
     }

@@ -176,7 +176,7 @@ impl Plan {
         match &self.question {
             Question::Latest(tag) => {
                 let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
-                let Some(reading) = self.engine.kernel.latest(tag) else { return Ok(PointAnswer::Done(0)) };
+                let Some(reading) = self.engine.kernel.latest(tag)? else { return Ok(PointAnswer::Done(0)) };
                 self.reading(name, kind, &reading, sink)
             }
             Question::LatestMany(tags) => self.latest_many(array(tags, params)?, sink),
@@ -272,7 +272,7 @@ impl Plan {
         let found = self.engine.catalog.find_many(&wanted);
         let pairs: Vec<(&str, TagId)> = wanted.iter().zip(found).filter_map(|(name, tag)| tag.map(|tag| (*name, tag))).collect();
         let tags: Vec<TagId> = pairs.iter().map(|(_, tag)| *tag).collect();
-        let columns = self.engine.kernel.latest_many(&tags);
+        let columns = self.engine.kernel.latest_many(&tags)?;
         self.many(&columns, &mut |row| Some((pairs[row].0, 0, Some(pairs[row].1))), false, sink)
     }
 

@@ -130,7 +130,7 @@ fn batch(
     ids: &[TagId],
     now_us: i64,
 ) -> std::result::Result<RecordBatch, Error> {
-    let found = engine.kernel.latest_many(ids);
+    let found = engine.kernel.latest_many(ids)?;
     let mut names: Vec<Option<String>> = Vec::with_capacity(ids.len());
     engine.catalog.names(ids, |name| names.push(name.map(str::to_owned)));
     let rows: Vec<usize> = (0..ids.len()).filter(|row| found.found[*row] && names[*row].is_some()).collect();

@@ -21,18 +21,20 @@ const ROWS_AT_ONCE: usize = 64 << 10;
 const TEXT_BYTES_AT_ONCE: usize = 8 << 20;
 
 /// Merges files into new ones. `files` are the work's, in its order (of version); `tombstones` are
-/// all that the slice's files need. Gives no file where no row is left.
+/// all that the slice's files need. Gives no file where no row is left. `stop` is asked now and then (at each tag, and
+/// within long ones) whether to end early.
 ///
 /// # Errors
-/// `Error::File`; nothing stays of the new files then.
+/// `Error::File`, `Error::Stopped`; nothing stays of the new files then.
 pub fn merge(
     files: &[Arc<ViewFile>],
     tombstones: &[Tombstone],
     work: &MergeWork,
     plan: &FlushPlan<'_>,
+    stop: &dyn Fn() -> bool,
 ) -> Result<Vec<Arc<ViewFile>>, Error> {
     let mut outputs = Outputs::new(plan, work.versions, work.level);
-    let mut merging = Merging { files, tombstones, target: work.target, period_us: plan.period_us };
+    let mut merging = Merging { files, tombstones, target: work.target, period_us: plan.period_us, stop };
     let worked = merging.run(&mut outputs);
     outputs.end(worked)
 }
@@ -42,6 +44,7 @@ struct Merging<'a> {
     tombstones: &'a [Tombstone],
     target: MergeTarget,
     period_us: i64,
+    stop: &'a dyn Fn() -> bool,
 }
 
 impl Merging<'_> {
@@ -75,9 +78,11 @@ impl Merging<'_> {
         while let Some((tag, kind)) = merged.next_tag()? {
             rows.clear();
             let mut parts = 0;
+            self.go_on()?;
             while merged.next_rows(&mut rows)? {
                 if rows.len() >= ROWS_AT_ONCE || rows.texts.bytes.len() >= TEXT_BYTES_AT_ONCE {
                     self.put(tag, kind, &rows, false, outputs)?;
+                    self.go_on()?;
                     rows.clear();
                     parts += 1;
                 }
@@ -85,6 +90,10 @@ impl Merging<'_> {
             self.put(tag, kind, &rows, parts == 0, outputs)?;
         }
         Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Error> {
+        if (self.stop)() { Err(Error::Stopped) } else { Ok(()) }
     }
 
     /// Writes rows where they belong; `whole` where they are all of the tag's.

@@ -313,6 +313,7 @@ fn status_of(error: &kernel::Error, tags: &[TagId]) -> Status {
         E::WrongKind { tag, .. } => Status::invalid_argument(at_row(tag)),
         E::TooLarge { .. } => Status::invalid_argument(error.to_string()),
         E::DiskFull(_) => Status::resource_exhausted(error.to_string()),
+        E::Behind { .. } => Status::aborted(error.to_string()),
         E::Closed | E::Poisoned(_) => Status::unavailable(error.to_string()),
         _ => Status::internal(error.to_string()),
     }
