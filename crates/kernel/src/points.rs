@@ -4,7 +4,7 @@
 //! comes from one commit. Where the rule looks at time, every slice is asked and the newest stands.
 
 use crate::core::{Core, Ground};
-use crate::{Datum, Error, Reading, ReadingColumns};
+use crate::{Datum, Error, Reading, ReadingColumns, Snapshot};
 use types::{TagId, Timestamp};
 
 /// Columns for so many answers.
@@ -84,12 +84,20 @@ impl Core {
     }
 
     pub(crate) fn values_at(&self, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Error> {
-        let snapshot = self.snapshot();
-        if !snapshot.ignores_time() {
+        self.snapshot().values_at(questions)
+    }
+}
+
+impl Snapshot {
+    /// For each (tag, time): the newest sample at or before that time, as of this commit.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::Read`.
+    pub fn values_at(&self, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Error> {
+        if !self.ignores_time() {
             let mut columns = columns_for(questions.len());
             for (tag, time) in questions {
-                let text = self.kinds.kind(*tag).is_some_and(types::Kind::is_text);
-                push(&mut columns, snapshot.newest_until(*tag, *time, text)?);
+                push(&mut columns, self.newest_until(*tag, *time, self.is_text(*tag))?);
             }
             return Ok(columns);
         }
@@ -101,7 +109,7 @@ impl Core {
             qualities: vec![192; rows],
             texts: Vec::new(),
         };
-        snapshot.newest_until_many(questions, &mut columns)?;
+        self.newest_until_many(questions, &mut columns)?;
         columns.texts.sort_unstable_by_key(|(row, _)| *row);
         Ok(columns)
     }

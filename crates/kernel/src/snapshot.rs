@@ -72,6 +72,11 @@ impl Snapshot {
         Ok(best)
     }
 
+    /// Whether a tag holds text.
+    pub(crate) fn is_text(&self, tag: TagId) -> bool {
+        self.ground.slices.first().is_some_and(|slice| slice.kinds.kind(tag).is_some_and(types::Kind::is_text))
+    }
+
     pub(crate) fn ignores_time(&self) -> bool {
         self.ground.rule.ignores_time()
     }
@@ -121,6 +126,28 @@ impl Snapshot {
             statistics: ScanStatistics::default(),
         };
         cut.into_iter().map(part).collect()
+    }
+
+    /// What a scan of these tags in this range would look at: chunks, and those of them left out, by their index
+    /// alone. Stops after `chunks_max`; whether that was all.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::Read`.
+    pub fn count_chunks(
+        &self,
+        tags: &TagSelection,
+        range: TimeRange,
+        texts: bool,
+        chunks_max: u64,
+    ) -> Result<(ScanStatistics, bool), Error> {
+        let mut counts = ScanStatistics::default();
+        for unit in self.cut(tags, 1).into_iter().flatten() {
+            let view = self.view(unit.slice);
+            if !view.count_chunks(&unit.selection(), unit.span(), range, texts, chunks_max, &mut counts)? {
+                return Ok((counts, false));
+            }
+        }
+        Ok((counts, true))
     }
 
     /// The smallest ranges of time, newest first and apart from each other, that together hold every
@@ -239,6 +266,15 @@ impl ScanPart {
             let Some(unit) = self.units.pop_front() else { return Ok(None) };
             let request = ScanRequest { tags: unit.selection(), ..self.request.clone() };
             self.open = Some(self.snapshot.view(unit.slice).scan(&request, unit.span()));
+        }
+    }
+
+    /// From now on only rows in this range are wanted of what is left. Rows outside of it may still come, of the
+    /// tag at hand.
+    pub fn narrow(&mut self, range: TimeRange) {
+        self.request.range = self.request.range.intersect(&range);
+        if let Some(scan) = &mut self.open {
+            scan.narrow(range);
         }
     }
 

@@ -21,12 +21,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use types::Kinds;
-use world::{ThreadCounts, Threads, World};
+use world::{Disk, DiskError, ThreadCounts, Threads, World};
 
 /// Names that a store's directory may hold before it has a kernel's node file.
 const OURS: [&str; 7] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found"];
-/// Spilled bytes of all queries together.
-const SPILL_BYTES_MAX: u64 = 64 << 30;
 
 /// Runs a node until it is told to stop.
 ///
@@ -127,11 +125,11 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
     let spill = dir.join("spill");
-    world.disk.make_dir(&spill).map_err(|error| failed(error.to_string(), false))?;
+    world.disk.make_dir(&spill).and_then(|()| empty(&*world.disk, &spill)).map_err(|error| failed(error.to_string(), false))?;
     let settings = EngineSettings {
         memory_bytes: config.query_bytes_max.bytes(),
         spill_dir: Some(spill),
-        spill_bytes_max: SPILL_BYTES_MAX,
+        spill_bytes_max: config.spill_bytes_max.0,
         target_partitions: config.threads.0.unwrap_or(1) as usize,
         node: node_name(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
@@ -139,6 +137,20 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
         ..EngineSettings::new(Arc::clone(&world.clock))
     };
     Engine::new(kernel, catalog, settings).map_err(|error| failed(error.to_string(), false))
+}
+
+/// Removes what is in a directory: what queries spilled that a crash ended.
+fn empty(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    for entry in disk.list(dir)? {
+        let path = dir.join(&entry.name);
+        if entry.directory {
+            empty(disk, &path)?;
+            disk.remove_dir(&path)?;
+        } else {
+            disk.remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn shown_settings(loaded: &Loaded) -> Vec<query::Setting> {

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::{Session, SessionSettings};
 use crate::{functions, rules, tables};
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigExtension;
 use datafusion::common::extensions_options;
 use datafusion::execution::SessionStateBuilder;
@@ -21,15 +22,18 @@ pub(crate) struct StatementContext {
     snapshot: OnceLock<Snapshot>,
     /// The wall clock when it began, in microseconds.
     pub now_us: i64,
+    /// Its parameters, from $1 on.
+    pub params: Vec<ScalarValue>,
 }
 
 impl StatementContext {
-    pub(crate) fn of(session: &Session) -> Self {
+    pub(crate) fn of(session: &Session, params: Vec<ScalarValue>) -> Self {
         let engine = &session.engine;
         StatementContext {
             kernel: Arc::clone(&engine.kernel),
             snapshot: OnceLock::new(),
             now_us: engine.settings.clock.wall_us(),
+            params,
         }
     }
 
@@ -66,6 +70,9 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
     options.explain.show_schema = false;
+    // A sort that spills keeps this much back for merging; with little memory, little.
+    let reserve = engine.settings.memory_bytes / 32;
+    options.execution.sort_spill_reservation_bytes = usize::try_from(reserve).unwrap_or(usize::MAX).clamp(64 << 10, 10 << 20);
     options.extensions.insert(PlanOptions::default());
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();

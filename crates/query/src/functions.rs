@@ -1,37 +1,47 @@
 //! Functions beside DataFusion's own: quality, labels, time and the session's own facts.
 
+mod aggregates;
+mod arithmetic;
 mod bins;
+mod calendar;
 mod labels;
 mod maintenance;
+mod moving;
 mod node;
+mod operators;
 mod quality;
+mod shown;
 mod simple;
+mod spans;
 mod time;
+mod to_char;
+mod typed;
 mod values_at;
+mod zones;
 
 use crate::engine::Engine;
 use crate::session::SessionSettings;
 use datafusion::prelude::SessionContext;
 use std::sync::Arc;
 
-pub(crate) use labels::{JSON_TEXT, LabelOperators};
+pub(crate) use aggregates::{MAX, MIN};
+pub(crate) use arithmetic::{checked, is_one_nan, negated, one_nan, one_nan_of, rounded};
+pub(crate) use labels::JSON_TEXT;
+pub(crate) use operators::Operators;
+pub(crate) use shown::{read_time, shown};
+pub(crate) use spans::{interval_key, moved};
+pub(crate) use zones::{is_moment, local, moment};
 
 /// Registers them in a session's context.
 pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, settings: &SessionSettings) {
-    for function in quality::all() {
+    let plain =
+        [quality::all(), labels::all(engine), time::all(), calendar::all(), zones::all(), to_char::all(), arithmetic::all()];
+    let own = [node::all(engine, id, settings), maintenance::all(engine)];
+    for function in plain.into_iter().chain(own).flatten() {
         context.register_udf(function);
     }
-    for function in labels::all(engine) {
-        context.register_udf(function);
-    }
-    for function in time::all() {
-        context.register_udf(function);
-    }
-    for function in node::all(engine, id, settings) {
-        context.register_udf(function);
-    }
-    for function in maintenance::all(engine) {
-        context.register_udf(function);
+    for function in aggregates::all() {
+        context.register_udaf(function);
     }
     context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));
 }

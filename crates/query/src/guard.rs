@@ -162,6 +162,7 @@ impl Visitor for Guard {
                 ])
             }
             Expr::OuterJoin(_) => refuse_if(&[(true, "(+) for outer joins", None)]),
+            Expr::SimilarTo { .. } => refuse_if(&[(true, "SIMILAR TO", Some("similar"))]),
             Expr::Prior(_) => refuse_if(&[(true, "PRIOR", Some("prior"))]),
             Expr::MatchAgainst { .. } => refuse_if(&[(true, "MATCH .. AGAINST", Some("match"))]),
             _ => ControlFlow::Continue(()),

@@ -7,6 +7,9 @@
 use arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Tree};
 
+/// What stands between a column's name and what keeps it apart from others of that name.
+pub(crate) const APART: char = '\u{1}';
+
 /// One item of a SELECT list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
@@ -60,6 +63,7 @@ fn name(expr: &Expr) -> Option<String> {
         Expr::Case { else_result, .. } => else_result.as_deref().and_then(name).or_else(|| fixed("case")),
         Expr::Exists { .. } => fixed("exists"),
         Expr::Extract { .. } => fixed("extract"),
+        Expr::AtTimeZone { .. } => fixed("timezone"),
         Expr::Substring { .. } => fixed("substring"),
         Expr::Trim { .. } => fixed("btrim"),
         Expr::Ceil { .. } => fixed("ceil"),
@@ -78,7 +82,7 @@ fn name(expr: &Expr) -> Option<String> {
 
 /// The schema as it is shown: named anew, every column nullable, no metadata.
 pub(crate) fn shown(schema: &Schema, items: Option<&Vec<Shown>>) -> Schema {
-    let own = |index: usize| schema.field(index).name().clone();
+    let own = |index: usize| schema.field(index).name().split(APART).next().unwrap_or_default().to_owned();
     let count = schema.fields().len();
     let mut names: Vec<String> = (0..count).map(own).collect();
     if let Some(items) = items {

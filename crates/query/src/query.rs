@@ -78,8 +78,8 @@ fn named(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> 
 }
 
 /// The state in which one statement is planned and run: one snapshot, one moment.
-pub(crate) fn statement_state(session: &Session) -> SessionState {
-    let statement = Arc::new(StatementContext::of(session));
+pub(crate) fn statement_state(session: &Session, params: Vec<ScalarValue>) -> SessionState {
+    let statement = Arc::new(StatementContext::of(session, params));
     let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
     state.config_mut().set_extension(statement);
     let zone = session.variable("timezone").unwrap_or_default();
@@ -102,9 +102,9 @@ pub(crate) async fn stream(
     let plan = if values.is_empty() {
         plan.clone()
     } else {
-        plan.clone().with_param_values(ParamValues::from(values)).map_err(shown)?
+        plan.clone().with_param_values(ParamValues::from(values.clone())).map_err(shown)?
     };
-    let state = statement_state(session);
+    let state = statement_state(session, values);
     let physical = state.create_physical_plan(&plan).await.map_err(shown)?;
     let stream = execute_stream(physical, state.task_ctx()).map_err(shown)?;
     let text = Arc::clone(&sql);
@@ -142,8 +142,9 @@ pub(crate) async fn planned(
         Ok(plan) => inferred_types(&plan).map_err(shown)?,
         Err(_) => BTreeMap::new(),
     };
+    let arrays = rewrite::arrays_of_values_at(&tree);
     let type_of = |number: usize| {
-        let given = given.get(number - 1).cloned().flatten();
+        let given = given.get(number - 1).cloned().flatten().or_else(|| arrays.get(&number).cloned());
         given.or_else(|| inferred.get(&number).cloned()).map_or(DataType::Utf8, |found| plain(&found))
     };
     let types: Vec<DataType> = (1..=highest).map(type_of).collect();

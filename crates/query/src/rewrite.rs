@@ -2,18 +2,23 @@
 //! DataFusion reads otherwise or not at all.
 //!
 //! - times have microseconds, so that far years don't overflow nanoseconds;
-//! - `first(value, time)` and `last(value, time)` are ordered aggregates;
+//! - `first(value, time)` and `last(value, time)` are ordered aggregates, over a window its edges;
+//! - `time AT TIME ZONE zone` is `timezone(zone, time)`; `varchar(n)` cuts;
+//! - `ARRAY(SELECT ..)` gathers rows; columns of one name are kept apart (`selects.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
 mod catalogue;
+mod selects;
 
 use crate::error::{Error, raise};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    OrderBy, OrderByExpr, OrderByKind, Statement as Tree, Value, VisitMut, VisitorMut,
+    OrderBy, OrderByExpr, OrderByKind, Statement as Tree, Value, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
+    WindowFrameUnits, WindowType,
 };
 use datafusion::sql::sqlparser::ast::{Visit, Visitor};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use types::Quality;
 
@@ -22,6 +27,9 @@ use types::Quality;
 /// # Errors
 /// `Error::InvalidText` for a quality that is none.
 pub(crate) fn tree(tree: &mut Tree) -> Result<(), Error> {
+    if let Tree::Query(query) = tree {
+        selects::keep_apart(query);
+    }
     match tree.visit(&mut Rewriter) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -60,9 +68,16 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
     match expr {
         Expr::Cast { data_type, .. } => {
             catalogue::kind(data_type);
-            microseconds(data_type);
+            microseconds(data_type)?;
+            if let Some(length) = cut_length(data_type)? {
+                cut(expr, length);
+            }
         }
-        Expr::TypedString(typed) => microseconds(&mut typed.data_type),
+        Expr::TypedString(typed) => microseconds(&mut typed.data_type)?,
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            let (time, zone) = (timestamp.as_ref().clone(), time_zone.as_ref().clone());
+            *expr = selects::call("timezone", vec![zone, time]);
+        }
         Expr::BinaryOp { left, op, right } if compares(op) => {
             if is_quality(left) {
                 quality_literal(right)?;
@@ -79,6 +94,7 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
             quality_literal(low)?;
             quality_literal(high)?;
         }
+        Expr::Function(function) if selects::is_array(function) => *expr = selects::gathered(function)?,
         Expr::Function(function) => aggregate(function)?,
         _ => {}
     }
@@ -116,16 +132,47 @@ pub(crate) fn quality_of(text: &str) -> Result<Quality, Error> {
     })
 }
 
-/// TIMESTAMP without a precision has microseconds, as in PostgreSQL.
-fn microseconds(kind: &mut DataType) {
+/// Times have microseconds, as in PostgreSQL; fewer would have to be rounded to.
+fn microseconds(kind: &mut DataType) -> Result<(), Error> {
     match kind {
-        DataType::Timestamp(precision @ None, _) => *precision = Some(6),
+        DataType::Timestamp(precision, _) => match precision {
+            None => *precision = Some(6),
+            Some(6) => {}
+            Some(_) => return Err(raise(Error::Unsupported, "timestamps of a precision other than 6 are not supported")),
+        },
         DataType::TimestampNtz(precision @ None) => *precision = Some(6),
         _ => {}
     }
+    Ok(())
 }
 
-/// `last(value, time)` becomes `last_value(value ORDER BY time)`.
+/// To how many characters a cast to this type cuts; None where it does not.
+fn cut_length(kind: &DataType) -> Result<Option<u64>, Error> {
+    use ast::CharacterLength;
+    let padded = || Err(raise(Error::Unsupported, "char(n) is not supported").with_hint("use text or varchar(n)"));
+    Ok(match kind {
+        DataType::Char(length) | DataType::Character(length) => match length {
+            // As PostgreSQL: char alone is char(1), which pads nothing that has a character.
+            Some(CharacterLength::IntegerLength { length: 1, .. }) | None => Some(1),
+            Some(_) => return padded(),
+        },
+        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => Some(*length),
+        _ => None,
+    })
+}
+
+/// `CAST(x AS varchar(n))` is the first n characters of the text.
+fn cut(cast: &mut Expr, length: u64) {
+    if let Expr::Cast { data_type, .. } = cast {
+        *data_type = DataType::Text;
+    }
+    let whole = std::mem::replace(cast, Expr::value(Value::Null));
+    *cast = selects::call("left", vec![whole, Expr::value(Value::Number(length.to_string(), false))]);
+}
+
+/// `last(value, time)` becomes `last_value(value ORDER BY time)`. A NULL time is neither first nor last.
 fn aggregate(function: &mut Function) -> Result<(), Error> {
     catalogue::function_name(&mut function.name);
     let name = function.name.to_string().to_ascii_lowercase();
@@ -141,8 +188,25 @@ fn aggregate(function: &mut Function) -> Result<(), Error> {
     let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(time))) = list.args.pop() else {
         return Err(raise(Error::UnknownFunction, format!("{name} takes two expressions: {name}(value, time)")));
     };
-    let options = ast::OrderByOptions { asc: None, nulls_first: None };
-    list.clauses.push(FunctionArgumentClause::OrderBy(vec![OrderByExpr { expr: time, options, with_fill: None }]));
+    let options = ast::OrderByOptions { asc: None, nulls_first: Some(ordered == "last_value") };
+    let key = OrderByExpr { expr: time, options, with_fill: None };
+    match &mut function.over {
+        None => list.clauses.push(FunctionArgumentClause::OrderBy(vec![key])),
+        Some(WindowType::WindowSpec(spec))
+            if spec.order_by.is_empty() && spec.window_frame.is_none() && spec.window_name.is_none() =>
+        {
+            spec.order_by = vec![key];
+            spec.window_frame = Some(WindowFrame {
+                units: WindowFrameUnits::Rows,
+                start_bound: WindowFrameBound::Preceding(None),
+                end_bound: Some(WindowFrameBound::Following(None)),
+            });
+        }
+        Some(_) => {
+            return Err(raise(Error::Unsupported, format!("{name}(value, time) over a window with ORDER BY is not supported"))
+                .with_hint(format!("order the window by the time and use {ordered}(value)")));
+        }
+    }
     function.name = ast::ObjectName::from(vec![ast::Ident::new(ordered)]);
     Ok(())
 }
@@ -162,6 +226,40 @@ pub(crate) fn highest_parameter(tree: &Tree) -> usize {
     let mut highest = Highest(0);
     let _ = tree.visit(&mut highest);
     highest.0
+}
+
+/// The types of parameters that are arguments of `values_at`, which tells nobody what it takes.
+pub(crate) fn arrays_of_values_at(tree: &Tree) -> BTreeMap<usize, arrow::datatypes::DataType> {
+    struct Arrays(BTreeMap<usize, arrow::datatypes::DataType>);
+    impl Visitor for Arrays {
+        type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
+            let ast::TableFactor::Table { name, args: Some(args), .. } = factor else { return ControlFlow::Continue(()) };
+            if name.to_string().eq_ignore_ascii_case("values_at") {
+                let times = arrow::datatypes::DataType::new_list(crate::schema::time_type(), true);
+                for (arg, kind) in args.args.iter().zip([crate::schema::texts_type(), times]) {
+                    let number = if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg { parameter(arg) } else { None };
+                    number.map(|number| self.0.insert(number, kind));
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut arrays = Arrays(BTreeMap::new());
+    let _ = tree.visit(&mut arrays);
+    arrays.0
+}
+
+/// The number of a parameter, perhaps with a cast around it.
+fn parameter(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => parameter(expr),
+        Expr::Value(value) => match &value.value {
+            Value::Placeholder(name) => name.trim_start_matches('$').parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether ORDER BY names expressions (and not ALL).

@@ -1,15 +1,18 @@
-//! Our planning rules: times written as text are read in the session's zone; joins with `tags`
+//! Our planning rules: times written as text are read in the session's zone; expressions mean what they
+//! mean in PostgreSQL; joins with `tags`
 //! narrow the tags that are scanned; aggregates become aggregates of the kernel's partial ones; the
-//! newest rows are read from the newest end.
+//! newest rows are read from the newest end; what windows hold is counted.
 
 mod aggregate;
 mod edge;
 mod literals;
+mod meaning;
 mod merge;
 mod narrow;
 
 use crate::engine::Engine;
-use crate::functions::LabelOperators;
+use crate::functions::Operators;
+use crate::held::CountWindows;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use std::sync::Arc;
@@ -19,10 +22,12 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
     let mut builder = builder;
     let mut analyzers: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(literals::ZonedLiterals)];
     analyzers.extend(Analyzer::new().rules);
-    builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(LabelOperators));
+    analyzers.push(Arc::new(meaning::Meaning));
+    builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(Operators));
     builder
         .with_analyzer_rules(analyzers)
         .with_optimizer_rule(Arc::new(narrow::NarrowByTags::new(engine)))
         .with_optimizer_rule(Arc::new(aggregate::PushAggregates))
         .with_physical_optimizer_rule(Arc::new(edge::ReadFromTheEdge))
+        .with_physical_optimizer_rule(Arc::new(CountWindows))
 }

@@ -3,6 +3,8 @@
 
 pub(crate) mod batches;
 pub(crate) mod condition;
+pub(crate) mod leaf;
+mod newest;
 pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod selection;

@@ -8,6 +8,11 @@ pub(crate) fn time_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
+/// The type of what a clock shows, wherever it hangs: timestamp.
+pub(crate) fn local_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
+
 /// The type of `age`.
 pub(crate) fn span_type() -> DataType {
     DataType::Interval(IntervalUnit::MonthDayNano)

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, raise};
 use arrow::array::timezone::Tz;
-use chrono::{NaiveDate, NaiveDateTime, Offset, TimeZone};
+use chrono::{Offset, TimeZone};
 use std::fmt::Write;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -44,23 +44,35 @@ impl Zone {
         }
     }
 
-    /// Seconds east of UTC where the local clock shows these microseconds.
+    /// Seconds east of UTC where the local clock shows these microseconds. As PostgreSQL has it: of two such
+    /// moments the later (standard time) is meant, and a time that clocks leap over is read as before the leap.
     fn offset_of_local(self, local_us: i128) -> i64 {
         let Zone::Other(zone) = self else { return 0 };
-        let local = i64::try_from(local_us).ok().and_then(chrono::DateTime::from_timestamp_micros).map(|time| time.naive_utc());
-        local.and_then(|local: NaiveDateTime| zone.offset_from_local_datetime(&local).earliest()).map_or_else(
-            || {
-                let noon = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|day| day.and_hms_opt(12, 0, 0));
-                noon.and_then(|noon| zone.offset_from_local_datetime(&noon).earliest())
-                    .map_or(0, |offset| i64::from(offset.fix().local_minus_utc()))
-            },
-            |offset| i64::from(offset.fix().local_minus_utc()),
-        )
+        let at = |local_us: i128| {
+            let local = i64::try_from(local_us).ok().and_then(chrono::DateTime::from_timestamp_micros)?.naive_utc();
+            zone.offset_from_local_datetime(&local).latest().map(|offset| i64::from(offset.fix().local_minus_utc()))
+        };
+        // No leap is longer than a day.
+        (0..=25).find_map(|hours| at(local_us - hours * 3_600_000_000)).unwrap_or(0)
+    }
+
+    /// What a clock of the zone shows at a moment, as microseconds from its 1970-01-01; both ends of time
+    /// (infinity) stay what they are.
+    pub(crate) fn local(self, us: i64) -> i64 {
+        if us == i64::MIN || us == i64::MAX { us } else { us.saturating_add(self.offset_at(us) * 1_000_000) }
+    }
+
+    /// The moment at which a clock of the zone shows a time.
+    pub(crate) fn moment(self, local_us: i64) -> i64 {
+        if local_us == i64::MIN || local_us == i64::MAX {
+            return local_us;
+        }
+        local_us.saturating_sub(self.offset_of_local(local_us.into()) * 1_000_000)
     }
 }
 
 /// Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian; year 0 = 1 BC).
-fn civil(days: i64) -> (i64, u32, u32) {
+pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);
@@ -73,7 +85,7 @@ fn civil(days: i64) -> (i64, u32, u32) {
 }
 
 /// The number of days since 1970-01-01.
-fn days_of(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let yoe = year.rem_euclid(400);

@@ -212,3 +212,16 @@ async fn arrays_are_answered_in_bulk() {
     let rows = house.try_rows("SELECT tag, value FROM latest WHERE tag = ANY($1)", vec![tags]).await;
     assert_eq!(rows.unwrap(), ["a|-3.0", "t|NULL"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_null_in_a_list_is_not_left_out() {
+    let house = House::furnished().await;
+    for table in ["samples", "latest"] {
+        assert_eq!(house.rows(&format!("SELECT tag FROM {table} WHERE tag NOT IN ('b', NULL)")).await, [""; 0], "{table}");
+        assert_eq!(house.rows(&format!("SELECT count(*) FROM {table} WHERE tag NOT IN ('b', NULL)")).await, ["0"], "{table}");
+        assert_eq!(house.rows(&format!("SELECT DISTINCT tag FROM {table} WHERE tag IN ('b', NULL)")).await, ["b"], "{table}");
+    }
+    assert_eq!(house.tag("DELETE FROM samples WHERE tag NOT IN ('b', NULL)").await, "DELETE 0");
+    assert_eq!(house.tag("DELETE FROM samples WHERE tag IN ('b', NULL) AND NULL").await, "DELETE 0");
+    assert_eq!(house.rows("SELECT count(*) FROM samples").await, ["8"]);
+}

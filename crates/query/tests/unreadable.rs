@@ -12,7 +12,7 @@ use world::{Faults, SimulatedDisk};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_value_that_cannot_be_read_is_an_error_and_hides_no_other() {
     let disk = Arc::new(SimulatedDisk::new(1));
-    let house = House::on(Some(disk.clone()), |_| {});
+    let house = House::made(Some(disk.clone()), kernel::Settings::default(), |_| {});
     house.tag("INSERT INTO tags (name, kind) VALUES ('a', 'f64'), ('b', 'f64')").await;
     house.tag("INSERT INTO samples VALUES ('a', '2026-01-01', 1), ('a', '2026-01-02', 2), ('b', '2026-01-01', 10)").await;
     house.rows("SELECT meridian_flush()").await;

@@ -134,6 +134,9 @@ settings! {
         /// How much of the budget queries may take before they spill or end with an error;
         /// auto = 1/4 of it. The rest is for tags, snapshot values and connections.
         query_bytes_max: AutoBytes = "auto", "16MiB" to "64TiB";
+        /// How much all queries together may spill to disk, in the store's directory, before they
+        /// end with an error.
+        spill_bytes_max: Bytes = "64GiB", "16MiB" to "64TiB";
     }
     "Log" {
         /// When a commit is answered: "commit" = when it is on disk; a duration = at once, and the

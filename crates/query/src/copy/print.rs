@@ -3,13 +3,13 @@
 use super::options::Options;
 use crate::copy_out::CopyLines;
 use crate::error::Error;
-use crate::time::{Zone, format};
+use crate::text;
+use crate::time::Zone;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use std::fmt::Write;
 
 /// Writes a header line.
 pub(crate) fn header(options: &Options, names: &[String], out: &mut Vec<u8>) {
@@ -17,7 +17,7 @@ pub(crate) fn header(options: &Options, names: &[String], out: &mut Vec<u8>) {
         if index > 0 {
             out.push(options.delimiter);
         }
-        field(options, name, out);
+        field(options, name.as_bytes(), out);
     }
     out.push(b'\n');
 }
@@ -25,10 +25,7 @@ pub(crate) fn header(options: &Options, names: &[String], out: &mut Vec<u8>) {
 /// Writes the rows of a batch, and where each ends.
 pub(crate) fn rows(options: &Options, batch: &RecordBatch, zone: Zone, lines: &mut CopyLines) -> Result<(), Error> {
     let CopyLines { bytes: out, ends } = lines;
-    let others = FormatOptions::default();
-    let formatters =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &others)).collect::<Result<Vec<_>, _>>()?;
-    let mut text = String::new();
+    let mut text = Vec::new();
     for row in 0..batch.num_rows() {
         for (index, column) in batch.columns().iter().enumerate() {
             if index > 0 {
@@ -39,10 +36,7 @@ pub(crate) fn rows(options: &Options, batch: &RecordBatch, zone: Zone, lines: &m
                 continue;
             }
             text.clear();
-            if !write_value(column, row, zone, &mut text) {
-                // Writing to a String fails only where the value itself can't be shown.
-                let _ = write!(text, "{}", formatters[index].value(row));
-            }
+            write_value(column, row, zone, &mut text)?;
             field(options, &text, out);
         }
         out.push(b'\n');
@@ -51,86 +45,58 @@ pub(crate) fn rows(options: &Options, batch: &RecordBatch, zone: Zone, lines: &m
     Ok(())
 }
 
-/// Writes a value where its text is ours to say; false where Arrow's own will do.
-fn write_value(column: &ArrayRef, row: usize, zone: Zone, out: &mut String) -> bool {
+/// Writes a value that is not NULL as PostgreSQL shows it; of types that it has not, as Arrow does.
+pub(crate) fn write_value(column: &ArrayRef, row: usize, zone: Zone, out: &mut Vec<u8>) -> Result<(), Error> {
     match column.data_type() {
-        DataType::Utf8View => out.push_str(column.as_string_view().value(row)),
-        DataType::Utf8 => out.push_str(column.as_string::<i32>().value(row)),
-        DataType::Boolean => out.push(if column.as_boolean().value(row) { 't' } else { 'f' }),
-        DataType::Float64 => double(column.as_primitive::<Float64Type>().value(row), out),
-        DataType::Float32 => single(column.as_primitive::<Float32Type>().value(row), out),
+        DataType::Utf8View => out.extend_from_slice(column.as_string_view().value(row).as_bytes()),
+        DataType::Utf8 => out.extend_from_slice(column.as_string::<i32>().value(row).as_bytes()),
+        DataType::Boolean => out.push(if column.as_boolean().value(row) { b't' } else { b'f' }),
+        DataType::Float64 => text::write_f64(out, column.as_primitive::<Float64Type>().value(row)),
+        DataType::Float32 => text::write_f32(out, column.as_primitive::<Float32Type>().value(row)),
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-            format(column.as_primitive::<TimestampMicrosecondType>().value(row), zone, out);
+            text::write_moment(out, column.as_primitive::<TimestampMicrosecondType>().value(row), zone);
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            text::write_timestamp(out, column.as_primitive::<TimestampMicrosecondType>().value(row), false);
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let interval = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
-            let us = interval.nanoseconds / 1000;
-            let _ = write!(out, "{} mons {} days {} microseconds", interval.months, interval.days, us);
+            text::write_interval(out, interval.months, interval.days, interval.nanoseconds / 1000);
         }
-        DataType::List(_) => list(&column.as_list::<i32>().value(row), zone, out),
-        _ => return false,
-    }
-    true
-}
-
-fn list(items: &ArrayRef, zone: Zone, out: &mut String) {
-    out.push('{');
-    for item in 0..items.len() {
-        if item > 0 {
-            out.push(',');
-        }
-        if items.is_null(item) {
-            out.push_str("NULL");
-            continue;
-        }
-        let mut text = String::new();
-        if !write_value(items, item, zone, &mut text)
-            && let Ok(formatter) = ArrayFormatter::try_new(items.as_ref(), &FormatOptions::default())
-        {
-            let _ = write!(text, "{}", formatter.value(item));
-        }
-        out.push('"');
-        for c in text.chars() {
-            if c == '"' || c == '\\' {
-                out.push('\\');
+        DataType::List(_) => {
+            let items = column.as_list::<i32>().value(row);
+            out.push(b'{');
+            for item in 0..items.len() {
+                if item > 0 {
+                    out.push(b',');
+                }
+                if items.is_null(item) {
+                    out.extend_from_slice(b"NULL");
+                    continue;
+                }
+                let start = out.len();
+                write_value(&items, item, zone, out)?;
+                text::quote_element(out, start);
             }
-            out.push(c);
+            out.push(b'}');
         }
-        out.push('"');
+        _ => {
+            let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default())?;
+            out.extend_from_slice(formatter.value(row).try_to_string()?.as_bytes());
+        }
     }
-    out.push('}');
+    Ok(())
 }
 
-/// The shortest text that reads back as the same double, as PostgreSQL writes it.
-fn double(value: f64, out: &mut String) {
-    let plain = value == 0.0 || (1e-5..1e15).contains(&value.abs());
-    let _ = match value {
-        value if value.is_nan() => write!(out, "NaN"),
-        value if value.is_infinite() => write!(out, "{}Infinity", if value < 0.0 { "-" } else { "" }),
-        value if plain => write!(out, "{value}"),
-        value => write!(out, "{value:e}"),
-    };
-}
-
-fn single(value: f32, out: &mut String) {
-    let plain = value == 0.0 || (1e-5..1e6).contains(&value.abs());
-    let _ = match value {
-        value if value.is_nan() => write!(out, "NaN"),
-        value if value.is_infinite() => write!(out, "{}Infinity", if value < 0.0 { "-" } else { "" }),
-        value if plain => write!(out, "{value}"),
-        value => write!(out, "{value:e}"),
-    };
-}
-
-fn field(options: &Options, text: &str, out: &mut Vec<u8>) {
+fn field(options: &Options, text: &[u8], out: &mut Vec<u8>) {
     if options.csv {
         let special = |byte: u8| byte == options.delimiter || byte == options.quote || byte == b'\n' || byte == b'\r';
-        if text != options.null && text != "\\." && !text.bytes().any(special) {
-            out.extend_from_slice(text.as_bytes());
+        if text != options.null.as_bytes() && text != b"\\." && !text.iter().copied().any(special) {
+            out.extend_from_slice(text);
             return;
         }
         out.push(options.quote);
-        for byte in text.bytes() {
+        for byte in text.iter().copied() {
             if byte == options.quote || byte == options.escape {
                 out.push(options.escape);
             }
@@ -139,7 +105,7 @@ fn field(options: &Options, text: &str, out: &mut Vec<u8>) {
         out.push(options.quote);
         return;
     }
-    for byte in text.bytes() {
+    for byte in text.iter().copied() {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),

@@ -1,10 +1,12 @@
 //! `date_bin(width, time [, origin])`: the beginning of the bin in which a time lies.
 //!
 //! Widths are whole microseconds or whole months; the origin is 1970-01-01 UTC unless given. Exact
-//! for all of i64; a bin that would begin before the first moment begins there.
+//! for all of i64; a bin that would begin before the first moment begins there. Of a `timestamp` (what a
+//! clock shows) it gives one.
 
+use super::zones::is_moment;
 use crate::error::{Error, raise};
-use crate::schema::{span_type, time_type};
+use crate::schema::{local_type, span_type, time_type};
 use crate::time::{day_of, month_of};
 use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType};
@@ -21,12 +23,15 @@ pub(super) struct DateBin {
 
 impl DateBin {
     pub(super) fn new() -> Self {
-        let short = TypeSignature::Exact(vec![span_type(), time_type()]);
-        let long = TypeSignature::Exact(vec![span_type(), time_type(), time_type()]);
-        DateBin {
-            signature: Signature::one_of(vec![short, long], Volatility::Immutable),
-            aliases: vec!["time_bucket".to_owned()],
-        }
+        let of = |kinds: &[DataType]| TypeSignature::Exact([&[span_type()], kinds].concat());
+        let (moment, local) = (time_type(), local_type());
+        let all = vec![
+            of(std::slice::from_ref(&moment)),
+            of(&[moment.clone(), moment]),
+            of(std::slice::from_ref(&local)),
+            of(&[local.clone(), local]),
+        ];
+        DateBin { signature: Signature::one_of(all, Volatility::Immutable), aliases: vec!["time_bucket".to_owned()] }
     }
 }
 
@@ -85,8 +90,8 @@ impl ScalarUDFImpl for DateBin {
         &self.signature
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(time_type())
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        Ok(given.get(1).cloned().unwrap_or_else(time_type))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -110,7 +115,12 @@ impl ScalarUDFImpl for DateBin {
             let origin = origins.map_or(0, |origins| origins.value(row));
             out.append_option(known.as_ref().map(|(_, width)| bin(width, times.value(row), origin)));
         }
-        Ok(ColumnarValue::Array(Arc::new(out.finish().with_timezone("UTC"))))
+        let out = out.finish();
+        Ok(ColumnarValue::Array(if is_moment(arrays[1].data_type()) {
+            Arc::new(out.with_timezone("UTC"))
+        } else {
+            Arc::new(out)
+        }))
     }
 }
 

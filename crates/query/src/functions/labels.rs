@@ -4,18 +4,14 @@ use super::simple::Simple;
 use crate::engine::Engine;
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
-use datafusion::error::Result;
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ScalarUDF, Volatility};
-use datafusion::sql::sqlparser::ast::BinaryOperator;
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 use std::sync::{Arc, LazyLock};
 
 /// What `labels ->> 'key'` is called in a plan.
 pub(crate) const JSON_TEXT: &str = "json_text";
 
-static JSON_TEXT_FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(json_text()));
+/// `labels ->> 'key'`.
+pub(super) static JSON_TEXT_FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(json_text()));
 
 fn json_text() -> ScalarUDF {
     Simple::make(JSON_TEXT, vec![DataType::Utf8, DataType::Utf8], DataType::Utf8, Volatility::Immutable, |args, rows| {
@@ -59,18 +55,4 @@ pub(super) fn all(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
             Ok(Arc::new(StringArray::from(out)))
         });
     vec![label, JSON_TEXT_FUNCTION.as_ref().clone()]
-}
-
-/// Plans `->>`.
-#[derive(Debug)]
-pub(crate) struct LabelOperators;
-
-impl ExprPlanner for LabelOperators {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, _: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        if expr.op == BinaryOperator::LongArrow {
-            let call = ScalarFunction::new_udf(Arc::clone(&JSON_TEXT_FUNCTION), vec![expr.left, expr.right]);
-            return Ok(PlannerResult::Planned(Expr::ScalarFunction(call)));
-        }
-        Ok(PlannerResult::Original(expr))
-    }
 }

@@ -1,13 +1,24 @@
 //! `values_at(tags, times)` as a table, where a plan needs it; the point path answers it alone.
+//!
+//! Its arguments may be anything that no row has to be read for: literals, parameters, `now()`, casts and
+//! arrays of such. They are computed when the statement runs.
 
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::point::value_rows;
-use arrow::array::ArrayRef;
-use datafusion::catalog::{MemTable, TableFunctionImpl, TableProvider};
-use datafusion::common::ScalarValue;
+use crate::schema::{self, texts_type};
+use crate::tables::source::SourceScan;
+use crate::tables::statement;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableFunctionImpl, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::datasource::TableType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::{ColumnarValue, ExecutionPlan};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,39 +38,86 @@ impl fmt::Debug for ValuesAt {
     }
 }
 
-/// The items of an array that is written in the statement.
-fn items(expr: &Expr) -> Result<ArrayRef> {
-    let refuse = || {
-        DataFusionError::from(raise(
-            Error::Unsupported,
-            "values_at takes two arrays of literals here, or two parameters as the only table of a query",
-        ))
-    };
-    match expr {
-        Expr::Literal(ScalarValue::List(list), _) => Ok(list.value(0)),
-        Expr::Cast(cast) => items(&cast.expr),
-        Expr::ScalarFunction(call) if call.func.name() == "make_array" => {
-            let literal = |expr: &Expr| match expr {
-                Expr::Literal(value, _) => Ok(value.clone()),
-                Expr::Cast(cast) => match cast.expr.as_ref() {
-                    Expr::Literal(value, _) => value.cast_to(cast.field.data_type()),
-                    _ => Err(refuse()),
-                },
-                _ => Err(refuse()),
-            };
-            let values = call.args.iter().map(literal).collect::<Result<Vec<_>>>()?;
-            ScalarValue::iter_to_array(values)
-        }
-        _ => Err(refuse()),
-    }
-}
-
 impl TableFunctionImpl for ValuesAt {
     fn call(&self, args: &[Expr]) -> Result<Arc<dyn TableProvider>> {
         let [tags, times] = args else {
             return Err(raise(Error::UnknownFunction, "values_at takes two arrays: values_at(tags, times)").into());
         };
-        let batch = value_rows(&self.engine, items(tags)?, items(times)?)?;
-        Ok(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+        if args.iter().any(|arg| !arg.column_refs().is_empty() || arg.contains_outer()) {
+            return Err(raise(Error::Unsupported, "values_at of columns is not supported")
+                .with_hint("its arrays are literals, parameters or computed from them; join its rows with what they are for")
+                .into());
+        }
+        Ok(Arc::new(ValuesAtTable { engine: Arc::clone(&self.engine), tags: tags.clone(), times: times.clone() }))
+    }
+}
+
+struct ValuesAtTable {
+    engine: Arc<Engine>,
+    tags: Expr,
+    times: Expr,
+}
+
+impl fmt::Debug for ValuesAtTable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("ValuesAtTable")
+    }
+}
+
+/// An array that needs no row, computed now; empty for NULL.
+fn computed(state: &dyn Session, expr: &Expr, wanted: &DataType) -> Result<ArrayRef> {
+    let statement = statement(state)?;
+    let bound = expr.clone().transform(|node| {
+        let Expr::Placeholder(placeholder) = &node else { return Ok(Transformed::no(node)) };
+        let number = placeholder.id.trim_start_matches('$').parse::<usize>().ok();
+        let value = number.and_then(|number| statement.params.get(number.checked_sub(1)?));
+        let missing = || DataFusionError::from(raise(Error::ParameterCount, format!("there is no parameter {}", placeholder.id)));
+        Ok(Transformed::yes(Expr::Literal(value.ok_or_else(missing)?.clone(), None)))
+    })?;
+    let physical = state.create_physical_expr(bound.data, &DFSchema::empty())?;
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one_row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
+    let value = match physical.evaluate(&one_row)? {
+        ColumnarValue::Scalar(value) => value,
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0)?,
+    };
+    match value {
+        ScalarValue::List(list) if list.is_valid(0) => Ok(list.value(0)),
+        value if value.is_null() => Ok(arrow::array::new_empty_array(wanted)),
+        other => Err(raise(Error::Type, format!("values_at takes two arrays, but one is {}", other.data_type())).into()),
+    }
+}
+
+#[async_trait]
+impl TableProvider for ValuesAtTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&schema::VALUES_AT)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let DataType::List(text) = texts_type() else { return Err(DataFusionError::Internal("texts are a list".to_owned())) };
+        let tags = computed(state, &self.tags, text.data_type())?;
+        let times = computed(state, &self.times, &schema::time_type())?;
+        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema::VALUES_AT.fields().len()).collect());
+        let shown = Arc::new(schema::VALUES_AT.project(&columns)?);
+        let (engine, snapshot) = (Arc::clone(&self.engine), statement(state)?.snapshot());
+        let zone = super::typed::zone_of(state.config_options());
+        let title = format!("ValuesAt: pairs={}", tags.len());
+        let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
+            let rows = value_rows(&engine, &snapshot, Arc::clone(&tags), Arc::clone(&times), zone)?;
+            taker(rows.project(&columns)?);
+            Ok(())
+        };
+        Ok(Arc::new(SourceScan::new(title, shown, Arc::new(make))))
     }
 }

@@ -7,13 +7,14 @@ use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Rows;
 use crate::schema;
+use crate::time::{Zone, parse};
 use crate::value;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
-use kernel::{Datum, Direction, Projection, Reading, ScanBatch, ScanRequest, TagSelection};
+use kernel::{Datum, Direction, Projection, Reading, ScanBatch, ScanRequest, Snapshot, TagSelection};
 use std::sync::Arc;
 use types::{Kind, Kinds, TagId, TimeRange, Timestamp};
 
@@ -180,7 +181,9 @@ impl Plan {
                 self.reading(name, kind, &reading, sink)
             }
             Question::LatestMany(tags) => self.latest_many(array(tags, params)?, sink),
-            Question::ValuesAt { tags, times } => self.values_at(array(tags, params)?, array(times, params)?, sink),
+            Question::ValuesAt { tags, times } => {
+                self.values_at(array(tags, params)?, array(times, params)?, &self.engine.kernel.snapshot(), sink)
+            }
             Question::Range { tag, lows, highs, descending, limit } => {
                 let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
                 let Some(range) = range(lows, highs, params)? else { return Ok(PointAnswer::Done(0)) };
@@ -276,7 +279,13 @@ impl Plan {
         self.many(&columns, &mut |row| Some((pairs[row].0, 0, Some(pairs[row].1))), false, sink)
     }
 
-    fn values_at(&self, names: Option<ArrayRef>, times: Option<ArrayRef>, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+    fn values_at(
+        &self,
+        names: Option<ArrayRef>,
+        times: Option<ArrayRef>,
+        snapshot: &Snapshot,
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
         let (Some(names), Some(times)) = (names, times) else { return Ok(PointAnswer::Done(0)) };
         if names.len() != times.len() {
             let message = format!("values_at: {} tags but {} times", names.len(), times.len());
@@ -295,7 +304,7 @@ impl Plan {
             .filter_map(|(row, tag)| tag.map(|tag| (row, tag)))
             .collect();
         let questions: Vec<(TagId, Timestamp)> = asked.iter().map(|(row, tag)| (*tag, Timestamp(times.value(*row)))).collect();
-        let columns = self.engine.kernel.values_at(&questions)?;
+        let columns = snapshot.values_at(&questions)?;
         let mut place = asked.iter().enumerate().peekable();
         let mut at_row: Vec<Option<(usize, TagId)>> = vec![None; names.len()];
         for (index, (row, tag)) in &mut place {
@@ -431,14 +440,27 @@ fn texts(array: &ArrayRef) -> Result<ArrayRef, Error> {
     if array.data_type() == &DataType::Utf8 { Ok(Arc::clone(array)) } else { Ok(cast(array, &DataType::Utf8)?) }
 }
 
-/// The rows of `values_at`, for a plan.
-pub(crate) fn value_rows(engine: &Arc<Engine>, tags: ArrayRef, times: ArrayRef) -> Result<RecordBatch, Error> {
+/// The rows of `values_at`, for a plan: as a snapshot has them.
+pub(crate) fn value_rows(
+    engine: &Arc<Engine>,
+    snapshot: &Snapshot,
+    tags: ArrayRef,
+    times: ArrayRef,
+    zone: Zone,
+) -> Result<RecordBatch, Error> {
     let schema = Arc::clone(&schema::VALUES_AT);
     let columns = schema.fields().iter().filter_map(|field| Column::of(field.name())).collect();
     let nothing = || Operand::Value(ScalarValue::Null);
     let question = Question::ValuesAt { tags: nothing(), times: nothing() };
     let plan = Plan { engine: Arc::clone(engine), table: Table::ValuesAt, columns, question };
+    let times: ArrayRef = if matches!(times.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) {
+        let read = texts(&times)?;
+        let read = read.as_string::<i32>().iter().map(|text| text.map(|text| parse(text, zone)).transpose());
+        Arc::new(TimestampMicrosecondArray::from(read.collect::<Result<Vec<_>, _>>()?).with_timezone("UTC"))
+    } else {
+        times
+    };
     let mut gathered = Gathered::new(&schema);
-    plan.values_at(Some(tags), Some(times), &mut gathered)?;
+    plan.values_at(Some(tags), Some(times), snapshot, &mut gathered)?;
     gathered.finish(&schema)
 }

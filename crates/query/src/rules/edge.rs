@@ -1,7 +1,7 @@
 //! `ORDER BY time DESC LIMIT n` (and ASC) over a scan: the scan walks time from that end and stops
 //! once it has n rows. The sort above stays, and orders what was read.
 
-use crate::scan::node::{Edge, SeriesScan};
+use crate::scan::node::{Edge, SeriesScan, TIME};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
@@ -14,9 +14,6 @@ use std::sync::Arc;
 
 /// More rows than this are not worth a walk.
 const ROWS_MAX: usize = 100_000;
-
-/// The number of the column `time` in every table of samples.
-const TIME: usize = 1;
 
 /// The rule.
 #[derive(Debug)]
@@ -49,5 +46,5 @@ fn edge_scan(node: &dyn ExecutionPlan) -> Option<SeriesScan> {
     let first = sort.expr().first().clone();
     let column = first.expr.downcast_ref::<Column>()?;
     (scan.column(column.index()) == Some(TIME) && scan.fetch().is_none())
-        .then(|| scan.at_edge(Edge { rows, newest: first.options.descending }))
+        .then(|| scan.at_edge(Edge { rows, newest: first.options.descending, ties: sort.expr().len() > 1 }))
 }

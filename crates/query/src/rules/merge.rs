@@ -1,12 +1,12 @@
 //! How each aggregate of samples is made of the kernel's partial ones.
 
 use super::aggregate::{PARTIAL, is_partial};
+use crate::functions::{MAX, MIN};
 use crate::scan::Sort;
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::functions_aggregate::first_last::{first_value_udaf, last_value_udaf};
-use datafusion::functions_aggregate::min_max::{max, min};
 use datafusion::functions_aggregate::sum::sum;
 use datafusion::logical_expr::expr::{AggregateFunction, Sort as SortKey};
 use datafusion::logical_expr::{Expr, cast, lit};
@@ -50,7 +50,14 @@ pub(super) fn merged(expr: &Expr, sort: Sort) -> Option<Merged> {
             aggregates: vec![sum(column("count"))],
             finish: Box::new(|mut columns| coalesce(vec![columns.swap_remove(0), lit(0_i64)])),
         }),
-        "sum" if is_partial(arg, "value") => alone(sum(column(if sort == Sort::Integers { "integer_sum" } else { "sum" }))),
+        "sum" if sort == Sort::Doubles && is_partial(arg, "value") => alone(sum(column("sum"))),
+        "sum" if is_partial(uncast(arg), "value") => {
+            let wide = aggregate_type(expr)?;
+            Some(Merged {
+                aggregates: vec![sum(column("integer_sum"))],
+                finish: Box::new(move |mut columns| cast(columns.swap_remove(0), wide)),
+            })
+        }
         "avg" if is_value => Some(Merged {
             aggregates: vec![sum(column("sum")), sum(column("count"))],
             finish: Box::new(|mut columns| {
@@ -58,20 +65,27 @@ pub(super) fn merged(expr: &Expr, sort: Sort) -> Option<Merged> {
                 columns.swap_remove(0) / cast(count, DataType::Float64)
             }),
         }),
-        "min" if is_partial(arg, "value") => alone(min(column("min"))),
-        "max" if is_partial(arg, "value") => alone(max(column("max"))),
-        "min" if is_partial(arg, "time") => alone(min(column("first_time"))),
-        "max" if is_partial(arg, "time") => alone(max(column("last_time"))),
+        "min" if is_partial(arg, "value") => alone(MIN.call(vec![column("min")])),
+        "max" if is_partial(arg, "value") => alone(MAX.call(vec![column("max")])),
+        "min" if is_partial(arg, "time") => alone(MIN.call(vec![column("first_time")])),
+        "max" if is_partial(arg, "time") => alone(MAX.call(vec![column("last_time")])),
         _ => None,
     }
 }
 
-/// The average of integers casts them first.
+/// The average and the sum of integers cast them first.
 fn uncast(expr: &Expr) -> &Expr {
     match expr {
-        Expr::Cast(cast) if cast.field.data_type() == &DataType::Float64 => &cast.expr,
+        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::Float64 | DataType::Decimal128(20, 0)) => &cast.expr,
         expr => expr,
     }
+}
+
+/// What a sum of integers gives; None where it adds them up as anything but numeric.
+fn aggregate_type(expr: &Expr) -> Option<DataType> {
+    let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
+    let Some(Expr::Cast(wide)) = params.args.first() else { return None };
+    func.return_type(&[wide.field.data_type().clone()]).ok()
 }
 
 /// No column of samples is ever NULL, so counting any of them counts rows.

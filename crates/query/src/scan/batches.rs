@@ -5,6 +5,7 @@
 
 use super::{Sort, Target};
 use crate::error::{Error, raise};
+use crate::functions::one_nan_of;
 use crate::point::as_text;
 use crate::value;
 use arrow::array::{
@@ -115,7 +116,7 @@ fn values(sort: Sort, batch: &ScanBatch, shown: &[bool]) -> Result<ArrayRef, Err
                     }
                 }
             }
-            Arc::new(Float64Array::from(out))
+            one_nan_of(&(Arc::new(Float64Array::from(out)) as ArrayRef))
         }
         Sort::Texts => {
             let mut out = StringViewBuilder::with_capacity(batch.texts.len());

@@ -18,6 +18,8 @@ pub(crate) enum Condition {
     Time(TimeRange),
     /// Only good quality.
     Good,
+    /// No row at all (true), or every row (false): what an optimiser made of a condition.
+    Never(bool),
 }
 
 /// What a filter asks of the kernel.
@@ -30,6 +32,11 @@ pub(crate) struct Asked {
 
 /// What one conjunct of a filter asks for.
 pub(crate) fn asked(expr: &Expr) -> Option<Asked> {
+    // A pushed condition may be simplified afterwards: `tag NOT IN ('a', NULL)` becomes two, one of them NULL.
+    if let Expr::Literal(value @ (ScalarValue::Boolean(_) | ScalarValue::Null), _) = expr {
+        let never = !matches!(value, ScalarValue::Boolean(Some(true)));
+        return Some(Asked { condition: Condition::Never(never), exact: true });
+    }
     if only_tag(expr) {
         return Some(Asked { condition: Condition::Tag(expr.clone()), exact: true });
     }

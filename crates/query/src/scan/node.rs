@@ -1,48 +1,49 @@
 //! The plan node that reads samples or events.
-//!
-//! Reading blocks, so it runs on the blocking pool and hands batches over a channel of two; a
-//! dropped stream ends it at its next batch.
 
-use super::Target;
 use super::batches;
+use super::leaf::{Outlet, blocking, leaf, properties_of};
+use super::newest::Newest;
 use super::parts::Deal;
+use super::{Sort, Target};
 use crate::error::Error;
-use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties, SendableRecordBatchStream,
-};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream};
 use kernel::{Direction, Projection, ScanPart, ScanRequest, ScanStatistics};
 use std::fmt;
 use std::sync::Arc;
 use types::TimeRange;
 
-/// How many batches wait between reader and plan.
-const BATCHES_WAITING: usize = 2;
+/// The number of the column `time` in every table of samples.
+pub(crate) const TIME: usize = 1;
 
 /// The newest or oldest rows only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {
     pub rows: usize,
     pub newest: bool,
+    /// Whether rows of the last time that counts are all wanted, since something else orders them too.
+    pub ties: bool,
 }
 
-/// Reads samples or events.
-pub(crate) struct SeriesScan {
+/// What is read, and which of its columns: everything that a reader needs of the node.
+#[derive(Clone)]
+struct Reading {
     target: Arc<Target>,
     /// Columns of the table, by number; one past the table's own is the ordinal.
     columns: Arc<[usize]>,
     schema: SchemaRef,
-    partitions: usize,
-    batch_rows: usize,
     limit: Option<usize>,
     edge: Option<Edge>,
+}
+
+/// Reads samples or events.
+pub(crate) struct SeriesScan {
+    reading: Reading,
+    partitions: usize,
     deal: Arc<Deal<ScanPart>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -50,7 +51,7 @@ pub(crate) struct SeriesScan {
 
 impl fmt::Debug for SeriesScan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "SeriesScan({})", self.target.sort.name())
+        write!(out, "SeriesScan({})", self.reading.target.sort.name())
     }
 }
 
@@ -62,52 +63,34 @@ impl SeriesScan {
         partitions: usize,
         limit: Option<usize>,
     ) -> Self {
-        let batch_rows = target.engine.settings.batch_rows.max(1);
-        let partitions = partitions.max(1);
-        let properties = properties_of(&schema, partitions);
-        let metrics = ExecutionPlanMetricsSet::new();
-        SeriesScan {
-            target,
-            columns,
-            schema,
-            partitions,
-            batch_rows,
-            limit,
-            edge: None,
-            deal: Arc::default(),
-            properties,
-            metrics,
-        }
+        Self::of(Reading { target, columns, schema, limit, edge: None }, partitions.max(1))
     }
 
-    fn again(&self) -> Self {
-        let (target, columns) = (Arc::clone(&self.target), Arc::clone(&self.columns));
-        let mut scan = SeriesScan::new(target, columns, Arc::clone(&self.schema), self.partitions, self.limit);
-        scan.edge = self.edge;
-        scan
+    fn of(reading: Reading, partitions: usize) -> Self {
+        let properties = properties_of(&reading.schema, partitions);
+        SeriesScan { reading, partitions, deal: Arc::default(), properties, metrics: ExecutionPlanMetricsSet::new() }
     }
 
     /// The same scan that reads no more than it must for the newest (or oldest) rows of all.
     pub(crate) fn at_edge(&self, edge: Edge) -> Self {
-        let mut scan = self.again();
-        scan.partitions = 1;
-        scan.edge = Some(edge);
-        scan.properties = properties_of(&scan.schema, 1);
-        scan
+        Self::of(Reading { edge: Some(edge), ..self.reading.clone() }, 1)
     }
 
     /// The number of the table's column that is shown at `index`.
     pub(crate) fn column(&self, index: usize) -> Option<usize> {
-        self.columns.get(index).copied()
+        self.reading.columns.get(index).copied()
     }
+}
 
+impl Reading {
     fn request(&self, range: TimeRange) -> ScanRequest {
         // Rows of bad quality are left out after reading, so a limit can't count before.
         let most = self.edge.map(|edge| edge.rows).or(self.limit).filter(|_| !self.target.good_only);
         let newest = self.edge.is_some_and(|edge| edge.newest);
+        let batch_rows = self.target.engine.settings.batch_rows.max(1);
         ScanRequest {
             tags: self.target.tags.clone(),
-            texts: self.target.sort == super::Sort::Texts,
+            texts: self.target.sort == Sort::Texts,
             range,
             projection: Projection {
                 values: self.columns.contains(&2),
@@ -115,100 +98,80 @@ impl SeriesScan {
             },
             direction: if newest { Direction::Descending } else { Direction::Ascending },
             rows_per_tag_max: most.map(|rows| rows as u64),
-            batch_rows: self.batch_rows,
+            // At an edge every batch tells how little of the rest can count.
+            batch_rows: self.edge.map_or(batch_rows, |edge| edge.rows.clamp(1, batch_rows)),
         }
     }
 
-    fn ranges(&self) -> Vec<TimeRange> {
+    fn convert(&self, batch: kernel::ScanBatch) -> Result<RecordBatch, Error> {
+        batches::check(&batch)?;
+        batches::convert(&self.target, &self.schema, &self.columns, batch)
+    }
+
+    /// Reads parts to their end, or to the limit, or until nobody listens.
+    fn read(&self, parts: Vec<ScanPart>, out: &mut Outlet, counts: &mut ScanStatistics) -> Result<(), Error> {
+        let mut left = self.limit;
+        for mut part in parts {
+            while left != Some(0)
+                && let Some(batch) = part.next_batch()?
+            {
+                let mut batch = self.convert(batch)?;
+                if let Some(left) = &mut left {
+                    batch = batch.slice(0, batch.num_rows().min(*left));
+                    *left -= batch.num_rows();
+                }
+                if !out.give(batch) {
+                    return Ok(());
+                }
+            }
+            counts.add(&part.statistics());
+        }
+        Ok(())
+    }
+
+    /// Walks ranges of time from the wanted edge on until enough rows were read; whoever sorts above finds the
+    /// wanted ones among them, since every later range lies further away.
+    fn read_edge(&self, edge: Edge, out: &mut Outlet, counts: &mut ScanStatistics) -> Result<(), Error> {
         let mut ranges = self.target.snapshot.time_ranges(&self.target.tags, self.target.range);
-        if self.edge.is_some_and(|edge| !edge.newest) {
+        if !edge.newest {
             ranges.reverse();
         }
-        ranges
-    }
-}
-
-/// A leaf's properties: nothing known of the order of its rows.
-pub(crate) fn properties_of(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
-    Arc::new(PlanProperties::new(
-        EquivalenceProperties::new(Arc::clone(schema)),
-        Partitioning::UnknownPartitioning(partitions),
-        EmissionType::Incremental,
-        Boundedness::Bounded,
-    ))
-}
-
-/// Writes a scan's counts into the node's metrics, for EXPLAIN ANALYZE.
-pub(crate) fn record(metrics: &ExecutionPlanMetricsSet, partition: usize, counts: &ScanStatistics) {
-    let all = [
-        ("file_groups", counts.file_groups),
-        ("file_groups_pruned", counts.file_groups_pruned),
-        ("files", counts.files),
-        ("files_pruned", counts.files_pruned),
-        ("chunks", counts.chunks),
-        ("chunks_pruned", counts.chunks_pruned),
-        ("chunks_from_statistics", counts.chunks_from_statistics),
-        ("bytes_read", counts.bytes_read),
-        ("rows_decoded", counts.rows_decoded),
-    ];
-    for (name, count) in all {
-        MetricBuilder::new(metrics).counter(name, partition).add(usize::try_from(count).unwrap_or(usize::MAX));
-    }
-}
-
-/// What one partition reads with.
-struct Reader {
-    target: Arc<Target>,
-    columns: Arc<[usize]>,
-    schema: SchemaRef,
-    left: Option<usize>,
-    out: tokio::sync::mpsc::Sender<Result<arrow::array::RecordBatch>>,
-    rows: BaselineMetrics,
-    counts: ScanStatistics,
-}
-
-impl Reader {
-    /// Reads parts to their end, or to the limit, or until nobody listens. Whether to go on.
-    fn read(&mut self, parts: Vec<ScanPart>) -> Result<bool, Error> {
-        for mut part in parts {
-            let more = self.part(&mut part);
-            self.counts.add(&part.statistics());
-            if !more? {
-                return Ok(false);
+        let mut newest = Newest::new(edge);
+        let time = self.columns.iter().position(|column| *column == TIME);
+        for range in ranges {
+            for mut part in self.target.snapshot.scan(&self.request(range), 1) {
+                part.narrow(newest.range());
+                while let Some(batch) = part.next_batch()? {
+                    let batch = self.convert(batch)?;
+                    // What is ordered by time shows it.
+                    if let Some(times) = time.map(|at| batch.column(at).as_primitive::<TimestampMicrosecondType>()) {
+                        newest.add(times.values());
+                        part.narrow(newest.range());
+                    }
+                    if !out.give(batch) {
+                        return Ok(());
+                    }
+                }
+                counts.add(&part.statistics());
+            }
+            if out.rows() >= edge.rows {
+                break;
             }
         }
-        Ok(true)
-    }
-
-    fn part(&mut self, part: &mut ScanPart) -> Result<bool, Error> {
-        while let Some(batch) = part.next_batch()? {
-            batches::check(&batch)?;
-            let mut batch = batches::convert(&self.target, &self.schema, &self.columns, batch)?;
-            if let Some(left) = &mut self.left {
-                batch = batch.slice(0, batch.num_rows().min(*left));
-                *left -= batch.num_rows();
-            }
-            self.rows.record_output(batch.num_rows());
-            if batch.num_rows() > 0 && self.out.blocking_send(Ok(batch)).is_err() {
-                return Ok(false);
-            }
-            if self.left == Some(0) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(())
     }
 }
 
 impl DisplayAs for SeriesScan {
     fn fmt_as(&self, _: DisplayFormatType, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(out, "SeriesScan: table={}, columns=[{}], ", self.target.sort.name(), names.join(", "))?;
-        super::super::explain::describe(&self.target, out)?;
-        if let Some(edge) = self.edge {
+        let Reading { target, schema, limit, edge, .. } = &self.reading;
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        write!(out, "SeriesScan: table={}, columns=[{}], ", target.sort.name(), names.join(", "))?;
+        crate::explain::describe(target, out)?;
+        if let Some(edge) = edge {
             write!(out, ", {}={}", if edge.newest { "newest" } else { "oldest" }, edge.rows)?;
         }
-        if let Some(limit) = self.limit {
+        if let Some(limit) = limit {
             write!(out, ", limit={limit}")?;
         }
         Ok(())
@@ -216,73 +179,31 @@ impl DisplayAs for SeriesScan {
 }
 
 impl ExecutionPlan for SeriesScan {
-    fn name(&self) -> &'static str {
-        "SeriesScan"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
+    leaf!("SeriesScan");
 
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(self.again()))
+        Ok(Arc::new(Self::of(self.reading.clone(), self.partitions)))
     }
 
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), BATCHES_WAITING);
-        let mut reader = Reader {
-            target: Arc::clone(&self.target),
-            columns: Arc::clone(&self.columns),
-            schema: Arc::clone(&self.schema),
-            left: self.limit,
-            out: builder.tx(),
-            rows: BaselineMetrics::new(&self.metrics, partition),
-            counts: ScanStatistics::default(),
-        };
-        let metrics = self.metrics.clone();
-        let scan = self.again();
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let reading = self.reading.clone();
         let (deal, partitions) = (Arc::clone(&self.deal), self.partitions);
-        builder.spawn_blocking(move || {
-            let target = Arc::clone(&scan.target);
-            let outcome = if target.is_empty() {
-                Ok(true)
-            } else if let Some(edge) = scan.edge {
-                read_edge(&mut reader, &scan, edge)
+        let read = move |out: &mut Outlet| {
+            let target = &reading.target;
+            let mut counts = ScanStatistics::default();
+            if target.is_empty() {
+                return Ok(());
+            }
+            if let Some(edge) = reading.edge {
+                reading.read_edge(edge, out, &mut counts)?;
             } else {
-                let cut = || target.snapshot.scan(&scan.request(target.range), partitions);
-                reader.read(deal.take(partition, partitions, cut))
-            };
-            record(&metrics, partition, &reader.counts);
-            outcome.map(|_| ()).map_err(DataFusionError::from)
-        });
-        Ok(builder.build())
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+                let cut = || target.snapshot.scan(&reading.request(target.range), partitions);
+                reading.read(deal.take(partition, partitions, cut), out, &mut counts)?;
+            }
+            out.record(&counts);
+            Ok(())
+        };
+        blocking(&self.reading.schema, &self.metrics, (partition, partitions), &context, read)
     }
 
     fn supports_limit_pushdown(&self) -> bool {
@@ -290,27 +211,10 @@ impl ExecutionPlan for SeriesScan {
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        let mut scan = self.again();
-        scan.limit = limit;
-        Some(Arc::new(scan))
+        Some(Arc::new(Self::of(Reading { limit, ..self.reading.clone() }, self.partitions)))
     }
 
     fn fetch(&self) -> Option<usize> {
-        self.limit
+        self.reading.limit
     }
-}
-
-/// Walks ranges of time from the wanted edge on until enough rows were read; whoever sorts above
-/// finds the wanted ones among them, since every later range lies further away.
-fn read_edge(reader: &mut Reader, scan: &SeriesScan, edge: Edge) -> Result<bool, Error> {
-    for range in scan.ranges() {
-        let request = scan.request(range);
-        if !reader.read(scan.target.snapshot.scan(&request, 1))? {
-            return Ok(false);
-        }
-        if reader.rows.output_rows().value() >= edge.rows {
-            break;
-        }
-    }
-    Ok(true)
 }

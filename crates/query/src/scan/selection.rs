@@ -3,6 +3,7 @@
 
 use super::condition::{Asked, Condition, asked, label_of, names_of, pattern_of, prefix_of};
 use crate::engine::Engine;
+use crate::error::{Error, raise};
 use arrow::array::{Array, AsArray, RecordBatch, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
 use catalog::{Catalog, TagFilter};
@@ -26,11 +27,10 @@ pub(crate) struct Selected {
     pub tags: TagSelection,
     pub range: TimeRange,
     pub good_only: bool,
-    /// Whether every filter is answered exactly.
-    pub exact: bool,
 }
 
-/// Resolves filters (conjuncts) against the catalog as it stands. `within` narrows the tags further.
+/// Resolves filters (conjuncts) against the catalog as it stands. `within` narrows the tags further. Filters are
+/// those that `asked` knows: another one would be left out silently, so it is an error.
 pub(crate) fn select(
     engine: &Arc<Engine>,
     holds: &dyn Fn(Kind) -> bool,
@@ -38,18 +38,18 @@ pub(crate) fn select(
     within: Option<&Arc<[TagId]>>,
     evaluate: &mut Evaluate<'_>,
 ) -> Result<Selected> {
-    let mut out = Selected { tags: TagSelection::All, range: TimeRange::ALL, good_only: false, exact: true };
+    let mut out = Selected { tags: TagSelection::All, range: TimeRange::ALL, good_only: false };
     let mut list: Option<Vec<TagId>> = within.map(|tags| tags.to_vec());
     let mut filter = TagFilter::default();
     let mut filtered = false;
     let mut others = Vec::new();
     for expr in filters {
-        let Some(Asked { condition, exact }) = asked(expr) else {
-            out.exact = false;
-            continue;
+        let Some(Asked { condition, .. }) = asked(expr) else {
+            return Err(raise(Error::Internal, format!("internal error: a scan was handed the condition {expr}")).into());
         };
-        out.exact &= exact;
         match condition {
+            Condition::Never(true) => list = Some(Vec::new()),
+            Condition::Never(false) => {}
             Condition::Time(range) => out.range = out.range.intersect(&range),
             Condition::Good => out.good_only = true,
             Condition::Tag(expr) => {

@@ -46,7 +46,7 @@ impl LatestTable {
 }
 
 fn on_tag(filter: &Expr) -> bool {
-    asked(filter).is_some_and(|asked| matches!(asked.condition, Condition::Tag(_)))
+    asked(filter).is_some_and(|asked| matches!(asked.condition, Condition::Tag(_) | Condition::Never(_)))
 }
 
 #[async_trait]
@@ -76,8 +76,7 @@ impl TableProvider for LatestTable {
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema::LATEST.fields().len()).collect());
         let schema = Arc::new(schema::LATEST.project(&columns)?);
         let mut computed = |expr: &Expr, candidates: &[TagId]| evaluate(state, &self.engine.catalog, expr, candidates);
-        let filters: Vec<Expr> = filters.iter().filter(|filter| on_tag(filter)).cloned().collect();
-        let tags = select(&self.engine, &|_| true, &filters, None, &mut computed)?.tags;
+        let tags = select(&self.engine, &|_| true, filters, None, &mut computed)?.tags;
         let shown = if let TagSelection::List(list) = &tags { list.len().to_string() } else { "all".to_owned() };
         let title = format!("LatestScan: tags={shown} of {}", self.engine.catalog.len());
         let now_us = statement(state)?.now_us;

@@ -1,33 +1,33 @@
 //! The partial aggregates of the kernel, as a table that only plans name: a row a tag, bin and part.
 
 use super::series::SeriesTable;
-use crate::error::{Error, raise};
-use crate::scan::node::{properties_of, record};
+use crate::error::Error;
+use crate::functions::one_nan_of;
+use crate::scan::leaf::{Outlet, blocking, leaf, properties_of};
 use crate::scan::parts::Deal;
 use crate::scan::{Sort, Target};
 use crate::schema::time_type;
 use crate::value;
 use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray,
+    ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::TableType;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::Expr;
-use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, SendableRecordBatchStream,
-};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream};
 use kernel::{AggregateBatch, AggregatePart, AggregateRequest, Bins, ScanStatistics};
 use std::fmt;
 use std::sync::Arc;
 use types::Timestamp;
+
+/// The type of exact sums: of any integers, as many as there can be.
+const INTEGER_SUM: DataType = DataType::Decimal128(28, 0);
 
 /// The table.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl PartialTable {
             Field::new("bin", time_type(), false),
             Field::new("count", DataType::Int64, false),
             Field::new("sum", DataType::Float64, false),
-            Field::new("integer_sum", DataType::Int64, false),
+            Field::new("integer_sum", INTEGER_SUM, false),
             Field::new("min", value.clone(), false),
             Field::new("max", value.clone(), false),
             Field::new("first_time", time_type(), false),
@@ -121,72 +121,30 @@ impl DisplayAs for PartialScan {
 }
 
 impl ExecutionPlan for PartialScan {
-    fn name(&self) -> &'static str {
-        "PartialScan"
-    }
+    leaf!("PartialScan");
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
-        let out = builder.tx();
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (target, columns, schema) = (Arc::clone(&self.target), Arc::clone(&self.columns), Arc::clone(&self.schema));
         let (deal, partitions, bins) = (Arc::clone(&self.deal), self.partitions, self.bins);
-        let (metrics, rows) = (self.metrics.clone(), BaselineMetrics::new(&self.metrics, partition));
-        builder.spawn_blocking(move || {
+        let read = move |out: &mut Outlet| {
             if target.is_empty() {
                 return Ok(());
             }
             let request = AggregateRequest { tags: target.tags.clone(), range: target.range, bins, good_only: target.good_only };
             let parts = deal.take(partition, partitions, || target.snapshot.aggregate(&request, partitions));
             let mut counts = ScanStatistics::default();
-            let read = || -> std::result::Result<(), Error> {
-                for mut part in parts {
-                    while let Some(batch) = part.next_batch()? {
-                        let batch = convert(&target, &schema, &columns, &batch)?;
-                        rows.record_output(batch.num_rows());
-                        if out.blocking_send(Ok(batch)).is_err() {
-                            return Ok(());
-                        }
+            for mut part in parts {
+                while let Some(batch) = part.next_batch()? {
+                    if !out.give(convert(&target, &schema, &columns, &batch)?) {
+                        return Ok(());
                     }
-                    counts.add(&part.statistics());
                 }
-                Ok(())
-            };
-            let outcome = read();
-            record(&metrics, partition, &counts);
-            outcome.map_err(DataFusionError::from)
-        });
-        Ok(builder.build())
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+                counts.add(&part.statistics());
+            }
+            out.record(&counts);
+            Ok(())
+        };
+        blocking(&self.schema, &self.metrics, (partition, partitions), &context, read)
     }
 }
 
@@ -200,12 +158,7 @@ fn values(sort: Sort, batch: &AggregateBatch, bits: &[u64], rows: &[usize]) -> s
     }
     let doubles =
         rows.iter().map(|row| value::double(batch.kinds[*row], bits[*row])).collect::<std::result::Result<Vec<_>, _>>()?;
-    Ok(Arc::new(Float64Array::from(doubles)))
-}
-
-fn integer_sum(batch: &AggregateBatch, row: usize) -> std::result::Result<i64, Error> {
-    i64::try_from(batch.integer_sums[row])
-        .map_err(|_| raise(Error::OutOfRange, "bigint out of range: the sum of integers does not fit"))
+    Ok(one_nan_of(&(Arc::new(Float64Array::from(doubles)) as ArrayRef)))
 }
 
 fn convert(
@@ -234,11 +187,10 @@ fn convert(
                         if batch.kinds[*row].is_integer() { batch.integer_sums[*row] as f64 } else { batch.sums[*row] }
                     })))
                 }
-                4 if target.sort == Sort::Integers => {
-                    let sums = rows.iter().map(|row| integer_sum(batch, *row)).collect::<std::result::Result<Vec<_>, _>>()?;
-                    Arc::new(Int64Array::from(sums))
+                4 => {
+                    let sums = Decimal128Array::from_iter_values(rows.iter().map(|row| batch.integer_sums[*row]));
+                    Arc::new(sums.with_data_type(INTEGER_SUM))
                 }
-                4 => Arc::new(Int64Array::from_value(0, rows.len())),
                 5 => values(target.sort, batch, &batch.mins, &rows)?,
                 6 => values(target.sort, batch, &batch.maxs, &rows)?,
                 7 => times(&batch.first_times, &rows),

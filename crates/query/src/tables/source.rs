@@ -2,18 +2,13 @@
 //! what the node says of itself.
 
 use crate::error::Error;
-use crate::scan::node::properties_of;
+use crate::scan::leaf::{blocking, leaf, properties_of};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, SendableRecordBatchStream,
-};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,53 +45,11 @@ impl DisplayAs for SourceScan {
 }
 
 impl ExecutionPlan for SourceScan {
-    fn name(&self) -> &'static str {
-        "SourceScan"
-    }
+    leaf!("SourceScan");
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
-        let out = builder.tx();
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let make = Arc::clone(&self.make);
-        let rows = BaselineMetrics::new(&self.metrics, partition);
-        builder.spawn_blocking(move || {
-            let mut taker = |batch: RecordBatch| {
-                rows.record_output(batch.num_rows());
-                out.blocking_send(Ok(batch)).is_ok()
-            };
-            make(&mut taker).map_err(DataFusionError::from)
-        });
-        Ok(builder.build())
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let read = move |out: &mut crate::scan::leaf::Outlet| make(&mut |batch| out.give(batch));
+        blocking(&self.schema, &self.metrics, (partition, 1), &context, read)
     }
 }

@@ -1,8 +1,9 @@
 //! DELETE from samples, integers and events.
 //!
 //! Where WHERE names tags and a range of time and nothing else, that range goes down as it is; else
-//! a query of ours finds the keys and they go down as points. DataFusion's own DELETE is not asked:
-//! it hands no filter down where WHERE has a subquery.
+//! a query of ours finds the keys and they go down as points. Either is one commit: a statement that names more
+//! samples than one commit or queries' memory can hold is refused whole. DataFusion's own DELETE is not
+//! asked: it hands no filter down where WHERE has a subquery.
 
 use super::WritePlan;
 use crate::engine::Engine;
@@ -19,6 +20,7 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt64Type};
 use catalog::TagFilter;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Expr;
 use futures::StreamExt;
@@ -30,9 +32,6 @@ use types::{Kinds, TagId, Timestamp};
 pub(crate) struct Plan {
     keys: LogicalPlan,
 }
-
-/// How many keys go down in one commit.
-const KEYS_MAX: usize = 1 << 20;
 
 /// Plans it.
 pub(crate) async fn plan(
@@ -58,8 +57,8 @@ pub(crate) async fn run(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
-    let state = statement_state(session);
     let values = converted(params.clone(), types)?;
+    let state = statement_state(session, values.clone());
     let bound =
         if values.is_empty() { plan.keys.clone() } else { plan.keys.clone().with_param_values(ParamValues::from(values))? };
     let optimized = state.optimize(&bound)?;
@@ -72,23 +71,34 @@ pub(crate) async fn run(
             return delete_range(&session.engine, target).await;
         }
     }
-    let mut rows = 0;
+    let keys = keys(session, plan, params, types, sql).await?;
+    let rows = keys.len() as u64;
+    if rows > 0 {
+        wait(session.engine.kernel.delete(Deletion::Points(keys))).await?;
+    }
+    Ok(rows)
+}
+
+/// The keys of what is to go, within queries' memory.
+async fn keys(
+    session: &Arc<Session>,
+    plan: &Plan,
+    params: Vec<ScalarValue>,
+    types: &[DataType],
+    sql: &str,
+) -> Result<Vec<(TagId, Timestamp)>, Error> {
     let mut keys: Vec<(TagId, Timestamp)> = Vec::new();
+    let room = MemoryConsumer::new("keys of a DELETE").register(&session.engine.runtime.memory_pool);
     let mut batches = stream(session, &plan.keys, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         let ordinals = batch.column(0).as_primitive::<UInt64Type>();
         let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        // Twice: the vector grows by copying itself, and the kernel sorts the keys into slices.
+        room.try_grow(2 * batch.num_rows() * size_of::<(TagId, Timestamp)>())?;
         keys.extend((0..batch.num_rows()).map(|row| (TagId(ordinals.value(row)), Timestamp(times.value(row)))));
-        rows += batch.num_rows() as u64;
-        if keys.len() >= KEYS_MAX {
-            wait(session.engine.kernel.delete(Deletion::Points(std::mem::take(&mut keys)))).await?;
-        }
     }
-    if !keys.is_empty() {
-        wait(session.engine.kernel.delete(Deletion::Points(keys))).await?;
-    }
-    Ok(rows)
+    Ok(keys)
 }
 
 /// The table and filters of a plan that is nothing but a scan whose filters are all exact.

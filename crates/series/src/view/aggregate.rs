@@ -3,7 +3,7 @@
 //! An entry is answered from its statistics where it lies inside the range and one bin, nothing
 //! else has rows between its first and last, and no tombstone touches it; else it is decoded.
 
-use super::bins::{Sum, bin};
+use super::bins::{Sum, bin, is_nan};
 use super::{SliceView, Sources, Step, TagWalk, TagWindows, Wanted, walk::Item};
 use crate::file::Entry;
 use crate::rows::Order;
@@ -92,7 +92,13 @@ impl Aggregation {
         let hidden = view.all_hidden(tag);
         let sources = Sources { files: &view.files.files, hidden: &hidden };
         let (bins, good_only, wanted) = (self.request.bins, self.request.good_only, self.wanted());
-        let will_do = |entry: &Entry| entry.statistics.is_some() && bin(bins, entry.first_time).contains(entry.last_time);
+        // A smallest value that is NaN may hide others: NaNs with a sign stand below everything in a file's order.
+        let known = |entry: &Entry| {
+            entry.statistics.as_ref().is_some_and(|known| {
+                !is_nan(entry.kind, known.all.min) && known.good.is_none_or(|good| !is_nan(entry.kind, good.min))
+            })
+        };
+        let will_do = |entry: &Entry| known(entry) && bin(bins, entry.first_time).contains(entry.last_time);
         while self.batch.tags.len() < BATCH_ROWS {
             self.rows.clear();
             match self.windows.next(&sources, &wanted, &will_do, &mut self.statistics, &mut self.rows)? {

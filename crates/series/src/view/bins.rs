@@ -16,6 +16,16 @@ pub(super) fn bin(bins: Option<Bins>, time: Timestamp) -> TimeRange {
     TimeRange { first: clip(first), last: clip(first + width - 1) }
 }
 
+/// Whether bits of a kind are a NaN.
+#[inline]
+pub(super) fn is_nan(kind: Kind, bits: u64) -> bool {
+    match kind {
+        Kind::F64 => bits & (u64::MAX >> 1) > f64::INFINITY.to_bits(),
+        Kind::F32 => bits as u32 & (u32::MAX >> 1) > f32::INFINITY.to_bits(),
+        Kind::Bool | Kind::I32 | Kind::I64 | Kind::State | Kind::Text => false,
+    }
+}
+
 /// The bin of one tag that is being added up.
 pub(super) struct Sum {
     pub tag: TagId,
@@ -24,14 +34,16 @@ pub(super) struct Sum {
     held: Summary,
 }
 
-/// A key by which bits of a kind compare as its values do.
+/// A key by which bits of a kind compare as its values do; every NaN, whatever its sign, has the highest of all.
 #[inline]
 fn key(kind: Kind, bits: u64) -> i64 {
     match kind {
+        Kind::F64 if is_nan(kind, bits) => i64::MAX,
         Kind::F64 => {
             let bits = bits as i64;
             bits ^ (((bits >> 63) as u64) >> 1) as i64
         }
+        Kind::F32 if is_nan(kind, bits) => i32::MAX.into(),
         Kind::F32 => {
             let bits = bits as u32 as i32;
             i64::from(bits ^ (((bits >> 31) as u32) >> 1) as i32)

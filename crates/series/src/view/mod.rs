@@ -1,6 +1,6 @@
 //! A view of a slice: its write buffer, its files and the tombstones between them, at one moment.
 //!
-//! What it is: point reads (`point`), scans (`scan`) and aggregates (`aggregate`) over all of a
+//! What it is: point reads (`point`), scans (`scan`), aggregates (`aggregate`) and counts (`count`) over all of a
 //! slice's parts. `walk` says which tag comes next and where its rows lie, `windows` puts the rows
 //! of one tag together in order of time.
 //! What it promises: of two rows with one (tag, time) the later written is seen, whatever lies
@@ -10,6 +10,7 @@
 
 mod aggregate;
 mod bins;
+mod count;
 mod merged;
 mod point;
 mod scan;

@@ -104,6 +104,12 @@ impl Scan {
         }
     }
 
+    /// From the next tag on only rows in this range are wanted.
+    pub fn narrow(&mut self, range: types::TimeRange) {
+        self.request.range = self.request.range.intersect(&range);
+        self.walk.narrow(range);
+    }
+
     fn begin_tag(&mut self) -> Result<bool, Error> {
         let next = self.walk.next(&self.view.files.files, &mut self.statistics, &mut self.items)?;
         let Some(tag) = next else { return Ok(false) };

@@ -74,6 +74,11 @@ impl TagWalk {
         walk
     }
 
+    /// Leaves out entries beyond this range from now on.
+    pub fn narrow(&mut self, range: TimeRange) {
+        self.range = self.range.intersect(&range);
+    }
+
     fn may_hold(&self, file: &ViewFile) -> bool {
         let (low, high) = (file.meta.tag_range.0.max(self.tags.0), file.meta.tag_range.1.min(self.tags.1));
         if file.meta.rows == 0 || low > high || !file.meta.range.overlaps(&self.range) {

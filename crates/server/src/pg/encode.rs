@@ -6,7 +6,6 @@
 
 use super::error::Report;
 use super::output::{begin, end};
-use super::text;
 use super::types::PgType;
 use super::value::{self, EPOCH_US};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StringArray};
@@ -17,6 +16,7 @@ use arrow::datatypes::{
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use query::Zone;
+use query::text;
 
 /// A column ready to be written row by row.
 pub(crate) struct Column {
@@ -141,7 +141,7 @@ impl Column {
             Values::TextView(values) => out.extend_from_slice(values.value(row).as_bytes()),
             Values::Dictionary(keys, values) => out.extend_from_slice(values.value(keys[row] as usize).as_bytes()),
             Values::Bytes(values) => text::write_bytes(out, values.value(row)),
-            Values::Timestamp(values, true) => write_moment(out, values.value(row), self.zone),
+            Values::Timestamp(values, true) => text::write_moment(out, values.value(row), self.zone),
             Values::Timestamp(values, false) => text::write_timestamp(out, values.value(row), false),
             Values::Date(values) => text::write_date(out, values.value(row).into()),
             Values::Time(values) => text::write_time(out, values.value(row).unsigned_abs()),
@@ -208,17 +208,6 @@ impl Column {
             }
         }
         Ok(())
-    }
-}
-
-/// A moment as text, in the session's time zone.
-pub(crate) fn write_moment(out: &mut Vec<u8>, us: i64, zone: Zone) {
-    if let Zone::Utc = zone {
-        text::write_timestamp(out, us, true);
-    } else {
-        let mut written = String::new();
-        query::format_time(us, zone, &mut written);
-        out.extend_from_slice(written.as_bytes());
     }
 }
 

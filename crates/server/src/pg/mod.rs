@@ -24,7 +24,6 @@ mod point;
 mod simple;
 mod socket;
 mod startup;
-mod text;
 mod types;
 mod value;
 

@@ -168,7 +168,7 @@ impl Output {
     pub(crate) fn select_complete(&mut self, rows: u64) {
         self.message(b'C', |out| {
             out.extend_from_slice(b"SELECT ");
-            super::text::write_u64(out, rows);
+            query::text::write_u64(out, rows);
             out.push(0);
         });
     }

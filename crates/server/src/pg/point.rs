@@ -4,11 +4,11 @@
 //! Promises: what one statement writes here is bounded; beyond that it is begun again as a job, so
 //! that a long range can't hold up the other connections of the thread.
 
-use super::encode::write_moment;
 use super::error::Report;
 use super::frame;
 use super::output::{begin, end};
-use super::{report_of, text, value};
+use super::{report_of, value};
+use query::text;
 use query::{Cell, PointAnswer, RowSink, Zone};
 
 /// Bytes of rows that are written inline at most.
@@ -90,7 +90,7 @@ fn write_text(out: &mut Vec<u8>, cell: &Cell<'_>, zone: Zone) {
     match *cell {
         Cell::Null => {}
         Cell::Text(text) => out.extend_from_slice(text.as_bytes()),
-        Cell::Time(us) => write_moment(out, us, zone),
+        Cell::Time(us) => text::write_moment(out, us, zone),
         Cell::Double(value) => text::write_f64(out, value),
         Cell::Integer(value) => text::write_i64(out, value),
         Cell::Small(value) => text::write_i64(out, value.into()),

@@ -2,14 +2,16 @@
 //!
 //! Promises: floats print the shortest digits that read back to the same float (NaN, Infinity and
 //! -0 among them); every moment that `i64` microseconds can name prints exactly, also beyond
-//! PostgreSQL's own range (290308 BC to 294247 AD), in UTC.
+//! PostgreSQL's own range (290308 BC to 294247 AD).
 
+use crate::time::{Zone, civil, format};
 use std::io::Write as _;
 
 const DAY_US: i64 = 86_400_000_000;
 
+/// A whole number.
 #[inline]
-pub(crate) fn write_u64(out: &mut Vec<u8>, mut value: u64) {
+pub fn write_u64(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     loop {
@@ -23,8 +25,9 @@ pub(crate) fn write_u64(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// A whole number with its sign.
 #[inline]
-pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
+pub fn write_i64(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
@@ -43,13 +46,15 @@ fn write_padded(out: &mut Vec<u8>, value: u64, width: usize) {
     out.extend_from_slice(&digits[at..]);
 }
 
-pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
+/// A double.
+pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     write_float(out, value.is_nan(), value.is_infinite(), value.is_sign_negative(), 15, |digits| {
         write!(digits, "{:e}", value.abs())
     });
 }
 
-pub(crate) fn write_f32(out: &mut Vec<u8>, value: f32) {
+/// A float of four bytes.
+pub fn write_f32(out: &mut Vec<u8>, value: f32) {
     write_float(out, value.is_nan(), value.is_infinite(), value.is_sign_negative(), 6, |digits| {
         write!(digits, "{:e}", value.abs())
     });
@@ -114,41 +119,27 @@ fn write_float(
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (proleptic Gregorian, year 0 = 1 BC).
-pub(crate) fn civil(day: i64) -> (i64, u64, u64) {
-    // Howard Hinnant's algorithm: years begin in March, eras have 400 years.
-    let day = day + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = (of_year - (153 * month + 2) / 5 + 1) as u64;
-    let month = if month < 10 { month + 3 } else { month - 9 } as u64;
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
 /// A date without the BC that may have to follow; returns whether it has to.
 fn write_civil(out: &mut Vec<u8>, day: i64) -> bool {
     let (year, month, day) = civil(day);
     let (year, before) = if year > 0 { (year, false) } else { (1 - year, true) };
     write_padded(out, year.unsigned_abs(), 4);
     out.push(b'-');
-    write_padded(out, month, 2);
+    write_padded(out, month.into(), 2);
     out.push(b'-');
-    write_padded(out, day, 2);
+    write_padded(out, day.into(), 2);
     before
 }
 
 /// A date by its day from 1970-01-01.
-pub(crate) fn write_date(out: &mut Vec<u8>, day: i64) {
+pub fn write_date(out: &mut Vec<u8>, day: i64) {
     if write_civil(out, day) {
         out.extend_from_slice(b" BC");
     }
 }
 
 /// A time of day in microseconds from midnight.
-pub(crate) fn write_time(out: &mut Vec<u8>, us: u64) {
+pub fn write_time(out: &mut Vec<u8>, us: u64) {
     write_clock(out, us);
 }
 
@@ -170,7 +161,7 @@ fn write_clock(out: &mut Vec<u8>, us: u64) {
 }
 
 /// A moment in microseconds from 1970-01-01 UTC; `zone` = with "+00".
-pub(crate) fn write_timestamp(out: &mut Vec<u8>, us: i64, zone: bool) {
+pub fn write_timestamp(out: &mut Vec<u8>, us: i64, zone: bool) {
     let before = write_civil(out, us.div_euclid(DAY_US));
     out.push(b' ');
     write_clock(out, us.rem_euclid(DAY_US) as u64);
@@ -182,8 +173,19 @@ pub(crate) fn write_timestamp(out: &mut Vec<u8>, us: i64, zone: bool) {
     }
 }
 
+/// A moment as text, in a session's time zone.
+pub fn write_moment(out: &mut Vec<u8>, us: i64, zone: Zone) {
+    if let Zone::Utc = zone {
+        write_timestamp(out, us, true);
+    } else {
+        let mut written = String::new();
+        format(us, zone, &mut written);
+        out.extend_from_slice(written.as_bytes());
+    }
+}
+
 /// An interval in PostgreSQL's own style.
-pub(crate) fn write_interval(out: &mut Vec<u8>, months: i32, days: i32, us: i64) {
+pub fn write_interval(out: &mut Vec<u8>, months: i32, days: i32, us: i64) {
     let start = out.len();
     let mut part = |count: i64, one: &str, many: &str| {
         if count != 0 {
@@ -213,7 +215,7 @@ pub(crate) fn write_interval(out: &mut Vec<u8>, months: i32, days: i32, us: i64)
 }
 
 /// Bytes as `\x` and hexadecimal digits.
-pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.extend_from_slice(b"\\x");
     for byte in bytes {
@@ -222,7 +224,7 @@ pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Quotes what `out` holds from `start` on as an element of an array, where it needs quotes.
-pub(crate) fn quote_element(out: &mut Vec<u8>, start: usize) {
+pub fn quote_element(out: &mut Vec<u8>, start: usize) {
     let element = &out[start..];
     let special = |byte: &u8| matches!(byte, b'{' | b'}' | b',' | b'"' | b'\\') || byte.is_ascii_whitespace() || *byte == 0x0b;
     if !element.is_empty() && !element.iter().any(special) && !element.eq_ignore_ascii_case(b"null") {

@@ -1,0 +1,54 @@
+//! Casts between text and what PostgreSQL writes otherwise than Arrow: floats, times, intervals.
+
+use super::typed::{Typed, call};
+use crate::copy::print::write_value;
+use crate::error::{Error, raise};
+use crate::schema::time_type;
+use crate::time::{Zone, parse};
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
+use arrow::datatypes::DataType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, ScalarUDF};
+use std::sync::{Arc, LazyLock};
+
+static SHOWN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    let takes = |given: &[DataType]| (given.len() == 1).then(|| given.to_vec());
+    Typed { name: "shown", aliases: &[], takes, gives: |_| DataType::Utf8, body: show_all }.udf()
+});
+
+static READ_TIME: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    let takes = |_: &[DataType]| Some(vec![DataType::Utf8]);
+    Typed { name: "read_time", aliases: &[], takes, gives: |_| time_type(), body: read_all }.udf()
+});
+
+/// A value as text.
+pub(crate) fn shown(value: Expr) -> Expr {
+    call(&SHOWN, vec![value])
+}
+
+/// Text as a moment, by the session's clocks where it names no zone.
+pub(crate) fn read_time(text: Expr) -> Expr {
+    call(&READ_TIME, vec![text])
+}
+
+fn show_all(args: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
+    let values = &args[0];
+    let mut out = StringBuilder::with_capacity(values.len(), values.len() * 16);
+    let mut text = Vec::new();
+    for row in 0..values.len() {
+        if values.is_null(row) {
+            out.append_null();
+            continue;
+        }
+        text.clear();
+        write_value(values, row, zone, &mut text)?;
+        out.append_value(std::str::from_utf8(&text).map_err(|error| raise(Error::Internal, error.to_string()))?);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn read_all(args: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
+    let texts = args[0].as_string::<i32>().iter();
+    let times = texts.map(|text| text.map(|text| parse(text, zone)).transpose()).collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")))
+}

@@ -1,0 +1,131 @@
+//! SELECT lists and subqueries in a form that DataFusion takes.
+//!
+//! - two columns of the outermost list may have one name: a plan's may not, so the later one gets a name
+//!   of its own, whose end is cut off again where it is shown;
+//! - `ARRAY(SELECT x .. ORDER BY k)` is `(SELECT array_agg(x ORDER BY k) ..)`, and empty where there is no row.
+
+use crate::error::{Error, raise};
+use crate::names::{self, APART, Shown};
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, OrderByExpr, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use std::collections::HashMap;
+
+/// Gives later columns of one name names of their own.
+pub(super) fn keep_apart(query: &mut Query) {
+    let mut waiting = vec![query.body.as_mut()];
+    while let Some(body) = waiting.pop() {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => waiting.extend([left.as_mut(), right.as_mut()]),
+            SetExpr::Query(inner) => waiting.push(inner.body.as_mut()),
+            SetExpr::Select(select) => {
+                let mut seen: HashMap<String, usize> = HashMap::new();
+                let star = select.projection.iter().any(|item| names::item(item) == Shown::Star);
+                for item in &mut select.projection {
+                    let Shown::Name(name) = names::item(item) else { continue };
+                    let count = seen.entry(name.clone()).or_default();
+                    *count += 1;
+                    // Whether a star brings the same name can't be told here.
+                    if *count > 1 || star {
+                        set_apart(item, &name, *count);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn set_apart(item: &mut SelectItem, name: &str, number: usize) {
+    let alias = Ident::with_quote('"', format!("{name}{APART}{number}"));
+    match item {
+        SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias },
+        SelectItem::ExprWithAlias { alias: old, .. } => *old = alias,
+        _ => {}
+    }
+}
+
+/// A call of a function.
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(function(name, args, Vec::new()))
+}
+
+fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumentClause>) -> Function {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }
+}
+
+/// Whether it is `ARRAY(SELECT ..)`.
+pub(super) fn is_array(function: &Function) -> bool {
+    function.name.to_string().eq_ignore_ascii_case("array") && matches!(function.args, FunctionArguments::Subquery(_))
+}
+
+/// `ARRAY(SELECT ..)` as an aggregate over a subquery that also shows what it is ordered by.
+pub(super) fn gathered(array: &Function) -> Result<Expr, Error> {
+    let FunctionArguments::Subquery(query) = &array.args else {
+        return Err(raise(Error::Internal, "internal error: ARRAY without a subquery"));
+    };
+    let mut inner = query.as_ref().clone();
+    let refuse = |what: &str| Err(raise(Error::Unsupported, format!("ARRAY over {what} is not supported")));
+    let Some(keys) = super::order_keys(inner.order_by.as_ref()).map(<[OrderByExpr]>::to_vec) else {
+        return refuse("a subquery ordered in this way");
+    };
+    let SetExpr::Select(select) = inner.body.as_mut() else { return refuse("anything but a plain SELECT") };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] = select.projection.as_slice() else {
+        return refuse("a subquery of more than one column");
+    };
+    let (value, shown) = (value.clone(), names::item(&select.projection[0]));
+    if select.distinct.is_some() && keys.iter().any(|key| !means(&key.expr, &value, &shown)) {
+        return refuse("a DISTINCT subquery that is ordered by something else");
+    }
+    let named = |expr: Expr, alias: String| SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', alias) };
+    let column = |name: &str| Expr::Identifier(Ident::with_quote('"', name));
+    select.projection = vec![named(value.clone(), "__item".to_owned())];
+    let mut order = Vec::new();
+    for (number, key) in keys.into_iter().enumerate() {
+        let name = if means(&key.expr, &value, &shown) {
+            "__item".to_owned()
+        } else {
+            let name = format!("__key{number}");
+            select.projection.push(named(key.expr.clone(), name.clone()));
+            name
+        };
+        order.push(OrderByExpr { expr: column(&name), ..key });
+    }
+    inner.order_by = inner.order_by.map(|kept| ast::OrderBy { kind: ast::OrderByKind::Expressions(order.clone()), ..kept });
+    let clauses = if order.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(order)] };
+    let gathered = Expr::Function(function("array_agg", vec![column("__item")], clauses));
+    around(inner, call("coalesce", vec![gathered, call("make_array", Vec::new())]))
+}
+
+/// Whether an ORDER BY key is the selected value: by its expression, name or number.
+fn means(key: &Expr, value: &Expr, shown: &Shown) -> bool {
+    let number = matches!(key, Expr::Value(literal) if literal.value.to_string() == "1");
+    let name = matches!((key, shown), (Expr::Identifier(key), Shown::Name(name)) if key.value == *name);
+    number || name || key == value
+}
+
+/// `(SELECT value FROM (inner) AS __array)`.
+fn around(inner: Query, value: Expr) -> Result<Expr, Error> {
+    let broken = || raise(Error::Internal, "internal error: a frame of our own does not parse");
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1 FROM x").and_then(|mut parser| parser.parse_query());
+    let mut outer = *parsed.map_err(|_| broken())?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return Err(broken()) };
+    select.projection = vec![SelectItem::UnnamedExpr(value)];
+    let alias = TableAlias { explicit: true, name: Ident::new("__array"), columns: Vec::new(), at: None };
+    let derived = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    select.from = vec![TableWithJoins { relation: derived, joins: Vec::new() }];
+    Ok(Expr::Subquery(Box::new(outer)))
+}

@@ -1,0 +1,195 @@
+//! Expressions mean what they mean in PostgreSQL: its answers (release 15) to the same words, where DataFusion
+//! by itself would give others.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod fixture;
+
+use fixture::House;
+
+async fn check(house: &House, rows: &[(&str, &str)]) {
+    for (sql, expect) in rows {
+        assert_eq!(house.rows(&format!("SELECT {sql}")).await.join(" "), *expect, "{sql}");
+    }
+}
+
+async fn refused(house: &House, rows: &[(&str, &str)]) {
+    for (sql, state) in rows {
+        assert_eq!(house.error(&format!("SELECT {sql}")).await.sqlstate(), *state, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers() {
+    let house = House::furnished().await;
+    check(
+        &house,
+        &[
+            ("CAST(2.5::float8 AS int), CAST(3.5::float8 AS int), CAST(-2.5::float8 AS int)", "2|4|-2"),
+            ("CAST(2.5::numeric AS int), CAST(-2.5::numeric AS bigint)", "3|-3"),
+            ("sum(x) FROM (VALUES (9223372036854775807), (1)) AS v(x)", "9223372036854775808"),
+            ("sum(x) OVER () FROM (VALUES (9223372036854775807), (1)) AS v(x) LIMIT 1", "9223372036854775808"),
+            ("max(x), min(x) FROM (VALUES ('-inf'::float8)) AS v(x)", "-inf|-inf"),
+            ("k, max(x), min(x) FROM (VALUES (1, '-inf'::float8), (1, '-inf'::float8)) AS v(k, x) GROUP BY k", "1|-inf|-inf"),
+            ("k, max(x), min(x) FROM (VALUES (1, 'NaN'::float8), (1, 2), (1, 'inf'::float8)) AS v(k, x) GROUP BY k", "1|NaN|2.0"),
+            ("-('NaN'::float8) = 'NaN'::float8, 'inf'::float8 - 'inf'::float8 = 'NaN'::float8", "true|true"),
+            ("x FROM (VALUES (-('NaN'::float8)), (1), ('inf'::float8)) AS v(x) ORDER BY x", "1.0 inf NaN"),
+            ("'-0'::float8 = 0, '-0'::float8 < 0", "true|false"),
+            ("'NaN'::float8 > 'inf'::float8", "true"),
+            ("sign(-2.5::float8), sign(0)", "-1.0|0.0"),
+            (
+                "sum(x) OVER (ORDER BY n ROWS 1 PRECEDING) FROM (VALUES (1, 'NaN'::float8), (2, 1), (3, 2), (4, 'inf'::float8), (5, 3), (6, 4)) AS v(n, x)",
+                "NaN NaN 3.0 inf inf 7.0",
+            ),
+            ("avg(x) OVER (ORDER BY n ROWS 1 PRECEDING) FROM (VALUES (1, 1e300::float8), (2, 1), (3, 2)) AS v(n, x)", "1e300 5e299 1.5"),
+        ],
+    )
+    .await;
+    refused(
+        &house,
+        &[
+            ("9223372036854775807 + 1", "22003"),
+            ("9223372036854775807 * 2", "22003"),
+            ("-9223372036854775807 - 2", "22003"),
+            ("-x FROM (VALUES ((-9223372036854775807) - 1)) AS v(x)", "22003"),
+            ("CAST(1e10::float8 AS int)", "22003"),
+            ("CAST('NaN'::float8 AS int)", "22003"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text() {
+    let house = House::furnished().await;
+    check(
+        &house,
+        &[
+            ("'abcdef'::varchar(3), CAST('abc' AS char)", "abc|a"),
+            ("1e20::float8::text, 1::float8::text, 1e-7::float8::text, 'inf'::float8::text", "1e+20|1|1e-07|Infinity"),
+            ("'x' || 1.5::float8", "x1.5"),
+            (
+                "(TIMESTAMPTZ '2024-01-02 03:04:05.5+00')::text, 'x' || TIMESTAMP '2024-01-02 03:04:05'",
+                "2024-01-02 03:04:05.5+00|x2024-01-02 03:04:05",
+            ),
+            ("(INTERVAL '1 day 2 hours')::text", "1 day 02:00:00"),
+            ("to_char(TIMESTAMPTZ '2024-03-05 14:05:06+00', 'YYYY-MM-DD HH24:MI:SS')", "2024-03-05 14:05:06"),
+            ("ARRAY(SELECT name FROM tags WHERE kind = 'f64' ORDER BY name DESC)", "[c, b, a]"),
+            ("ARRAY(SELECT name FROM tags WHERE name = 'nowhere')", "[]"),
+            (
+                "name, ARRAY(SELECT value FROM samples WHERE tag = name ORDER BY time) FROM tags WHERE unit = 'MW'",
+                "b|[10.0, 20.0]",
+            ),
+            ("cardinality(ARRAY(SELECT DISTINCT tag FROM samples ORDER BY tag LIMIT 2))", "2"),
+            ("quality, quality, tag AS quality FROM samples WHERE tag = 'a' ORDER BY time LIMIT 1", "192|192|a"),
+        ],
+    )
+    .await;
+    refused(
+        &house,
+        &[
+            ("'abc'::char(5)", "0A000"),
+            ("'abc' SIMILAR TO 'a%'", "0A000"),
+            ("to_char(125, '999')", "42883"),
+            ("CAST(now() AS timestamp(0))", "0A000"),
+        ],
+    )
+    .await;
+    let prepared = house.session.prepare("SELECT *, value, value FROM samples", &[]).await.unwrap();
+    let names: Vec<String> = prepared.schema().unwrap().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["tag", "time", "value", "quality", "value", "value"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_by_the_sessions_clocks() {
+    let house = House::furnished().await;
+    house.tag("SET TimeZone = 'America/New_York'").await;
+    check(
+        &house,
+        &[
+            ("'2024-11-03 01:30'::timestamptz::text, '2024-03-10 02:30'::timestamptz::text", "2024-11-03 01:30:00-05|2024-03-10 03:30:00-04"),
+            ("(TIMESTAMPTZ '2024-03-09 12:00' + INTERVAL '1 day')::text", "2024-03-10 12:00:00-04"),
+            ("(TIMESTAMPTZ '2024-03-09 12:00' + INTERVAL '24 hours')::text", "2024-03-10 13:00:00-04"),
+            ("date_trunc('day', TIMESTAMPTZ '2024-03-10 12:00')::text", "2024-03-10 00:00:00-05"),
+            ("date_trunc('day', TIMESTAMPTZ '2024-05-09 23:34:56+00', 'Asia/Shanghai')::text", "2024-05-09 12:00:00-04"),
+            ("extract(hour FROM TIMESTAMPTZ '2024-03-10 12:00+00'), (TIMESTAMPTZ '2024-03-10 12:00+00')::date", "8.0|2024-03-10"),
+            ("(TIMESTAMPTZ '2024-01-01 00:00+00' AT TIME ZONE 'Asia/Shanghai')::text", "2024-01-01 08:00:00"),
+            ("(TIMESTAMP '2024-01-01' AT TIME ZONE 'Asia/Shanghai')::text", "2023-12-31 11:00:00-05"),
+            ("TIMESTAMP '2024-01-01' = TIMESTAMPTZ '2024-01-01 05:00+00', DATE '2024-01-01' = TIMESTAMPTZ '2024-01-01 05:00+00'", "true|true"),
+            ("count(*) FROM samples WHERE time = TIMESTAMP '2025-12-31 19:00:01'", "1"),
+            ("count(*) FROM samples WHERE tag = 'a' AND time >= DATE '2025-12-31' + INTERVAL '19 hours'", "3"),
+            ("to_char(TIMESTAMPTZ '2024-07-01 12:00+00', 'HH24 OF')", "08 -04"),
+        ],
+    )
+    .await;
+    house.tag("SET TimeZone = 'UTC'").await;
+    check(
+        &house,
+        &[
+            ("TIMESTAMPTZ '2024-03-11 12:00' - TIMESTAMPTZ '2024-03-09 13:00'", "1 days 23 hours"),
+            ("INTERVAL '26 hours' > INTERVAL '1 day', INTERVAL '1 month' = INTERVAL '30 days'", "true|true"),
+            ("TIMESTAMPTZ '2024-03-11 12:00' - TIMESTAMPTZ '2024-03-10' > INTERVAL '1 day'", "true"),
+            ("extract(second FROM TIMESTAMP '2024-01-01 00:00:01.5'), extract(epoch FROM INTERVAL '1 day')", "1.5|86400.0"),
+            (
+                "date_trunc('century', TIMESTAMPTZ '0001-05-05')::text, extract(year FROM TIMESTAMP '0044-03-15 BC')",
+                "0001-01-01 00:00:00+00|-44.0",
+            ),
+            ("date_trunc('quarter', TIMESTAMPTZ '9999-05-05 12:00')::text", "9999-04-01 00:00:00+00"),
+            ("count(*) FROM samples WHERE time < 'infinity' AND time > '-infinity'", "8"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_and_last() {
+    let house = House::furnished().await;
+    check(
+        &house,
+        &[
+            ("last(v, t), first(v, t) FROM (VALUES (1, NULL), (2, TIMESTAMP '2024-01-01'), (3, TIMESTAMP '2024-01-02')) AS x(v, t)", "3|2"),
+            ("last(v, t) FROM (VALUES (1, TIMESTAMP '2024-01-01'), (NULL, TIMESTAMP '2024-01-02')) AS x(v, t)", "NULL"),
+            ("DISTINCT tag, last(value, time) OVER (PARTITION BY tag) FROM samples WHERE tag IN ('a', 'b') ORDER BY tag", "a|-3.0 b|20.0"),
+            ("last(value, time) FILTER (WHERE value > 0) FROM samples WHERE tag = 'a'", "2.5"),
+        ],
+    )
+    .await;
+    refused(&house, &[("last(value, time) OVER (ORDER BY value) FROM samples", "0A000")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_at_anywhere() {
+    let house = House::furnished().await;
+    let texts = |all: &[&str]| {
+        let values: Vec<_> = all.iter().map(|text| query::ScalarValue::Utf8(Some((*text).to_owned()))).collect();
+        query::ScalarValue::List(query::ScalarValue::new_list_nullable(&values, &arrow::datatypes::DataType::Utf8))
+    };
+    let times = |all: &[&str]| {
+        let at = |text: &&str| query::parse_time(text, query::Zone::Utc).unwrap();
+        let values: Vec<_> =
+            all.iter().map(|text| query::ScalarValue::TimestampMicrosecond(Some(at(text)), Some("UTC".into()))).collect();
+        let kind = arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        query::ScalarValue::List(query::ScalarValue::new_list_nullable(&values, &kind))
+    };
+    let pairs = || vec![texts(&["a", "b", "nowhere"]), times(&["2026-01-01 00:00:01", "2026-01-03", "2026-01-01"])];
+    for (sql, expect) in [
+        ("SELECT unit, value FROM values_at($1, $2) AS v JOIN tags ON tags.name = v.tag ORDER BY unit", "MW|20.0 kV|2.5"),
+        ("WITH v AS (SELECT * FROM values_at($1, $2)) SELECT count(*), sum(value) FROM v", "3|22.5"),
+        ("SELECT tag FROM values_at($1::text[], $2::timestamptz[]) WHERE value IS NULL", "nowhere"),
+    ] {
+        let prepared = house.session.prepare(sql, &[]).await.unwrap();
+        assert_eq!(house.try_rows(sql, pairs()).await.unwrap().join(" "), expect, "{sql}");
+        drop(prepared);
+    }
+    // A prepared statement sees what was written since it was prepared.
+    let sql = "SELECT value FROM values_at(ARRAY['a'], ARRAY[now()]) AS v, tags WHERE tags.name = v.tag";
+    let prepared = house.session.prepare(sql, &[]).await.unwrap();
+    house.tag("INSERT INTO samples VALUES ('a', now() - INTERVAL '1 second', 77)").await;
+    let Ok(query::Outcome::Rows(rows)) = prepared.execute(Vec::new()).await else { panic!("no rows") };
+    let batches: Vec<_> = futures::StreamExt::collect(rows.batches).await;
+    assert_eq!(fixture::texts(batches[0].as_ref().unwrap()), ["77.0"]);
+    assert_eq!(
+        house.error("SELECT * FROM tags, LATERAL values_at(ARRAY[tags.name], ARRAY[now()]) AS v").await.sqlstate(),
+        "0A000"
+    );
+}
