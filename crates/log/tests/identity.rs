@@ -32,8 +32,10 @@ fn content(simulation: &Simulation) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn a_log_is_opened_only_as_itself() {
     let simulation = Simulation::new(1);
-    let open =
-        |id| Log::open_known(&simulation.world(), Path::new(DIR), options(), id).map(|(log, replay)| (log, replay.count()));
+    let open = |id| {
+        let known = Known { id, first: Position::default() };
+        Log::open_known(&simulation.world(), Path::new(DIR), options(), known).map(|(log, replay)| (log, replay.count()))
+    };
     assert!(matches!(open(1), Err(Error::Lost { id: 1, .. })), "there is not even a directory");
     assert_eq!(content(&simulation), [], "and none is made");
     let (log, _) = Log::open(&simulation.world(), Path::new(DIR), options()).unwrap();
