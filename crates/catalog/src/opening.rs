@@ -26,11 +26,9 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
     let options =
         Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() };
     let mut checkpoints = Checkpoints::open(&world.disk, dir)?;
+    let first = Position(checkpoints.manifest().position);
     let (log, replay) = match checkpoints.log() {
-        Some(id) => {
-            let first = Position(checkpoints.manifest().position);
-            Log::open_known(&world, &dir.join("log"), options, Known { id, first })
-        }
+        Some(id) => Log::open_known(&world, &dir.join("log"), options, Known { id, first }),
         None => Log::open(&world, &dir.join("log"), options),
     }
     .map_err(translate)?;

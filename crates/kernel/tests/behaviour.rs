@@ -128,11 +128,13 @@ fn a_lone_deletion_is_gone_from_the_files_in_bounded_time() {
     settle(&simulation, kernel.flush());
     let tags = TagSelection::of((0..10).map(TagId).collect());
     drop(kernel.delete(Deletion::Range { tags, range: TimeRange::ALL }));
+    simulation.runner.run_until_idle();
     settle(&simulation, kernel.flush());
     assert_eq!((waiting(&kernel), held(&kernel)), (4, 400), "hidden, and still there");
     simulation.runner.pass(limit / 2);
     assert_eq!(held(&kernel), 400, "not worth the rewriting at once");
     simulation.runner.pass(limit / 2 + Duration::from_secs(1));
+    simulation.runner.run_until_idle();
     assert_eq!((waiting(&kernel), held(&kernel)), (0, 300));
 
     // A restart begins to count anew.

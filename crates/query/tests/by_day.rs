@@ -23,7 +23,7 @@ const QUESTIONS: [&str; 16] = [
     "SELECT time, value FROM samples WHERE tag = 'b' AND time >= '2026-01-02' AND time < '2026-01-09' ORDER BY time DESC LIMIT 4",
     "SELECT time, value FROM latest WHERE tag = 'c'",
     "SELECT tag, time, value FROM latest WHERE tag = ANY(ARRAY['a', 'c', 'nowhere'])",
-    "SELECT tag, at, time, value, text FROM values_at(ARRAY['a', 'b', 't', 'a'], ARRAY['2026-01-03', '2026-01-05 07:00', '2026-01-04', '2025-01-01']::timestamptz[])",
+    "SELECT tag, at, time, value, text FROM values_at(ARRAY['a', 'b', 't', 'a'], ARRAY['2026-01-03', '2026-01-05 07:00:00', '2026-01-04', '2025-01-01']::timestamptz[])",
     "SELECT DISTINCT ON (tag) tag, time, value FROM samples ORDER BY tag, time DESC",
     "SELECT count(*) FROM samples AS x JOIN samples AS y ON x.tag = y.tag AND x.time = y.time",
 ];
@@ -41,7 +41,7 @@ async fn answers_are_the_same() {
     let houses = [House::empty(), House::made(None, kernel::Settings { rule, ..kernel::Settings::default() }, |_| {})];
     let rows = |step: u32, value: u32| {
         format!(
-            "INSERT INTO samples (tag, time, value, quality) SELECT substr('abc', 1 + CAST(t AS int), 1), TIMESTAMPTZ '2026-01-01' + n * INTERVAL '{step} minutes' + t * INTERVAL '1 second', n * {value} + t, CASE WHEN n % 7 = 0 THEN 0 ELSE 192 END FROM generate_series(0, 2) AS a(t), generate_series(0, 40) AS b(n)"
+            "INSERT INTO samples (tag, time, value, quality) SELECT substr('abc', 1 + CAST(t AS int), 1), to_timestamp(1767225600 + n * {step} * 60 + t), n * {value} + t, CASE WHEN n % 7 = 0 THEN 0 ELSE 192 END FROM generate_series(0, 2) AS a(t), generate_series(0, 40) AS b(n)"
         )
     };
     let steps = [

@@ -17,7 +17,7 @@ async fn filed() -> House {
     house.tag(&format!("INSERT INTO tags (name, kind) VALUES {}", tags.join(", "))).await;
     house
         .tag(&format!(
-            "INSERT INTO samples (tag, time, value) SELECT 't' || CAST(t AS text), TIMESTAMPTZ '2026-01-01' + n * INTERVAL '8 seconds', (n * 7919 + t * 104729) % 1000003 / 7.0 FROM generate_series(0, {}) AS a(t), generate_series(0, {}) AS b(n)",
+            "INSERT INTO samples (tag, time, value) SELECT 't' || CAST(t AS text), to_timestamp(1767225600 + n * 8), (n * 7919 + t * 104729) % 1000003 / 7.0 FROM generate_series(0, {}) AS a(t), generate_series(0, {}) AS b(n)",
             TAGS - 1,
             ROWS - 1
         ))
@@ -31,9 +31,9 @@ async fn filed() -> House {
 async fn little_is_read() {
     let house = filed().await;
     let all = house.count("bytes_read", "SELECT sum(value + 1) FROM samples").await;
-    assert!(all > 2_000_000, "{all} bytes for everything");
+    assert!(all > 100_000, "{all} bytes for everything");
     // Pages hold some hundred rows: a page or two is what one question about few rows of a tag may cost.
-    let page = 8_192;
+    let page = 4_096;
     let questions = [
         ("SELECT count(*), min(value), max(value), sum(value), avg(value) FROM samples", 0),
         ("SELECT tag, first(value, time), last(value, time) FROM samples GROUP BY tag", 0),

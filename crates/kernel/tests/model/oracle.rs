@@ -88,7 +88,8 @@ impl Aggregate {
 
     /// Whether it says the same; sums of floats may be added up in another order.
     pub fn is_like(&self, kind: Kind, other: &Aggregate) -> bool {
-        let exact = |a: &Aggregate| (a.count, a.integer_sum, a.min, a.max, a.first, a.last);
+        let bits = |of: u64| if kind.is_integer() { of } else { any_nan(kind, of).to_bits() };
+        let exact = |a: &Aggregate| (a.count, a.integer_sum, bits(a.min), bits(a.max), a.first, a.last);
         let close = self.sum == other.sum || (self.sum - other.sum).abs() <= 1e-9 * (1.0 + self.sum.abs());
         exact(self) == exact(other) && (kind.is_integer() || close || (self.sum.is_nan() && other.sum.is_nan()))
     }
@@ -196,5 +197,11 @@ impl Oracle {
 }
 
 fn less(kind: Kind, a: u64, b: u64) -> bool {
-    if kind.is_integer() { (a as i64) < (b as i64) } else { kind.bits_to_f64(a).total_cmp(&kind.bits_to_f64(b)).is_lt() }
+    if kind.is_integer() { (a as i64) < (b as i64) } else { any_nan(kind, a).total_cmp(&any_nan(kind, b)).is_lt() }
+}
+
+/// The value; for every NaN one and the same, which stands above all others.
+fn any_nan(kind: Kind, bits: u64) -> f64 {
+    let value = kind.bits_to_f64(bits);
+    if value.is_nan() { f64::NAN.copysign(1.0) } else { value }
 }

@@ -115,7 +115,11 @@ fn from_io(error: &std::io::Error) -> Error {
 }
 
 fn from_exhausted(text: &str) -> Error {
-    if text.contains("max_temp_directory_size") || text.contains("disk usage") || text.contains("spilled") {
+    if text.contains("max_temp_directory_size")
+        || text.contains("during the spilling process")
+        || text.contains("disk usage")
+        || text.contains("spilled")
+    {
         return raise(Error::Limit, "the query's spilled data reached the limit of the spill directory")
             .with_detail(first_line(text));
     }

@@ -241,11 +241,15 @@ pub(crate) fn check_aggregate(view: &SliceView, expected: &Model, dice: &mut Dic
     assert_eq!(keys, groups.keys().copied().collect::<Vec<_>>(), "{context}: {request:?}");
     for (row, (key, rows)) in groups.iter().enumerate() {
         let value = |bits: &u64| f64::from_bits(*bits);
-        let order = |a: &u64, b: &u64| value(a).total_cmp(&value(b));
+        // Every NaN is one and the same, and stands above all others.
+        let any_nan = |bits: &u64| if value(bits).is_nan() { f64::NAN.copysign(1.0) } else { value(bits) };
+        let order = |a: &u64, b: &u64| any_nan(a).total_cmp(&any_nan(b));
+        let same = |a: &u64, b: &u64| order(a, b).is_eq();
         let all: Vec<u64> = rows.iter().map(|row| row.1).collect();
         assert_eq!(found.counts[row], rows.len() as u64, "{context}: {key:?} {request:?}");
-        assert_eq!(found.mins[row], all.iter().copied().min_by(order).unwrap(), "{context}: {key:?} {request:?}");
-        assert_eq!(found.maxs[row], all.iter().copied().max_by(order).unwrap(), "{context}: {key:?} {request:?}");
+        let (min, max) = (all.iter().min_by(|a, b| order(a, b)), all.iter().max_by(|a, b| order(a, b)));
+        assert!(same(&found.mins[row], min.unwrap()), "{context}: {key:?} {request:?}");
+        assert!(same(&found.maxs[row], max.unwrap()), "{context}: {key:?} {request:?}");
         assert_eq!((found.first_times[row], found.firsts[row]), rows[0], "{context}: {key:?}");
         assert_eq!((found.last_times[row], found.lasts[row]), rows[rows.len() - 1], "{context}: {key:?}");
         let sum: f64 = all.iter().map(value).sum();
