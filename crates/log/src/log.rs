@@ -89,8 +89,8 @@ impl Log {
     /// answers; `done` is always called on `Lane::Log`, with the place where the record begins,
     /// once it is as durable as the options say. Where the runner stops first, it is dropped uncalled.
     ///
-    /// It is answered `Error::TooLarge`, `Full` (with everything queued at that moment; the log
-    /// goes on), `Poisoned` or `Closed`; in each of these cases but `Poisoned` it is sure that
+    /// It is answered `Error::TooLarge`, `Full` (with everything appended until all of these are answered, so
+    /// that nothing is kept that was appended on their account; the log goes on), `Poisoned` or `Closed`; in each of these cases but `Poisoned` it is sure that
     /// the record was not kept. Where the runner has stopped already, `done` may be dropped inside
     /// this call.
     ///
@@ -222,14 +222,25 @@ impl Shared {
     /// One group, then, where more has come, another job.
     fn commit(self: &Arc<Self>) {
         let answers = self.commit_group();
-        for (item, bytes, answer) in answers {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            item.answer(answer);
+        let full =
+            answers.iter().find_map(|(_, _, answer)| answer.as_ref().err().filter(|error| matches!(error, Error::Full(_))));
+        let full = full.cloned();
+        self.answer(answers);
+        if let Some(error) = full {
+            let late = self.refuse_all(&mut self.writer.lock(), &error);
+            self.answer(late);
         }
         let mut queue = self.queue.lock();
         queue.scheduled = false;
         if !queue.items.is_empty() {
             self.schedule(queue);
+        }
+    }
+
+    fn answer(&self, answers: Vec<(Item, u64, Result<Position, Error>)>) {
+        for (item, bytes, answer) in answers {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            item.answer(answer);
         }
     }
 

@@ -341,6 +341,43 @@ fn a_full_disk_refuses_cleanly_and_the_log_goes_on() {
 }
 
 #[test]
+fn what_is_appended_before_a_refusal_is_told_is_refused_with_it() {
+    let simulation = Simulation::new(3);
+    let options = Options { segment_bytes: 4096, record_bytes_max: 2000, ..Options::default() };
+    let (log, _) = Log::open(&simulation.world(), Path::new(DIR), options).unwrap();
+    let answers: Arc<Mutex<Vec<(&str, bool)>>> = Arc::default();
+    let append = |name: &'static str, then: Box<dyn FnOnce() + Send>| {
+        let answers = Arc::clone(&answers);
+        let body = Body::new(vec![Bytes::from(vec![7; 1900])]);
+        log.append(1, Bytes::new(), body, move |answer: Result<Position, Error>| {
+            assert!(matches!(answer, Ok(_) | Err(Error::Full(_))), "{answer:?}");
+            then();
+            answers.lock().push((name, answer.is_ok()));
+        });
+    };
+    append("first", Box::new(|| ()));
+    append("second", Box::new(|| ()));
+    simulation.runner.run_until_idle();
+    simulation.disk.set_faults(Faults { capacity_bytes: simulation.disk.used_bytes(), ..Faults::NONE });
+    // There is room again before the refusal is told; what comes then may count on what was refused.
+    let (disk, late) = (simulation.disk.clone(), Arc::clone(&log));
+    let told = Arc::clone(&answers);
+    append(
+        "refused",
+        Box::new(move || {
+            disk.set_faults(Faults::NONE);
+            let body = Body::new(vec![Bytes::from_static(b"late")]);
+            late.append(1, Bytes::new(), body, move |answer| told.lock().push(("late", answer.is_ok())));
+        }),
+    );
+    simulation.runner.run_until_idle();
+    append("afterwards", Box::new(|| ()));
+    simulation.runner.run_until_idle();
+    let wanted = [("first", true), ("second", true), ("refused", false), ("late", false), ("afterwards", true)];
+    assert_eq!(answers.lock()[..], wanted);
+}
+
+#[test]
 fn the_first_failure_poisons_for_good() {
     for seed in 0..200 {
         let mut run = Run::new(seed);
