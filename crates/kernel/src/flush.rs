@@ -4,7 +4,7 @@
 //!   view of the buffer up to version V (writes go on above it)
 //!     -> files: the current period's and one mixed      -> snapshot values' file
 //!     -> the log is synced where it is not yet (Interval)
-//!     -> manifest: files, V, groups, producers, deletions, snapshot values' file
+//!     -> manifest: files, V, groups, producers, deletions, held samples at V, snapshot values' file
 //!     -> readers see the files instead of the buffer    -> room is given back, the log is cut
 //! ```
 //! Crash reasoning: until the manifest is durable the old one and the log hold everything; files it
@@ -14,6 +14,7 @@
 //! other failure to write stops all writes until the store is opened again, for nothing is known of the disk.
 
 use crate::core::Core;
+use crate::held;
 use crate::recovery::slice_dir;
 use crate::slice::{Slice, latest_head};
 use crate::tombstones::{self, Grave};
@@ -64,10 +65,10 @@ impl Core {
     ) {
         let then: Then = Box::new(then);
         let Some(taken) = slice.take_for_flush() else {
-            return self.flush_over(slice, 0, Ok(()), then);
+            return self.flush_over(slice, None, Ok(()), then);
         };
-        let bytes = taken.bytes;
-        self.flushing_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let bytes = Some(taken.bytes);
+        self.flushing_bytes.fetch_add(taken.bytes, Ordering::AcqRel);
         let written = match self.write_flush(slice, taken) {
             Ok(written) => written,
             Err(fault) => return self.flush_over(slice, bytes, Err(fault), then),
@@ -93,10 +94,11 @@ impl Core {
         });
     }
 
-    fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, bytes: u64, outcome: Result<(), Error>, then: Then) {
-        self.flushing_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    /// `bytes` is what was taken of the buffer, if anything was (held samples alone are no bytes, but log).
+    fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, bytes: Option<u64>, outcome: Result<(), Error>, then: Then) {
+        self.flushing_bytes.fetch_sub(bytes.unwrap_or(0), Ordering::AcqRel);
         match &outcome {
-            Ok(()) if bytes > 0 => {
+            Ok(()) if bytes.is_some() => {
                 self.counters.flushes.fetch_add(1, Ordering::Relaxed);
                 self.cut_log();
                 self.consider_merge(slice);
@@ -159,6 +161,7 @@ impl Core {
         graves.extend(taken.deletions.iter().map(|tombstone| Grave { tombstone: tombstone.clone(), bound }));
         let (latest, unknown) = self.write_latest(slice, directory)?;
         let graves = tombstones::store(&mut manifest, &graves, &unknown);
+        held::store(&mut manifest, taken.view.held());
         manifest.latest = Some(latest);
         manifest.flushed = taken.version;
         manifest.commit = taken.commit;

@@ -24,9 +24,9 @@ pub struct Write<'a> {
 /// The answer to a commit that is durable and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Its number.
+    /// Its number; where nothing was to be logged, that of the newest commit.
     pub commit: CommitNumber,
-    /// Rows written.
+    /// Rows taken, those that thinning left out included.
     pub rows: u64,
     /// Whether the producer's number had been seen, so that nothing was applied.
     pub duplicate: bool,

@@ -11,6 +11,7 @@ mod commit;
 mod core;
 mod error;
 mod flush;
+mod held;
 mod jobs;
 mod kernel;
 mod merge;
@@ -25,6 +26,7 @@ mod shares;
 mod slice;
 mod snapshot;
 mod status;
+mod thinning;
 mod tombstones;
 
 pub use error::Error;

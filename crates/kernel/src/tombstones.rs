@@ -91,6 +91,7 @@ pub(crate) fn load(manifest: &Manifest) -> Result<(Vec<Grave>, Vec<TagId>), Stri
                 }
                 reader.end()?;
             }
+            crate::held::KIND_HELD => {}
             other => return Err(format!("the manifest holds an entry of kind {other}, which this release does not know")),
         }
     }
