@@ -61,7 +61,9 @@ impl Dice {
                 labels.push((key.to_owned(), self.pick(&["", "a", "b", "c"]).to_owned()));
             }
         }
-        let deviation = self.below(3) as f64 / 2.0;
+        let deviation = if matches!(kind, Kind::Bool | Kind::State) { 0.0 } else { self.below(3) as f64 / 2.0 };
+        let deadband = Compression::Deadband { deviation, span_us: 5 };
+        let door = Compression::SwingingDoor { deviation, span_us: 0 };
         TagDefinition {
             description: if self.below(2) == 0 { String::new() } else { "d".repeat(self.below(200) as usize) },
             unit: self.pick(&["", "kV", "°C"]).to_owned(),
@@ -69,11 +71,9 @@ impl Dice {
             labels,
             limits,
             cadence_us: self.pick(&[0, 1_000_000]),
-            compression: self.pick(&[
-                Compression::Lossless,
-                Compression::Deadband { deviation, span_us: 5 },
-                Compression::SwingingDoor { deviation, span_us: 0 },
-            ]),
+            compression: Some(self.pick(&[Compression::Lossless, deadband, door]))
+                .filter(|compression| compression.thins(kind))
+                .unwrap_or_default(),
             ..TagDefinition::new(name, kind)
         }
     }
@@ -82,6 +82,10 @@ impl Dice {
 /// The model among these that a catalog matches.
 pub fn matching(catalog: &Catalog, possible: Vec<Model>) -> Option<Model> {
     let rows = catalog.page(TagId(0), usize::MAX);
+    for Tag { id, definition, .. } in &rows {
+        assert_eq!(catalog.compression(*id), definition.compression);
+        assert_eq!(catalog.is_thinned(*id), definition.compression.thins(definition.kind));
+    }
     possible.into_iter().find(|model| {
         // When a tag was created or changed is told by the clock alone, and the model reads the same one.
         model.tags.len() as u64 == catalog.ordinals() && model.live().eq(rows.iter())
