@@ -113,12 +113,15 @@ fn look_up(catalog: &Catalog, tags: u64) {
 
 fn select(catalog: &Catalog, tags: u64) {
     let pattern = regex::Regex::new("station00[0-4][0-9]5.*feeder00.").expect("it parses");
-    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let label = |key: &str, value: &str| {
+        let conditions = vec![LabelCondition::OneOf(key.to_owned(), vec![value.to_owned()])];
+        TagFilter { conditions, ..TagFilter::default() }
+    };
     let filters = [
         ("select prefix", TagFilter { prefix: Some("grid.station00001".to_owned()), ..TagFilter::default() }),
         ("select pattern", TagFilter { pattern: Some(pattern), ..TagFilter::default() }),
-        ("select label", TagFilter { labels: vec![label("site", "s00001")], ..TagFilter::default() }),
-        ("select label, common", TagFilter { labels: vec![label("type", "t3")], ..TagFilter::default() }),
+        ("select label", label("site", "s00001")),
+        ("select label, common", label("type", "t3")),
         (
             "select label <>",
             TagFilter {

@@ -5,6 +5,7 @@
 //! What it may not know: names' uniqueness, the dictionaries, what is durable.
 
 use crate::row::Row;
+use std::sync::OnceLock;
 use storage::wire::{Reader, put_varint};
 use types::Limits;
 
@@ -32,7 +33,21 @@ pub struct Block {
     limits: Vec<(u16, Limits)>,
     dead: Vec<u64>,
     garbage: usize,
+    /// What can't be in it; worked out when somebody asks, forgotten when a row is added or changed.
+    digest: OnceLock<Digest>,
 }
+
+/// What a block holds of names and labels, for passing it over.
+#[derive(Clone)]
+pub struct Digest {
+    /// Rows of the first and the last name in order of bytes; None where no row is live.
+    names: Option<(u16, u16)>,
+    /// The numbers of all labels, rising; None where there are too many for looking through to pay.
+    labels: Option<Box<[u32]>>,
+}
+
+/// Labels that a digest holds at most.
+const DIGEST_LABELS_MAX: usize = 512;
 
 /// What a row holds beside its texts: numbers of the dictionaries.
 pub struct Numbers<'a> {
@@ -43,20 +58,22 @@ pub struct Numbers<'a> {
 }
 
 impl Block {
-    /// A block without rows.
+    /// A block without rows. It has room for all the rows that it can have: columns that grow are copied
+    /// several times over, and most blocks become full.
     pub fn new() -> Block {
         Block {
             names: vec![0],
-            name_at: Vec::new(),
+            name_at: Vec::with_capacity(BLOCK_ROWS),
             descriptions: vec![0],
-            description_at: Vec::new(),
-            profile: Vec::new(),
+            description_at: Vec::with_capacity(BLOCK_ROWS),
+            profile: Vec::with_capacity(BLOCK_ROWS),
             labels: vec![0],
-            label_at: Vec::new(),
-            times: Vec::new(),
+            label_at: Vec::with_capacity(BLOCK_ROWS),
+            times: Vec::with_capacity(BLOCK_ROWS),
             limits: Vec::new(),
-            dead: Vec::new(),
+            dead: Vec::with_capacity(BLOCK_ROWS / 64),
             garbage: 0,
+            digest: OnceLock::new(),
         }
     }
 
@@ -67,6 +84,7 @@ impl Block {
 
     /// Adds a row.
     pub fn push(&mut self, row: &Row<'_>, numbers: &Numbers<'_>) {
+        self.digest.take();
         let at = self.rows();
         self.name_at.push(put(&mut self.names, row.name.as_bytes()));
         let description = match self.description_at.last() {
@@ -91,6 +109,7 @@ impl Block {
 
     /// Adds the row of a deleted tag.
     pub fn push_dead(&mut self) {
+        self.digest.take();
         let at = self.rows();
         self.name_at.push(0);
         self.description_at.push(0);
@@ -105,6 +124,7 @@ impl Block {
 
     /// Puts other contents into a row; when it was created stays.
     pub fn replace(&mut self, at: usize, row: &Row<'_>, numbers: &Numbers<'_>) {
+        self.digest.take();
         self.garbage += self.texts_bytes(at);
         if self.name(at) != row.name.as_bytes() {
             self.name_at[at] = put(&mut self.names, row.name.as_bytes());
@@ -129,6 +149,7 @@ impl Block {
 
     /// Deletes a row: its ordinal stays.
     pub fn kill(&mut self, at: usize) {
+        self.digest.take();
         self.garbage += self.texts_bytes(at);
         self.name_at[at] = 0;
         self.description_at[at] = 0;
@@ -141,6 +162,7 @@ impl Block {
 
     /// Takes the last rows away, which nobody has seen.
     pub fn truncate(&mut self, rows: usize) {
+        self.digest.take();
         self.name_at.truncate(rows);
         self.description_at.truncate(rows);
         self.profile.truncate(rows);
@@ -151,6 +173,39 @@ impl Block {
         // The arenas' ends are garbage now; the next rebuild drops it.
         self.garbage += GARBAGE_BYTES;
         self.rebuild_if_wasteful();
+    }
+
+    /// Whether a live row's name can begin with the prefix.
+    pub fn may_have_prefix(&self, prefix: &[u8]) -> bool {
+        self.digest().names.is_some_and(|(first, last)| {
+            let (first, last) = (self.name(usize::from(first)), self.name(usize::from(last)));
+            last >= prefix && (first <= prefix || first.starts_with(prefix))
+        })
+    }
+
+    /// Whether a live row can have a label for which `is_it` holds.
+    pub fn may_have_label(&self, is_it: impl FnMut(&u32) -> bool) -> bool {
+        self.digest().labels.as_ref().is_none_or(|labels| labels.iter().any(is_it))
+    }
+
+    fn digest(&self) -> &Digest {
+        self.digest.get_or_init(|| {
+            let live = || (0..self.rows()).filter(|at| self.is_live(*at));
+            let by_name = |at: &usize| self.name(*at);
+            let names = live().min_by_key(by_name).zip(live().max_by_key(by_name));
+            let names = names.map(|(first, last)| (first as u16, last as u16));
+            let mut labels: Vec<u32> = Vec::new();
+            let mut before: &[u32] = &[];
+            for at in live() {
+                // Neighbours mostly have the same labels.
+                if std::mem::replace(&mut before, self.labels(at)) != self.labels(at) {
+                    labels.extend(self.labels(at));
+                }
+            }
+            labels.sort_unstable();
+            labels.dedup();
+            Digest { names, labels: (labels.len() <= DIGEST_LABELS_MAX).then(|| labels.into()) }
+        })
     }
 
     /// Gives back room that was kept for growing.
@@ -220,7 +275,8 @@ impl Block {
         let fours = [&self.name_at, &self.description_at, &self.profile, &self.labels, &self.label_at];
         let fours: usize = fours.iter().map(|column| column.capacity() * 4).sum();
         let rest = self.times.capacity() * 16 + self.limits.capacity() * size_of::<(u16, Limits)>() + self.dead.capacity() * 8;
-        (bytes + fours + rest + size_of::<Block>()) as u64
+        let digest = self.digest.get().and_then(|digest| digest.labels.as_ref()).map_or(0, |labels| labels.len() * 4);
+        (bytes + fours + rest + digest + size_of::<Block>()) as u64
     }
 
     fn texts_bytes(&self, at: usize) -> usize {

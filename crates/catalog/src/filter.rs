@@ -9,9 +9,7 @@ pub struct TagFilter {
     pub prefix: Option<String>,
     /// The name matches this regular expression.
     pub pattern: Option<regex::Regex>,
-    /// Labels that must be there with these values.
-    pub labels: Vec<(String, String)>,
-    /// Further conditions on labels.
+    /// Conditions on labels.
     pub conditions: Vec<LabelCondition>,
 }
 

@@ -1,7 +1,8 @@
 //! Which tags a filter names: by the index where names are given, else by reading the columns.
 //!
-//! What it promises: it reads the table as it was at one moment, without holding anyone up; labels
-//! are compared by number, names byte by byte, and the regular expression comes last.
+//! What it promises: it reads the table as it was at one moment, without holding anyone up; blocks that
+//! can't hold what is asked for are passed over; labels are compared by number, names byte by byte, and the
+//! regular expression comes last.
 
 use crate::block::{BLOCK_BITS, BLOCK_ROWS, Block};
 use crate::core::Core;
@@ -46,7 +47,7 @@ impl Core {
             return found;
         }
         let mut out = Vec::new();
-        for (index, block) in blocks.iter().enumerate() {
+        for (index, block) in blocks.iter().enumerate().filter(|(_, block)| may_fit(block, filter, &needs)) {
             let first = (index as u64) << BLOCK_BITS;
             let end = rows.saturating_sub(first).min(BLOCK_ROWS as u64) as usize;
             out.extend(
@@ -55,6 +56,21 @@ impl Core {
         }
         out
     }
+}
+
+/// Whether some row of a block can fit.
+fn may_fit(block: &Block, filter: &TagFilter, needs: &[Needs]) -> bool {
+    filter.prefix.as_ref().is_none_or(|prefix| block.may_have_prefix(prefix.as_bytes()))
+        && needs.iter().all(|needs| match needs {
+            Needs::One(label) => block.may_have_label(|other| other == label),
+            Needs::Any(set, true) => block.may_have_label(|label| is_in(set, *label)),
+            Needs::Any(_, false) => true,
+        })
+}
+
+#[inline]
+fn is_in(set: &[u64], label: u32) -> bool {
+    set.get(label as usize / 64).is_some_and(|word| word >> (label % 64) & 1 == 1)
 }
 
 #[inline]
@@ -70,10 +86,7 @@ impl Needs {
         match self {
             Needs::One(label) => labels.contains(label),
             // Labels that came after the condition was worked out have no bit: they are of later writes.
-            Needs::Any(set, wanted) => {
-                let is_in = |label: &u32| set.get(*label as usize / 64).is_some_and(|word| word >> (label % 64) & 1 == 1);
-                labels.iter().any(is_in) == *wanted
-            }
+            Needs::Any(set, wanted) => labels.iter().any(|label| is_in(set, *label)) == *wanted,
         }
     }
 }
@@ -81,9 +94,6 @@ impl Needs {
 /// The conditions by number; None where a label that is needed is nowhere.
 fn needs(filter: &TagFilter, labels: &Dictionary) -> Option<Vec<Needs>> {
     let mut out = Vec::new();
-    for (key, value) in &filter.labels {
-        out.push(Needs::One(labels.find(&label_bytes(key, value))?));
-    }
     for condition in &filter.conditions {
         out.push(match condition {
             LabelCondition::Present(key) => Needs::Any(with_key(labels, key, |_| true), true),
@@ -92,10 +102,16 @@ fn needs(filter: &TagFilter, labels: &Dictionary) -> Option<Vec<Needs>> {
                 Needs::Any(with_key(labels, key, |value| !values.iter().any(|other| other == value)), true)
             }
             LabelCondition::OneOf(key, values) => {
-                let mut set = vec![0; labels.len().div_ceil(64)];
-                let found = values.iter().filter_map(|value| labels.find(&label_bytes(key, value)));
-                found.for_each(|label| set[label as usize / 64] |= 1 << (label % 64));
-                Needs::Any(set, true)
+                let found: Vec<u32> = values.iter().filter_map(|value| labels.find(&label_bytes(key, value))).collect();
+                match found[..] {
+                    [] => return None,
+                    [label] => Needs::One(label),
+                    _ => {
+                        let mut set = vec![0; labels.len().div_ceil(64)];
+                        found.iter().for_each(|label| set[*label as usize / 64] |= 1 << (label % 64));
+                        Needs::Any(set, true)
+                    }
+                }
             }
         });
     }

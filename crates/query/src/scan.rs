@@ -3,6 +3,7 @@
 
 pub(crate) mod batches;
 pub(crate) mod condition;
+pub(crate) mod labelled;
 pub(crate) mod node;
 pub(crate) mod parts;
 pub(crate) mod selection;

@@ -129,6 +129,34 @@ async fn plans_show_what_is_handed_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conditions_on_labels_are_answered_by_the_catalog() {
+    let house = random_house().await;
+    house.tag("INSERT INTO tags (name, labels) VALUES ('bare', '{}'), ('other', '{\"area\": \"s1\"}')").await;
+    house.tag("INSERT INTO samples VALUES ('bare', '2024-01-01', 1), ('other', '2024-01-01', 2)").await;
+    let conditions = [
+        ("= 's1'", 5),
+        ("IN ('s0', 's1', 'nowhere')", 10),
+        ("NOT IN ('s0')", 5),
+        ("<> 's1'", 5),
+        ("IS NULL", 2),
+        ("IS NOT NULL", 10),
+        ("= 'nowhere'", 0),
+    ];
+    for (condition, tags) in conditions {
+        let shown = house.rows(&format!("EXPLAIN SELECT name FROM tags WHERE labels ->> 'site' {condition}")).await.join("\n");
+        assert!(shown.contains(&format!("TagScan: tags={tags} of 12")), "{condition}: {shown}");
+        let of_tags = format!("SELECT name FROM tags WHERE labels ->> 'site' {condition} ORDER BY name");
+        let of_all =
+            format!("SELECT name FROM (SELECT * FROM tags LIMIT 1000) WHERE labels ->> 'site' {condition} ORDER BY name");
+        assert_eq!(house.rows(&of_tags).await, house.rows(&of_all).await, "{condition}");
+        let of_latest = format!("SELECT tag FROM latest WHERE label(tag, 'site') {condition} ORDER BY tag");
+        let of_all =
+            format!("SELECT tag FROM (SELECT * FROM latest LIMIT 1000) WHERE label(tag, 'site') {condition} ORDER BY tag");
+        assert_eq!(house.rows(&of_latest).await, house.rows(&of_all).await, "{condition}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_newest_rows_are_the_newest() {
     let house = random_house().await;
     for (order, rows) in [("DESC", 1), ("DESC", 7), ("ASC", 5), ("DESC", 1000)] {

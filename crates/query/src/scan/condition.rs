@@ -39,7 +39,8 @@ pub(crate) fn asked(expr: &Expr) -> Option<Asked> {
     is_good(expr).then_some(Asked { condition: Condition::Good, exact: true })
 }
 
-fn column_name(expr: &Expr) -> Option<&str> {
+/// The name of a column.
+pub(crate) fn column_name(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Column(column) => Some(column.name()),
         _ => None,
@@ -192,15 +193,8 @@ pub(crate) fn pattern_of(expr: &Expr) -> Option<regex::Regex> {
     (column_name(left) == Some("tag")).then(|| regex::Regex::new(&text(right)?).ok()).flatten()
 }
 
-/// The label of `label(tag, 'key') = 'value'`.
-pub(crate) fn label_of(expr: &Expr) -> Option<(String, String)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
-    let Expr::ScalarFunction(call) = left.as_ref() else { return None };
-    let fits = call.func.name() == "label" && call.args.len() == 2 && column_name(&call.args[0]) == Some("tag");
-    fits.then(|| Some((text(&call.args[1])?, text(right)?))).flatten()
-}
-
-fn text(expr: &Expr) -> Option<String> {
+/// A text written in the plan.
+pub(crate) fn text(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Literal(ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text), _) => text.clone(),
         Expr::Cast(cast) => text(&cast.expr),

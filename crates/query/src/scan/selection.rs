@@ -1,7 +1,8 @@
 //! From conditions on the tag to ordinals. Names, prefixes, patterns and labels go to the catalog's
 //! own lookups; any other expression over the tag is computed once for each name, not for each row.
 
-use super::condition::{Asked, Condition, asked, label_of, names_of, pattern_of, prefix_of};
+use super::condition::{Asked, Condition, asked, names_of, pattern_of, prefix_of};
+use super::labelled::label_condition;
 use crate::engine::Engine;
 use arrow::array::{Array, AsArray, RecordBatch, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -61,8 +62,8 @@ pub(crate) fn select(
                 {
                     filter.pattern = Some(pattern);
                     filtered = true;
-                } else if let Some(label) = label_of(&expr) {
-                    filter.labels.push(label);
+                } else if let Some(condition) = label_condition(&expr) {
+                    filter.conditions.push(condition);
                     filtered = true;
                 } else {
                     if filter.prefix.is_none()

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::point::span;
 use crate::scan::condition::{names_of, pattern_of, prefix_of};
+use crate::scan::labelled::label_condition;
 use crate::schema::{self, time_type};
 use arrow::array::{
     ArrayRef, Float64Builder, Int64Array, IntervalMonthDayNanoBuilder, ListBuilder, RecordBatch, RecordBatchOptions,
@@ -19,7 +20,7 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::TableType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use std::fmt;
 use std::sync::Arc;
@@ -57,26 +58,13 @@ fn over_tag(filter: &Expr) -> Option<Expr> {
     renamed.ok().map(|renamed| renamed.data)
 }
 
-/// The label of `labels ->> 'key' = 'value'`.
-fn label_of(filter: &Expr) -> Option<(String, String)> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
-    let Expr::ScalarFunction(call) = left.as_ref() else { return None };
-    let text = |expr: &Expr| match expr {
-        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
-        _ => None,
-    };
-    let fits = call.func.name() == crate::functions::JSON_TEXT
-        && matches!(&call.args[0], Expr::Column(column) if column.name() == "labels");
-    fits.then(|| Some((text(&call.args[1])?, text(right)?))).flatten()
-}
-
 /// The tags that filters may leave; None = all of them. The filters are applied again.
 pub(crate) fn candidates(engine: &Engine, filters: &[Expr]) -> Option<Vec<TagId>> {
     let mut filter = TagFilter::default();
     let mut narrowed = false;
     for expr in filters {
-        if let Some(label) = label_of(expr) {
-            filter.labels.push(label);
+        if let Some(condition) = label_condition(expr) {
+            filter.conditions.push(condition);
             narrowed = true;
             continue;
         }
@@ -101,7 +89,7 @@ pub(crate) fn candidates(engine: &Engine, filters: &[Expr]) -> Option<Vec<TagId>
     if let Some(names) = &filter.names
         && filter.prefix.is_none()
         && filter.pattern.is_none()
-        && filter.labels.is_empty()
+        && filter.conditions.is_empty()
     {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut found: Vec<TagId> = engine.catalog.find_many(&names).into_iter().flatten().collect();
