@@ -89,6 +89,11 @@ pub fn matching(catalog: &Catalog, possible: Vec<Model>) -> Option<Model> {
 }
 
 impl Model {
+    /// Ordinals given so far.
+    pub fn ordinals(&self) -> u64 {
+        self.tags.len() as u64
+    }
+
     fn live(&self) -> impl Iterator<Item = &Tag> {
         self.tags.iter().flatten()
     }
@@ -266,7 +271,7 @@ impl Model {
             filter.pattern = Some(regex::Regex::new("[0-4]\\.[1-3]+$|压").expect("it parses"));
         }
         if dice.below(3) == 0 {
-            filter.labels.push(("area".to_owned(), value(dice)));
+            filter.conditions.push(LabelCondition::OneOf("area".to_owned(), vec![value(dice)]));
         }
         if dice.below(2) == 0 {
             let key = dice.pick(&["type", "zone", "no such key"]).to_owned();
@@ -293,6 +298,5 @@ fn fits(definition: &TagDefinition, filter: &TagFilter) -> bool {
     filter.names.as_ref().is_none_or(|names| names.contains(&definition.name))
         && filter.prefix.as_ref().is_none_or(|prefix| definition.name.starts_with(prefix.as_str()))
         && filter.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&definition.name))
-        && filter.labels.iter().all(|pair| definition.labels.contains(pair))
         && filter.conditions.iter().all(condition)
 }
