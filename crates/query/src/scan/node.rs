@@ -98,8 +98,8 @@ impl Reading {
             },
             direction: if newest { Direction::Descending } else { Direction::Ascending },
             rows_per_tag_max: most.map(|rows| rows as u64),
-            // At an edge every batch tells how little of the rest can count.
-            batch_rows: self.edge.map_or(batch_rows, |edge| edge.rows.clamp(1, batch_rows)),
+            // At an edge every batch tells how little of the rest can count; under a limit the first may be enough.
+            batch_rows: self.edge.map(|edge| edge.rows).or(most).map_or(batch_rows, |rows| rows.clamp(1, batch_rows)),
         }
     }
 
