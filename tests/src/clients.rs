@@ -2,7 +2,7 @@
 
 use crate::Server;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Runs psql with a script on standard input; the answer is its whole output, unaligned, errors verbose.
 ///
@@ -11,12 +11,7 @@ use std::process::{Command, Output, Stdio};
 #[must_use]
 pub fn psql(server: &Server, script: &str) -> Output {
     use std::io::Write;
-    let mut command = Command::new("psql");
-    command.args(["-X", "-A", "-q", "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=0", "-P", "null=NULL"]);
-    command.args(["-h", "127.0.0.1", "-p", &server.port().to_string(), "-U", "test", "meridian"]);
-    command.env("PGTZ", "UTC").env("LC_ALL", "C.UTF-8");
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql is installed");
+    let mut child = start_psql(server, &["-v", "ON_ERROR_STOP=0"]);
     let mut input = child.stdin.take().expect("stdin is piped");
     let script = script.to_owned();
     let writer =
@@ -26,11 +21,40 @@ pub fn psql(server: &Server, script: &str) -> Output {
     output
 }
 
+/// Starts psql with its three streams open, to be fed and ended by the test.
+///
+/// # Panics
+/// When psql can't be started.
+#[must_use]
+pub fn start_psql(server: &Server, words: &[&str]) -> Child {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-A", "-q", "-v", "VERBOSITY=verbose", "-P", "null=NULL"]).args(words);
+    command.args(["-h", "127.0.0.1", "-p", &server.port().to_string(), "-U", "test", "meridian"]);
+    command.env("PGTZ", "UTC").env("LC_ALL", "C.UTF-8");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql is installed")
+}
+
+/// Starts a script of `tests/clients` against a server, to be ended by the test.
+///
+/// # Panics
+/// When Python can't be started.
+#[must_use]
+pub fn start_python(server: &Server, script: &str, words: &[&str]) -> Child {
+    let mut command = python_command(server, script, words);
+    command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("python can be started")
+}
+
 /// Runs a script of `tests/clients` against a server; panics with what it printed when it fails.
 ///
 /// # Panics
 /// When the script ends with anything but 0.
 pub fn python(server: &Server, script: &str, words: &[&str]) {
+    let output = python_command(server, script, words).output().expect("python can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{script} ended with {}:\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+}
+
+fn python_command(server: &Server, script: &str, words: &[&str]) -> Command {
     let python = std::env::var_os("MERIDIAN_TEST_PYTHON").unwrap_or_else(|| "python3".into());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
     let mut command = Command::new(python);
@@ -41,7 +65,5 @@ pub fn python(server: &Server, script: &str, words: &[&str]) {
         .env("PGUSER", "test")
         .env("PGDATABASE", "meridian");
     command.env("FLIGHT", &server.flight).env("PYTHONDONTWRITEBYTECODE", "1");
-    let output = command.output().expect("python can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{script} ended with {}:\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    command
 }

@@ -10,7 +10,9 @@
 mod clients;
 mod directory;
 mod server;
+mod wire;
 
-pub use clients::{psql, python};
+pub use clients::{psql, python, start_psql, start_python};
 pub use directory::Directory;
-pub use server::Server;
+pub use server::{Server, meridian};
+pub use wire::RawClient;

@@ -35,6 +35,15 @@ fn binary() -> &'static Path {
     })
 }
 
+/// Runs another command of the program to its end.
+///
+/// # Panics
+/// When it can't be started.
+#[must_use]
+pub fn meridian(words: &[&str]) -> std::process::Output {
+    Command::new(binary()).args(words).stdin(Stdio::null()).output().expect("the binary under test can be started")
+}
+
 impl Server {
     /// Starts a server on a directory, with flags beside its addresses.
     #[must_use]
@@ -47,15 +56,8 @@ impl Server {
     /// # Errors
     /// What the server printed when it ended before it was ready.
     pub fn try_start(directory: &Path, flags: &[&str]) -> Result<Server, String> {
-        let ready = directory.join("ready");
-        drop(std::fs::remove_file(&ready));
-        let errors = directory.join("server.err");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&errors).expect("a log file can be made");
-        let mut command = Command::new(binary());
-        command.arg("serve").arg("--dir").arg(directory.join("store"));
-        command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--ready-file"]).arg(&ready).args(flags);
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle can be cloned")).stderr(log);
-        let mut child = command.spawn().expect("the binary under test can be started");
+        let (ready, errors) = (directory.join("ready"), directory.join("server.err"));
+        let mut child = spawn(directory, flags);
         let start = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
@@ -74,6 +76,23 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Starts a server and kills it that much later (kill -9), wherever it is by then. True where its doors were open.
+    ///
+    /// # Panics
+    /// When the server ends by itself with a failure.
+    #[must_use]
+    pub fn start_and_kill(directory: &Path, flags: &[&str], after: Duration) -> bool {
+        let mut child = spawn(directory, flags);
+        // The moment of the kill is the fault itself, not a condition that is waited for.
+        std::thread::sleep(after);
+        let opened = directory.join("ready").exists();
+        child.kill().expect("a child can be killed");
+        let status = child.wait().expect("a killed child ends");
+        let printed = || std::fs::read_to_string(directory.join("server.err")).unwrap_or_default();
+        assert!(status.code().is_none(), "the server ended with {status} before it was killed:\n{}", printed());
+        opened
     }
 
     /// The PostgreSQL door's port.
@@ -128,4 +147,16 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn spawn(directory: &Path, flags: &[&str]) -> Child {
+    let ready = directory.join("ready");
+    drop(std::fs::remove_file(&ready));
+    let errors = directory.join("server.err");
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&errors).expect("a log file can be made");
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--dir").arg(directory.join("store"));
+    command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--ready-file"]).arg(&ready).args(flags);
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle can be cloned")).stderr(log);
+    command.spawn().expect("the binary under test can be started")
 }

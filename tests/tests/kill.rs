@@ -1,11 +1,12 @@
-//! kill -9 of a loaded server, a hundred times: what was acknowledged is there, and nothing else is.
+//! kill -9 of a loaded server, a hundred times, and of one that is coming up: what was acknowledged is there, and
+//! nothing else is.
 //!
 //! Writers number their statements. A writer that was answered for statement n and was killed while it
 //! waited for n + 1 must find exactly its rows 1 to n, or 1 to n + 1, each as it was sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::{Directory, Server};
 use tokio_postgres::{Client, Error};
 
@@ -83,22 +84,39 @@ async fn check(client: &Client, acknowledged: &[AtomicU64], round: usize) {
     }
 }
 
+/// Small limits; flushes and merges are asked for below, so that kills hit them and log cuts too.
+const FLAGS: [&str; 4] = ["--buffer-bytes-max", "16MiB", "--segment-bytes", "1MiB"];
+
+/// A server with the writers' tags.
+async fn begin(directory: &Directory) -> Server {
+    let server = Server::start(directory.path(), &FLAGS);
+    let client = server.connect().await.expect("the server answers");
+    for writer in 0..WRITERS {
+        let text = format!("INSERT INTO tags(name, kind) VALUES ('kill.{writer}', 'f64')");
+        client.simple_query(&text).await.expect("a tag can be made");
+    }
+    server
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be made")
+}
+
+fn rounds(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn nothing_acknowledged() -> Arc<Vec<AtomicU64>> {
+    Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect())
+}
+
 #[test]
 fn a_hundred_kills_lose_nothing_acknowledged() {
-    let rounds = std::env::var("MERIDIAN_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let rounds = rounds("MERIDIAN_KILLS", 100);
     let directory = Directory::new("kill");
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be made");
-    let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect());
-    // Small limits; flushes and merges are asked for below, so that kills hit them and log cuts too.
-    let flags = ["--buffer-bytes-max", "16MiB", "--segment-bytes", "1MiB"];
-    runtime.block_on(async {
-        let mut server = Server::start(directory.path(), &flags);
-        let client = server.connect().await.expect("the server answers");
-        for writer in 0..WRITERS {
-            let text = format!("INSERT INTO tags(name, kind) VALUES ('kill.{writer}', 'f64')");
-            client.simple_query(&text).await.expect("a tag can be made");
-        }
+    let acknowledged = nothing_acknowledged();
+    runtime().block_on(async {
+        let mut server = begin(&directory).await;
         for round in 0..rounds {
             let mut tasks = write(&server, &acknowledged).await.expect("the server answers");
             tasks.push(tidy(&server, round).await.expect("the server answers"));
@@ -109,12 +127,66 @@ fn a_hundred_kills_lose_nothing_acknowledged() {
                 let error = task.await.expect("a writer does not panic");
                 assert!(error.as_db_error().is_none(), "round {round}: a writer was refused before the kill: {error:?}");
             }
-            server = Server::start(directory.path(), &flags);
+            server = Server::start(directory.path(), &FLAGS);
             let client = server.connect().await.expect("the server answers after a kill");
             check(&client, &acknowledged, round).await;
         }
         let total: u64 = acknowledged.iter().map(|n| n.load(Ordering::Relaxed)).sum();
         assert!(total > rounds as u64, "the server was loaded when it was killed: {total} statements");
+        assert!(server.stop().success(), "the server ends with 0 on SIGTERM");
+    });
+}
+
+/// Lets every writer write so many statements, which no file holds yet.
+async fn load(server: &Server, acknowledged: &[AtomicU64], statements: u64) {
+    for (writer, acknowledged) in acknowledged.iter().enumerate() {
+        let client = server.connect().await.expect("the server answers");
+        for _ in 0..statements {
+            let n = acknowledged.load(Ordering::Relaxed) + 1;
+            client.simple_query(&statement(writer, n)).await.expect("a statement is answered");
+            acknowledged.store(n, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Kills while the server comes up (the catalog is read, slices are opened, the log is mended and replayed), several in
+/// a row and ever later, and kills while what was replayed is flushed for the first time.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "kills are spread over the time that an opening takes")]
+fn kills_of_a_server_that_comes_up_lose_nothing_acknowledged() {
+    let rounds = rounds("MERIDIAN_RECOVERY_KILLS", 6);
+    let directory = Directory::new("kill-recovery");
+    let acknowledged = nothing_acknowledged();
+    let mut before_ready = 0;
+    runtime().block_on(async {
+        let mut server = begin(&directory).await;
+        let mut opening = Duration::from_millis(500);
+        for round in 0..rounds {
+            load(&server, &acknowledged, 30).await;
+            server.kill();
+            for part in 1..=3_u32 {
+                // At other places of the opening in each round.
+                let after = opening * (part * 6 + round as u32 % 6) / 24;
+                before_ready += usize::from(!Server::start_and_kill(directory.path(), &FLAGS, after));
+            }
+            let started = Instant::now();
+            server = Server::start(directory.path(), &FLAGS);
+            opening = started.elapsed();
+            let client = server.connect().await.expect("the server answers after kills");
+            check(&client, &acknowledged, round).await;
+            // In every third round the log grows instead: the next replay is longer.
+            if round % 3 != 2 {
+                let flushing = tidy(&server, round).await.expect("the server answers");
+                tokio::time::sleep(Duration::from_micros(300 + (round as u64 * 7_919_431) % 40_000)).await;
+                server.kill();
+                let error = flushing.await.expect("it does not panic");
+                assert!(error.as_db_error().is_none(), "round {round}: a flush was refused before the kill: {error:?}");
+                server = Server::start(directory.path(), &FLAGS);
+                let client = server.connect().await.expect("the server answers after a kill");
+                check(&client, &acknowledged, round).await;
+            }
+        }
+        assert!(before_ready > 0, "no kill came before the server was ready");
         assert!(server.stop().success(), "the server ends with 0 on SIGTERM");
     });
 }

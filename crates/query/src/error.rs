@@ -111,6 +111,8 @@ conditions! {
     Check = "23514", false;
     /// Malformed COPY data.
     CopyFormat = "22P04", false;
+    /// Bytes that are no text.
+    Encoding = "22021", false;
     /// A value of another kind than its tag.
     Cardinality = "21000", false;
     /// Not allowed in the session's state.

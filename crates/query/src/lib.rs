@@ -61,6 +61,6 @@ pub use prepared::Prepared;
 pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use time::{Zone, format as format_time, parse as parse_time};
-pub use write::parse_labels;
+pub use write::{array_items, tag_definitions};
 
 pub use datafusion::common::ScalarValue;

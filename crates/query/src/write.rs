@@ -12,8 +12,8 @@ mod tags;
 
 pub(crate) use insert::unknown_column;
 pub(crate) use rows::{Given, Row, push};
-pub use tag_rows::parse_labels;
-pub(crate) use tag_rows::{Draft, TagValue, array_items, check_column};
+pub(crate) use tag_rows::{Draft, TagValue, check_column};
+pub use tag_rows::{array_items, tag_definitions};
 pub(crate) use tags::{create as create_tags, tag_columns};
 
 use crate::error::{Error, find_word, raise};

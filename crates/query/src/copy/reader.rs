@@ -75,9 +75,7 @@ impl Reader {
         outcome?;
         if self.pending.len() > ROW_BYTES_MAX {
             self.line += 1;
-            return Err(
-                raise(Error::CopyFormat, format!("a row is longer than {ROW_BYTES_MAX} bytes")).with_hint("is a quote missing?")
-            );
+            return Err(too_long());
         }
         Ok(())
     }
@@ -140,8 +138,10 @@ impl Reader {
         if self.line == 1 && self.options.header {
             return Ok(());
         }
-        let row =
-            std::str::from_utf8(row).map_err(|_| raise(Error::CopyFormat, "invalid byte sequence for encoding \"UTF8\""))?;
+        if row.len() > ROW_BYTES_MAX {
+            return Err(too_long());
+        }
+        let row = text_of(row)?;
         let mut fields = std::mem::take(&mut self.fields);
         fields.places.clear();
         fields.written.clear();
@@ -217,9 +217,19 @@ fn unescape(raw: &str, out: &mut String) -> Result<(), Error> {
             None => return Err(raise(Error::CopyFormat, "a row ends with a backslash")),
         });
     }
-    let text = String::from_utf8(bytes).map_err(|_| raise(Error::CopyFormat, "invalid byte sequence for encoding \"UTF8\""))?;
-    out.push_str(&text);
+    out.push_str(text_of(&bytes)?);
     Ok(())
+}
+
+fn too_long() -> Error {
+    raise(Error::CopyFormat, format!("a row is longer than {ROW_BYTES_MAX} bytes")).with_hint("is a quote missing?")
+}
+
+/// Bytes as text, which may not hold a zero byte: no client could read it back.
+fn text_of(bytes: &[u8]) -> Result<&str, Error> {
+    let invalid = || raise(Error::Encoding, "invalid byte sequence for encoding \"UTF8\"");
+    let text = std::str::from_utf8(bytes).map_err(|_| invalid())?;
+    if bytes.contains(&0) { Err(invalid().with_detail("a text can't hold a zero byte")) } else { Ok(text) }
 }
 
 fn csv_fields(options: &Options, row: &str, fields: &mut Fields) -> Result<(), Error> {
@@ -301,7 +311,9 @@ mod tests {
             assert_eq!(rows, [some(&["a\"b", "x\ny"]), vec![None, Some(String::new())]]);
             assert_eq!(read(&csv, b"h\n\"open", cut), Err("22P04"));
             assert_eq!(read(&csv, b"h\n\"a\"b\n", cut), Err("22P04"));
-            assert_eq!(read(&text, b"\xff\n", cut), Err("22P04"));
+            for bad in [&b"\xff\n"[..], b"a\0b\n", b"\\000\n", b"\\xe6\n"] {
+                assert_eq!(read(&text, bad, cut), Err("22021"), "{bad:?}");
+            }
         }
     }
 

@@ -2,10 +2,12 @@
 
 use crate::error::{Error, find_word, raise};
 use crate::schema;
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
-use arrow::datatypes::{DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{
+    DataType, DurationMicrosecondType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
 use types::{Compression, Kind, TagDefinition};
 
 /// Columns that follow from what is done, and are not written.
@@ -33,30 +35,84 @@ pub(crate) enum TagValue {
     Number(f64),
     SpanUs(i64),
     Texts(Vec<String>),
+    Pairs(Vec<(String, String)>),
 }
 
-impl TagValue {
-    /// The value of a row of a column.
-    pub(crate) fn of(array: &ArrayRef, row: usize) -> Result<Self, Error> {
+/// A column of written values, in one of few types.
+pub(crate) struct TagColumn(ArrayRef);
+
+impl TagColumn {
+    /// A column of any type that a value can be written as.
+    pub(crate) fn of(array: &ArrayRef) -> Result<Self, Error> {
+        let wanted = match array.data_type() {
+            DataType::Null | DataType::Map(..) | DataType::Interval(IntervalUnit::MonthDayNano) => {
+                return Ok(TagColumn(array.clone()));
+            }
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => schema::texts_type(),
+            DataType::Duration(_) => DataType::Duration(TimeUnit::Microsecond),
+            kind if kind.is_numeric() => DataType::Float64,
+            _ => DataType::Utf8,
+        };
+        // What does not fit is an error, not a null: that would be a property that nobody said.
+        Ok(TagColumn(cast_with_options(array, &wanted, &CastOptions { safe: false, ..CastOptions::default() })?))
+    }
+
+    /// The value of a row.
+    pub(crate) fn get(&self, row: usize) -> Result<TagValue, Error> {
+        let array = &self.0;
         if array.is_null(row) || array.data_type() == &DataType::Null {
             return Ok(TagValue::Null);
         }
+        let texts = |items: &ArrayRef| -> Vec<String> {
+            items.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect()
+        };
         Ok(match array.data_type() {
-            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => {
-                let list = cast(&array.slice(row, 1), &schema::texts_type())?;
-                let items = list.as_list::<i32>().value(0);
-                TagValue::Texts(items.as_string::<i32>().iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+            DataType::List(_) => TagValue::Texts(texts(&array.as_list::<i32>().value(row))),
+            DataType::Map(..) => {
+                let entries = array.as_map().value(row);
+                let column = |at: usize| cast(entries.column(at), &DataType::Utf8).map(|column| texts(&column));
+                TagValue::Pairs(column(0)?.into_iter().zip(column(1)?).collect())
             }
-            DataType::Interval(IntervalUnit::MonthDayNano) => {
-                TagValue::SpanUs(span_us(array.as_primitive::<IntervalMonthDayNanoType>().value(row))?)
-            }
-            kind if kind.is_numeric() => {
-                let number = cast(&array.slice(row, 1), &DataType::Float64)?;
-                TagValue::Number(number.as_primitive::<Float64Type>().value(0))
-            }
-            _ => TagValue::Text(cast(&array.slice(row, 1), &DataType::Utf8)?.as_string::<i32>().value(0).to_owned()),
+            DataType::Interval(_) => TagValue::SpanUs(span_us(array.as_primitive::<IntervalMonthDayNanoType>().value(row))?),
+            DataType::Duration(_) => TagValue::SpanUs(array.as_primitive::<DurationMicrosecondType>().value(row)),
+            DataType::Float64 => TagValue::Number(array.as_primitive::<Float64Type>().value(row)),
+            _ => TagValue::Text(array.as_string::<i32>().value(row).to_owned()),
         })
     }
+}
+
+/// The tags that a batch defines, row by row. Its columns are those of `tags` that can be written, each of
+/// a type that INSERT takes: text, or a list of texts (states), a map (labels), a number (limits, deviation), an
+/// interval or a duration (cadence, span). Null = not said.
+///
+/// # Errors
+/// The first row that defines none, and why; no row where a column is not one of `tags`.
+pub fn tag_definitions(batch: &RecordBatch) -> Result<Vec<TagDefinition>, (Option<usize>, Error)> {
+    let whole = |error: Error| (None, error);
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        check_column(field.name(), "").map_err(whole)?;
+        columns.push((field.name().as_str(), TagColumn::of(array).map_err(whole)?));
+    }
+    // Neighbours mostly have the same labels: they are read once.
+    let mut last = (String::new(), Vec::new());
+    let mut definition = |row: usize| {
+        let mut draft = Draft::new();
+        for (name, column) in &columns {
+            let value = match column.get(row)? {
+                TagValue::Text(text) if *name == "labels" => {
+                    if text != last.0 {
+                        last = (text.clone(), labels(name, TagValue::Text(text))?);
+                    }
+                    TagValue::Pairs(last.1.clone())
+                }
+                value => value,
+            };
+            draft.set(name, value)?;
+        }
+        draft.finish()
+    };
+    (0..batch.num_rows()).map(|row| definition(row).map_err(|error| (Some(row), error))).collect()
 }
 
 fn span_us(interval: IntervalMonthDayNano) -> Result<i64, Error> {
@@ -114,7 +170,7 @@ impl Draft {
                 definition.kind = Kind::parse(&name).map_err(|error| raise(Error::InvalidText, error.to_string()))?;
             }
             "states" => definition.states = texts(value)?,
-            "labels" => definition.labels = parse_labels(text(column, value)?.as_deref().unwrap_or("{}"))?,
+            "labels" => definition.labels = labels(column, value)?,
             "low_low" => limits.low_low = number(column, value)?,
             "low" => limits.low = number(column, value)?,
             "high" => limits.high = number(column, value)?,
@@ -160,7 +216,7 @@ fn text(column: &str, value: TagValue) -> Result<Option<String>, Error> {
         TagValue::Null => Ok(None),
         TagValue::Text(text) => Ok(Some(text)),
         TagValue::Number(number) => Ok(Some(number.to_string())),
-        TagValue::SpanUs(_) | TagValue::Texts(_) => Err(wrong(column, "text")),
+        TagValue::SpanUs(_) | TagValue::Texts(_) | TagValue::Pairs(_) => Err(wrong(column, "text")),
     }
 }
 
@@ -173,7 +229,7 @@ fn number(column: &str, value: TagValue) -> Result<Option<f64>, Error> {
             .parse()
             .map(Some)
             .map_err(|_| raise(Error::InvalidText, format!("invalid input syntax for type double precision: \"{text}\""))),
-        TagValue::SpanUs(_) | TagValue::Texts(_) => Err(wrong(column, "a number")),
+        TagValue::SpanUs(_) | TagValue::Texts(_) | TagValue::Pairs(_) => Err(wrong(column, "a number")),
     }
 }
 
@@ -188,21 +244,25 @@ fn span(column: &str, value: TagValue) -> Result<i64, Error> {
             };
             span_us(parse_interval_month_day_nano(&text).map_err(invalid)?)
         }
-        TagValue::Number(_) | TagValue::Texts(_) => Err(wrong(column, "an interval")),
+        TagValue::Number(_) | TagValue::Texts(_) | TagValue::Pairs(_) => Err(wrong(column, "an interval")),
     }
 }
 
-/// Labels from a JSON object of texts (numbers and booleans are taken as texts), in order of key.
-///
-/// # Errors
-/// `Error::InvalidText`.
-pub fn parse_labels(text: &str) -> Result<Vec<(String, String)>, Error> {
+/// Labels: pairs, or a JSON object of texts.
+fn labels(column: &str, value: TagValue) -> Result<Vec<(String, String)>, Error> {
+    let text = match value {
+        TagValue::Pairs(mut pairs) => {
+            pairs.sort();
+            return Ok(pairs);
+        }
+        other => text(column, other)?.filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".to_owned()),
+    };
     let invalid = |why: String| {
         raise(Error::InvalidText, format!("labels must be a JSON object of texts: {why}"))
             .with_hint("as in {\"site\": \"north\"}")
     };
     let object: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
     let mut out = Vec::new();
     for (key, value) in object {
         let value = match value {
@@ -228,12 +288,13 @@ fn texts(value: TagValue) -> Result<Vec<String>, Error> {
             raise(Error::InvalidText, format!("malformed array literal: \"{text}\""))
                 .with_hint("as in {off,on}, or ARRAY['off', 'on']")
         }),
-        TagValue::Number(_) | TagValue::SpanUs(_) => Err(wrong("states", "an array of texts")),
+        TagValue::Number(_) | TagValue::SpanUs(_) | TagValue::Pairs(_) => Err(wrong("states", "an array of texts")),
     }
 }
 
-/// The items of PostgreSQL's text form of an array.
-pub(crate) fn array_items(text: &str) -> Option<Vec<String>> {
+/// The items of PostgreSQL's text form of an array, as in `{off,"on \\"1\\""}`; None where it is not one.
+#[must_use]
+pub fn array_items(text: &str) -> Option<Vec<String>> {
     let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
     let mut out = Vec::new();
     let mut item = String::new();

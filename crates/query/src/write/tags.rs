@@ -1,7 +1,8 @@
 //! INSERT, UPDATE and DELETE of tags: one call of the catalog each, so all or nothing.
 
 use super::rows::at_row;
-use super::{Draft, TagValue, WritePlan, check_column};
+use super::tag_rows::TagColumn;
+use super::{Draft, WritePlan, check_column};
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::query::{planned, stream};
@@ -123,12 +124,13 @@ pub(super) async fn run_insert(
     let mut batches = stream(session, &plan.source, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
+        let columns = batch.columns().iter().map(TagColumn::of).collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let number = definitions.len() as u64 + 1;
             let mut draft = Draft::new();
             let one = || {
-                for (column, name) in plan.columns.iter().enumerate() {
-                    draft.set(name, TagValue::of(batch.column(column), row)?)?;
+                for (column, name) in columns.iter().zip(&plan.columns) {
+                    draft.set(name, column.get(row)?)?;
                 }
                 draft.finish()
             };
@@ -201,13 +203,14 @@ pub(super) async fn run_update(
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         let ordinals = batch.column(0).as_primitive::<Int64Type>();
+        let columns = batch.columns()[1..].iter().map(TagColumn::of).collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let id = TagId(ordinals.value(row) as u64);
             // Dropped since the query saw it: nothing to change.
             let Some(tag) = session.engine.catalog.get(id) else { continue };
             let mut draft = Draft::of(tag.definition);
-            for (column, name) in plan.columns.iter().enumerate() {
-                draft.set(name, TagValue::of(batch.column(column + 1), row)?)?;
+            for (column, name) in columns.iter().zip(&plan.columns) {
+                draft.set(name, column.get(row)?)?;
             }
             changes.push((id, draft.finish()?));
         }

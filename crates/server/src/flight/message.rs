@@ -110,19 +110,21 @@ fn aligned(body: &Bytes) -> Buffer {
     if (body.as_ptr() as usize).is_multiple_of(8) { Buffer::from(body.clone()) } else { Buffer::from(body.as_ref()) }
 }
 
-/// Only flat types are taken: what a table here has columns of.
+/// Only types are taken that a table here has columns of: flat ones, lists of texts and maps of texts.
 fn check_schema(schema: &Schema) -> Result<(), Status> {
     if schema.fields().is_empty() || schema.fields().len() > COLUMNS_MAX {
         return Err(Status::invalid_argument(format!("a schema has 1 to {COLUMNS_MAX} columns")));
     }
-    let flat = |data_type: &DataType| {
-        data_type.is_primitive() || matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Boolean)
-    };
+    let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8);
+    let flat = |data_type: &DataType| data_type.is_primitive() || *data_type == DataType::Boolean || text(data_type);
     for field in schema.fields() {
         let taken = match field.data_type() {
-            DataType::Dictionary(key, value) => {
-                key.is_dictionary_key_type() && matches!(**value, DataType::Utf8 | DataType::LargeUtf8)
-            }
+            DataType::Dictionary(key, value) => key.is_dictionary_key_type() && text(value),
+            DataType::List(item) => text(item.data_type()),
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(pair) => pair.len() == 2 && pair.iter().all(|part| text(part.data_type())),
+                _ => false,
+            },
             other => flat(other),
         };
         if !taken {

@@ -1,27 +1,80 @@
-//! Tags by DoPut: each batch is created whole or not at all.
+//! Tags by DoPut: each batch is created whole or not at all. Columns and types are those that INSERT
+//! INTO tags takes.
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use tonic::Status;
-use types::{Kind, TagDefinition};
+use types::TagDefinition;
 
-const COLUMNS: [&str; 5] = ["name", "kind", "unit", "description", "labels"];
+/// Columns, and what each may be.
+const COLUMNS: [(&str, Form); 14] = [
+    ("name", Form::Text),
+    ("kind", Form::Text),
+    ("description", Form::Text),
+    ("unit", Form::Text),
+    ("states", Form::List),
+    ("labels", Form::Map),
+    ("low_low", Form::Number),
+    ("low", Form::Number),
+    ("high", Form::Number),
+    ("high_high", Form::Number),
+    ("cadence", Form::Span),
+    ("compression", Form::Text),
+    ("deviation", Form::Number),
+    ("span", Form::Span),
+];
+
+/// What a column may be beside text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    List,
+    Map,
+    Number,
+    Span,
+}
+
+impl Form {
+    fn takes(self, data_type: &DataType) -> bool {
+        match data_type {
+            DataType::Utf8 | DataType::LargeUtf8 => true,
+            DataType::Dictionary(_, values) => matches!(**values, DataType::Utf8 | DataType::LargeUtf8),
+            DataType::List(_) => self == Form::List,
+            DataType::Map(..) => self == Form::Map,
+            DataType::Duration(_) | DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano) => self == Form::Span,
+            other => self == Form::Number && other.is_numeric(),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Form::Text => "Utf8",
+            Form::List => "List(Utf8) or Utf8",
+            Form::Map => "Map(Utf8, Utf8) or Utf8",
+            Form::Number => "Float64, another number or Utf8",
+            Form::Span => "Duration, Interval(MonthDayNano) or Utf8",
+        }
+    }
+}
 
 /// Checks the schema of a stream of tags.
 pub(crate) fn check(schema: &Schema) -> Result<(), Status> {
-    for needed in &COLUMNS[..2] {
+    for needed in ["name", "kind"] {
         if schema.index_of(needed).is_err() {
             return Err(Status::invalid_argument(format!("the schema has no column \"{needed}\"")));
         }
     }
-    for field in schema.fields() {
-        let text = match field.data_type() {
-            DataType::Dictionary(_, values) => matches!(**values, DataType::Utf8 | DataType::LargeUtf8),
-            other => matches!(other, DataType::Utf8 | DataType::LargeUtf8),
+    for (at, field) in schema.fields().iter().enumerate() {
+        let name = field.name();
+        if schema.fields()[..at].iter().any(|other| other.name() == name) {
+            return Err(Status::invalid_argument(format!("the schema has two columns \"{name}\"")));
+        }
+        let Some((_, form)) = COLUMNS.iter().find(|(known, _)| known == name) else {
+            let known = COLUMNS.map(|(known, _)| known).join(", ");
+            return Err(Status::invalid_argument(format!("there is no place for column \"{name}\"; columns are {known}")));
         };
-        if !COLUMNS.contains(&field.name().as_str()) || !text {
-            let message = format!("there is no place for column \"{}\" of type {}", field.name(), field.data_type());
+        if !form.takes(field.data_type()) {
+            let message = format!("column \"{name}\" has type {}; it may be {}", field.data_type(), form.words());
             return Err(Status::invalid_argument(message));
         }
     }
@@ -30,43 +83,11 @@ pub(crate) fn check(schema: &Schema) -> Result<(), Status> {
 
 /// The tags that a batch defines.
 pub(crate) fn definitions(batch: &RecordBatch) -> Result<Vec<TagDefinition>, Status> {
-    let texts = |name: &str| {
-        batch.column_by_name(name).map(|column| cast(column, &DataType::Utf8)).transpose().map_err(super::message::malformed)
-    };
-    let (names, kinds) = (texts("name")?, texts("kind")?);
-    let (Some(names), Some(kinds)) = (names, kinds) else {
-        return Err(Status::invalid_argument("a batch of tags has the columns \"name\" and \"kind\""));
-    };
-    let (units, descriptions, labels) = (texts("unit")?, texts("description")?, texts("labels")?);
-    let (names, kinds) = (names.as_string::<i32>(), kinds.as_string::<i32>());
-    let mut tags = Vec::with_capacity(names.len());
-    let or_empty = |column: &Option<arrow::array::ArrayRef>, row: usize| {
-        let column = column.as_ref().map(|column| column.as_string::<i32>());
-        column.filter(|column| !column.is_null(row)).map_or_else(String::new, |column| column.value(row).to_owned())
-    };
-    // Neighbours mostly have the same labels: they are read once.
-    let mut last = (String::new(), Vec::new());
-    for row in 0..names.len() {
-        if names.is_null(row) || kinds.is_null(row) {
-            return Err(Status::invalid_argument(format!("row {row}: name and kind can't be null")));
-        }
-        let kind = Kind::parse(kinds.value(row)).map_err(|cause| Status::invalid_argument(format!("row {row}: {cause}")))?;
-        let mut tag = TagDefinition::new(names.value(row), kind);
-        tag.unit = or_empty(&units, row);
-        tag.description = or_empty(&descriptions, row);
-        let text = or_empty(&labels, row);
-        if text != last.0 {
-            let read = if text.is_empty() { Vec::new() } else { labels_of(&text, row)? };
-            last = (text, read);
-        }
-        tag.labels.clone_from(&last.1);
-        tags.push(tag);
-    }
-    Ok(tags)
-}
-
-fn labels_of(text: &str, row: usize) -> Result<Vec<(String, String)>, Status> {
-    query::parse_labels(text).map_err(|error| Status::invalid_argument(format!("row {row}: {error}")))
+    query::tag_definitions(batch).map_err(|(row, error)| {
+        let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+        let place = row.map_or_else(String::new, |row| format!("row {row}: "));
+        Status::invalid_argument(format!("{place}{error}{hint}"))
+    })
 }
 
 /// A catalog's error as gRPC knows it.

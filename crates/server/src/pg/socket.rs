@@ -23,6 +23,8 @@ const AHEAD_BYTES_MAX: usize = 64 << 10;
 pub(crate) const FLUSH_BYTES: usize = 64 << 10;
 /// Buffers larger than this are given back once they are empty.
 const KEEP_BYTES: usize = 1 << 20;
+/// How long the rest of a message that was refused for its length is read and thrown away.
+const REFUSED_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Plain or TLS.
 pub(crate) enum Socket {
@@ -92,11 +94,21 @@ pub(crate) struct Wire {
     ended: bool,
     /// Whether the last read brought all that there was room for.
     filled: bool,
+    /// Bytes that a client is still sending of a message that was refused for its length.
+    refused: u64,
 }
 
 impl Wire {
     pub(crate) fn new(socket: Socket, message_bytes_max: usize) -> Wire {
-        Wire { socket, input: BytesMut::new(), output: Output::default(), message_bytes_max, ended: false, filled: false }
+        Wire {
+            socket,
+            input: BytesMut::new(),
+            output: Output::default(),
+            message_bytes_max,
+            ended: false,
+            filled: false,
+            refused: 0,
+        }
     }
 
     /// The socket alone, for a handshake that begins with nothing in the buffers.
@@ -114,8 +126,12 @@ impl Wire {
 
     /// The whole message at the front of the input, if it is there.
     #[inline]
-    pub(crate) fn buffered(&self) -> Result<Option<Frame>, frame::FrameError> {
-        frame::next(&self.input, self.message_bytes_max)
+    pub(crate) fn buffered(&mut self) -> Result<Option<Frame>, frame::FrameError> {
+        let next = frame::next(&self.input, self.message_bytes_max);
+        if let Err(frame::FrameError::TooLong { bytes, .. }) = next {
+            self.refused = (bytes + 1).saturating_sub(self.input.len() as u64);
+        }
+        next
     }
 
     /// Reads what the client sent next.
@@ -174,6 +190,18 @@ impl Wire {
     pub(crate) async fn close(&mut self) {
         // The client may be gone already; there is nobody left to tell.
         let _ = self.flush().await;
+        if self.refused > 0 {
+            // A socket that is closed with bytes unread is reset, and the client would never hear why.
+            let _ = tokio::time::timeout(REFUSED_MAX, self.throw_away()).await;
+        }
         let _ = self.socket.shutdown().await;
+    }
+
+    async fn throw_away(&mut self) {
+        self.input.clear();
+        while self.refused > 0 && self.fill().await.is_ok() {
+            self.refused = self.refused.saturating_sub(self.input.len() as u64);
+            self.input.clear();
+        }
     }
 }

@@ -16,19 +16,19 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 use types::Kind;
 
-type Columns<'a> = Vec<(&'a str, ArrayRef)>;
+pub type Columns<'a> = Vec<(&'a str, ArrayRef)>;
 
-fn batch(columns: Columns<'_>) -> RecordBatch {
+pub fn batch(columns: Columns<'_>) -> RecordBatch {
     let fields: Vec<Field> = columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, array)| array).collect()).unwrap()
 }
 
-fn array<T: arrow::array::Array + 'static>(array: T) -> ArrayRef {
+pub fn array<T: arrow::array::Array + 'static>(array: T) -> ArrayRef {
     Arc::new(array)
 }
 
 /// Sends one batch on a stream of its own.
-async fn put(node: &Node, path: &[&str], number: u64, batch: &RecordBatch) -> Result<Vec<Ack>, Status> {
+pub async fn put(node: &Node, path: &[&str], number: u64, batch: &RecordBatch) -> Result<Vec<Ack>, Status> {
     let mut putter = node.flight().await.put(path, batch.schema()).await?;
     // Where the server ends the stream first, its reason is among the acknowledgements.
     let _ = putter.send(number, batch).await;
