@@ -1,29 +1,28 @@
 //! Checkpoints: blocks of the tag table in immutable files, and the manifest that names them.
 //!
 //! ```text
-//!   NNNNNNNNNN.tags   head | block | block ..
-//!   block             crc u32 LE | rows u16 LE - 1 | length u64 LE | zstd frame of a run of rows
+//!   NNNNNNNNNN.tags   head | block | block ..      a block: see `packed`
 //! ```
 //! What it promises: a manifest is swapped by writing the next one whole and syncing it and the
 //! directory before its predecessor goes; files are removed only when no manifest names them.
 //! What it may not know: locks, jobs, who asks.
 
 use crate::Error;
-use crate::block::BLOCK_ROWS;
+use crate::block::{BLOCK_BITS, BLOCK_ROWS};
 use crate::files::{HEAD_BYTES, Head, What, damaged};
 use crate::kind_table::KindTable;
 use crate::manifest::{BlockPlace, Manifest};
-use crate::row::{Entry, RowReader};
-use crate::table::Table;
+use crate::packed::{pack, unpack};
+use crate::row::{Entry, Row, RowReader};
+use crate::table::{Refusal, Table};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::block;
-use storage::wire::Reader;
 use world::{Access, Disk, DiskError, File};
 
-const ZSTD_LEVEL: i32 = 1;
+/// Blocks whose names go into the index together when all are read.
+const NAMED_BLOCKS: usize = 64;
 
 /// The directory of the checkpoints, and the newest manifest.
 pub struct Checkpoints {
@@ -38,6 +37,10 @@ pub struct Checkpoints {
     leftovers: Vec<String>,
 }
 
+/// The file that was read last.
+#[derive(Default)]
+pub struct LastFile(Option<(Head, Arc<dyn File>, PathBuf)>);
+
 /// A file being written.
 pub struct TagsFile {
     head: Head,
@@ -47,10 +50,9 @@ pub struct TagsFile {
 }
 
 impl Checkpoints {
-    /// Reads the newest whole manifest of a directory; an empty one where there is none.
+    /// Reads the newest whole manifest of a directory; an empty one where there is none. Changes nothing.
     pub fn open(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Checkpoints, Error> {
         let failed = |error: DiskError| Error::Open(error.to_string());
-        disk.make_dir(dir).map_err(failed)?;
         let names: Vec<String> = disk.list(dir).map_err(failed)?.into_iter().map(|entry| entry.name).collect();
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| What::Manifest.number(name)).collect();
         numbers.sort_unstable();
@@ -121,27 +123,68 @@ impl Checkpoints {
         &self.manifest
     }
 
+    /// Names of files that nothing needs: `clean` removes them.
+    pub fn leftovers(&self) -> &[String] {
+        &self.leftovers
+    }
+
     /// Reads all blocks into an empty table.
     pub fn load(&self, table: &mut Table, kinds: &KindTable) -> Result<(), Error> {
-        let mut open: Option<(Head, Arc<dyn File>, PathBuf)> = None;
-        let mut packed = Vec::new();
-        for place in &self.manifest.blocks {
-            if open.as_ref().is_none_or(|(head, ..)| head.number != place.file) {
-                open = Some(self.open_file(place.file)?);
+        let mut last = LastFile::default();
+        let mut named = 0;
+        let blocks = self.manifest.blocks.len();
+        for index in 0..blocks {
+            let (run, rows) = self.read(index, &mut last)?;
+            let push = |table: &mut Table, row: &Row<'_>| table.push_unnamed(row, kinds, 0);
+            push_run(&run, rows, table, kinds, push).map_err(|what| self.damaged_block(index, what))?;
+            if (index + 1) % NAMED_BLOCKS == 0 || index + 1 == blocks {
+                let taken = |ordinal| self.damaged_block((ordinal >> BLOCK_BITS) as usize, "the name of a tag is taken");
+                table.name_from(named).map_err(taken)?;
+                named = table.rows();
             }
-            let Some((head, file, path)) = &open else { continue };
-            let len = file.len().map_err(|error| Error::Open(error.to_string()))?;
-            if place.offset + place.bytes > len {
-                return Err(damaged(path, len, "it ends before its last block"));
-            }
-            packed.resize(place.bytes as usize, 0);
-            file.read_at(place.offset, &mut packed).map_err(|error| Error::Open(error.to_string()))?;
-            let payload = block::open(&packed, head.seal(place.offset))
-                .ok_or_else(|| damaged(path, place.offset, "the checksum of a block does not fit"))?;
-            let rows = (self.manifest.rows - table.rows()).min(BLOCK_ROWS as u64);
-            load_block(payload, rows as usize, table, kinds).map_err(|what| damaged(path, place.offset, what))?;
         }
         Ok(())
+    }
+
+    /// How many rows a block has.
+    pub fn rows(&self, index: usize) -> usize {
+        (self.manifest.rows - ((index as u64) << BLOCK_BITS)).min(BLOCK_ROWS as u64) as usize
+    }
+
+    /// Reads a block: a run, and how many rows it has.
+    pub fn read(&self, index: usize, last: &mut LastFile) -> Result<(Vec<u8>, usize), Error> {
+        let place = &self.manifest.blocks[index];
+        if last.0.as_ref().is_none_or(|(head, ..)| head.number != place.file) {
+            last.0 = Some(self.open_file(place.file)?);
+        }
+        let (head, file, path) = last.0.as_ref().expect("it was opened just now");
+        let failed = |error: DiskError| Error::Open(error.to_string());
+        let len = file.len().map_err(failed)?;
+        if place.offset + place.bytes > len {
+            return Err(damaged(path, len, "it ends before its last block"));
+        }
+        let mut packed = vec![0; place.bytes as usize];
+        file.read_at(place.offset, &mut packed).map_err(failed)?;
+        let payload = block::open(&packed, head.seal(place.offset))
+            .ok_or_else(|| self.damaged_block(index, "the checksum of a block does not fit"))?;
+        let (rows, run) = unpack(payload).map_err(|what| self.damaged_block(index, what))?;
+        if rows != self.rows(index) {
+            return Err(self.damaged_block(index, "a block has not as many rows as it should"));
+        }
+        Ok((run, rows))
+    }
+
+    /// The error that names a damaged block.
+    pub fn damaged_block(&self, index: usize, what: &str) -> Error {
+        let place = &self.manifest.blocks[index];
+        damaged(&What::Tags.path(&self.dir, place.file), place.offset, what)
+    }
+
+    /// The paths of the files that the manifest names, and its own.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let files: BTreeSet<u64> = self.manifest.blocks.iter().map(|place| place.file).collect();
+        let manifest = (self.number > 0).then(|| What::Manifest.path(&self.dir, self.number));
+        files.into_iter().map(|number| What::Tags.path(&self.dir, number)).chain(manifest).collect()
     }
 
     fn open_file(&self, number: u64) -> Result<(Head, Arc<dyn File>, PathBuf), Error> {
@@ -201,7 +244,11 @@ impl Checkpoints {
         }
         let named = |manifest: &Manifest| manifest.blocks.iter().map(|place| place.file).collect::<BTreeSet<_>>();
         for gone in named(&self.manifest).difference(&named(&manifest)) {
-            self.disk.remove(&What::Tags.path(&self.dir, *gone))?;
+            match self.disk.remove(&What::Tags.path(&self.dir, *gone)) {
+                // Lost before, and mended by now.
+                Err(error) if error.is_missing() => {}
+                other => other?,
+            }
         }
         self.number += 1;
         self.manifest = manifest;
@@ -217,8 +264,9 @@ impl Checkpoints {
     pub fn wasteful(&self, staying: impl Fn(usize) -> bool) -> Result<Vec<usize>, DiskError> {
         let mut files: BTreeMap<u64, (u64, Vec<usize>)> = BTreeMap::new();
         for (index, place) in self.manifest.blocks.iter().enumerate() {
-            let file = files.entry(place.file).or_default();
+            // A file of which nothing stays goes anyway.
             if staying(index) {
+                let file = files.entry(place.file).or_default();
                 file.0 += place.bytes;
                 file.1.push(index);
             }
@@ -239,7 +287,7 @@ impl Checkpoints {
 impl TagsFile {
     /// Appends a block: a run of that many rows.
     pub fn append(&mut self, run: &[u8], rows: usize) -> Result<BlockPlace, DiskError> {
-        let packed = pack(run, rows, &self.head, self.end);
+        let packed = pack(run, rows, self.head.seal(self.end));
         self.file.write_at(self.end, &[&packed])?;
         let place = BlockPlace { file: self.head.number, offset: self.end, bytes: packed.len() as u64 };
         self.end += place.bytes;
@@ -274,40 +322,19 @@ fn newest_manifest(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<Optio
     }
 }
 
-fn pack(run: &[u8], rows: usize, head: &Head, offset: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(run.len() / 3 + 64);
-    let start = block::begin(&mut out);
-    out.extend_from_slice(&(rows as u16 - 1).to_le_bytes());
-    out.extend_from_slice(&(run.len() as u64).to_le_bytes());
-    zstd::stream::copy_encode(run, &mut out, ZSTD_LEVEL).expect("memory takes what is written");
-    block::end(&mut out, start, head.seal(offset));
-    out
-}
-
-/// Reads a block's payload into the table.
-pub fn load_block(payload: &[u8], rows: usize, table: &mut Table, kinds: &KindTable) -> Result<(), &'static str> {
-    let mut reader = Reader::new(payload);
-    let count = reader.array::<2>().map(|bytes| usize::from(u16::from_le_bytes(bytes)) + 1);
-    if count != Some(rows) {
-        return Err("a block has not as many rows as it should");
-    }
-    let len = reader.u64().ok_or("a block is too short")?;
-    // Grows as bytes come, not as the length says: it may be made up.
-    let mut run = Vec::with_capacity(reader.rest().len().saturating_mul(4).min(len as usize));
-    let unpack = |error| -> &'static str {
-        let _: std::io::Error = error;
-        "a block can't be unpacked"
-    };
-    let mut decoder = zstd::stream::Decoder::with_buffer(reader.rest()).map_err(unpack)?;
-    decoder.by_ref().take(len.saturating_add(1)).read_to_end(&mut run).map_err(unpack)?;
-    if run.len() as u64 != len {
-        return Err("a block is not as long as it says");
-    }
-    let mut entries = RowReader::new(&run);
+/// Reads a block's run into the table; `push` adds a live row.
+pub fn push_run(
+    run: &[u8],
+    rows: usize,
+    table: &mut Table,
+    kinds: &KindTable,
+    mut push: impl FnMut(&mut Table, &Row<'_>) -> Result<(), Refusal>,
+) -> Result<(), &'static str> {
+    let mut entries = RowReader::new(run);
     table.begin_run();
     for _ in 0..rows {
         let refused = match entries.next().ok_or("a row is malformed")? {
-            Entry::Live(row) => table.push(&row, kinds, 0),
+            Entry::Live(row) => push(table, &row),
             Entry::Dead(kind) => table.push_dead(kind, kinds, 0),
         };
         refused.map_err(|_| "a row does not fit the rows before")?;

@@ -23,7 +23,8 @@ struct Moment {
 }
 
 /// Why a checkpoint was not made.
-enum Failure {
+pub enum Failure {
+    /// The disk failed.
     Disk(DiskError),
     /// The log could not be cut: the next checkpoint cuts again.
     Cut,
@@ -75,7 +76,8 @@ impl Core {
         }
     }
 
-    fn make_checkpoint(&self) -> Result<u64, Failure> {
+    /// Writes a checkpoint and cuts the log; gives the position up to which it is contained.
+    pub fn make_checkpoint(&self) -> Result<u64, Failure> {
         let mut checkpoints = self.checkpoints.lock();
         let moment = self.moment(&checkpoints)?;
         let mut manifest = checkpoints.manifest().clone();

@@ -39,7 +39,7 @@ pub struct Head {
 }
 
 impl What {
-    fn letters(self) -> &'static [u8; 4] {
+    pub fn letters(self) -> &'static [u8; 4] {
         match self {
             What::Tags => b"CTAG",
             What::Manifest => b"CMAN",
@@ -85,11 +85,27 @@ impl Head {
 
     /// Reads the head of the file `path`, which should be file `number` of its sort.
     pub fn decode(bytes: &[u8], what: What, number: u64, path: &Path) -> Result<Head, Error> {
+        let head = Head::read(bytes, path)?;
+        match head {
+            Head { what: found, .. } if found != what => Err(damaged(path, 8, "it is a file of another sort")),
+            Head { number: found, .. } if found != number => Err(damaged(path, 24, "it is another file under this name")),
+            head => Ok(head),
+        }
+    }
+
+    /// Whether these bytes begin as a file of the catalog does.
+    pub fn is_ours(bytes: &[u8]) -> bool {
+        bytes.get(..8) == Some(b"MERIDIAN")
+            && [What::Tags, What::Manifest].iter().any(|what| bytes.get(8..12) == Some(what.letters()))
+    }
+
+    /// Reads the head of the file `path`, whatever its sort and number.
+    pub fn read(bytes: &[u8], path: &Path) -> Result<Head, Error> {
         let head: &[u8; HEAD_BYTES] = bytes.first_chunk().ok_or_else(|| damaged(path, 0, "it is shorter than a head"))?;
         let mut reader = Reader::new(&head[12..]);
         let fields = (|| Some((reader.u32()?, reader.u64()?, reader.u64()?, reader.u32()?)))();
-        let Some((format, log, found, crc)) = fields.filter(|_| head[..8] == *b"MERIDIAN" && head[8..12] == *what.letters())
-        else {
+        let what = if head[8..12] == *What::Tags.letters() { What::Tags } else { What::Manifest };
+        let Some((format, log, number, crc)) = fields.filter(|_| Head::is_ours(head)) else {
             return Err(damaged(path, 0, "it does not begin as such a file does"));
         };
         if crc != crc32c(&head[..32]) {
@@ -98,9 +114,6 @@ impl Head {
         if format != FORMAT {
             let text = format!("{} has layout {format}, but this release knows only {FORMAT}", path.display());
             return Err(Error::Open(text));
-        }
-        if found != number {
-            return Err(damaged(path, 24, "it is another file under this name"));
         }
         Ok(Head { what, log, number })
     }

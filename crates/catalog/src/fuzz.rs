@@ -1,9 +1,10 @@
 //! Bytes of any sort against the readers: they answer, and never panic.
 
 use crate::block::BLOCK_ROWS;
-use crate::checkpoint::load_block;
+use crate::checkpoint::push_run;
 use crate::kind_table::KindTable;
 use crate::manifest::{BlockPlace, Manifest};
+use crate::packed::unpack;
 use crate::record::{self, Joiner, Write, apply, put_delete};
 use crate::row::RowWriter;
 use crate::table::Table;
@@ -134,7 +135,14 @@ fn blocks_and_manifests_of_any_bytes_are_read_or_refused() {
     let payload = &bytes[crate::files::HEAD_BYTES + 12..];
     assert_eq!(Manifest::parse(payload), Some(manifest.clone()));
     assert_eq!(Manifest::decode(&bytes, 1, std::path::Path::new("m")), Ok((manifest, 7)));
-    let read = |block: &[u8]| load_block(block, 40, &mut Table::new(1, 0), &KindTable::new());
+    let read = |block: &[u8]| {
+        let (rows, run) = unpack(block)?;
+        if rows != 40 {
+            return Err("it has not as many rows as it should");
+        }
+        let (mut table, kinds) = (Table::new(1, 0), KindTable::new());
+        push_run(&run, rows, &mut table, &kinds, |table, row| table.push(row, &kinds, 0))
+    };
     assert_eq!(read(&block), Ok(()));
     let mut refused = 0;
     for _ in 0..4_000 {

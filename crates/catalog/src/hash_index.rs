@@ -72,6 +72,26 @@ impl HashIndex {
         self.shards[shard_of(hash)].insert(u64::from(place_of(hash)) << 32 | u64::from(number));
     }
 
+    /// Adds many numbers, shard by shard, so that the slots of one shard stay in the core's cache meanwhile:
+    /// several times as fast as one by one where the table is large. `same` says whether two numbers of one hash
+    /// stand for the same bytes; then the second is refused and given back, and others may be in or not.
+    pub fn insert_many(&mut self, entries: &[(u64, u32)], mut same: impl FnMut(u32, u32) -> bool) -> Result<(), u32> {
+        let mut by_shard: Vec<Vec<u64>> = vec![Vec::new(); self.shards.len()];
+        for (hash, number) in entries {
+            assert!(*number != u32::MAX, "the last number stands for a free slot");
+            by_shard[shard_of(*hash)].push(u64::from(place_of(*hash)) << 32 | u64::from(*number));
+        }
+        for (shard, entries) in self.shards.iter_mut().zip(by_shard) {
+            for entry in entries {
+                if shard.holds(entry, |number| same(number, entry as u32)) {
+                    return Err(entry as u32);
+                }
+                shard.insert(entry);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a number out that is there.
     pub fn remove(&mut self, hash: u64, number: u32) {
         let entry = u64::from(place_of(hash)) << 32 | u64::from(number);
@@ -111,6 +131,20 @@ impl Shard {
         }
         self.put(entry);
         self.taken += 1;
+    }
+
+    /// Whether there is an entry of the same place for which `is_it` holds.
+    fn holds(&self, entry: u64, mut is_it: impl FnMut(u32) -> bool) -> bool {
+        let place = (entry >> 32) as u32;
+        let Some(mut slot) = self.home(place) else { return false };
+        while self.slots[slot] != FREE {
+            let other = self.slots[slot];
+            if (other >> 32) as u32 == place && is_it(other as u32) {
+                return true;
+            }
+            slot = self.after(slot);
+        }
+        false
     }
 
     fn put(&mut self, entry: u64) {
@@ -183,6 +217,18 @@ mod tests {
             assert_eq!(found, expect);
         }
         assert!(map.len() > 1_000);
+        // The same by bulk: equal keys are refused, equal hashes of other keys are not.
+        let hash = |key: &u64| index.hash(&key.to_le_bytes()) & !(0x3FF << 30);
+        let keys: Vec<u64> = map.keys().copied().collect();
+        let entries: Vec<(u64, u32)> = keys.iter().map(|key| (hash(key), map[key])).collect();
+        let mut bulk = HashIndex::new(3, 0);
+        let never = |_: u32, _: u32| false;
+        assert_eq!(bulk.insert_many(&entries, never), Ok(()));
+        for (hash, number) in &entries {
+            assert_eq!(bulk.find(*hash, |other| other == *number), Some(*number));
+        }
+        let again = entries[7];
+        assert_eq!(bulk.insert_many(&[(again.0, u32::MAX - 1)], |other, _| other == again.1), Err(u32::MAX - 1));
         assert_eq!(index.shards.iter().map(|shard| shard.taken).sum::<usize>(), map.len());
     }
 }

@@ -18,6 +18,7 @@
 mod block;
 mod call;
 mod catalog;
+mod check;
 mod checkpoint;
 mod checkpoint_job;
 mod core;
@@ -28,10 +29,13 @@ mod filter;
 #[cfg(test)]
 mod fuzz;
 mod hash_index;
+mod inspection;
 mod joining;
 mod kind_table;
 mod manifest;
+mod mending;
 mod opening;
+mod packed;
 mod profile;
 mod record;
 mod row;
@@ -41,5 +45,8 @@ mod table;
 mod verdict;
 
 pub use catalog::{Catalog, Settings};
+pub use check::{Check, check};
 pub use error::Error;
 pub use filter::{LabelCondition, TagFilter};
+pub use inspection::inspect;
+pub use mending::{Repair, Samples, repair};

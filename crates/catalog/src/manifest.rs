@@ -12,6 +12,7 @@
 use crate::Error;
 use crate::block::BLOCK_ROWS;
 use crate::files::{FORMAT, HEAD_BYTES, Head, What, damaged};
+use crate::kind_table::KindTable;
 use std::path::Path;
 use storage::block::{self, BLOCK_OVERHEAD};
 use storage::wire::{Reader, put_varint};
@@ -84,7 +85,7 @@ impl Manifest {
         (reader.varint()? == u64::from(FORMAT)).then_some(())?;
         let (sequence, position, rows, next_file) = (reader.varint()?, reader.varint()?, reader.varint()?, reader.varint()?);
         let count = reader.count(reader.rest().len() / 3)?;
-        (count as u64 == rows.div_ceil(BLOCK_ROWS as u64)).then_some(())?;
+        (rows <= KindTable::TAGS_MAX && count as u64 == rows.div_ceil(BLOCK_ROWS as u64)).then_some(())?;
         let mut blocks = Vec::with_capacity(count);
         for _ in 0..count {
             let place = BlockPlace { file: reader.varint()?, offset: reader.varint()?, bytes: reader.varint()? };

@@ -8,7 +8,7 @@ use crate::kind_table::KindTable;
 use crate::record::{Joiner, apply};
 use crate::table::Table;
 use crate::{Error, Settings};
-use log::{Durability, Known, Log, Options, Position};
+use log::{Durability, Known, Log, Options, Position, Replay};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -22,22 +22,11 @@ const LOG_START_MAX: u64 = 4096;
 /// Opens a catalog.
 pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, Error> {
     world.disk.make_dir(dir).map_err(|error| Error::Open(error.to_string()))?;
-    let record_bytes_max = (settings.segment_bytes / 2).min(64 << 20);
-    let options =
-        Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() };
     let mut checkpoints = Checkpoints::open(&world.disk, dir)?;
-    let first = Position(checkpoints.manifest().position);
-    let (log, replay) = match checkpoints.log() {
-        Some(id) => Log::open_known(&world, &dir.join("log"), options, Known { id, first }),
-        None => Log::open(&world, &dir.join("log"), options),
-    }
-    .map_err(translate)?;
+    let (log, replay) = open_log(&world, dir, &settings, &checkpoints)?;
     let manifest = checkpoints.manifest();
-    let (mut sequence, checkpoint_position) = (manifest.sequence, manifest.position);
-    // Without a manifest the log must still hold all: else what was cut off it would be silently gone.
-    if checkpoints.log().is_none() && log.first().0 > LOG_START_MAX {
-        return Err(Error::Damaged(format!("{}: the log was cut, but no whole manifest says what it held", dir.display())));
-    }
+    let (contained, position) = (manifest.sequence, manifest.position);
+    let mut sequence = contained;
     let kinds = KindTable::new();
     let mut table = Table::new(world.random.next_u64(), manifest.rows as usize);
     checkpoints.load(&mut table, &kinds)?;
@@ -46,7 +35,7 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         let record = record.map_err(translate)?;
         let at = |what: &str| Error::Damaged(format!("{} at position {}: {what}", dir.join("log").display(), record.position));
         let Some(write) = joiner.take(record.kind, &record.head, &record.body).map_err(at)? else { continue };
-        if write.sequence <= checkpoints.manifest().sequence {
+        if write.sequence <= contained {
             continue;
         }
         if write.sequence != sequence + 1 {
@@ -55,13 +44,52 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         apply(&write, &mut table, &kinds).map_err(at)?;
         sequence = write.sequence;
     }
-    if log.end().0 < checkpoint_position {
+    if log.end().0 < position {
         return Err(Error::Damaged(format!("{}: the log ends before the checkpoint", dir.join("log").display())));
     }
     checkpoints.clean()?;
     checkpoints.begin_with(log.id())?;
     table.begin_run();
     kinds.show(table.rows());
+    let core = assemble(world, settings, log, table, kinds, checkpoints, (sequence, position));
+    core.checkpoint_if_due();
+    Ok(core)
+}
+
+/// Opens the log that a checkpoint names; where there is no manifest yet, whatever log there is, making it where
+/// there is none.
+pub fn open_log(world: &World, dir: &Path, settings: &Settings, checkpoints: &Checkpoints) -> Result<(Arc<Log>, Replay), Error> {
+    let record_bytes_max = (settings.segment_bytes / 2).min(64 << 20);
+    let options =
+        Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() };
+    let first = Position(checkpoints.manifest().position);
+    let (log, replay) = match checkpoints.log() {
+        Some(id) => Log::open_known(world, &dir.join("log"), options, Known { id, first }),
+        None => Log::open(world, &dir.join("log"), options),
+    }
+    .map_err(translate)?;
+    check_start(checkpoints, log.first().0, dir)?;
+    Ok((log, replay))
+}
+
+/// Without a manifest the log must still hold all: else what was cut off it would be silently gone.
+pub fn check_start(checkpoints: &Checkpoints, log_first: u64, dir: &Path) -> Result<(), Error> {
+    if checkpoints.log().is_none() && log_first > LOG_START_MAX {
+        return Err(Error::Damaged(format!("{}: the log was cut, but no whole manifest says what it held", dir.display())));
+    }
+    Ok(())
+}
+
+/// A catalog of a table that was read: as of a write, with a checkpoint that holds the log up to a position.
+pub fn assemble(
+    world: World,
+    settings: Settings,
+    log: Arc<Log>,
+    table: Table,
+    kinds: KindTable,
+    checkpoints: Checkpoints,
+    (sequence, checkpoint_position): (u64, u64),
+) -> Arc<Core> {
     let commit = Commit {
         queue: VecDeque::new(),
         busy: false,
@@ -74,7 +102,7 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         checkpoint_full: None,
     };
     let (live, version) = (AtomicU64::new(table.live()), AtomicU64::new(sequence));
-    let core = Core {
+    Arc::new(Core {
         world,
         settings,
         log,
@@ -84,13 +112,11 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         checkpoints: Mutex::new(checkpoints),
         live,
         version,
-    };
-    let core = Arc::new(core);
-    core.checkpoint_if_due();
-    Ok(core)
+    })
 }
 
-fn translate(error: log::Error) -> Error {
+/// What the log says of a failure, in the catalog's words.
+pub fn translate(error: log::Error) -> Error {
     match error {
         log::Error::Damaged { .. } => Error::Damaged(error.to_string()),
         log::Error::Lost { .. } | log::Error::Foreign { .. } | log::Error::Headless { .. } => {

@@ -119,12 +119,19 @@ impl Table {
 
     /// Adds a row.
     pub fn push(&mut self, row: &Row<'_>, kinds: &KindTable, number: u64) -> Result<(), Refusal> {
-        if self.rows >= KindTable::TAGS_MAX {
-            return Err(Refusal::TooMany);
-        }
         let hash = self.hash(row.name);
         if self.find_hashed(hash, row.name).is_some() {
             return Err(Refusal::Taken);
+        }
+        self.push_unnamed(row, kinds, number)?;
+        self.names.insert(hash, self.rows as u32 - 1);
+        Ok(())
+    }
+
+    /// Adds a row, but not its name: until `name_from` it can't be found, nor taken back.
+    pub fn push_unnamed(&mut self, row: &Row<'_>, kinds: &KindTable, number: u64) -> Result<(), Refusal> {
+        if self.rows >= KindTable::TAGS_MAX {
+            return Err(Refusal::TooMany);
         }
         let same = Same { profile: row.same.profile && self.profile_last != u32::MAX, ..row.same };
         let profile = self.intern(row, same)?;
@@ -143,13 +150,23 @@ impl Table {
             block.seal();
         }
         kinds.set(self.rows, profile_kind(row.profile).ok_or(Refusal::Malformed)?);
-        self.names.insert(hash, self.rows as u32);
         *self.written.last_mut().expect("one a block") = number;
         self.profile_last = profile;
         self.follows = true;
         self.rows += 1;
         self.live += 1;
         Ok(())
+    }
+
+    /// Adds the names of the rows from `first` on, which were added without. An ordinal whose name is taken
+    /// is refused: then the table is good for nothing.
+    pub fn name_from(&mut self, first: u64) -> Result<(), u64> {
+        let unnamed = (first..self.rows).filter(|ordinal| self.place(*ordinal).is_some()).map(|ordinal| ordinal as u32);
+        let entries: Vec<(u64, u32)> = unnamed.map(|ordinal| (self.names.hash(self.name_bytes(ordinal)), ordinal)).collect();
+        let mut names = std::mem::replace(&mut self.names, HashIndex::new(0, 0));
+        let added = names.insert_many(&entries, |a, b| self.name_bytes(a) == self.name_bytes(b));
+        self.names = names;
+        added.map_err(u64::from)
     }
 
     /// Begins a run of rows: nothing is as in the row before.
@@ -175,13 +192,14 @@ impl Table {
         Ok(())
     }
 
-    /// Takes staged rows back, down to that many.
+    /// Takes rows back that were added last, down to that many.
     pub fn take_back(&mut self, rows: u64) {
         for ordinal in rows..self.rows {
-            let hash = self.names.hash(self.name_bytes(ordinal as u32));
-            self.names.remove(hash, ordinal as u32);
+            if self.place(ordinal).is_some() {
+                self.unname(ordinal);
+                self.live -= 1;
+            }
         }
-        self.live -= self.rows - rows;
         self.rows = rows;
         let blocks = (rows as usize).div_ceil(BLOCK_ROWS);
         self.blocks.truncate(blocks);

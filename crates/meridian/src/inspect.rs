@@ -16,7 +16,7 @@ use world::RealDisk;
 #[derive(Debug, clap::Args)]
 #[command(about = "Show what a file of a store holds, and whether it is whole")]
 pub struct Arguments {
-    /// The file: NNNN.series, manifest-N or latest-N of a slice
+    /// The file: NNNN.series, manifest-N or latest-N of a slice, or manifest-N or N.tags of the catalog
     pub file: PathBuf,
     /// For machines
     #[arg(long)]
@@ -31,6 +31,26 @@ pub struct Arguments {
 /// # Errors
 /// `Error::Input` where the file is none of ours or can't be read at all.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+    let path = &arguments.file;
+    let input = |problem: String| Error::Input { path: path.clone(), problem };
+    let of_catalog = catalog::inspect(&RealDisk, path, arguments.rows).map_err(|error| input(error.to_string()))?;
+    let (inspection, damages) = match of_catalog {
+        Some(shown) => shown,
+        None => of_slice(arguments)?,
+    };
+    if arguments.json {
+        println!("{:#}", as_json(&inspection, &damages));
+    } else {
+        print!("{}", show(&inspection, &Terminal::stdout()));
+    }
+    for damage in &damages {
+        eprintln!("{} {damage}", Terminal::stderr().ink(Ink::Red, "damaged:"));
+    }
+    Ok(ExitCode::from(u8::from(!damages.is_empty())))
+}
+
+/// A file of a slice, and what is damaged in it.
+fn of_slice(arguments: &Arguments) -> Result<(Inspection, Vec<String>), Error> {
     let path = &arguments.file;
     let input = |problem: String| Error::Input { path: path.clone(), problem };
     let head = storage::identify(&RealDisk, path).map_err(|error| input(error.to_string()))?;
@@ -59,15 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
             tables: Vec::new(),
         },
     };
-    if arguments.json {
-        println!("{:#}", as_json(&inspection, &damages));
-    } else {
-        print!("{}", show(&inspection, &Terminal::stdout()));
-    }
-    for damage in &damages {
-        eprintln!("{} {damage}", Terminal::stderr().ink(Ink::Red, "damaged:"));
-    }
-    Ok(ExitCode::from(u8::from(!damages.is_empty())))
+    Ok((inspection, damages))
 }
 
 fn show(inspection: &Inspection, terminal: &Terminal) -> String {

@@ -174,6 +174,70 @@ fn a_damaged_file_is_named_and_repaired_so_that_the_rest_is_kept() {
     node.stop();
 }
 
+/// Flips a bit of a file where these bytes stand in it.
+fn damage(file: &Path, at: impl Fn(&[u8]) -> Option<usize>) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let place = at(&bytes).unwrap();
+    bytes[place] ^= 0x04;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn file_of(dir: &Path, ending: &str) -> PathBuf {
+    let mut files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.to_string_lossy().ends_with(ending)).unwrap()
+}
+
+#[test]
+fn a_damaged_tag_table_is_named_and_repaired_so_that_samples_are_kept() {
+    let dir = Dir::new("tags");
+    let store = dir.join("store");
+    let check = |flags: &[&str]| {
+        let mut words = vec!["check", store.to_str().unwrap()];
+        words.extend(flags);
+        run(&words)
+    };
+    let node = Node::start(&store, &[]);
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('a', 'f64'), ('b', 'text')");
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('the.lost.one', 'bool')");
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('c', 'i64')");
+    ask(&node, "INSERT INTO samples (tag, time, value) VALUES ('a', now(), 1.5), ('the.lost.one', now(), 1), ('c', now(), 7)");
+    ask(&node, "INSERT INTO events (tag, time, text) VALUES ('b', now(), 'open')");
+    ask(&node, "SELECT meridian_flush()");
+    node.stop();
+    let log = file_of(&store.join("catalog/log"), ".log");
+    damage(&log, |bytes| bytes.windows(12).position(|part| part == b"the.lost.one"));
+    let damaged = check(&[]);
+    assert!(damaged.status.code() == Some(1) && text(&damaged).contains("catalog/log"), "{}", text(&damaged));
+    let repaired = check(&["--repair"]);
+    assert!(repaired.status.success() && text(&repaired).contains("1 lost their definitions"), "{}", text(&repaired));
+    let node = Node::start(&store, &[]);
+    let tags = "SELECT name, kind FROM tags ORDER BY ordinal";
+    assert_eq!(ask(&node, tags), [["a", "f64"], ["b", "text"], ["lost.2", "bool"], ["c", "i64"]]);
+    assert_eq!(ask(&node, "SELECT value FROM samples WHERE tag = 'lost.2'"), [["1"]]);
+    ask(&node, "UPDATE tags SET name = 'found' WHERE name = 'lost.2'");
+    node.stop();
+    // The repair wrote a checkpoint: now that is damaged.
+    let file = file_of(&store.join("catalog"), ".tags");
+    let shown = run(&["inspect", file.to_str().unwrap()]);
+    assert!(shown.status.success() && text(&shown).contains("catalog's tags"), "{}", text(&shown));
+    let manifest = std::fs::read_dir(store.join("catalog")).unwrap().map(|entry| entry.unwrap().path());
+    let manifest = manifest.into_iter().find(|path| path.to_string_lossy().contains("manifest-")).unwrap();
+    let shown = run(&["inspect", "--json", manifest.to_str().unwrap()]);
+    assert!(shown.status.success() && text(&shown).contains("\"ordinals\": \"4\""), "{}", text(&shown));
+    damage(&file, |bytes| Some(bytes.len() - 9));
+    assert_eq!(run(&["inspect", file.to_str().unwrap()]).status.code(), Some(1));
+    let damaged = check(&[]);
+    assert!(damaged.status.code() == Some(1) && text(&damaged).contains("ordinals 0 to 3"), "{}", text(&damaged));
+    let repaired = check(&["--repair"]);
+    assert!(repaired.status.success() && text(&repaired).contains("3 lost their definitions"), "{}", text(&repaired));
+    let node = Node::start(&store, &[]);
+    assert_eq!(ask(&node, tags), [["lost.0", "f64"], ["lost.1", "text"], ["found", "bool"], ["lost.3", "i64"]]);
+    assert_eq!(ask(&node, "SELECT text FROM events"), [["open"]]);
+    assert_eq!(ask(&node, "SELECT count(*) FROM samples"), [["3"]]);
+    node.stop();
+    assert!(store.join("damaged").read_dir().unwrap().count() >= 3);
+}
+
 #[test]
 fn the_demo_works() {
     let output = run(&["demo", "--tags", "200", "--seconds", "2"]);

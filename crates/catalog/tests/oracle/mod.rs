@@ -89,6 +89,11 @@ pub fn matching(catalog: &Catalog, possible: Vec<Model>) -> Option<Model> {
 }
 
 impl Model {
+    /// Ordinals given so far.
+    pub fn ordinals(&self) -> u64 {
+        self.tags.len() as u64
+    }
+
     fn live(&self) -> impl Iterator<Item = &Tag> {
         self.tags.iter().flatten()
     }

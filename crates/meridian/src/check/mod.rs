@@ -1,11 +1,12 @@
-//! `meridian check DIR [--repair]`: verifies a store at rest: the logs, every manifest, every file
-//! that one names, every block of those.
+//! `meridian check DIR [--repair]`: verifies a store at rest: the logs, the tag table, every manifest,
+//! every file that one names, every block of those.
 //!
 //! Promises: without --repair it reads only; a store in use is refused; what is damaged is named;
 //! exit status 1 where anything is (and stays) damaged. What a crash leaves behind (a torn end of a
 //! log, a torn manifest, files that no manifest names) is told and is no damage: the next opening
 //! removes it. --repair first copies every damaged file to DIR/damaged, then keeps all that is whole.
 
+mod catalog_repair;
 mod repair;
 
 use crate::config::units::round_size;
@@ -16,6 +17,7 @@ use crate::{Error, interrupt};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use storage::{FileNumber, Manifest};
 use world::{Disk, RealDisk};
 
@@ -46,10 +48,14 @@ pub struct Findings {
     /// The manifest in force, and the files that are damaged or missing.
     manifest: Option<Manifest>,
     damaged_files: Vec<FileNumber>,
+    /// The catalog's files.
+    catalog_files: Vec<PathBuf>,
 }
 
-/// The logs of a store, by name.
-const LOGS: [&str; 2] = ["log", "catalog/log"];
+/// The logs of a store, by name; and the tag table.
+const LOG: &str = "log";
+const CATALOG_LOG: &str = "catalog/log";
+const CATALOG: &str = "catalog";
 
 /// Runs the command.
 ///
@@ -96,11 +102,12 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
         Err(error) if error.is_missing() => Vec::new(),
         Err(error) => return Err(Error::Input { path: slices, problem: error.to_string() }),
     };
-    let mut progress = Progress::start("check", "parts", Some((list.len() + LOGS.len()) as u64));
+    let mut progress = Progress::start("check", "parts", Some(list.len() as u64 + 3));
     let mut found = Vec::new();
-    for name in LOGS {
+    for name in [LOG, CATALOG_LOG] {
         found.extend(check_log(disk, &dir.join(name), name));
     }
+    found.push(check_catalog(&dir.join(CATALOG))?);
     for entry in list.iter().filter(|entry| entry.directory) {
         if interrupt::asked() {
             return Err(Error::Interrupted);
@@ -127,6 +134,22 @@ fn check_log(disk: &dyn Disk, dir: &Path, name: &str) -> Option<Findings> {
         Err(error) => part.damages.push(error.to_string()),
     }
     Some(part)
+}
+
+fn check_catalog(dir: &Path) -> Result<Findings, Error> {
+    let mut part = Findings { name: CATALOG.to_owned(), ..Findings::default() };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    // A store whose catalog was never made: opening makes it.
+    if disk.list(dir).is_err_and(|error| error.is_missing()) {
+        return Ok(part);
+    }
+    let check =
+        catalog::check(&disk, dir).map_err(|error| Error::Input { path: dir.to_path_buf(), problem: error.to_string() })?;
+    part.files = check.files.len() as u64;
+    (part.rows, part.rows_lost) = (check.tags, check.tags_lost);
+    (part.bytes, part.leftovers) = (check.bytes, check.leftovers);
+    (part.damages, part.catalog_files) = (check.damages, check.files);
+    Ok(part)
 }
 
 fn check_slice(disk: &dyn Disk, dir: &Path, name: &str) -> Findings {

@@ -6,9 +6,10 @@
 //!
 //! A series file is written anew from its whole pages beside the old one, put in its place, and
 //! named with its new length and checksum by the next manifest; one of which nothing is left is
-//! dropped from the manifest. A log keeps its whole records at their positions.
+//! dropped from the manifest. A log keeps its whole records at their positions. The tag table comes last, and
+//! is written anew: see `catalog_repair`.
 
-use super::{Findings, LOGS};
+use super::{CATALOG, CATALOG_LOG, Findings, LOG, catalog_repair};
 use crate::Error;
 use series::file::{FileOrigin, FileSummary};
 use std::path::{Path, PathBuf};
@@ -23,12 +24,21 @@ use world::{Access, Disk, RealDisk};
 pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut done = Vec::new();
+    let mut of_catalog = None;
     for part in found.iter().filter(|part| !part.damages.is_empty()) {
-        if LOGS.contains(&part.name.as_str()) {
-            done.push(repair_log(&*disk, dir, &part.name)?);
-        } else {
-            repair_slice(&disk, dir, part, &mut done)?;
+        match part.name.as_str() {
+            CATALOG => of_catalog = Some(part),
+            LOG => done.push(repair_log(&*disk, dir, LOG)?),
+            CATALOG_LOG => {
+                done.push(repair_log(&*disk, dir, CATALOG_LOG)?);
+                // Writes may be missing now, which opening would refuse.
+                of_catalog = of_catalog.or_else(|| found.iter().find(|part| part.name == CATALOG));
+            }
+            _ => repair_slice(&disk, dir, part, &mut done)?,
         }
+    }
+    if let Some(part) = of_catalog {
+        done.push(catalog_repair::repair(dir, part)?);
     }
     Ok(done)
 }
@@ -143,7 +153,7 @@ fn fit(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<(), world::DiskError>
 
 /// Copies a file to DIR/damaged. What was put there before is never written over.
 #[expect(clippy::disallowed_methods, reason = "a copy for the operator, beside the store")]
-fn set_aside(dir: &Path, path: &Path, name: &str) -> Result<(), Error> {
+pub fn set_aside(dir: &Path, path: &Path, name: &str) -> Result<(), Error> {
     let aside = dir.join("damaged");
     let failed = |cause| Error::File { path: path.to_path_buf(), cause };
     std::fs::create_dir_all(&aside).map_err(failed)?;

@@ -1,0 +1,83 @@
+//! A tag table at rest: whether its checkpoint is whole, told without changing anything.
+//!
+//! Promises: every block that the manifest names is read, its checksum and rows held against what opening
+//! asks of them, and each damage is named with its place and the tags that are lost by it; what a crash left
+//! behind is counted, and is no damage. The log beside it has its own check (`log::check`).
+
+use crate::block::BLOCK_BITS;
+use crate::checkpoint::{Checkpoints, LastFile, push_run};
+use crate::kind_table::KindTable;
+use crate::mending::push_lost;
+use crate::row::Row;
+use crate::table::Table;
+use crate::{Error, opening};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use world::Disk;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Check {
+    /// The manifest's file, and the files that it names.
+    pub files: Vec<PathBuf>,
+    /// Bytes of their blocks.
+    pub bytes: u64,
+    /// Ordinals that the checkpoint holds; what came later is in the log.
+    pub tags: u64,
+    /// Ordinals whose definitions can't be read.
+    pub tags_lost: u64,
+    /// Files that a crash left behind: the next opening removes them.
+    pub leftovers: u64,
+    /// What is damaged, in words that name file and place.
+    pub damages: Vec<String>,
+}
+
+/// Reads the checkpoint of a catalog's directory.
+///
+/// # Errors
+/// `Error::Open` where the disk fails.
+pub fn check(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Check, Error> {
+    let mut found = Check::default();
+    let checkpoints = match Checkpoints::open(disk, dir) {
+        Ok(checkpoints) => checkpoints,
+        Err(Error::Damaged(what)) => {
+            found.damages.push(what);
+            return Ok(found);
+        }
+        Err(error) => return Err(error),
+    };
+    if checkpoints.log().is_none() {
+        // Then the log must still hold all.
+        let log = log::check(&**disk, &dir.join("log")).unwrap_or_default();
+        let first = log.segments.first().map_or(0, |segment| segment.base.0);
+        if let Err(error) = opening::check_start(&checkpoints, first, dir) {
+            found.damages.push(error.to_string());
+        }
+    }
+    let manifest = checkpoints.manifest();
+    found.files = checkpoints.paths();
+    found.leftovers = checkpoints.leftovers().len() as u64;
+    found.tags = manifest.rows;
+    found.bytes = manifest.blocks.iter().map(|place| place.bytes).sum();
+    let (mut table, kinds) = (Table::new(0, manifest.rows as usize), KindTable::new());
+    let mut last = LastFile::default();
+    for index in 0..manifest.blocks.len() {
+        let first = (index as u64) << BLOCK_BITS;
+        let read = checkpoints.read(index, &mut last).and_then(|(run, rows)| {
+            let push = |table: &mut Table, row: &Row<'_>| table.push(row, &kinds, 0);
+            push_run(&run, rows, &mut table, &kinds, push).map_err(|what| checkpoints.damaged_block(index, what))
+        });
+        match read {
+            Ok(()) => {}
+            Err(Error::Damaged(what)) => {
+                let rows = checkpoints.rows(index) as u64;
+                found.damages.push(format!("{what} (the tags with ordinals {first} to {})", first + rows - 1));
+                found.tags_lost += rows;
+                table.take_back(first);
+                push_lost(&mut table, &kinds, first + rows);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
