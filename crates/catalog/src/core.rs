@@ -246,7 +246,7 @@ impl Core {
     /// What to tell of a log's failure; all but a full disk ends changes.
     fn fail(&self, error: &log::Error) -> Error {
         match error {
-            log::Error::Full(_) => Error::DiskFull(error.to_string()),
+            log::Error::Full(disk) => Error::DiskFull(format!("the log could not grow: {disk}")),
             log::Error::Closed => Error::Closed,
             _ => self.poison(error),
         }

@@ -122,7 +122,7 @@ pub fn translate(error: log::Error) -> Error {
         log::Error::Lost { .. } | log::Error::Foreign { .. } | log::Error::Headless { .. } => {
             Error::Damaged(format!("{error}; put the catalog's own log files back, or restore the whole store from a copy"))
         }
-        log::Error::Full(_) => Error::DiskFull(error.to_string()),
+        log::Error::Full(disk) => Error::DiskFull(format!("the log could not grow: {disk}")),
         _ => Error::Open(error.to_string()),
     }
 }

@@ -253,6 +253,7 @@ impl Core {
     /// On Lane::Log: the record is durable.
     fn logged(self: &Arc<Core>, ordered: Ordered, position: log::Position, grant: Grant, promise: Promise<Outcome>) {
         let Ordered { head, bodies, rows } = ordered;
+        self.jobs.log_full.store(false, Ordering::Release);
         let (commit, origin) = (head.commit, head.origin);
         let deleted = self.apply(&head, bodies, position, Some(grant));
         self.sort_where_wanted(head.parts.iter().map(|part| part.slice));
@@ -277,7 +278,11 @@ impl Core {
     /// On Lane::Log: the record is not in the log, or nothing is known of it.
     fn refused(self: &Arc<Core>, ordered: &Ordered, fault: &log::Error, promise: Promise<Outcome>) {
         let fault = match fault {
-            log::Error::Full(_) => Error::DiskFull(fault.to_string()),
+            log::Error::Full(disk) => {
+                // What the log itself holds is the first that can make room.
+                self.jobs.log_full.store(true, Ordering::Release);
+                Error::DiskFull(format!("the log could not grow: {disk}"))
+            }
             log::Error::Closed => Error::Closed,
             other => self.poison_with(other.to_string()),
         };
@@ -285,6 +290,7 @@ impl Core {
         waiting.into_iter().for_each(|promise| promise.keep(Err(fault.clone())));
         promise.keep(Err(fault));
         self.departed();
+        self.relieve();
     }
 
     fn settle(&self, origin: Option<Origin>, applied: Option<CommitNumber>) -> Vec<Promise<Outcome>> {

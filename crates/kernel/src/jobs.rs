@@ -50,6 +50,8 @@ pub(crate) struct Jobs {
     pub(crate) retention_bound: AtomicI64,
     /// Set while a full disk is left alone.
     pub(crate) disk_pause: AtomicBool,
+    /// Set from a record that the log refused for want of disk to the next that it took.
+    pub(crate) log_full: AtomicBool,
     idle: Mutex<Vec<Promise<()>>>,
 }
 
@@ -152,13 +154,18 @@ impl Core {
     fn is_short(&self) -> bool {
         let flushing = self.flushing_bytes.load(Ordering::Relaxed);
         let buffered = self.shares.buffers.status().bytes.saturating_sub(flushing);
-        buffered > self.settings.buffer_bytes_max / 2 || self.log.bytes() > self.settings.log_bytes_max / 2
+        buffered > self.settings.buffer_bytes_max / 2 || self.is_log_long()
+    }
+
+    /// Whether the log takes more of the disk than it should: flushed, its segments can go.
+    fn is_log_long(&self) -> bool {
+        self.log.bytes() > self.settings.log_bytes_max / 2 || self.jobs.log_full.load(Ordering::Acquire)
     }
 
     /// The slice whose flush helps most: with the oldest record where the log is long, else the largest.
     fn choose(&self) -> Option<Arc<Slice>> {
         let ground = self.ground();
-        let by_log = self.log.bytes() > self.settings.log_bytes_max / 2;
+        let by_log = self.is_log_long();
         let idle = ground.slices.iter().filter(|slice| slice.queue.is_idle());
         let ranked = idle.filter_map(|slice| {
             let state = slice.state.lock();

@@ -101,3 +101,30 @@ fn a_batch_that_can_never_be_taken_is_as_if_never_sent() {
     );
     assert_eq!(send(&simulation, &kernel, &[3]), [Ok(false)]);
 }
+
+#[test]
+fn a_log_that_found_no_room_makes_some() {
+    let simulation = Simulation::new(5);
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    // Room for a few segments, far from what the log may have, and for the files of the little that is overwritten.
+    let room = Faults { capacity_bytes: simulation.disk.used_bytes() + (512 << 10), ..Faults::NONE };
+    simulation.disk.set_faults(room);
+    let mut refused = 0;
+    for number in 0..400 {
+        let rows: Vec<_> = (0..300).map(|row| (row % 40, row as i64, number)).collect();
+        let mut answer = Err(Error::Closed);
+        for _ in 0..4 {
+            let ticket = write(&kernel, &rows);
+            simulation.runner.run_until_idle();
+            answer = ticket.wait().expect("all has come to rest");
+            if answer.is_ok() {
+                break;
+            }
+            assert!(matches!(answer, Err(Error::DiskFull(_))), "{answer:?}");
+            refused += 1;
+        }
+        assert!(answer.is_ok(), "batch {number} after {refused} refusals: {answer:?}");
+    }
+    assert!(refused > 0, "the disk was never full");
+    assert_eq!(rows(&kernel.snapshot()).expect("readable").iter().filter(|row| row.2 == 399).count(), 300);
+}

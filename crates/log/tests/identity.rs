@@ -147,8 +147,8 @@ impl Disk for Keeping {
     fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, DiskError> {
         self.0.lock(path)
     }
-    fn free_bytes(&self, path: &Path) -> Result<u64, DiskError> {
-        self.0.free_bytes(path)
+    fn size_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        self.0.size_bytes(path)
     }
 }
 

@@ -136,11 +136,11 @@ pub trait Disk: Send + Sync {
     /// `DiskError` of `Operation::Lock`, of kind `WouldBlock` where another process holds it.
     fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, DiskError>;
 
-    /// Bytes still free where this directory lies.
+    /// How many bytes the disk has on which this directory lies.
     ///
     /// # Errors
     /// `DiskError` of `Operation::Measure`.
-    fn free_bytes(&self, path: &Path) -> Result<u64, DiskError>;
+    fn size_bytes(&self, path: &Path) -> Result<u64, DiskError>;
 }
 
 /// An open file. Reads and writes at offsets may run side by side.

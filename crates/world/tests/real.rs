@@ -75,7 +75,7 @@ fn room_is_reserved_and_lengths_are_set() {
     let mut bytes = [1; 6];
     file.read_at(0, &mut bytes).unwrap();
     assert_eq!(&bytes, b"kept\0\0");
-    assert!(RealDisk.free_bytes(&place.0).unwrap() > 0);
+    assert!(RealDisk.size_bytes(&place.0).unwrap() > 0);
     let error = file.reserve(1 << 60).unwrap_err();
     assert!(error.is_full() || error.cause.kind() == ErrorKind::FileTooLarge, "{error}");
 }

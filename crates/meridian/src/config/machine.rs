@@ -1,10 +1,11 @@
-//! What this machine gives us: memory (its own, or what a control group leaves of it) and cores.
+//! What this machine gives us: memory (its own, or what a control group leaves of it), cores, a disk.
 //!
 //! Promises: a number that is never above what the machine or any control group above this
 //! process allows; where nothing can be read, a modest guess rather than an error.
 
 use std::fs;
 use std::path::Path;
+use world::{Disk, RealDisk};
 
 /// Taken where the machine does not say how much memory it has.
 const GUESS_BYTES: u64 = 4 << 30;
@@ -21,6 +22,13 @@ pub fn memory_bytes() -> u64 {
 #[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How large the disk is on which this directory lies, or will lie once it is made; None where nobody knows.
+#[must_use]
+pub fn disk_bytes(directory: &Path) -> Option<u64> {
+    let whole = std::path::absolute(directory).ok()?;
+    whole.ancestors().find_map(|at| RealDisk.size_bytes(at).ok())
 }
 
 fn total_of(meminfo: &str) -> Option<u64> {
@@ -54,6 +62,14 @@ fn group_limits(groups: &str, root: &Path) -> Vec<u64> {
 #[expect(clippy::disallowed_methods, reason = "a test's own files")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_to_be_has_the_disk_of_those_above_it() {
+        let here = std::env::temp_dir();
+        let size = disk_bytes(&here);
+        assert!(size.is_some_and(|bytes| bytes > 1 << 20), "{size:?}");
+        assert_eq!(disk_bytes(&here.join("not/made/yet")), size);
+    }
 
     #[test]
     fn the_least_limit_on_the_way_up_counts() {

@@ -142,8 +142,9 @@ settings! {
         /// When a commit is answered: "commit" = when it is on disk; a duration = at once, and the
         /// log is synced that often (a crash loses at most that much).
         durability: DurabilitySetting = "commit", "1ms" to "1h";
-        /// How much log may pile up before the slice with the oldest unflushed record is flushed.
-        log_bytes_max: Bytes = "4GiB", "64MiB" to "16TiB";
+        /// How much log may pile up before the slice with the oldest unflushed record is flushed;
+        /// auto = 4GiB, or an eighth of the disk that the store lies on where that is less.
+        log_bytes_max: AutoBytes = "auto", "64MiB" to "16TiB";
         /// Length at which a log segment is ended, and so the most that one commit may have. At most
         /// an eighth of log_bytes_max, since the log is cut by whole segments; auto = 256MiB, or that
         /// eighth where it is less.
@@ -238,7 +239,9 @@ impl Config {
         if sum > budget {
             return Err(ConfigError::Budget { sum, budget });
         }
-        let segment_max = self.log_bytes_max.0 / SEGMENTS_MIN;
+        let disk = self.dir.as_deref().and_then(machine::disk_bytes).unwrap_or(u64::MAX);
+        let log = *self.log_bytes_max.0.get_or_insert((disk / 8).clamp(64 << 20, 4 << 30));
+        let segment_max = log / SEGMENTS_MIN;
         let segment = *self.segment_bytes.0.get_or_insert(segment_max.min(256 << 20));
         if segment > segment_max {
             return Err(ConfigError::Value {
@@ -278,7 +281,7 @@ impl Config {
             memory_bytes: self.memory_bytes.bytes(),
             buffer_bytes_max: self.buffer_bytes_max.bytes(),
             cache_bytes_max: self.cache_bytes_max.bytes(),
-            log_bytes_max: self.log_bytes_max.0,
+            log_bytes_max: self.log_bytes_max.bytes(),
             segment_bytes: self.segment_bytes.bytes(),
             retention: self.retention,
             producers_max: usize::try_from(self.producers_max).unwrap_or(usize::MAX),

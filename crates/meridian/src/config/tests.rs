@@ -28,7 +28,7 @@ fn flags_over_environment_over_file_over_default() {
     assert_eq!(loaded.origins["log_level"], Origin::Flag("log-level".into()));
     assert_eq!(loaded.config.connections_max, 8);
     assert_eq!(loaded.origins["connections_max"], Origin::Environment("MERIDIAN_CONNECTIONS_MAX".into()));
-    assert_eq!(loaded.config.log_bytes_max.0, 1 << 30);
+    assert_eq!(loaded.config.log_bytes_max.bytes(), 1 << 30);
     assert!(matches!(loaded.origins["log_bytes_max"], Origin::File(_)));
     assert_eq!(loaded.origins["period"], Origin::Default);
 }
@@ -78,6 +78,8 @@ fn a_log_has_eight_segments_at_least() {
         let config = load_text("", &[("MERIDIAN_LOG_BYTES_MAX", log)], &[]).unwrap().config;
         assert_eq!(config.kernel().segment_bytes, segment, "{log}");
     }
+    // A store of which no directory is named yet may have all of it.
+    assert_eq!(load_text("", &[], &[]).unwrap().config.kernel().log_bytes_max, 4 << 30);
     let config = load_text("segment_bytes = \"8MiB\"\nlog_bytes_max = \"64MiB\"", &[], &[]).unwrap().config;
     assert_eq!(config.kernel().segment_bytes, 8 << 20);
 }

@@ -189,6 +189,10 @@ impl Connection {
     /// Tells the client that its statement failed.
     pub(super) fn fail(&mut self, report: &Report) {
         add(&self.shared.counters.failed_statements, 1);
+        // The client's own mistakes are told to the client alone.
+        if report.concerns_the_operator() {
+            tracing::error!(session = self.session.id(), sqlstate = %report.sqlstate, message = %report.message, "statement failed");
+        }
         self.session.fail();
         self.tell_notices();
         self.wire.output.error(report);

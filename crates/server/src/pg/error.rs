@@ -64,6 +64,11 @@ impl Report {
         self
     }
 
+    /// Whether the machine or the server is at fault: resources (53), the system (58), what must not be (XX).
+    pub(crate) fn concerns_the_operator(&self) -> bool {
+        self.sqlstate != "53300" && ["53", "58", "XX"].iter().any(|class| self.sqlstate.starts_with(class))
+    }
+
     /// The client asked for it to stop.
     pub(crate) fn cancelled() -> Report {
         Report::error("57014", "canceling statement due to user request")

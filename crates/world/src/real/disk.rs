@@ -1,7 +1,7 @@
 //! The system's directories.
 //!
 //! What it promises: `make_dir` and `sync_dir` by fsync of the directory, `lock` by flock (freed by
-//! the system when the process ends, however it ends), `free_bytes` by statvfs.
+//! the system when the process ends, however it ends), `size_bytes` by statvfs.
 
 use super::file::RealFile;
 use crate::{Access, Disk, DiskError, Entry, File, Operation};
@@ -77,7 +77,7 @@ impl Disk for RealDisk {
         Ok(Box::new(lock().map_err(failed(Operation::Lock, path))?))
     }
 
-    fn free_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+    fn size_bytes(&self, path: &Path) -> Result<u64, DiskError> {
         let measure = || {
             let name = CString::new(path.as_os_str().as_bytes())?;
             // SAFETY: statvfs is plain numbers, for which zeros are a value.
@@ -86,8 +86,7 @@ impl Disk for RealDisk {
             if unsafe { libc::statvfs(name.as_ptr(), &raw mut answer) } != 0 {
                 return Err(Error::last_os_error());
             }
-            // What an unprivileged process may still use.
-            Ok(answer.f_bavail.saturating_mul(answer.f_frsize))
+            Ok(answer.f_blocks.saturating_mul(answer.f_frsize))
         };
         measure().map_err(failed(Operation::Measure, path))
     }

@@ -188,9 +188,8 @@ impl Disk for SimulatedDisk {
         Ok(Box::new(Lock { state: Arc::clone(&self.state), path: path.to_path_buf(), generation: state.generation }))
     }
 
-    fn free_bytes(&self, _path: &Path) -> Result<u64, DiskError> {
-        let state = self.state.lock();
-        Ok(state.faults.capacity_bytes.saturating_sub(state.used_bytes))
+    fn size_bytes(&self, _path: &Path) -> Result<u64, DiskError> {
+        Ok(self.state.lock().faults.capacity_bytes)
     }
 }
 
