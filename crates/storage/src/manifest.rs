@@ -6,17 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use types::{CommitNumber, Epoch, Period, ProducerId, Sequence, SliceId, TagId, TimeRange, Version};
+use types::{CommitNumber, Period, ProducerId, SliceId, TagId, TimeRange, Version};
 
-/// The identity of a store: drawn at random when the store is made. A wiped disk is a new one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreId(pub u128);
-
-impl std::fmt::Display for StoreId {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{:032x}", self.0)
-    }
-}
+// Words of the manifest that other floors speak too.
+pub use types::{EpochStart, StoreId};
 
 /// The number of a file within its slice. Rises, never used twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,15 +19,6 @@ impl std::fmt::Display for FileNumber {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{:08}", self.0)
     }
-}
-
-/// Where an epoch began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochStart {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The last sequence number before it.
-    pub after: Sequence,
 }
 
 /// Where a file lies in its slice's directory.

@@ -40,6 +40,14 @@ number! {
     CommitNumber(u64)
 }
 number! {
+    /// A node of the fleet: given when it first joins, never reused.
+    NodeId(u64)
+}
+number! {
+    /// The number of a change of `meta`, as etcd numbers them: an entry's is that of its last change.
+    Revision(u64)
+}
+number! {
     /// Who sent a batch: chosen by the producer, at random or by name, and kept across its restarts.
     ProducerId(u128)
 }
@@ -68,4 +76,23 @@ pub struct Origin {
     pub producer: ProducerId,
     /// The producer's number of this batch, from 1.
     pub number: u64,
+}
+
+/// The identity of a store: drawn at random when the store is made. A wiped disk is a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u128);
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:032x}", self.0)
+    }
+}
+
+/// Where an epoch began in a slice's sequence of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EpochStart {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The last sequence number before it.
+    pub after: Sequence,
 }

@@ -18,7 +18,9 @@ mod tag;
 mod time;
 
 pub use batch::{BatchError, Samples, TextColumn, TextSamples};
-pub use identity::{CommitNumber, Epoch, Origin, ProducerId, Sequence, SliceId, TagId, Version};
+pub use identity::{
+    CommitNumber, Epoch, EpochStart, NodeId, Origin, ProducerId, Revision, Sequence, SliceId, StoreId, TagId, Version,
+};
 pub use kind::{Kind, KindError, Kinds, Value};
 pub use quality::Quality;
 pub use rule::{DistributionRule, RuleError};
