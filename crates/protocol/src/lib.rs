@@ -1,0 +1,40 @@
+//! Floor 2: the fleet's protocols, as state machines without I/O.
+//!
+//! What it is: what the nodes of a fleet must agree on and how: (state, now, event) in, actions out. Today
+//! the replication of one slice; tag changes, membership and moves will stand beside it. The shells in `cluster` give these machines a network, disks, clocks and etcd; the
+//! simulator gives them faulty ones.
+//! What it promises: a machine asks nothing of the world and keeps no thread; the same events give the same
+//! actions; what each protocol promises stands at the head of its file.
+//! What it may not know: networks, disks, clocks, meta's ways, what a record means.
+//!
+//! ```text
+//!   meta (one key a slice)     SliceEntry: epoch, primary, backups, members
+//!        ▲ swap   │ entry
+//!        │        ▼
+//!   replica  <── messages ──>  replica        one machine a slice and store: `Replica`
+//!        │ log, set aside, publish ..  ▲ logged ..
+//!        ▼                             │
+//!   the kernel's store: what it owes is written in docs/decisions/0008-replication.md
+//! ```
+
+mod entry;
+mod event;
+mod files;
+mod history;
+mod message;
+mod mutation;
+mod producers;
+mod replica;
+mod settings;
+mod words;
+
+pub use entry::{EntryError, Mode, Policy, SliceEntry};
+pub use event::{Action, Answer, Consistency, Event, Reader, Recovered, Refusal, Swapped};
+pub use files::{Difference, Offer};
+pub use history::History;
+pub use message::{Fresh, Head, Message, Report};
+pub use mutation::{Mutation, Planted};
+pub use producers::Producers;
+pub use replica::Replica;
+pub use settings::{Settings, SettingsError};
+pub use words::{Moment, ProducerRow, Record, ReplicaId, RequestId, Run};

@@ -1,0 +1,325 @@
+//! A fleet in one thread: nodes, network, meta, disks, clients, faults, all stepped in the order of one queue.
+//!
+//! ```text
+//!   queue ──> happening ──> node: machine.step ──> actions ──> store, network, clients (`shell`)
+//!                     ├───> meta                                   └──> checker
+//!                     └───> client, operator, fault
+//! ```
+//! Promises: a plan gives one run; nothing of the machine it runs on is asked. The checker hears of
+//! everything that matters, and the first broken promise ends the run.
+
+mod clients;
+mod copying;
+mod faults;
+mod meta;
+mod network;
+mod node;
+mod operator;
+mod packet;
+mod queue;
+mod shell;
+mod work;
+
+use crate::check::{Checker, Counts, Ending};
+use crate::dice::Dice;
+use crate::plan::Plan;
+use clients::Client;
+use meta::Meta;
+use network::Network;
+use node::Node;
+use packet::Packet;
+use protocol::{Action, Planted, Policy, Record, ReplicaId, SliceEntry};
+use queue::{Happening, Queue};
+use std::collections::{BTreeMap, VecDeque};
+use types::{Epoch, SliceId};
+
+/// After so long without faults the fleet must have come to rest.
+const REST_US: u64 = 30_000_000;
+
+/// How often it is looked whether it has.
+const LOOK_US: u64 = 100_000;
+
+/// The most that a run may do.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// How many lines of a trace are kept.
+const TRACE_LINES: usize = 4_000;
+
+/// A fleet.
+pub(crate) struct Fleet {
+    plan: Plan,
+    planted: Planted,
+    now: u64,
+    queue: Queue,
+    network: Network,
+    meta: Meta,
+    nodes: Vec<Node>,
+    clients: Vec<Client>,
+    pub(crate) checker: Checker,
+    dice: Dice,
+    numbers: u64,
+    /// Faults are over, clients stop.
+    calm: bool,
+    over: bool,
+    /// Replicas that will be added again, by the fault that removed them.
+    removed: BTreeMap<usize, ReplicaId>,
+    actions: Vec<Action>,
+    pub(crate) trace: Option<VecDeque<String>>,
+}
+
+impl Fleet {
+    /// The fleet of a plan, before anything happens.
+    pub(crate) fn new(plan: &Plan, planted: Planted, trace: bool) -> Fleet {
+        let mut dice = Dice::new(plan.seed, 2);
+        let places = plan.nodes + plan.clients + 1;
+        let nodes: Vec<Node> = (0..plan.nodes).map(|n| Node::new(n, &mut dice, plan.log_keeps, planted)).collect();
+        let entries = plan.slices.iter().enumerate().map(|(slice, (mode, min_in_sync))| {
+            let replicas: Vec<ReplicaId> = (0..plan.copies).map(|copy| nodes[(slice + copy) % plan.nodes].me()).collect();
+            SliceEntry {
+                epoch: Epoch(1),
+                primary: replicas[0],
+                backups: replicas[1..].to_vec(),
+                members: replicas,
+                policy: Policy { mode: *mode, min_in_sync: *min_in_sync },
+                forced: Epoch(0),
+            }
+        });
+        let mut fleet = Fleet {
+            now: 0,
+            queue: Queue::default(),
+            network: Network::new(places, Dice::new(plan.seed, 3)),
+            meta: Meta::new(entries.collect()),
+            clients: (0..plan.clients).map(|c| Client::new(c, plan)).collect(),
+            nodes,
+            checker: Checker::new(plan.slices.iter().map(|(mode, _)| *mode)),
+            numbers: 0,
+            calm: false,
+            over: false,
+            removed: BTreeMap::new(),
+            actions: Vec::new(),
+            trace: trace.then(VecDeque::new),
+            plan: plan.clone(),
+            planted,
+            dice,
+        };
+        fleet.meta.lawless = planted.has(protocol::Mutation::PromoteNonMember);
+        fleet.schedule();
+        fleet
+    }
+
+    fn schedule(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.queue.put(0, Happening::Start { node });
+        }
+        for client in 0..self.clients.len() {
+            self.wake_client(client, 1_000 + client as u64);
+        }
+        for (index, timed) in self.plan.faults.iter().enumerate() {
+            self.queue.put(timed.at_us, Happening::Fault { index, ends: false });
+        }
+        self.queue.put(50_000, Happening::Operator);
+        self.queue.put(self.plan.busy_us, Happening::Calm);
+    }
+
+    /// Runs to the end, or to the first broken promise.
+    pub(crate) fn run(&mut self) {
+        while let Some((at, happening)) = self.queue.take() {
+            self.now = at;
+            self.checker.counts.events += 1;
+            if self.checker.counts.events > EVENTS_MAX {
+                self.checker.complain("the run does not end".to_owned());
+            }
+            self.happen(happening);
+            if self.over || self.checker.complaint.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let happening = match happening.process().filter(|place| *place < self.nodes.len()) {
+            Some(node) => match self.nodes[node].takes(happening) {
+                Some(happening) => happening,
+                None => return,
+            },
+            None => happening,
+        };
+        match happening {
+            Happening::Deliver { from, to, packet } => self.deliver(from, to, packet),
+            Happening::Tick { node, slice, .. } => self.tick(node, slice),
+            Happening::Work { node, .. } => self.work(node),
+            Happening::Inner { node, slice, event, .. } => self.feed(node, slice, event),
+            Happening::AskGroups { node, slice, token, .. } => self.ask_groups(node, slice, token),
+            Happening::Start { node } => self.start(node),
+            Happening::Resume { node } => self.resume(node),
+            Happening::Client { client, token } => self.client_wakes(client, token),
+            Happening::Fault { index, ends } => self.fault(index, ends),
+            Happening::Operator => self.operate(),
+            Happening::Calm => self.settle_down(),
+        }
+    }
+
+    fn deliver(&mut self, from: usize, to: usize, packet: Packet) {
+        if to < self.nodes.len() {
+            self.node_hears(to, from, packet);
+        } else if to == self.meta_place() {
+            self.meta_hears(from, packet);
+        } else {
+            self.client_hears(to - self.nodes.len(), packet);
+        }
+    }
+
+    fn meta_place(&self) -> usize {
+        self.nodes.len() + self.clients.len()
+    }
+
+    /// Sends a packet.
+    fn send(&mut self, from: usize, to: usize, packet: Packet) {
+        let mut arrivals = self.network.arrivals(self.now, from, to);
+        let Some(first) = arrivals.next() else { return };
+        if let Some(second) = arrivals.next() {
+            self.queue.put(second, Happening::Deliver { from, to, packet: packet.clone() });
+        }
+        self.queue.put(first, Happening::Deliver { from, to, packet });
+    }
+
+    fn meta_hears(&mut self, from: usize, packet: Packet) {
+        let away = self.meta.away > 0;
+        if away && !self.meta.applies {
+            return;
+        }
+        let (slice, answer) = match packet {
+            Packet::MetaRead { slice, seen } => {
+                let kept = self.meta.get(slice.0 as usize).clone();
+                (slice, Packet::MetaIs { slice, entry: kept.entry, revision: kept.revision, seen })
+            }
+            Packet::MetaSwap { slice, run, expect, next } => {
+                let outcome = self.meta.swap(slice.0 as usize, expect, next.clone());
+                let kept = self.meta.get(slice.0 as usize).clone();
+                self.note(|| format!("meta: swap of slice {slice} at {expect}: {outcome:?} {next:?}"));
+                let done = match outcome {
+                    Ok(done) => done.then_some(kept.revision),
+                    Err(error) => {
+                        return self.checker.complain(format!("slice {slice}: an illegal entry was asked for: {error}"));
+                    }
+                };
+                if done.is_some() {
+                    self.hint(slice);
+                }
+                (slice, Packet::MetaSwapped { slice, run, expect, done, entry: kept.entry, revision: kept.revision })
+            }
+            _ => return,
+        };
+        if !away {
+            let place = self.meta_place();
+            self.send(place, from, answer);
+        }
+        debug_assert!((slice.0 as usize) < self.plan.slices.len());
+    }
+
+    /// Tells the nodes that an entry changed, some time.
+    fn hint(&mut self, slice: SliceId) {
+        if self.meta.away > 0 {
+            return;
+        }
+        let (place, kept) = (self.meta_place(), self.meta.get(slice.0 as usize).clone());
+        for node in 0..self.nodes.len() {
+            let packet = Packet::Hint { slice, entry: kept.entry.clone(), revision: kept.revision };
+            let late = self.now + self.dice.below(30_000);
+            for at in self.network.arrivals(late, place, node) {
+                self.queue.put(at, Happening::Deliver { from: place, to: node, packet: packet.clone() });
+            }
+        }
+    }
+
+    /// Faults end; from now on the fleet has to come to rest.
+    fn settle_down(&mut self) {
+        if !self.calm {
+            self.calm = true;
+            self.note(|| "calm".to_owned());
+            self.mend_everything();
+        }
+        if self.is_at_rest() {
+            self.over = true;
+            return self.check_ending();
+        }
+        if self.now > self.plan.busy_us + REST_US {
+            let why = self.unrest();
+            return self.checker.complain(format!("the fleet does not come to rest: {why}"));
+        }
+        self.queue.put(self.now + LOOK_US, Happening::Calm);
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.clients.iter().all(Client::is_idle) && self.unrest().is_empty()
+    }
+
+    /// What is still under way.
+    fn unrest(&self) -> String {
+        for client in self.clients.iter().filter(|client| !client.is_idle()) {
+            return format!("{client:?}");
+        }
+        for slice in 0..self.plan.slices.len() {
+            let entry = &self.meta.get(slice).entry;
+            let slice = SliceId(slice as u32);
+            let primary = self.replica(slice, entry.primary).filter(|replica| replica.is_primary());
+            let Some(primary) = primary else { return format!("slice {slice} has no primary, {entry:?}") };
+            for id in entry.everyone() {
+                let well = entry.is_member(id)
+                    && self.replica(slice, id).is_some_and(|replica| {
+                        replica.published() == primary.history().last() && replica.history() == primary.history()
+                    });
+                if !well {
+                    let state = self.replica(slice, id).map(|replica| (replica.epoch(), replica.history(), replica.published()));
+                    return format!("slice {slice}: {id} is behind: {state:?}, {entry:?}");
+                }
+            }
+        }
+        String::new()
+    }
+
+    fn replica(&self, slice: SliceId, id: ReplicaId) -> Option<&protocol::Replica> {
+        let node = self.nodes.get(id.node.0 as usize).filter(|node| node.me() == id)?;
+        node.locals.get(&slice).map(|local| &local.machine)
+    }
+
+    fn check_ending(&mut self) {
+        for slice in 0..self.plan.slices.len() {
+            let entry = self.meta.get(slice).entry.clone();
+            let slice = SliceId(slice as u32);
+            let replicas = entry.everyone().filter_map(|id| {
+                let node = self.nodes.get(id.node.0 as usize)?;
+                Some((id, &node.locals.get(&slice)?.machine, node.store.state(slice)?))
+            });
+            let kept = |version| self.nodes.iter().any(|node| node.store.keeps(slice, version));
+            let ending = Ending { slice, primary: entry.primary, replicas: replicas.collect(), kept: &kept };
+            self.checker.end(&ending);
+        }
+    }
+
+    /// A number that was not given before.
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// A line of the trace.
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            if trace.len() == TRACE_LINES {
+                trace.pop_front();
+            }
+            trace.push_back(format!("{:>10} {}", self.now, line()));
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.checker.counts
+    }
+
+    fn note_records(&mut self, slice: SliceId, records: &[Record]) {
+        for record in records {
+            self.checker.logged(slice, record);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Faults, as the plan has them, and their ends.
+
+use super::Fleet;
+use super::network::Weather;
+use super::queue::Happening;
+use crate::plan::Fault;
+use crate::store::small::SmallStore;
+use protocol::{Event, ReplicaId};
+use types::{SliceId, StoreId};
+
+impl Fleet {
+    pub(super) fn fault(&mut self, index: usize, ends: bool) {
+        let fault = self.plan.faults[index].fault.clone();
+        self.note(|| format!("fault {index} {}: {fault:?}", if ends { "ends" } else { "begins" }));
+        if ends {
+            if !self.calm {
+                self.end_fault(&fault);
+            }
+            return;
+        }
+        if self.calm || !self.is_there(&fault) {
+            return;
+        }
+        if let Some(lasts) = self.begin_fault(index, &fault) {
+            self.queue.put(self.now + lasts, Happening::Fault { index, ends: true });
+        }
+    }
+
+    /// Whether the fleet has what the fault is about: a plan that was made smaller may name more.
+    fn is_there(&self, fault: &Fault) -> bool {
+        match *fault {
+            Fault::Cut { from, to, .. } => from.max(to) <= self.meta_place(),
+            Fault::Isolate { place, .. } => place <= self.meta_place(),
+            Fault::SwitchOver { slice, .. }
+            | Fault::Add { slice, .. }
+            | Fault::Remove { slice, .. }
+            | Fault::Readd { slice, .. }
+            // Who administers does it through meta.
+            | Fault::Force { slice, .. } => slice < self.plan.slices.len() && self.meta.away == 0,
+            _ => true,
+        }
+    }
+
+    /// Begins a fault; says when it ends, where it does by itself.
+    fn begin_fault(&mut self, index: usize, fault: &Fault) -> Option<u64> {
+        match *fault {
+            Fault::Crash { node, power, down_us } => {
+                self.kill(node, power);
+                self.queue.put(self.now + down_us, Happening::Start { node });
+                None
+            }
+            Fault::Wipe { node, down_us } => {
+                if self.may_wipe(node) {
+                    self.wipe(node);
+                    self.queue.put(self.now + down_us, Happening::Start { node });
+                }
+                None
+            }
+            Fault::Pause { node, for_us } => {
+                self.pause(node);
+                self.queue.put(self.now + for_us, Happening::Resume { node });
+                None
+            }
+            Fault::Cut { from, to, both, for_us } => {
+                self.each_cut(from, to, both, super::Network::cut);
+                Some(for_us)
+            }
+            Fault::Isolate { place, for_us } => {
+                self.each_isolated(place, super::Network::cut);
+                Some(for_us)
+            }
+            Fault::Weather { lost, doubled, late, for_us } => {
+                self.network.weather = Weather { lost, doubled, late };
+                Some(for_us)
+            }
+            Fault::SlowDisk { node, times, for_us } => {
+                self.nodes[node].slow = times;
+                Some(for_us)
+            }
+            Fault::FullDisk { node, for_us } => {
+                self.nodes[node].full += 1;
+                Some(for_us)
+            }
+            Fault::WallJump { node, by_us } => {
+                self.nodes[node].clock.wall_offset += by_us;
+                self.tick_all(node);
+                None
+            }
+            Fault::MetaAway { applies, for_us } => {
+                self.meta.away += 1;
+                self.meta.applies = applies;
+                Some(for_us)
+            }
+            _ => self.begin_operation(index, fault),
+        }
+    }
+
+    fn begin_operation(&mut self, index: usize, fault: &Fault) -> Option<u64> {
+        match *fault {
+            Fault::SwitchOver { slice, nth } => self.switch_over(slice, nth),
+            Fault::Add { slice, nth } => self.add_replica(slice, nth),
+            Fault::Remove { slice, nth } => drop(self.remove_replica(slice, nth)),
+            Fault::Readd { slice, nth, after_us } => {
+                let removed = self.remove_replica(slice, nth)?;
+                self.removed.insert(index, removed);
+                return Some(after_us);
+            }
+            Fault::DropPins { node } => {
+                let slices: Vec<SliceId> = self.nodes[node].locals.keys().copied().collect();
+                for slice in slices {
+                    for peer in self.nodes.iter().map(super::node::Node::me).collect::<Vec<_>>() {
+                        self.nodes[node].store.submit(slice, crate::store::Task::Unpin(peer));
+                        self.feed(node, slice, Event::PinLost { peer });
+                    }
+                }
+                self.kick(node);
+            }
+            Fault::Force { slice, nth } => {
+                let to: Option<ReplicaId> = self.meta.get(slice).entry.everyone().nth(nth);
+                if let Some(to) = to.filter(|to| self.nodes[to.node.0 as usize].me() == *to) {
+                    self.force(slice, to);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn end_fault(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::Cut { from, to, both, .. } => self.each_cut(from, to, both, super::Network::mend),
+            Fault::Isolate { place, .. } => self.each_isolated(place, super::Network::mend),
+            Fault::Weather { .. } => self.network.weather = Weather::default(),
+            Fault::SlowDisk { node, .. } => self.nodes[node].slow = 1,
+            Fault::FullDisk { node, .. } => self.nodes[node].full = self.nodes[node].full.saturating_sub(1),
+            Fault::MetaAway { .. } => self.meta.away = self.meta.away.saturating_sub(1),
+            Fault::Readd { slice, .. } => {
+                let mut next = self.meta.get(slice).entry.clone();
+                let removed: Vec<ReplicaId> = std::mem::take(&mut self.removed).into_values().collect();
+                for id in removed.into_iter().map(|id| self.nodes[id.node.0 as usize].me()) {
+                    if !next.keeps(id) && !next.everyone().any(|other| other.node == id.node && other != id) {
+                        next.backups.push(id);
+                    }
+                }
+                self.change(slice, next);
+            }
+            _ => {}
+        }
+    }
+
+    fn each_cut(&mut self, from: usize, to: usize, both: bool, change: fn(&mut super::Network, usize, usize)) {
+        if from != to {
+            change(&mut self.network, from, to);
+            if both {
+                change(&mut self.network, to, from);
+            }
+        }
+    }
+
+    fn each_isolated(&mut self, place: usize, change: fn(&mut super::Network, usize, usize)) {
+        for other in (0..=self.meta_place()).filter(|other| *other != place) {
+            change(&mut self.network, place, other);
+            change(&mut self.network, other, place);
+        }
+    }
+
+    /// A disk may be lost where each of its slices has another member whose disk is there: the loss of the
+    /// last one is an operator's matter.
+    fn may_wipe(&self, node: usize) -> bool {
+        let me = self.nodes[node].me();
+        (0..self.plan.slices.len()).all(|slice| {
+            let entry = &self.meta.get(slice).entry;
+            let there = |id: &ReplicaId| *id != me && self.nodes[id.node.0 as usize].me() == *id;
+            !entry.is_member(me) || entry.members.iter().any(there)
+        })
+    }
+
+    fn wipe(&mut self, n: usize) {
+        self.kill(n, true);
+        for slice in 0..self.plan.slices.len() {
+            let slice = SliceId(slice as u32);
+            let versions = self.nodes[n].store.versions(slice);
+            self.checker.destroy(slice, versions);
+        }
+        let number = self.number();
+        let store = StoreId(1_000_000 + u128::from(number));
+        self.nodes[n].store = Box::new(SmallStore::new(store, self.plan.log_keeps, self.planted));
+    }
+
+    /// All is mended, all processes run.
+    pub(super) fn mend_everything(&mut self) {
+        self.network.mend_all();
+        (self.meta.away, self.meta.applies) = (0, false);
+        for node in 0..self.nodes.len() {
+            (self.nodes[node].slow, self.nodes[node].full) = (1, 0);
+            if self.nodes[node].paused > 0 {
+                self.nodes[node].paused = 1;
+                self.resume(node);
+            }
+            self.queue.put(self.now, Happening::Start { node });
+        }
+        for client in 0..self.clients.len() {
+            self.wake_client(client, 1);
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! A node: a process with its replicas, a store, clocks; it dies, stands still, and starts again.
+//!
+//! Promises: what a process knew is gone with it; a process that stands still hears later what it would
+//! have heard; its monotonic clock drifts, its wall clock jumps.
+
+use super::Fleet;
+use super::packet::{Ask, Packet};
+use super::queue::Happening;
+use crate::check::{Known, ReadResult};
+use crate::dice::Dice;
+use crate::store::Store;
+use crate::store::small::SmallStore;
+use protocol::{
+    Action, Event, Moment, Mutation, Offer, Planted, Replica, ReplicaId, RequestId, Run, Settings, SliceEntry, Swapped,
+};
+use std::collections::BTreeMap;
+use types::{NodeId, Period, Revision, SliceId, StoreId, Version};
+
+/// A machine's clocks.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    /// The true time at which the process started, and what its monotonic clock said then.
+    started: u64,
+    base: u64,
+    /// How much faster than the truth it runs, in millionths.
+    drift: i64,
+    /// Wall time minus true time, in microseconds.
+    pub(super) wall_offset: i64,
+}
+
+impl Clock {
+    fn monotonic(&self, now: u64) -> u64 {
+        let passed = (now - self.started) as i64;
+        self.base + (passed + passed * self.drift / 1_000_000) as u64
+    }
+
+    /// The first true time at which the monotonic clock has come to a moment.
+    fn true_time(&self, moment: u64) -> u64 {
+        let ahead = moment.saturating_sub(self.base) as i64;
+        self.started + (ahead * 1_000_000 / (1_000_000 + self.drift)) as u64 + 1
+    }
+
+    pub(super) fn wall(&self, now: u64) -> i64 {
+        now as i64 + self.wall_offset
+    }
+}
+
+/// A client's request in a process.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight {
+    pub(super) place: usize,
+    pub(super) token: u64,
+    pub(super) ask: Ask,
+    pub(super) floor: Known,
+    pub(super) result: Option<ReadResult>,
+}
+
+/// Files being taken.
+#[derive(Clone, Debug)]
+pub(super) struct Taking {
+    pub(super) from: ReplicaId,
+    pub(super) offer: Offer,
+    pub(super) token: u64,
+    pub(super) missing: Vec<Period>,
+    pub(super) copied: BTreeMap<Period, crate::store::CopiedGroup>,
+    pub(super) tries: u32,
+}
+
+/// A replica in a process.
+pub(super) struct Local {
+    pub(super) machine: Replica,
+    /// The true time of the next tick that is already in the queue.
+    tick_at: u64,
+    pub(super) requests: BTreeMap<RequestId, InFlight>,
+    pub(super) taking: Option<Taking>,
+    pub(super) flushed: Version,
+    pub(super) flushing: bool,
+    /// What it last showed to readers.
+    pub(super) shown: Version,
+}
+
+/// A node.
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) store: Box<dyn Store>,
+    pub(super) locals: BTreeMap<SliceId, Local>,
+    /// Slices whose data are being deleted.
+    pub(super) deleting: Vec<SliceId>,
+    pub(super) alive: bool,
+    pub(super) run: u64,
+    pub(super) paused: u32,
+    deferred: Vec<Happening>,
+    pub(super) clock: Clock,
+    pub(super) working: bool,
+    pub(super) slow: u64,
+    pub(super) full: u32,
+    wall_leases: bool,
+}
+
+impl Node {
+    pub(super) fn new(n: usize, dice: &mut Dice, log_keeps: usize, planted: Planted) -> Node {
+        let store = SmallStore::new(StoreId(u128::from(dice.below(1_000)) * 100 + n as u128), log_keeps, planted);
+        // A tenth of drift either way is far more than real clocks have, and within what the settings stand.
+        let drift = dice.between(0, 160_000) as i64 - 80_000;
+        let wall_offset = 1_795_000_000_000_000 + dice.below(3_000_000) as i64;
+        Node {
+            id: NodeId(n as u64),
+            store: Box::new(store),
+            locals: BTreeMap::new(),
+            deleting: Vec::new(),
+            alive: false,
+            run: 0,
+            paused: 0,
+            deferred: Vec::new(),
+            clock: Clock { started: 0, base: 0, drift, wall_offset },
+            working: false,
+            slow: 1,
+            full: 0,
+            wall_leases: planted.has(Mutation::LeaseOnWallClock),
+        }
+    }
+
+    pub(super) fn me(&self) -> ReplicaId {
+        ReplicaId { node: self.id, store: self.store.id() }
+    }
+
+    /// Whether something can happen in its process now: not in a dead or another one; later, where it stands still.
+    pub(super) fn takes(&mut self, happening: Happening) -> Option<Happening> {
+        let run = match &happening {
+            Happening::Tick { run, .. }
+            | Happening::Work { run, .. }
+            | Happening::AskGroups { run, .. }
+            | Happening::Inner { run, .. } => *run,
+            _ => self.run,
+        };
+        if !self.alive || run != self.run {
+            return None;
+        }
+        if self.paused > 0 {
+            self.deferred.push(happening);
+            return None;
+        }
+        Some(happening)
+    }
+
+    fn moment(&self, now: u64) -> Moment {
+        Moment(if self.wall_leases { self.clock.wall(now) as u64 } else { self.clock.monotonic(now) })
+    }
+
+    fn true_time(&self, now: u64, moment: Moment) -> u64 {
+        if self.wall_leases {
+            return (moment.0 as i64 - self.clock.wall_offset).max(now as i64) as u64;
+        }
+        self.clock.true_time(moment.0)
+    }
+}
+
+impl Fleet {
+    /// Hands an event to a replica's machine and carries out what it wants.
+    pub(super) fn feed(&mut self, node: usize, slice: SliceId, event: Event) {
+        let now = self.nodes[node].moment(self.now);
+        if self.trace.is_some() {
+            let line = format!("node {node} slice {slice}: {event:?}");
+            self.note(|| line);
+        }
+        let Some(local) = self.nodes[node].locals.get_mut(&slice) else { return };
+        let mut actions = std::mem::take(&mut self.actions);
+        local.machine.step(now, event, &mut actions);
+        for action in actions.drain(..) {
+            self.act(node, slice, action);
+        }
+        self.actions = actions;
+        self.schedule_tick(node, slice);
+    }
+
+    fn schedule_tick(&mut self, n: usize, slice: SliceId) {
+        let (now, node) = (self.now, &mut self.nodes[n]);
+        let moment = node.moment(now);
+        let (run, true_time) = (node.run, |node: &Node, moment| node.true_time(now, moment));
+        let Some(local) = node.locals.get(&slice) else { return };
+        let wakes = local.machine.wakes_at(moment);
+        if wakes == Moment::NEVER {
+            return;
+        }
+        let at = true_time(node, wakes).max(now + 5);
+        let Some(local) = node.locals.get_mut(&slice) else { return };
+        if at < local.tick_at {
+            local.tick_at = at;
+            self.queue.put(at, Happening::Tick { node: n, run, slice });
+        }
+    }
+
+    pub(super) fn tick(&mut self, node: usize, slice: SliceId) {
+        if let Some(local) = self.nodes[node].locals.get_mut(&slice) {
+            local.tick_at = u64::MAX;
+            self.feed(node, slice, Event::Tick);
+        }
+    }
+
+    /// A clock jumped: where leases are measured by it, deadlines are not where they were.
+    pub(super) fn tick_all(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        if node.alive && node.paused == 0 && node.wall_leases {
+            let slices: Vec<SliceId> = node.locals.keys().copied().collect();
+            slices.into_iter().for_each(|slice| self.tick(n, slice));
+        }
+    }
+
+    pub(super) fn start(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        if node.alive {
+            return;
+        }
+        node.alive = true;
+        node.run += 1;
+        node.working = false;
+        node.deleting.clear();
+        node.clock = Clock { started: self.now, base: self.dice.below(5_000_000), ..node.clock.clone() };
+        let opened = node.store.open(node.clock.wall(self.now));
+        let slices: Vec<SliceId> = opened.iter().map(|(slice, _)| *slice).collect();
+        for (slice, recovered) in opened {
+            self.open_replica(n, slice, recovered);
+        }
+        for slice in slices {
+            self.feed(n, slice, Event::Tick);
+        }
+        // What a node holds nothing of it learns from the first look at the map.
+        for slice in 0..self.plan.slices.len() {
+            let (meta, slice) = (self.meta_place(), SliceId(slice as u32));
+            self.send(n, meta, Packet::MetaRead { slice, seen: None });
+        }
+    }
+
+    fn open_replica(&mut self, n: usize, slice: SliceId, recovered: protocol::Recovered) {
+        let planted = self.planted;
+        let (node, now) = (&mut self.nodes[n], self.now);
+        let (flushed, run) = (recovered.flushed, Run(node.run << 8 | n as u64));
+        let settings = Settings {
+            window_records_max: 20,
+            message_records_max: 5,
+            join_records_max: 8,
+            producers_max: crate::data::PRODUCERS_MAX,
+            planted,
+            ..Settings::default()
+        };
+        let machine = Replica::open(node.me(), run, settings, recovered, node.moment(now));
+        let (tick_at, requests, taking) = (u64::MAX, BTreeMap::new(), None);
+        node.locals.insert(slice, Local { machine, tick_at, requests, taking, flushed, flushing: false, shown: flushed });
+    }
+
+    /// A process dies. With `power`, what was not synced may go.
+    pub(super) fn kill(&mut self, n: usize, power: bool) {
+        let (node, dice) = (&mut self.nodes[n], &mut self.dice);
+        if !node.alive {
+            return;
+        }
+        node.alive = false;
+        node.locals.clear();
+        node.deferred.clear();
+        node.store.crash(&mut |unsynced| if power { dice.below(unsynced as u64 + 1) as usize } else { unsynced });
+    }
+
+    pub(super) fn pause(&mut self, node: usize) {
+        self.nodes[node].paused += 1;
+    }
+
+    pub(super) fn resume(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        node.paused = node.paused.saturating_sub(1);
+        if node.paused == 0 {
+            for happening in std::mem::take(&mut node.deferred) {
+                self.queue.put(self.now, happening);
+            }
+        }
+    }
+
+    pub(super) fn node_hears(&mut self, n: usize, from: usize, packet: Packet) {
+        let me = self.nodes[n].me();
+        match packet {
+            Packet::Replica { slice, from, to, message } if to == me => {
+                self.feed(n, slice, Event::Message { from, message });
+            }
+            Packet::Ask { slice, token, ask } => self.asked(n, slice, from, token, ask),
+            Packet::MetaIs { slice, entry, revision, seen } => {
+                self.learns(n, slice, &entry, revision, seen);
+                let known = self.nodes[n].locals.get(&slice).and_then(|local| local.machine.known());
+                if known.is_some_and(|known| *known == entry && !known.has(me)) {
+                    // A linearizable read says that this replica is no part of the slice.
+                    self.delete(n, slice);
+                }
+            }
+            Packet::Hint { slice, entry, revision } => {
+                self.learns(n, slice, &entry, revision, None);
+                if self.planted.has(Mutation::SourceDeletedEarly) && !entry.has(me) {
+                    self.delete(n, slice);
+                }
+            }
+            Packet::MetaSwapped { slice, run, expect, done, entry, revision } if run == self.nodes[n].run => {
+                let outcome = match done {
+                    Some(revision) => Swapped::Done(revision),
+                    None => Swapped::Conflict { entry, revision },
+                };
+                self.feed(n, slice, Event::Swapped { expect, outcome });
+            }
+            Packet::HandOver { slice, to } => self.feed(n, slice, Event::HandOver { to }),
+            Packet::GroupsAsked { slice, by, token, periods } => self.groups_asked(n, from, slice, by, token, &periods),
+            Packet::GroupsAre { slice, token, groups } => self.groups_are(n, slice, token, groups),
+            _ => {}
+        }
+    }
+
+    fn learns(&mut self, n: usize, slice: SliceId, entry: &SliceEntry, revision: Revision, seen: Option<types::Epoch>) {
+        let node = &mut self.nodes[n];
+        if !node.locals.contains_key(&slice) && !node.deleting.contains(&slice) && entry.has(node.me()) {
+            let recovered = node.store.create(slice);
+            self.open_replica(n, slice, recovered);
+        }
+        self.feed(n, slice, Event::Entry { entry: entry.clone(), revision, seen });
+    }
+
+    fn delete(&mut self, n: usize, slice: SliceId) {
+        let node = &mut self.nodes[n];
+        if node.locals.remove(&slice).is_some() {
+            node.deleting.push(slice);
+            node.store.submit(slice, crate::store::Task::Delete);
+            self.note(|| format!("node {n} deletes slice {slice}"));
+            self.kick(n);
+        }
+    }
+
+    /// What an action means is in `shell`.
+    pub(super) fn act(&mut self, node: usize, slice: SliceId, action: Action) {
+        if self.trace.is_some() {
+            let line = format!("node {node} slice {slice}:     {action:?}");
+            self.note(|| line);
+        }
+        self.carry_out(node, slice, action);
+    }
+}

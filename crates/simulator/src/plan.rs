@@ -1,0 +1,181 @@
+//! What a run does: its fleet, its clients, its faults; all from a seed, and small enough to be shrunk.
+//!
+//! Promises: the same plan gives the same run, event by event; a plan prints as what it is. Every seed
+//! draws which kinds of faults it may have at all, so that rare mixtures come up.
+
+use crate::dice::Dice;
+use protocol::Mode;
+use std::fmt;
+
+/// Something that goes wrong, or is asked of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "a variant's fields are said on the variant; `for_us` and `down_us` are how long")]
+pub enum Fault {
+    /// A process dies; with `power`, what was not synced may go. It starts again after so long.
+    Crash { node: usize, power: bool, down_us: u64 },
+    /// A disk is lost with all on it; the node starts again with an empty one.
+    Wipe { node: usize, down_us: u64 },
+    /// A process stands still.
+    Pause { node: usize, for_us: u64 },
+    /// Messages between two places are lost, one way or both. Places are nodes, then clients, then meta.
+    Cut { from: usize, to: usize, both: bool, for_us: u64 },
+    /// A place is cut off from all others.
+    Isolate { place: usize, for_us: u64 },
+    /// Everywhere, so many messages of a thousand are lost, doubled, or late.
+    Weather { lost: u64, doubled: u64, late: u64, for_us: u64 },
+    /// A disk is so many times slower.
+    SlowDisk { node: usize, times: u64, for_us: u64 },
+    /// A disk takes no more records.
+    FullDisk { node: usize, for_us: u64 },
+    /// A clock of the wall jumps.
+    WallJump { node: usize, by_us: i64 },
+    /// Meta answers nobody; with `applies`, it still does what it is asked.
+    MetaAway { applies: bool, for_us: u64 },
+    /// A planned switch-over of a slice to its nth member.
+    SwitchOver { slice: usize, nth: usize },
+    /// A replica is added on the nth node that has none.
+    Add { slice: usize, nth: usize },
+    /// The nth backup is removed.
+    Remove { slice: usize, nth: usize },
+    /// The nth backup is removed and, after so long, added again.
+    Readd { slice: usize, nth: usize, after_us: u64 },
+    /// Pins are let go, as by their limit in bytes.
+    DropPins { node: usize },
+    /// An operator, impatient, forces the nth replica.
+    Force { slice: usize, nth: usize },
+}
+
+/// A fault and when it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timed {
+    /// Microseconds since the start.
+    pub at_us: u64,
+    /// What.
+    pub fault: Fault,
+}
+
+/// The whole of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The seed of everything that is not written here.
+    pub seed: u64,
+    /// Data nodes.
+    pub nodes: usize,
+    /// Copies of each slice at the start.
+    pub copies: usize,
+    /// How each slice is replicated.
+    pub slices: Vec<(Mode, u32)>,
+    /// Clients.
+    pub clients: usize,
+    /// How long a client thinks between two requests, on average.
+    pub think_us: u64,
+    /// How long faults and clients go on.
+    pub busy_us: u64,
+    /// How many records of a log stay behind a flush.
+    pub log_keeps: usize,
+    /// How many records a flush waits for.
+    pub flush_records: u64,
+    /// The faults, in order.
+    pub faults: Vec<Timed>,
+    /// Meta alone fails: then nothing that is served may fail.
+    pub meta_alone: bool,
+}
+
+/// Kinds of faults that a seed may have.
+const KINDS: u64 = 16;
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Plan {
+        let mut dice = Dice::new(seed, 1);
+        let nodes = dice.between(2, 4) as usize;
+        let copies = (dice.between(1, 3) as usize).min(nodes);
+        let slices = (0..dice.between(1, 2)).map(|_| Plan::policy(&mut dice, copies)).collect();
+        let mut plan = Plan {
+            seed,
+            nodes,
+            copies,
+            slices,
+            clients: dice.between(1, 3) as usize,
+            think_us: *dice.pick(&[2_000, 10_000, 30_000]),
+            busy_us: dice.between(1_500_000, 4_000_000),
+            log_keeps: *dice.pick(&[0, 4, 50]),
+            flush_records: *dice.pick(&[3, 10, 40]),
+            faults: Vec::new(),
+            meta_alone: dice.one_in(20),
+        };
+        if plan.meta_alone {
+            let fault = Fault::MetaAway { applies: dice.one_in(2), for_us: dice.between(100_000, plan.busy_us / 2) };
+            plan.faults.push(Timed { at_us: dice.between(1_500_000, plan.busy_us / 2 + 1_500_000), fault });
+            plan.busy_us += 1_500_000;
+            return plan;
+        }
+        let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.one_in(3)).collect();
+        if !kinds.is_empty() {
+            let mut faults: Vec<Timed> = (0..dice.below(10)).map(|_| plan.draw(&mut dice, &kinds)).collect();
+            faults.sort_by_key(|timed| timed.at_us);
+            plan.faults = faults;
+        }
+        plan
+    }
+
+    fn policy(dice: &mut Dice, copies: usize) -> (Mode, u32) {
+        let mode = if dice.one_in(2) { Mode::Sync } else { Mode::Async { lag_records_max: dice.between(1, 8) } };
+        (mode, if copies > 1 && dice.one_in(4) { 2 } else { 1 })
+    }
+
+    fn draw(&self, dice: &mut Dice, kinds: &[u64]) -> Timed {
+        let at_us = dice.between(300_000, self.busy_us);
+        let node = dice.below(self.nodes as u64) as usize;
+        let slice = dice.below(self.slices.len() as u64) as usize;
+        let nth = dice.below(3) as usize;
+        let for_us = *dice.pick(&[50_000, 200_000, 350_000, 500_000, 1_000_000]) + dice.below(200_000);
+        let places = (self.nodes + self.clients + 1) as u64;
+        let fault = match *dice.pick(kinds) {
+            0 => Fault::Crash { node, power: dice.one_in(2), down_us: dice.between(20_000, 900_000) },
+            1 => Fault::Crash { node, power: true, down_us: dice.between(1_000, 100_000) },
+            2 => Fault::Wipe { node, down_us: for_us },
+            3 => Fault::Pause { node, for_us },
+            4 => Fault::Cut { from: dice.below(places) as usize, to: dice.below(places) as usize, both: dice.one_in(2), for_us },
+            5 => Fault::Isolate { place: dice.below(places) as usize, for_us },
+            6 => {
+                let rate = |dice: &mut Dice| *dice.pick(&[0, 20, 100, 300]);
+                Fault::Weather { lost: rate(dice), doubled: rate(dice), late: rate(dice), for_us: for_us * 2 }
+            }
+            7 => Fault::SlowDisk { node, times: dice.between(5, 200), for_us },
+            8 => Fault::FullDisk { node, for_us },
+            9 => Fault::WallJump { node, by_us: dice.between(0, 8_000_000) as i64 - 4_000_000 },
+            10 => Fault::MetaAway { applies: dice.one_in(2), for_us },
+            11 => Fault::SwitchOver { slice, nth },
+            12 => Fault::Add { slice, nth },
+            13 => Fault::Remove { slice, nth },
+            14 => Fault::Readd { slice, nth, after_us: for_us },
+            _ if dice.one_in(4) => Fault::Force { slice, nth },
+            _ => Fault::DropPins { node },
+        };
+        Timed { at_us, fault }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "seed {}: {} nodes, {} copies, slices {:?}, {} clients thinking {} us, {} us long, log keeps {}, flush after {}",
+            self.seed,
+            self.nodes,
+            self.copies,
+            self.slices,
+            self.clients,
+            self.think_us,
+            self.busy_us,
+            self.log_keeps,
+            self.flush_records
+        )?;
+        for timed in &self.faults {
+            writeln!(out, "  at {:>9} us  {:?}", timed.at_us, timed.fault)?;
+        }
+        Ok(())
+    }
+}
