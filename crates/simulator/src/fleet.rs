@@ -63,6 +63,8 @@ pub(crate) struct Fleet {
     over: bool,
     /// Replicas that will be added again, by the fault that removed them.
     removed: BTreeMap<usize, ReplicaId>,
+    /// The places that faults hit, by the fault's index.
+    targets: BTreeMap<usize, (usize, usize)>,
     actions: Vec<Action>,
     pub(crate) trace: Option<VecDeque<String>>,
 }
@@ -96,6 +98,7 @@ impl Fleet {
             calm: false,
             over: false,
             removed: BTreeMap::new(),
+            targets: BTreeMap::new(),
             actions: Vec::new(),
             trace: trace.then(VecDeque::new),
             plan: plan.clone(),
@@ -149,6 +152,7 @@ impl Fleet {
             Happening::Tick { node, slice, .. } => self.tick(node, slice),
             Happening::Work { node, .. } => self.work(node),
             Happening::Inner { node, slice, event, .. } => self.feed(node, slice, event),
+            Happening::Snapshot { node, slice, request, .. } => self.snapshot(node, slice, request),
             Happening::AskGroups { node, slice, token, .. } => self.ask_groups(node, slice, token),
             Happening::Start { node } => self.start(node),
             Happening::Resume { node } => self.resume(node),
@@ -225,7 +229,7 @@ impl Fleet {
         let (place, kept) = (self.meta_place(), self.meta.get(slice.0 as usize).clone());
         for node in 0..self.nodes.len() {
             let packet = Packet::Hint { slice, entry: kept.entry.clone(), revision: kept.revision };
-            let late = self.now + self.dice.below(30_000);
+            let late = self.now + if self.dice.one_in(10) { self.dice.below(1_500_000) } else { self.dice.below(30_000) };
             for at in self.network.arrivals(late, place, node) {
                 self.queue.put(at, Happening::Deliver { from: place, to: node, packet: packet.clone() });
             }

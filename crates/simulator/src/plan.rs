@@ -7,28 +7,43 @@ use crate::dice::Dice;
 use protocol::Mode;
 use std::fmt;
 
+/// Whom a fault hits; found out when it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A node.
+    Node(usize),
+    /// Whoever is primary of a slice.
+    Primary(usize),
+    /// The nth other replica of a slice.
+    Backup(usize, usize),
+    /// A client.
+    Client(usize),
+    /// Meta.
+    Meta,
+}
+
 /// Something that goes wrong, or is asked of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "a variant's fields are said on the variant; `for_us` and `down_us` are how long")]
 pub enum Fault {
     /// A process dies; with `power`, what was not synced may go. It starts again after so long.
-    Crash { node: usize, power: bool, down_us: u64 },
+    Crash { who: Who, power: bool, down_us: u64 },
     /// A disk is lost with all on it; the node starts again with an empty one.
-    Wipe { node: usize, down_us: u64 },
+    Wipe { who: Who, down_us: u64 },
     /// A process stands still.
-    Pause { node: usize, for_us: u64 },
-    /// Messages between two places are lost, one way or both. Places are nodes, then clients, then meta.
-    Cut { from: usize, to: usize, both: bool, for_us: u64 },
-    /// A place is cut off from all others.
-    Isolate { place: usize, for_us: u64 },
+    Pause { who: Who, for_us: u64 },
+    /// Messages between two are lost, one way or both.
+    Cut { from: Who, to: Who, both: bool, for_us: u64 },
+    /// One is cut off from all nodes, and from meta and clients too where `all`.
+    Isolate { who: Who, all: bool, for_us: u64 },
     /// Everywhere, so many messages of a thousand are lost, doubled, or late.
     Weather { lost: u64, doubled: u64, late: u64, for_us: u64 },
     /// A disk is so many times slower.
-    SlowDisk { node: usize, times: u64, for_us: u64 },
+    SlowDisk { who: Who, times: u64, for_us: u64 },
     /// A disk takes no more records.
-    FullDisk { node: usize, for_us: u64 },
+    FullDisk { who: Who, for_us: u64 },
     /// A clock of the wall jumps.
-    WallJump { node: usize, by_us: i64 },
+    WallJump { who: Who, by_us: i64 },
     /// Meta answers nobody; with `applies`, it still does what it is asked.
     MetaAway { applies: bool, for_us: u64 },
     /// A planned switch-over of a slice to its nth member.
@@ -40,7 +55,7 @@ pub enum Fault {
     /// The nth backup is removed and, after so long, added again.
     Readd { slice: usize, nth: usize, after_us: u64 },
     /// Pins are let go, as by their limit in bytes.
-    DropPins { node: usize },
+    DropPins { who: Who },
     /// An operator, impatient, forces the nth replica.
     Force { slice: usize, nth: usize },
 }
@@ -97,9 +112,9 @@ impl Plan {
             nodes,
             copies,
             slices,
-            clients: dice.between(1, 3) as usize,
-            think_us: *dice.pick(&[2_000, 10_000, 30_000]),
-            busy_us: dice.between(1_500_000, 4_000_000),
+            clients: dice.between(1, 5) as usize,
+            think_us: *dice.pick(&[1_000, 5_000, 20_000, 20_000]),
+            busy_us: dice.between(1_000_000, 3_000_000),
             log_keeps: *dice.pick(&[0, 4, 50]),
             flush_records: *dice.pick(&[3, 10, 40]),
             faults: Vec::new(),
@@ -113,9 +128,7 @@ impl Plan {
         }
         let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.one_in(3)).collect();
         if !kinds.is_empty() {
-            let mut faults: Vec<Timed> = (0..dice.below(10)).map(|_| plan.draw(&mut dice, &kinds)).collect();
-            faults.sort_by_key(|timed| timed.at_us);
-            plan.faults = faults;
+            plan.faults = plan.draw_all(&mut dice, &kinds);
         }
         plan
     }
@@ -125,36 +138,67 @@ impl Plan {
         (mode, if copies > 1 && dice.one_in(4) { 2 } else { 1 })
     }
 
-    fn draw(&self, dice: &mut Dice, kinds: &[u64]) -> Timed {
-        let at_us = dice.between(300_000, self.busy_us);
-        let node = dice.below(self.nodes as u64) as usize;
+    /// A node: mostly one that matters to some slice.
+    fn whom(&self, dice: &mut Dice) -> Who {
+        let slice = dice.below(self.slices.len() as u64) as usize;
+        match dice.below(5) {
+            0 => Who::Node(dice.below(self.nodes as u64) as usize),
+            1 => Who::Backup(slice, dice.below(2) as usize),
+            2 => Who::Backup(slice, 0),
+            _ => Who::Primary(slice),
+        }
+    }
+
+    fn anybody(&self, dice: &mut Dice) -> Who {
+        match dice.below(8) {
+            0 => Who::Client(dice.below(self.clients as u64) as usize),
+            1 => Who::Meta,
+            _ => self.whom(dice),
+        }
+    }
+
+    fn draw(&self, dice: &mut Dice, kinds: &[u64], at_us: u64) -> Timed {
+        let who = self.whom(dice);
         let slice = dice.below(self.slices.len() as u64) as usize;
         let nth = dice.below(3) as usize;
         let for_us = *dice.pick(&[50_000, 200_000, 350_000, 500_000, 1_000_000]) + dice.below(200_000);
-        let places = (self.nodes + self.clients + 1) as u64;
         let fault = match *dice.pick(kinds) {
-            0 => Fault::Crash { node, power: dice.one_in(2), down_us: dice.between(20_000, 900_000) },
-            1 => Fault::Crash { node, power: true, down_us: dice.between(1_000, 100_000) },
-            2 => Fault::Wipe { node, down_us: for_us },
-            3 => Fault::Pause { node, for_us },
-            4 => Fault::Cut { from: dice.below(places) as usize, to: dice.below(places) as usize, both: dice.one_in(2), for_us },
-            5 => Fault::Isolate { place: dice.below(places) as usize, for_us },
+            0 => Fault::Crash { who, power: dice.one_in(2), down_us: dice.between(20_000, 900_000) },
+            1 => Fault::Crash { who, power: true, down_us: dice.between(1_000, 100_000) },
+            2 => Fault::Wipe { who, down_us: for_us },
+            3 => Fault::Pause { who, for_us },
+            4 => Fault::Cut { from: self.anybody(dice), to: self.anybody(dice), both: dice.one_in(2), for_us },
+            5 => Fault::Isolate { who: self.anybody(dice), all: dice.one_in(2), for_us },
             6 => {
                 let rate = |dice: &mut Dice| *dice.pick(&[0, 20, 100, 300]);
                 Fault::Weather { lost: rate(dice), doubled: rate(dice), late: rate(dice), for_us: for_us * 2 }
             }
-            7 => Fault::SlowDisk { node, times: dice.between(5, 200), for_us },
-            8 => Fault::FullDisk { node, for_us },
-            9 => Fault::WallJump { node, by_us: dice.between(0, 8_000_000) as i64 - 4_000_000 },
+            7 => Fault::SlowDisk { who, times: dice.between(5, 200), for_us },
+            8 => Fault::FullDisk { who, for_us },
+            9 => Fault::WallJump { who, by_us: dice.between(0, 8_000_000) as i64 - 4_000_000 },
             10 => Fault::MetaAway { applies: dice.one_in(2), for_us },
             11 => Fault::SwitchOver { slice, nth },
             12 => Fault::Add { slice, nth },
             13 => Fault::Remove { slice, nth },
             14 => Fault::Readd { slice, nth, after_us: for_us },
             _ if dice.one_in(4) => Fault::Force { slice, nth },
-            _ => Fault::DropPins { node },
+            _ => Fault::DropPins { who },
         };
         Timed { at_us, fault }
+    }
+
+    /// Faults, some alone, some in bursts.
+    fn draw_all(&self, dice: &mut Dice, kinds: &[u64]) -> Vec<Timed> {
+        let mut faults = Vec::new();
+        for _ in 0..dice.between(1, 5) {
+            let around = dice.between(300_000, self.busy_us);
+            for _ in 0..dice.between(1, 4) {
+                let at_us = (around + dice.below(600_000)).min(self.busy_us);
+                faults.push(self.draw(dice, kinds, at_us));
+            }
+        }
+        faults.sort_by_key(|timed| timed.at_us);
+        faults
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Fleet;
 use super::network::Weather;
 use super::queue::Happening;
-use crate::plan::Fault;
+use crate::plan::{Fault, Who};
 use crate::store::small::SmallStore;
 use protocol::{Event, ReplicaId};
 use types::{SliceId, StoreId};
@@ -14,7 +14,7 @@ impl Fleet {
         self.note(|| format!("fault {index} {}: {fault:?}", if ends { "ends" } else { "begins" }));
         if ends {
             if !self.calm {
-                self.end_fault(&fault);
+                self.end_fault(index, &fault);
             }
             return;
         }
@@ -29,8 +29,6 @@ impl Fleet {
     /// Whether the fleet has what the fault is about: a plan that was made smaller may name more.
     fn is_there(&self, fault: &Fault) -> bool {
         match *fault {
-            Fault::Cut { from, to, .. } => from.max(to) <= self.meta_place(),
-            Fault::Isolate { place, .. } => place <= self.meta_place(),
             Fault::SwitchOver { slice, .. }
             | Fault::Add { slice, .. }
             | Fault::Remove { slice, .. }
@@ -41,47 +39,76 @@ impl Fleet {
         }
     }
 
+    /// Where somebody is now.
+    fn place_of(&self, who: Who) -> Option<usize> {
+        let slice = |slice: usize| (slice < self.plan.slices.len()).then(|| &self.meta.get(slice).entry);
+        match who {
+            Who::Node(node) => (node < self.nodes.len()).then_some(node),
+            Who::Primary(of) => slice(of).map(|entry| entry.primary.node.0 as usize),
+            Who::Backup(of, nth) => slice(of)?.backups.get(nth).map(|id| id.node.0 as usize),
+            Who::Client(client) => (client < self.clients.len()).then_some(self.nodes.len() + client),
+            Who::Meta => Some(self.meta_place()),
+        }
+    }
+
+    /// The node that a fault hits, as it was when the fault began.
+    fn target(&mut self, index: usize, who: Who) -> Option<usize> {
+        let node = self.place_of(who).filter(|place| *place < self.nodes.len())?;
+        self.targets.insert(index, (node, node));
+        Some(node)
+    }
+
     /// Begins a fault; says when it ends, where it does by itself.
     fn begin_fault(&mut self, index: usize, fault: &Fault) -> Option<u64> {
         match *fault {
-            Fault::Crash { node, power, down_us } => {
+            Fault::Crash { who, power, down_us } => {
+                let node = self.target(index, who)?;
                 self.kill(node, power);
                 self.queue.put(self.now + down_us, Happening::Start { node });
                 None
             }
-            Fault::Wipe { node, down_us } => {
+            Fault::Wipe { who, down_us } => {
+                let node = self.target(index, who)?;
                 if self.may_wipe(node) {
                     self.wipe(node);
                     self.queue.put(self.now + down_us, Happening::Start { node });
                 }
                 None
             }
-            Fault::Pause { node, for_us } => {
+            Fault::Pause { who, for_us } => {
+                let node = self.target(index, who)?;
                 self.pause(node);
                 self.queue.put(self.now + for_us, Happening::Resume { node });
                 None
             }
             Fault::Cut { from, to, both, for_us } => {
+                let (from, to) = (self.place_of(from)?, self.place_of(to)?);
+                self.targets.insert(index, (from, to));
                 self.each_cut(from, to, both, super::Network::cut);
                 Some(for_us)
             }
-            Fault::Isolate { place, for_us } => {
-                self.each_isolated(place, super::Network::cut);
+            Fault::Isolate { who, all, for_us } => {
+                let place = self.place_of(who)?;
+                self.targets.insert(index, (place, place));
+                self.each_isolated(place, all, super::Network::cut);
                 Some(for_us)
             }
             Fault::Weather { lost, doubled, late, for_us } => {
                 self.network.weather = Weather { lost, doubled, late };
                 Some(for_us)
             }
-            Fault::SlowDisk { node, times, for_us } => {
+            Fault::SlowDisk { who, times, for_us } => {
+                let node = self.target(index, who)?;
                 self.nodes[node].slow = times;
                 Some(for_us)
             }
-            Fault::FullDisk { node, for_us } => {
+            Fault::FullDisk { who, for_us } => {
+                let node = self.target(index, who)?;
                 self.nodes[node].full += 1;
                 Some(for_us)
             }
-            Fault::WallJump { node, by_us } => {
+            Fault::WallJump { who, by_us } => {
+                let node = self.target(index, who)?;
                 self.nodes[node].clock.wall_offset += by_us;
                 self.tick_all(node);
                 None
@@ -105,7 +132,8 @@ impl Fleet {
                 self.removed.insert(index, removed);
                 return Some(after_us);
             }
-            Fault::DropPins { node } => {
+            Fault::DropPins { who } => {
+                let node = self.target(index, who)?;
                 let slices: Vec<SliceId> = self.nodes[node].locals.keys().copied().collect();
                 for slice in slices {
                     for peer in self.nodes.iter().map(super::node::Node::me).collect::<Vec<_>>() {
@@ -126,13 +154,14 @@ impl Fleet {
         None
     }
 
-    fn end_fault(&mut self, fault: &Fault) {
+    fn end_fault(&mut self, index: usize, fault: &Fault) {
+        let (from, to) = self.targets.get(&index).copied().unwrap_or_default();
         match *fault {
-            Fault::Cut { from, to, both, .. } => self.each_cut(from, to, both, super::Network::mend),
-            Fault::Isolate { place, .. } => self.each_isolated(place, super::Network::mend),
+            Fault::Cut { both, .. } => self.each_cut(from, to, both, super::Network::mend),
+            Fault::Isolate { all, .. } => self.each_isolated(from, all, super::Network::mend),
             Fault::Weather { .. } => self.network.weather = Weather::default(),
-            Fault::SlowDisk { node, .. } => self.nodes[node].slow = 1,
-            Fault::FullDisk { node, .. } => self.nodes[node].full = self.nodes[node].full.saturating_sub(1),
+            Fault::SlowDisk { .. } => self.nodes[from].slow = 1,
+            Fault::FullDisk { .. } => self.nodes[from].full = self.nodes[from].full.saturating_sub(1),
             Fault::MetaAway { .. } => self.meta.away = self.meta.away.saturating_sub(1),
             Fault::Readd { slice, .. } => {
                 let mut next = self.meta.get(slice).entry.clone();
@@ -157,8 +186,9 @@ impl Fleet {
         }
     }
 
-    fn each_isolated(&mut self, place: usize, change: fn(&mut super::Network, usize, usize)) {
-        for other in (0..=self.meta_place()).filter(|other| *other != place) {
+    fn each_isolated(&mut self, place: usize, all: bool, change: fn(&mut super::Network, usize, usize)) {
+        let others = if all { 0..self.meta_place() + 1 } else { 0..self.nodes.len() };
+        for other in others.filter(|other| *other != place) {
             change(&mut self.network, place, other);
             change(&mut self.network, other, place);
         }

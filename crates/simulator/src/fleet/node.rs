@@ -130,6 +130,7 @@ impl Node {
             Happening::Tick { run, .. }
             | Happening::Work { run, .. }
             | Happening::AskGroups { run, .. }
+            | Happening::Snapshot { run, .. }
             | Happening::Inner { run, .. } => *run,
             _ => self.run,
         };
@@ -321,6 +322,9 @@ impl Fleet {
     fn delete(&mut self, n: usize, slice: SliceId) {
         let node = &mut self.nodes[n];
         if node.locals.remove(&slice).is_some() {
+            if self.meta.get(slice.0 as usize).entry.is_member(node.me()) {
+                self.checker.complain(format!("slice {slice}: node {n} deletes its data, but it is a member"));
+            }
             node.deleting.push(slice);
             node.store.submit(slice, crate::store::Task::Delete);
             self.note(|| format!("node {n} deletes slice {slice}"));

@@ -3,7 +3,7 @@
 //! Promises: the order is a function of what was put in. May not know what happens.
 
 use super::packet::Packet;
-use protocol::Event;
+use protocol::{Event, RequestId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use types::SliceId;
@@ -19,6 +19,8 @@ pub(crate) enum Happening {
     Work { node: usize, run: u64 },
     /// A process answers itself: a snapshot, records of the log.
     Inner { node: usize, run: u64, slice: SliceId, event: Event },
+    /// A process takes a snapshot.
+    Snapshot { node: usize, run: u64, slice: SliceId, request: RequestId },
     /// A process starts.
     Start { node: usize },
     /// A process goes on.
@@ -43,6 +45,7 @@ impl Happening {
             Happening::Tick { node, .. }
             | Happening::Work { node, .. }
             | Happening::AskGroups { node, .. }
+            | Happening::Snapshot { node, .. }
             | Happening::Inner { node, .. } => Some(*node),
             _ => None,
         }

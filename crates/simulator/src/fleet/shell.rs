@@ -44,7 +44,10 @@ impl Fleet {
                 self.send(n, to.node.0 as usize, Packet::Replica { slice, from, to, message });
             }
             Action::Answer { request, answer } => self.answer(n, slice, request, answer),
-            Action::Snapshot { request } => self.snapshot(n, slice, request),
+            Action::Snapshot { request } => {
+                let (at, run) = (self.now + self.dice.between(5, 100), self.nodes[n].run);
+                self.queue.put(at, Happening::Snapshot { node: n, run, slice, request });
+            }
             Action::Swap { expect, next } => {
                 let (meta, run) = (self.meta_place(), self.nodes[n].run);
                 self.send(n, meta, Packet::MetaSwap { slice, run, expect, next });
@@ -118,7 +121,7 @@ impl Fleet {
         self.feed(n, slice, event);
     }
 
-    fn snapshot(&mut self, n: usize, slice: SliceId, request: RequestId) {
+    pub(super) fn snapshot(&mut self, n: usize, slice: SliceId, request: RequestId) {
         let node = &mut self.nodes[n];
         let (Some(local), Some(state)) = (node.locals.get_mut(&slice), node.store.state(slice)) else { return };
         let Some(in_flight) = local.requests.get_mut(&request) else { return };
