@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "xtask drives the outside world: files, processes, clocks")]
 
 mod needs;
+mod simulate;
 mod soak;
 mod test;
 mod tidy;
@@ -18,6 +19,8 @@ const HELP: &str = "cargo xtask COMMAND
   tidy [--shrink]  the house's rules: floors, heads, names, sizes, leftovers, licences (--shrink records smaller sizes)
   soak [--minutes N] [--first-seed S]
                    the kernel's model tests over new seeds until the time is up (60 minutes)
+  simulate [--seeds N] [--first-seed S] [--trace] [--plant BUG]
+                   fleets in the simulator, one a seed (10000), on all cores; a seed that fails is made small
 ";
 
 /// The workspace's root.
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => test::run(rest),
         "tidy" => tidy::run(rest),
+        "simulate" => simulate::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -204,7 +204,9 @@ mod tests {
         assert_eq!(refused(&|next| next.members = vec![id(2)]), EntryError::PrimaryOutside(id(1)));
         assert_eq!(refused(&|next| next.backups.push(id(1))), EntryError::Twice(id(1)));
         assert_eq!(refused(&|next| next.members.push(id(2))), EntryError::Twice(id(2)));
-        assert!(matches!(refused(&|next| next.primary = id(2)), EntryError::SecondPrimary { .. }));
+        assert_eq!(refused(&|next| next.primary = id(2)), EntryError::Twice(id(2)));
+        let second = |next: &mut SliceEntry| (next.primary, next.backups) = (id(2), vec![id(1), id(3)]);
+        assert!(matches!(refused(&second), EntryError::SecondPrimary { .. }));
         assert!(matches!(refused(&|next| next.epoch = Epoch(6)), EntryError::EpochJumps { .. }));
         assert_eq!(now.check_next(&now.under(id(3))), Err(EntryError::PrimaryOutside(id(3))));
         let mut stranger = now.under(id(2));

@@ -27,7 +27,8 @@ pub enum Mutation {
     RetentionLocal,
     /// Leases are measured by the clock of the wall.
     LeaseOnWallClock,
-    /// The lease is checked first, then the snapshot is taken.
+    /// The lease is checked for the next read's snapshot, ahead of it. (Checked when the same read comes in, it
+    /// would do no harm: a write that a later primary answers is not before a read that was asked already.)
     LeaseBeforeSnapshot,
     /// A merge deletes files that a recovery still copies.
     MergeDeletesPinned,

@@ -13,12 +13,12 @@ impl Dice {
     #[must_use]
     pub fn new(seed: u64, stream: u64) -> Dice {
         let mut dice = Dice { state: seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93) };
-        dice.next();
+        dice.draw();
         dice
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -28,7 +28,7 @@ impl Dice {
 
     /// A number below `bound`; 0 where that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number of `from..=to`.
@@ -60,7 +60,7 @@ mod tests {
     fn streams_repeat_and_differ() {
         let draw = |seed, stream| {
             let mut dice = Dice::new(seed, stream);
-            (0..4).map(|_| dice.next()).collect::<Vec<_>>()
+            (0..4).map(|_| dice.draw()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7, 1), draw(7, 1));
         assert_ne!(draw(7, 1), draw(7, 2));

@@ -260,7 +260,7 @@ impl Fleet {
 
     /// What is still under way.
     fn unrest(&self) -> String {
-        for client in self.clients.iter().filter(|client| !client.is_idle()) {
+        if let Some(client) = self.clients.iter().find(|client| !client.is_idle()) {
             return format!("{client:?}");
         }
         for slice in 0..self.plan.slices.len() {

@@ -1,6 +1,6 @@
 //! `simulator`: runs the fleets of many seeds, and shows what fails, made as small as it gets.
 //!
-//! `cargo run -p simulator -- --seeds N [--first-seed S] [--trace] [--plant BUG]`. It promises that a
+//! `simulator --seeds N [--first-seed S] [--trace] [--plant BUG]`; `cargo xtask simulate` runs it. It promises that a
 //! seed that it prints fails again.
 
 use protocol::Mutation;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             if trace {
                 run_traced(&small, planted).trace.iter().for_each(|line| println!("{line}"));
             }
-            println!("replay with: cargo run -p simulator -- --first-seed {seed} --seeds 1");
+            println!("replay with: cargo xtask simulate --first-seed {seed} --seeds 1");
             return ExitCode::FAILURE;
         }
     }

@@ -45,7 +45,10 @@ pub enum Task {
         copied: BTreeMap<Period, CopiedGroup>,
     },
     /// Delete the slice's data; what only this replica may have is set aside.
-    Delete,
+    Delete {
+        /// The newest epoch that an operator forced, as the entry says that no longer names this replica.
+        forced: Epoch,
+    },
 }
 
 /// A file group on its way to another store.
@@ -102,7 +105,7 @@ pub trait Store {
     fn pinned_group(&self, slice: SliceId, pin: ReplicaId, period: Period) -> Option<Result<CopiedGroup, FileGone>>;
     /// A crash: what is not durable may go; of records that were not synced as many stay as `keep` says of their number.
     fn crash(&mut self, keep: &mut dyn FnMut(usize) -> usize);
-    /// Whether a record is in the log or was set aside.
+    /// Whether a record is in the log, in files, or was set aside.
     fn keeps(&self, slice: SliceId, version: Version) -> bool;
     /// Every version that is here in some form: what a disk that is lost takes with it.
     fn versions(&self, slice: SliceId) -> Vec<Version>;

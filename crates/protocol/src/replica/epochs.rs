@@ -28,12 +28,11 @@ impl Replica {
     pub(crate) fn message(&mut self, step: &mut Step<'_>, from: ReplicaId, message: Message) {
         let epoch = message.epoch();
         match message {
-            Message::Stale { epoch } => {
-                if epoch > self.epoch {
-                    self.step_down(step);
-                    self.meta.ask_soon(step.now);
-                }
+            Message::Stale { epoch } if epoch > self.epoch => {
+                self.step_down(step);
+                self.meta.ask_soon(step.now);
             }
+            Message::Stale { .. } => {}
             Message::Release { epoch } => self.released(step, epoch),
             message if message.is_primarys() => {
                 if epoch < self.seen() {
@@ -41,7 +40,7 @@ impl Replica {
                 } else if epoch > self.epoch {
                     self.hold(step, epoch, Some((from, message)));
                 } else {
-                    self.from_primary(step, from, message);
+                    self.primary_says(step, from, message);
                 }
             }
             // Answers: they matter only to whoever asked in this epoch, and still runs it.

@@ -54,7 +54,7 @@ impl Following {
 
 impl Replica {
     /// A primary's message in this replica's epoch.
-    pub(crate) fn from_primary(&mut self, step: &mut Step<'_>, from: ReplicaId, message: Message) {
+    pub(crate) fn primary_says(&mut self, step: &mut Step<'_>, from: ReplicaId, message: Message) {
         assert!(self.primary.is_none() && self.starting.is_none(), "{from} and {} both run epoch {}", self.me, self.epoch);
         match message {
             Message::Inquire { epoch } => step.send(from, Message::Tail { epoch, history: self.log.history.clone() }),

@@ -28,6 +28,8 @@ pub(crate) struct Freshness {
     as_of: Option<Moment>,
     /// (moment, what must be published for it), in order.
     pending: VecDeque<(Moment, Version)>,
+    /// What the planted bug `LeaseBeforeSnapshot` found when it last looked.
+    believed: bool,
 }
 
 /// How many moments wait for their write to be published.
@@ -56,7 +58,9 @@ impl Replica {
         if self.reads.len() >= self.settings.waiting_max {
             return step.act(Action::Answer { request, answer: Answer::Refused(Refusal::Busy) });
         }
-        let believed = self.settings.has(Mutation::LeaseBeforeSnapshot) && self.serves(step.now);
+        let serves = self.serves(step.now);
+        let believed =
+            self.settings.has(Mutation::LeaseBeforeSnapshot) && std::mem::replace(&mut self.freshness.believed, serves);
         self.reads.insert(request, PendingRead { consistency, as_of: self.freshness.as_of, believed });
         step.act(Action::Snapshot { request });
     }

@@ -14,7 +14,7 @@ use protocol::{
     Action, Event, Moment, Mutation, Offer, Planted, Replica, ReplicaId, RequestId, Run, Settings, SliceEntry, Swapped,
 };
 use std::collections::BTreeMap;
-use types::{NodeId, Period, Revision, SliceId, StoreId, Version};
+use types::{Epoch, NodeId, Period, Revision, SliceId, StoreId, Version};
 
 /// A machine's clocks.
 #[derive(Clone, Debug)]
@@ -287,13 +287,13 @@ impl Fleet {
                 let known = self.nodes[n].locals.get(&slice).and_then(|local| local.machine.known());
                 if known.is_some_and(|known| *known == entry && !known.has(me)) {
                     // A linearizable read says that this replica is no part of the slice.
-                    self.delete(n, slice);
+                    self.delete(n, slice, entry.forced);
                 }
             }
             Packet::Hint { slice, entry, revision } => {
                 self.learns(n, slice, &entry, revision, None);
                 if self.planted.has(Mutation::SourceDeletedEarly) && !entry.has(me) {
-                    self.delete(n, slice);
+                    self.delete(n, slice, entry.forced);
                 }
             }
             Packet::MetaSwapped { slice, run, expect, done, entry, revision } if run == self.nodes[n].run => {
@@ -310,7 +310,7 @@ impl Fleet {
         }
     }
 
-    fn learns(&mut self, n: usize, slice: SliceId, entry: &SliceEntry, revision: Revision, seen: Option<types::Epoch>) {
+    fn learns(&mut self, n: usize, slice: SliceId, entry: &SliceEntry, revision: Revision, seen: Option<Epoch>) {
         let node = &mut self.nodes[n];
         if !node.locals.contains_key(&slice) && !node.deleting.contains(&slice) && entry.has(node.me()) {
             let recovered = node.store.create(slice);
@@ -319,14 +319,14 @@ impl Fleet {
         self.feed(n, slice, Event::Entry { entry: entry.clone(), revision, seen });
     }
 
-    fn delete(&mut self, n: usize, slice: SliceId) {
+    fn delete(&mut self, n: usize, slice: SliceId, forced: Epoch) {
         let node = &mut self.nodes[n];
         if node.locals.remove(&slice).is_some() {
             if self.meta.get(slice.0 as usize).entry.is_member(node.me()) {
                 self.checker.complain(format!("slice {slice}: node {n} deletes its data, but it is a member"));
             }
             node.deleting.push(slice);
-            node.store.submit(slice, crate::store::Task::Delete);
+            node.store.submit(slice, crate::store::Task::Delete { forced });
             self.note(|| format!("node {n} deletes slice {slice}"));
             self.kick(n);
         }

@@ -92,8 +92,8 @@ impl SmallStore {
                 kept.install(offer, copied, wall, planted);
                 Some(Done::Installed(history, kept.producers_at_end().rows()))
             }
-            Task::Delete => {
-                kept.delete();
+            Task::Delete { forced } => {
+                kept.delete(forced);
                 Some(Done::Deleted)
             }
         }

@@ -250,9 +250,14 @@ impl Kept {
     }
 
     /// Deletes the slice. Its epoch stays, so that no lower one is ever answered here; what is not known
-    /// to be stable may be here alone, and is set aside.
-    pub(super) fn delete(&mut self) {
-        let alone: Vec<Version> = self.records_beyond(self.stable).map(|record| record.version).collect();
+    /// to be stable may be here alone, and is set aside; all of it where an epoch was forced that this
+    /// replica has nothing of: the one that was forced may lack even what was stable.
+    pub(super) fn delete(&mut self, forced: Epoch) {
+        let alone: Vec<Version> = if forced > self.last().epoch {
+            self.versions()
+        } else {
+            self.records_beyond(self.stable).map(|record| record.version).collect()
+        };
         let mut aside = std::mem::take(&mut self.aside);
         aside.extend(alone);
         *self = Kept { epoch: self.epoch, aside, next_file: self.next_file, ..Kept::default() };
@@ -272,7 +277,9 @@ impl Kept {
     }
 
     pub(super) fn keeps(&self, version: Version) -> bool {
-        self.aside.contains(&version) || self.log.iter().any(|record| record.version == version)
+        let flushed = self.manifest.flushed().sequence;
+        let in_files = || version.sequence <= flushed && self.manifest.history.version_at(version.sequence) == Some(version);
+        self.aside.contains(&version) || self.log.iter().any(|record| record.version == version) || in_files()
     }
 
     /// Every version that is here in some form.
