@@ -7,23 +7,13 @@ use crate::Error;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
+use types::Revision;
 
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
 
 /// Longest value in bytes: a page of values stays far below what one message may hold.
 pub const VALUE_BYTES_MAX: usize = 16 << 10;
-
-/// The number of a change of the whole store. An empty store stands at 1; every swap that changes
-/// anything, and every lease that ends with keys, is the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Revision(pub u64);
-
-impl fmt::Display for Revision {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(out)
-    }
-}
 
 /// A lease; never 0, below 2^63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -37,8 +37,9 @@ mod watch;
 mod witness;
 
 pub use error::Error;
-pub use key::{Entry, KEY_BYTES_MAX, Key, LeaseId, Range, Revision, VALUE_BYTES_MAX};
+pub use key::{Entry, KEY_BYTES_MAX, Key, LeaseId, Range, VALUE_BYTES_MAX};
 pub use meta::{Answer, Found, LEASE_MS_MAX, Lease, Meta, PAGE_ENTRIES_MAX, Page};
 pub use swap::{Is, SWAP_BYTES_MAX, SWAP_KEYS_MAX, Swap, Swapped, Write};
+pub use types::Revision;
 pub use watch::{Changed, HINT_KEYS_MAX, Hint, Hints, Watch};
 pub use witness::{MetaId, Witness};

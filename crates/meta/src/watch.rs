@@ -84,7 +84,7 @@ impl Watch {
     /// The next hint. One can be asked for at a time: asking again gives the earlier question up.
     /// Abandoned once the giver has gone. Keep the ticket until it is answered: one that is dropped
     /// just then takes its hint with it.
-    pub fn next(&mut self) -> Ticket<Hint> {
+    pub fn hint(&mut self) -> Ticket<Hint> {
         let mut shared = self.shared.lock();
         if let Some(hint) = shared.waiting.take() {
             return Ticket::ready(hint);
@@ -177,23 +177,23 @@ mod tests {
         hints.keys(Revision(4), &[key(1), Key::new("b").unwrap()]);
         hints.keys(Revision(3), &[key(2)]);
         hints.keys(Revision(9), &[Key::new("b").unwrap()]);
-        assert_eq!(keys(watch.next().try_take()), (4, Some(2)));
-        let mut asked = watch.next();
+        assert_eq!(keys(watch.hint().try_take()), (4, Some(2)));
+        let mut asked = watch.hint();
         assert!(asked.try_take().is_none());
         hints.keys(Revision(5), &[key(3)]);
         assert_eq!(keys(asked.try_take()), (5, Some(1)));
         (0..=HINT_KEYS_MAX).for_each(|i| hints.keys(Revision(6), &[key(i)]));
-        assert_eq!(keys(watch.next().try_take()), (6, None));
+        assert_eq!(keys(watch.hint().try_take()), (6, None));
     }
 
     #[test]
     fn a_question_that_was_given_up_loses_no_hint() {
         let (hints, mut watch) = Watch::pair(&Range::prefix("a/").unwrap(), None);
-        drop(watch.next());
+        drop(watch.hint());
         hints.keys(Revision(2), &[key(1)]);
-        assert_eq!(keys(watch.next().try_take()), (2, Some(1)));
-        let mut first = watch.next();
-        let mut second = watch.next();
+        assert_eq!(keys(watch.hint().try_take()), (2, Some(1)));
+        let mut first = watch.hint();
+        let mut second = watch.hint();
         assert!(matches!(first.try_take(), Some(Err(Abandoned))));
         hints.anything(Revision(3));
         assert_eq!(keys(second.try_take()), (3, None));
@@ -203,11 +203,11 @@ mod tests {
     fn each_end_learns_that_the_other_went() {
         let kept = Arc::new(());
         let (hints, mut watch) = Watch::pair(&Range::prefix("a/").unwrap(), Some(Box::new(Arc::clone(&kept))));
-        let mut asked = watch.next();
+        let mut asked = watch.hint();
         assert!(hints.are_wanted());
         drop(hints);
         assert!(matches!(asked.try_take(), Some(Err(Abandoned))));
-        assert!(matches!(watch.next().try_take(), Some(Err(Abandoned))));
+        assert!(matches!(watch.hint().try_take(), Some(Err(Abandoned))));
         let (hints, watch) = (Watch::pair(&Range::prefix("a/").unwrap(), None).0, watch);
         assert!(!hints.are_wanted());
         drop(watch);

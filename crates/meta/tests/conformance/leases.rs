@@ -29,10 +29,10 @@ pub fn a_lease_ends_with_its_keys(bench: &impl Bench) {
 /// A lease that has ended is of no use, and a swap that names it does nothing.
 fn gone(bench: &impl Bench, lease: LeaseId) {
     let meta = bench.meta();
-    assert_eq!(bench.answer(meta.keep_alive(lease)).unwrap(), Err(Error::LeaseGone(lease)));
-    assert_eq!(bench.answer(meta.revoke(lease)).unwrap(), Err(Error::LeaseGone(lease)));
+    assert_eq!(bench.answer(meta.keep_alive(lease)).expect("an answer that is no fault"), Err(Error::LeaseGone(lease)));
+    assert_eq!(bench.answer(meta.revoke(lease)).expect("an answer that is no fault"), Err(Error::LeaseGone(lease)));
     let swap = Swap::new().put(&key("lease/none"), "1").put_leased(&key("lease/x"), "1", lease);
-    assert_eq!(bench.answer(meta.swap(swap)).unwrap(), Err(Error::LeaseGone(lease)));
+    assert_eq!(bench.answer(meta.swap(swap)).expect("an answer that is no fault"), Err(Error::LeaseGone(lease)));
     assert!(!there(bench, "lease/none"));
     // A conflict goes before: the lease is not looked at.
     let swap = Swap::new().when(&key("lease/none"), Is::Modified(Revision(1))).put_leased(&key("lease/x"), "1", lease);

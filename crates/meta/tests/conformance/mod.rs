@@ -47,7 +47,7 @@ pub trait Bench {
 
 /// A key of this text.
 pub fn key(text: &str) -> Key {
-    Key::new(text).unwrap()
+    Key::new(text).expect("an answer that is no fault")
 }
 
 /// Everything at once, on a fresh store.

@@ -60,7 +60,7 @@ pub fn random_swap(dice: &Dice, oracle: &Oracle) -> Swap {
 
 pub fn random_calls_answer_as_the_oracle(bench: &impl Bench, seed: u64, calls: usize) {
     let (dice, meta) = (Dice::new(seed), bench.meta());
-    let all = Range::prefix("r/").unwrap();
+    let all = Range::prefix("r/").expect("an answer that is no fault");
     let mut oracle = Oracle::at(bench.good(meta.get(&[])).revision);
     for call in 0..calls {
         match dice.below(10) {
@@ -71,7 +71,11 @@ pub fn random_calls_answer_as_the_oracle(bench: &impl Bench, seed: u64, calls: u
             1 => {
                 let lease = oracle.leases.iter().nth(dice.below(5) as usize).copied().unwrap_or(LeaseId(77));
                 let expect = if oracle.end_lease(lease) { Ok(()) } else { Err(Error::LeaseGone(lease)) };
-                assert_eq!(bench.answer(meta.revoke(lease)).unwrap(), expect, "seed {seed}, call {call}");
+                assert_eq!(
+                    bench.answer(meta.revoke(lease)).expect("an answer that is no fault"),
+                    expect,
+                    "seed {seed}, call {call}"
+                );
             }
             2 => {
                 let page = bench.good(meta.range(&all, 100));
@@ -86,7 +90,7 @@ pub fn random_calls_answer_as_the_oracle(bench: &impl Bench, seed: u64, calls: u
             }
             _ => {
                 let swap = random_swap(&dice, &oracle);
-                let answer = bench.answer(meta.swap(swap.clone())).unwrap();
+                let answer = bench.answer(meta.swap(swap.clone())).expect("an answer that is no fault");
                 assert_eq!(answer, oracle.swap(&swap), "seed {seed}, call {call}: {swap:?}");
             }
         }

@@ -82,7 +82,7 @@ pub fn ranges_come_in_pages(bench: &impl Bench) {
         done(bench, (start..start + 50).fold(Swap::new(), |swap, i| swap.put(&key_of(i), format!("{i}"))));
     }
     done(bench, Swap::new().put(&key("page0"), "behind").put(&key("pag"), "before"));
-    let all = Range::prefix("page/").unwrap();
+    let all = Range::prefix("page/").expect("an answer that is no fault");
     for limit in [1, 7, 50, 249, 250, 251, PAGE_ENTRIES_MAX] {
         let (mut range, mut read) = (all.clone(), Vec::new());
         loop {
@@ -98,7 +98,7 @@ pub fn ranges_come_in_pages(bench: &impl Bench) {
     }
     let one = bench.good(meta.range(&Range::key(&key_of(7)), 10));
     assert_eq!((one.entries.len(), one.more, &one.entries[0].value[..]), (1, false, &b"7"[..]));
-    assert!(bench.good(meta.range(&Range::prefix("nothing/").unwrap(), 10)).entries.is_empty());
+    assert!(bench.good(meta.range(&Range::prefix("nothing/").expect("an answer that is no fault"), 10)).entries.is_empty());
     assert!(bench.good(meta.range(&Range::between("z", "a"), 10)).entries.is_empty());
 }
 
@@ -113,7 +113,7 @@ pub fn limits_are_refused_and_change_nothing(bench: &impl Bench) {
     let keys = vec![key("limit/1"); SWAP_KEYS_MAX + 1];
     assert!(matches!(bench.answer(meta.get(&keys)), Ok(Err(Error::Invalid(_)))));
     for limit in [0, PAGE_ENTRIES_MAX + 1] {
-        let answer = bench.answer(meta.range(&Range::prefix("limit/").unwrap(), limit));
+        let answer = bench.answer(meta.range(&Range::prefix("limit/").expect("an answer that is no fault"), limit));
         assert!(matches!(answer, Ok(Err(Error::Invalid(_)))));
     }
     assert_eq!(bench.good(meta.get(&[])).revision, before);
@@ -126,11 +126,12 @@ pub fn watches_hint(bench: &impl Bench) {
     let meta = bench.meta();
     let (a, b, c) = (key("watch/a"), key("watch/b"), key("other/c"));
     let start = done(bench, Swap::new().put(&a, "0"));
-    let mut watch = meta.watch(&Range::prefix("watch/").unwrap(), start).unwrap();
+    let mut watch =
+        meta.watch(&Range::prefix("watch/").expect("an answer that is no fault"), start).expect("an answer that is no fault");
     let revision = done(bench, Swap::new().put(&b, "1").put(&c, "1"));
-    let hint = bench.answer(watch.next()).unwrap();
+    let hint = bench.answer(watch.hint()).expect("an answer that is no fault");
     assert!(names(&hint.changed, &b) && hint.revision >= revision, "{hint:?}");
-    let mut ticket = watch.next();
+    let mut ticket = watch.hint();
     done(bench, Swap::new().put(&c, "2"));
     let revision = done(bench, Swap::new().delete(&a));
     let mut seen = BTreeSet::new();
@@ -139,13 +140,14 @@ pub fn watches_hint(bench: &impl Bench) {
             let hint = hint.expect("meta lives");
             assert!(!matches!(&hint.changed, Changed::Keys(keys) if keys.contains(&c)), "not of its range");
             seen.extend(names(&hint.changed, &a).then_some(hint.revision));
-            ticket = watch.next();
+            ticket = watch.hint();
         }
         seen.last().is_some_and(|last| *last >= revision)
     });
     // A watch that begins in the past tells of what happened since.
-    let mut late = meta.watch(&Range::prefix("watch/").unwrap(), start).unwrap();
-    let hint = bench.answer(late.next()).unwrap();
+    let mut late =
+        meta.watch(&Range::prefix("watch/").expect("an answer that is no fault"), start).expect("an answer that is no fault");
+    let hint = bench.answer(late.hint()).expect("an answer that is no fault");
     assert!(names(&hint.changed, &b) || names(&hint.changed, &a), "{hint:?}");
 }
 

@@ -83,7 +83,11 @@ impl Run {
             Err(error) => panic!("seed {}: {error}", self.seed),
         };
         self.id = Some(meta.witness().id);
-        let page = meta.range(&Range::prefix("r/").unwrap(), 100).wait().unwrap().unwrap();
+        let page = meta
+            .range(&Range::prefix("r/").expect("an answer that is no fault"), 100)
+            .wait()
+            .expect("an answer that is no fault")
+            .expect("an answer that is no fault");
         let held = |state: &Oracle| page.revision == state.revision && page.entries.iter().eq(state.entries.values());
         let last = self.refused.min(self.calls.len());
         let found = (self.answered..=last).find(|calls| held(&self.states[*calls]));
@@ -111,8 +115,12 @@ impl Run {
         let seed = self.seed;
         for (i, call) in self.calls.iter_mut().enumerate() {
             let outcome = match call {
-                Made::Swap(ticket, expect) => ticket.try_take().map(|answer| same(seed, answer.unwrap(), expect)),
-                Made::Revoke(ticket, expect) => ticket.try_take().map(|answer| same(seed, answer.unwrap(), expect)),
+                Made::Swap(ticket, expect) => {
+                    ticket.try_take().map(|answer| same(seed, answer.expect("an answer that is no fault"), expect))
+                }
+                Made::Revoke(ticket, expect) => {
+                    ticket.try_take().map(|answer| same(seed, answer.expect("an answer that is no fault"), expect))
+                }
                 Made::Ended => None,
             };
             match outcome {
@@ -170,7 +178,7 @@ impl Run {
         let ms = 100 + self.dice.below(3_000);
         let mut ticket: Answer<Lease> = meta.grant(Duration::from_millis(ms));
         self.idle();
-        match ticket.try_take().expect("all has run").unwrap() {
+        match ticket.try_take().expect("all has run").expect("an answer that is no fault") {
             Ok(lease) => {
                 let now = self.simulation.world().clock.monotonic_us();
                 assert_eq!(lease.lasts, Duration::from_millis(ms));
@@ -186,7 +194,7 @@ impl Run {
     fn renew(&mut self) {
         let Some(meta) = &self.meta else { return };
         let Some((lease, due)) = self.deadlines.iter_mut().nth(self.dice.below(3) as usize) else { return };
-        match meta.keep_alive(*lease).wait().unwrap() {
+        match meta.keep_alive(*lease).wait().expect("an answer that is no fault") {
             Ok(_) => *due = self.simulation.world().clock.monotonic_us() + self.granted[lease],
             Err(error) => assert!(matches!(error, Error::Poisoned(_)), "seed {}: {error}", self.seed),
         }
@@ -214,7 +222,11 @@ impl Run {
     fn read(&mut self) {
         self.settle();
         let Some(meta) = &self.meta else { return };
-        match meta.range(&Range::prefix("r/").unwrap(), 100).wait().unwrap() {
+        match meta
+            .range(&Range::prefix("r/").expect("an answer that is no fault"), 100)
+            .wait()
+            .expect("an answer that is no fault")
+        {
             Ok(page) => {
                 let same = |state: &Oracle| page.revision == state.revision && page.entries.iter().eq(state.entries.values());
                 assert!(self.states[self.answered..].iter().any(same), "seed {}: {page:?}", self.seed);

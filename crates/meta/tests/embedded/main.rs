@@ -21,7 +21,7 @@ struct Simulated {
 impl Simulated {
     fn new(seed: u64) -> Simulated {
         let simulation = Simulation::new(seed);
-        let meta = Arc::new(Embedded::open(&simulation.world(), dir(), None).unwrap());
+        let meta = Arc::new(Embedded::open(&simulation.world(), dir(), None).expect("an answer that is no fault"));
         Simulated { simulation, meta }
     }
 }
@@ -83,7 +83,7 @@ fn the_real_one_conforms() {
     let directory = Directory(std::env::temp_dir().join(format!("meridian-meta-{}", std::process::id())));
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
-    let meta = Arc::new(Embedded::open(&world, &directory.0, None).unwrap());
+    let meta = Arc::new(Embedded::open(&world, &directory.0, None).expect("an answer that is no fault"));
     conformance::all(&Real { meta, _dir: directory });
 }
 
@@ -97,10 +97,13 @@ fn it_is_the_same_after_opening_again_and_locked_while_open() {
     let world = bench.simulation.world();
     assert!(matches!(Embedded::open(&world, dir(), None), Err(Error::Open(_))));
     drop(bench.meta);
-    let meta = Embedded::open(&world, dir(), Some(witness)).unwrap();
-    let found = meta.get(&[a]).wait().unwrap().unwrap();
+    let meta = Embedded::open(&world, dir(), Some(witness)).expect("an answer that is no fault");
+    let found = meta.get(&[a]).wait().expect("an answer that is no fault").expect("an answer that is no fault");
     assert_eq!(meta.witness(), witness);
-    assert_eq!((found.revision, &found.entries[0].as_ref().unwrap().value[..]), (witness.revision, &b"1"[..]));
+    assert_eq!(
+        (found.revision, &found.entries[0].as_ref().expect("an answer that is no fault").value[..]),
+        (witness.revision, &b"1"[..])
+    );
     drop(meta);
     let foreign = Witness { id: MetaId(5), ..witness };
     assert!(matches!(Embedded::open(&world, dir(), Some(foreign)), Err(Error::Foreign { found: Some(_), .. })));
@@ -116,20 +119,23 @@ fn a_store_that_was_made_is_never_replaced_by_an_empty_one() {
     let (world, path) = (bench.simulation.world(), dir().join("meta.redb"));
     let Simulated { simulation, meta } = bench;
     drop(meta);
-    let len = simulation.disk.files().iter().find(|(file, _)| *file == path).unwrap().1;
+    let len = simulation.disk.files().iter().find(|(file, _)| *file == path).expect("an answer that is no fault").1;
     // One bit in every part of the file that redb may not have used: found, or without effect.
     let mut found = 0;
     for offset in (0..len).step_by(509) {
         assert!(simulation.disk.damage(&path, offset, 1));
         match Embedded::open(&world, dir(), None) {
-            Ok(meta) => assert_eq!(meta.get(&[]).wait().unwrap().unwrap().revision, Revision(1)),
+            Ok(meta) => assert_eq!(
+                meta.get(&[]).wait().expect("an answer that is no fault").expect("an answer that is no fault").revision,
+                Revision(1)
+            ),
             Err(Error::Damaged(text)) => found += usize::from(text.contains("meta.redb")),
             Err(error) => panic!("byte {offset}: {error}"),
         }
         assert!(simulation.disk.damage(&path, offset, 1));
     }
     assert!(found > 0);
-    world.disk.remove(&path).unwrap();
+    world.disk.remove(&path).expect("an answer that is no fault");
     assert!(matches!(Embedded::open(&world, dir(), None), Err(Error::Damaged(_))));
 }
 
@@ -137,10 +143,14 @@ fn a_store_that_was_made_is_never_replaced_by_an_empty_one() {
 fn its_queue_and_watches_have_limits() {
     let bench = Simulated::new(5);
     let tickets: Vec<_> = (0..=QUEUE_CALLS_MAX).map(|_| bench.meta.swap(Swap::new().put(&key("a"), "1"))).collect();
-    let refused = tickets.into_iter().map(|ticket| bench.answer(ticket).unwrap()).filter(|answer| answer.is_err());
+    let refused = tickets
+        .into_iter()
+        .map(|ticket| bench.answer(ticket).expect("an answer that is no fault"))
+        .filter(|answer| answer.is_err());
     assert_eq!(refused.map(|answer| matches!(answer, Err(Error::Unavailable(_)))).collect::<Vec<_>>(), [true]);
-    let range = Range::prefix("a").unwrap();
-    let watches: Vec<_> = (0..WATCHES_MAX).map(|_| bench.meta.watch(&range, Revision(0)).unwrap()).collect();
+    let range = Range::prefix("a").expect("an answer that is no fault");
+    let watches: Vec<_> =
+        (0..WATCHES_MAX).map(|_| bench.meta.watch(&range, Revision(0)).expect("an answer that is no fault")).collect();
     assert!(matches!(bench.meta.watch(&range, Revision(0)), Err(Error::Unavailable(_))));
     drop(watches);
     assert!(bench.meta.watch(&range, Revision(0)).is_ok());
