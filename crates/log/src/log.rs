@@ -62,7 +62,7 @@ pub struct Known {
 }
 
 /// How often a log has refused what waited, as told by `Log::append_since`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusals(u64);
 
 impl Log {

@@ -26,7 +26,7 @@ mod section;
 mod tombstone;
 mod view;
 
-pub use buffer::{Buffer, BufferView, SortDone, SortWork, SortedRun};
+pub use buffer::{Buffer, BufferView, Held, SortDone, SortWork, SortedRun};
 pub use columns::SeriesColumns;
 pub use error::Error;
 pub use flush::{FlushPlan, flush, merge};

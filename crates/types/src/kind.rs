@@ -3,7 +3,7 @@
 //! Promises: `Value::to_bits` and `Value::from_bits` are exact inverses for every numeric value
 //! (NaN payloads, infinities, -0.0 and all of i64 included). Text has no 64-bit form.
 
-use crate::TagId;
+use crate::{Compression, TagId};
 use thiserror::Error;
 
 /// What a tag's values are. Fixed when the tag is created. The discriminants are on disk.
@@ -26,7 +26,7 @@ pub enum Kind {
     Text = 6,
 }
 
-/// Tells the kind of a tag. The kernel is handed one at opening; the catalog is the real one.
+/// Tells the kind of a tag, and how it is thinned. The kernel is handed one at opening; the catalog is the real one.
 pub trait Kinds: Send + Sync {
     /// The kind of a tag, or None where no such tag was ever created. A dropped tag keeps its kind.
     fn kind(&self, tag: TagId) -> Option<Kind>;
@@ -41,6 +41,26 @@ pub trait Kinds: Send + Sync {
     /// The first row whose tag is unknown or does not hold text.
     fn first_not_text(&self, tags: &[TagId]) -> Option<usize> {
         tags.iter().position(|tag| self.kind(*tag) != Some(Kind::Text))
+    }
+
+    /// How a tag's samples are thinned. Asked once a tag, and again when `compressions` has grown.
+    fn compression(&self, _tag: TagId) -> Compression {
+        Compression::Lossless
+    }
+
+    /// Whether samples of a tag are thinned: whether its compression does so with its kind.
+    fn is_thinned(&self, _tag: TagId) -> bool {
+        false
+    }
+
+    /// Whether any of these tags is thinned. Asked once a batch on the ingest path, as `first_misfit`.
+    fn any_is_thinned(&self, tags: &[TagId]) -> bool {
+        tags.iter().any(|tag| self.is_thinned(*tag))
+    }
+
+    /// Grows whenever the compression of a tag that was there is changed, after `is_thinned` tells so.
+    fn compressions(&self) -> u64 {
+        0
     }
 }
 

@@ -23,20 +23,37 @@ pub enum Compression {
     /// Every sample is kept.
     #[default]
     Lossless,
-    /// A sample within `deviation` (the tag's unit) of the last one kept is left out, for at most `span_us`.
+    /// A sample that differs from the newest one kept by `deviation` (in the tag's unit) or less is left out, as
+    /// long as it is less than `span_us` newer.
     Deadband {
         /// Largest difference left out, at least 0.
         deviation: f64,
         /// Longest gap in microseconds; 0 = no bound.
         span_us: i64,
     },
-    /// Swinging door: samples within `deviation` of the line are left out, for at most `span_us`.
+    /// A sample that lies no farther than `deviation` from the line between the samples kept before and after
+    /// it is left out, as long as these are at most `span_us` apart.
     SwingingDoor {
         /// Largest distance from the line, at least 0.
         deviation: f64,
         /// Longest gap in microseconds; 0 = no bound.
         span_us: i64,
     },
+}
+
+impl Compression {
+    /// The longest gap where the user names none: ten minutes.
+    pub const SPAN_US: i64 = 600_000_000;
+
+    /// Whether it leaves out samples of tags of a kind. Of bool and state a deadband leaves out repetitions.
+    #[must_use]
+    pub fn thins(&self, kind: Kind) -> bool {
+        match self {
+            Compression::Lossless => false,
+            Compression::Deadband { .. } => kind != Kind::Text,
+            Compression::SwingingDoor { .. } => matches!(kind, Kind::I32 | Kind::I64 | Kind::F32 | Kind::F64),
+        }
+    }
 }
 
 /// What a user says of a tag.

@@ -4,24 +4,27 @@
 //! States of a part: section -> (sorted) run -> (merged) larger run -> released, once its rows are
 //! in files. Parts are in order of version; of two rows with one (tag, time) that of the later
 //! part stands, within a section the later row. Tombstones stand beside the parts (`tombstone.rs`).
+//! Beside them stand the held samples (`held`), one a tag at most, which no flush takes along.
 //! What it promises: `push` and `delete` are cheap and never sort; a view never changes; sorting
 //! changes how rows lie, never which rows there are.
 //! What it may not know: threads, files. Whoever owns it (one at a time) runs `SortWork` where it
 //! likes, and installs the result.
 
+mod held;
 mod run;
 mod sort;
 #[cfg(test)]
 pub(crate) mod tests;
 mod view;
 
+pub use held::Held;
 pub use run::SortedRun;
 pub use view::BufferView;
 
 use crate::{Section, Tombstone};
 use std::cmp::Ordering;
 use std::sync::Arc;
-use types::{CommitNumber, Sequence, Version};
+use types::{CommitNumber, Sequence, Timestamp, Version};
 
 /// Rows that a sort takes at a time are worth a job from here on.
 const SORT_ROWS_MIN: usize = if cfg!(test) { 40 } else { 16 << 10 };
@@ -81,7 +84,10 @@ pub struct Buffer {
     numeric: Vec<Part>,
     texts: Vec<Part>,
     tombstones: Vec<Tombstone>,
+    held: Held,
     first: Option<Version>,
+    /// The first version since it was sealed.
+    first_unsealed: Option<Version>,
     last: Version,
     commit: CommitNumber,
     sealed: Option<Sequence>,
@@ -119,6 +125,9 @@ impl Buffer {
     /// have the same version.
     pub fn push(&mut self, version: Version, commit: CommitNumber, section: Section) {
         self.advance(version, commit);
+        if !self.held.is_empty() {
+            self.held.give_way(&section);
+        }
         self.rows += section.rows();
         self.bytes += section.memory_bytes();
         let parts = if section.is_text() { &mut self.texts } else { &mut self.numeric };
@@ -128,13 +137,37 @@ impl Buffer {
     /// Adds a deletion: rows of lower versions that it names are hidden from now on.
     pub fn delete(&mut self, commit: CommitNumber, tombstone: Tombstone) {
         self.advance(tombstone.version(), commit);
+        self.held.delete(tombstone.deletion());
         self.bytes += tombstone.memory_bytes();
         self.tombstones.push(tombstone);
+    }
+
+    /// Holds the samples of a numeric section, one a tag, in the place of those held of these tags; calls
+    /// `replaced` with the times of the latter.
+    pub fn hold(&mut self, version: Version, commit: CommitNumber, section: &Section, replaced: impl FnMut(Timestamp)) {
+        self.advance(version, commit);
+        self.held.put(section, replaced);
+    }
+
+    /// What is held now.
+    #[must_use]
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Takes over what was held when the slice was flushed last. Only for an empty buffer.
+    pub fn restore(&mut self, held: Held) {
+        assert!(self.is_empty(), "what was held is older than all that is written");
+        self.held = held;
+        self.view = None;
     }
 
     fn advance(&mut self, version: Version, commit: CommitNumber) {
         assert!(version >= self.last, "versions of a slice only grow: {version} after {}", self.last);
         self.first.get_or_insert(version);
+        if self.sealed.is_some() {
+            self.first_unsealed.get_or_insert(version);
+        }
         self.last = version;
         self.commit = self.commit.max(commit);
         self.view = None;
@@ -148,6 +181,7 @@ impl Buffer {
                 self.numeric.clone(),
                 self.texts.clone(),
                 self.tombstones.clone(),
+                self.held.clone(),
                 (self.first, self.last),
                 self.commit,
             ))
@@ -161,15 +195,16 @@ impl Buffer {
     pub fn seal(&mut self) -> Option<Arc<BufferView>> {
         self.first?;
         self.sealed = Some(self.last.sequence);
+        self.first_unsealed = None;
         Some(self.view())
     }
 
     /// Takes back `seal`: the flush failed.
     pub fn unseal(&mut self) {
-        self.sealed = None;
+        (self.sealed, self.first_unsealed) = (None, None);
     }
 
-    /// Forgets what was written up to this sequence number: it lies in files now.
+    /// Forgets what was written up to this sequence number: it lies in files now. What is held stays.
     pub fn release(&mut self, until: Sequence) {
         for parts in [&mut self.numeric, &mut self.texts] {
             assert!(
@@ -180,9 +215,11 @@ impl Buffer {
         }
         self.tombstones.retain(|tombstone| tombstone.version().sequence > until);
         let firsts = [&self.numeric, &self.texts].into_iter().filter_map(|parts| parts.first()).map(|part| part.first);
-        self.first = firsts.chain(self.tombstones.first().map(Tombstone::version)).min();
+        let firsts = firsts.chain(self.tombstones.first().map(Tombstone::version));
+        // Versions that only hold samples leave no rows.
+        self.first = firsts.chain(self.first_unsealed.filter(|version| version.sequence > until)).min();
         if self.sealed.is_some_and(|sealed| sealed <= until) {
-            self.sealed = None;
+            (self.sealed, self.first_unsealed) = (None, None);
         }
         self.view = None;
         self.count();
@@ -195,25 +232,25 @@ impl Buffer {
             parts().map(Part::memory_bytes).sum::<usize>() + self.tombstones.iter().map(Tombstone::memory_bytes).sum::<usize>();
     }
 
-    /// How many rows it holds (overwritten and deleted ones that still lie there included).
+    /// How many rows it has (overwritten and deleted ones that still lie there included).
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Bytes of memory that it holds on to. Views that are older may hold on to more.
+    /// Bytes of memory that it holds on to, but for held samples. Views that are older may hold on to more.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether it holds neither rows nor deletions.
+    /// Whether nothing was written to it that a flush has yet to take.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// The first version that it holds; None where it is empty.
+    /// The first version that no flush has taken; None where it is empty.
     #[must_use]
     pub fn first(&self) -> Option<Version> {
         self.first

@@ -21,6 +21,8 @@ pub(crate) type Row = (TagId, Timestamp, Datum, Quality);
 #[derive(Clone)]
 pub(crate) enum Write {
     Rows(Vec<Row>),
+    /// Held samples, one a tag.
+    Hold(Vec<Row>),
     Delete(Tombstone),
 }
 
@@ -67,6 +69,14 @@ pub(crate) fn write(dice: &mut Dice, at: i64, strewn: bool) -> Write {
         let deletion = if dice.one_in(2) { Deletion::Range { tags, range } } else { Deletion::Points(points) };
         return Write::Delete(Tombstone::new(version, deletion));
     }
+    if dice.one_in(4) {
+        let row = |dice: &mut Dice| {
+            let (value, quality) = (Datum::Bits(dice.next()), Quality(if dice.one_in(6) { 0 } else { 192 }));
+            (TagId(dice.below(12)), time(dice, at), value, quality)
+        };
+        let rows: BTreeMap<TagId, Row> = (0..1 + dice.below(5)).map(|_| row(dice)).map(|row| (row.0, row)).collect();
+        return Write::Hold(rows.into_values().collect());
+    }
     let in_order = dice.one_in(2);
     let count = 1 + dice.below(20);
     Write::Rows(
@@ -85,15 +95,40 @@ pub(crate) fn write(dice: &mut Dice, at: i64, strewn: bool) -> Write {
 
 pub(crate) type Model = BTreeMap<(TagId, Timestamp), (Datum, Quality)>;
 
-pub(crate) fn model(writes: &[Write]) -> Model {
-    let mut map = Model::new();
-    for write in writes {
+/// What is there when `flushed` writes were released: `writes` begins with them, for what they held stays.
+pub(crate) fn model(writes: &[Write], flushed: usize) -> Model {
+    let (mut map, mut held) = (Model::new(), Model::new());
+    for (at, write) in writes.iter().enumerate() {
         match write {
-            Write::Rows(rows) => map.extend(rows.iter().map(|row| ((row.0, row.1), (row.2.clone(), row.3)))),
-            Write::Delete(tombstone) => map.retain(|(tag, time), _| !tombstone.hides(*tag, *time)),
+            Write::Rows(rows) => {
+                held.retain(|(tag, time), _| !rows.iter().any(|row| (row.0, row.1) == (*tag, *time)));
+                map.extend(rows.iter().map(|row| ((row.0, row.1), (row.2.clone(), row.3))));
+            }
+            Write::Hold(rows) => {
+                held.retain(|(tag, _), _| !rows.iter().any(|row| row.0 == *tag));
+                held.extend(rows.iter().map(|row| ((row.0, row.1), (row.2.clone(), row.3))));
+            }
+            Write::Delete(tombstone) => {
+                map.retain(|(tag, time), _| !tombstone.hides(*tag, *time));
+                held.retain(|(tag, time), _| !tombstone.hides(*tag, *time));
+            }
+        }
+        if at + 1 == flushed {
+            map.clear();
         }
     }
+    map.extend(held);
     map
+}
+
+/// Puts a write into a buffer.
+pub(crate) fn apply(buffer: &mut Buffer, version: Version, write: &Write) {
+    let commit = CommitNumber(version.sequence.0);
+    match write {
+        Write::Rows(rows) => sections(rows).into_iter().for_each(|section| buffer.push(version, commit, section)),
+        Write::Hold(rows) => sections(rows).iter().for_each(|section| buffer.hold(version, commit, section, |_| ())),
+        Write::Delete(tombstone) => buffer.delete(commit, tombstone.clone()),
+    }
 }
 
 fn check(view: &BufferView, expected: &Model, dice: &mut Dice, context: &str) {
@@ -152,12 +187,7 @@ fn a_buffer_is_an_ordered_map_however_it_is_sorted() {
         for at in 1..60_i64 {
             let next = write(dice, at, strewn);
             let version = Version { epoch: Epoch(1), sequence: Sequence(at as u64) };
-            match &next {
-                Write::Rows(rows) => {
-                    sections(rows).into_iter().for_each(|section| buffer.push(version, CommitNumber(at as u64), section));
-                }
-                Write::Delete(tombstone) => buffer.delete(CommitNumber(at as u64), tombstone.clone()),
-            }
+            apply(&mut buffer, version, &next);
             writes.push(next);
             let context = format!("seed {seed} at {at}");
             match dice.below(12) {
@@ -171,19 +201,20 @@ fn a_buffer_is_an_ordered_map_however_it_is_sorted() {
                 3 if sealed.is_none() => sealed = buffer.seal().map(|view| (at as usize, view)),
                 4 => {
                     if let Some((until, view)) = sealed.take() {
-                        check(&view, &model(&writes[released..until]), dice, &format!("{context}, sealed"));
-                        check(&buffer.view().until(Sequence(until as u64)), &model(&writes[released..until]), dice, &context);
+                        check(&view, &model(&writes[..until], released), dice, &format!("{context}, sealed"));
                         if dice.one_in(4) {
                             buffer.unseal();
                         } else {
                             buffer.release(Sequence(until as u64));
                             released = until;
                             releases += 1;
+                            let unflushed = at as usize > released;
+                            assert_eq!(buffer.first().map(|first| first.sequence.0 as usize), unflushed.then_some(released + 1));
                         }
                     }
                 }
                 5..8 => {
-                    let expected = model(&writes[released..]);
+                    let expected = model(&writes, released);
                     let view = buffer.view();
                     check(&view, &expected, dice, &context);
                     if dice.one_in(3) {

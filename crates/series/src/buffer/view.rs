@@ -1,16 +1,16 @@
 //! A view of a write buffer: what readers and flushes see. Immutable, shared.
 //!
 //! Readers of many tags want sorted runs only: the first of them sorts what is still sections, once
-//! a view. Readers of one tag search the sections as they are.
+//! a view. Readers of one tag search the sections as they are. A tag's held sample stands among its rows.
 
 use super::sort::{merge_runs, sort_sections};
-use super::{Body, Part, SortedRun};
+use super::{Body, Held, Part, SortedRun};
 use crate::rows::{Order, extend_qualities, remove_hidden};
 use crate::section::Column;
 use crate::tombstone::Hidden;
 use crate::{Datum, Reading, Section, SeriesColumns, Tombstone};
 use std::sync::{Arc, OnceLock};
-use types::{CommitNumber, Quality, Sequence, TagId, TimeRange, Timestamp, Version};
+use types::{CommitNumber, Quality, TagId, TimeRange, Timestamp, Version};
 
 type Runs = Vec<(Arc<SortedRun>, Version)>;
 
@@ -20,6 +20,7 @@ pub struct BufferView {
     numeric: Vec<Part>,
     texts: Vec<Part>,
     tombstones: Vec<Tombstone>,
+    held: Held,
     versions: (Option<Version>, Version),
     commit: CommitNumber,
     numeric_runs: OnceLock<Runs>,
@@ -69,25 +70,25 @@ impl BufferView {
         numeric: Vec<Part>,
         texts: Vec<Part>,
         tombstones: Vec<Tombstone>,
+        held: Held,
         versions: (Option<Version>, Version),
         commit: CommitNumber,
     ) -> Self {
-        BufferView { numeric, texts, tombstones, versions, commit, ..BufferView::default() }
+        let (numeric_runs, text_runs, numeric_tags, text_tags) = Default::default();
+        BufferView { numeric, texts, tombstones, held, versions, commit, numeric_runs, text_runs, numeric_tags, text_tags }
     }
 
-    /// The part of this view up to a sequence number at which the buffer was sealed.
+    /// The same without held samples: what a flush writes into files.
     #[must_use]
-    pub fn until(&self, sequence: Sequence) -> BufferView {
-        let cut = |parts: &[Part]| -> Vec<Part> {
-            let kept = parts.partition_point(|part| part.last.sequence <= sequence);
-            assert!(parts.get(kept).is_none_or(|part| part.first.sequence > sequence), "a view is cut where it was sealed");
-            parts[..kept].to_vec()
-        };
-        let tombstones: Vec<_> = self.tombstones.iter().filter(|t| t.version().sequence <= sequence).cloned().collect();
-        let (numeric, texts) = (cut(&self.numeric), cut(&self.texts));
-        let lasts = numeric.last().into_iter().chain(texts.last()).map(|part| part.last);
-        let last = lasts.chain(tombstones.iter().map(Tombstone::version)).max().unwrap_or_default();
-        BufferView::new(numeric, texts, tombstones, (self.versions.0, last), self.commit)
+    pub fn without_held(&self) -> BufferView {
+        let (numeric, texts, tombstones) = (self.numeric.clone(), self.texts.clone(), self.tombstones.clone());
+        BufferView::new(numeric, texts, tombstones, Held::default(), self.versions, self.commit)
+    }
+
+    /// The held samples.
+    #[must_use]
+    pub fn held(&self) -> &Held {
+        &self.held
     }
 
     /// The first version in it; None where it is empty.
@@ -142,6 +143,7 @@ impl BufferView {
         let cell = if text { &self.text_tags } else { &self.numeric_tags };
         let tags = cell.get_or_init(|| {
             let mut tags: Vec<TagId> = self.runs(text).iter().flat_map(|(run, _)| run.tags.iter().copied()).collect();
+            tags.extend(self.held_of(text).into_iter().flat_map(Held::tags));
             tags.sort_unstable();
             tags.dedup();
             tags.into()
@@ -156,7 +158,12 @@ impl BufferView {
             Body::Section(section) => Some(section.tags().1),
             Body::Run(run) => run.tags.last().copied(),
         });
-        lasts.max()
+        lasts.max().max(self.held.last_tag())
+    }
+
+    /// What is held of a sort: texts never are.
+    fn held_of(&self, text: bool) -> Option<&Held> {
+        (!text && !self.held.is_empty()).then_some(&self.held)
     }
 
     /// Whether there is a row that is not certainly outside of a range of time.
@@ -165,7 +172,8 @@ impl BufferView {
             Body::Section(section) => Some(section.range()),
             Body::Run(run) => run.range(),
         });
-        ranges.reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) })
+        let held = self.held_of(text).and_then(Held::range);
+        ranges.chain(held).reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) })
     }
 
     fn hidden(&self, tag: TagId, after: Version) -> impl Iterator<Item = Hidden<'_>> {
@@ -190,7 +198,7 @@ impl BufferView {
         }
         order.settle(out, 0);
         if !text {
-            return;
+            return self.take_held(tag, range, out);
         }
         for place in std::mem::take(&mut out.bits) {
             let (number, row) = ((place >> 32) as usize, (place & 0xFFFF_FFFF) as usize);
@@ -201,6 +209,30 @@ impl BufferView {
                     Body::Section(section) => out.texts.push(section.text(row)),
                 },
             }
+        }
+    }
+
+    /// Puts the held sample in its place: at the end as a rule, for it is the newest.
+    fn take_held(&self, tag: TagId, range: &TimeRange, out: &mut SeriesColumns) {
+        let Some(Reading { time, value: Datum::Bits(bits), quality }) = self.held_of(false).and_then(|held| held.get(tag)) else {
+            return;
+        };
+        if !range.contains(time) {
+            return;
+        }
+        let place = out.times.partition_point(|other| *other < time);
+        let stands = out.times.get(place) == Some(&time);
+        if quality != Quality::GOOD {
+            out.qualities.get_or_insert_with(|| vec![Quality::GOOD.0; out.times.len()]);
+        }
+        if stands {
+            out.bits[place] = bits;
+        } else {
+            out.times.insert(place, time);
+            out.bits.insert(place, bits);
+        }
+        if let Some(qualities) = &mut out.qualities {
+            if stands { qualities[place] = quality.0 } else { qualities.insert(place, quality.0) }
         }
     }
 
@@ -253,7 +285,8 @@ impl BufferView {
 
     /// A tag's newest sample at or before a time.
     pub(crate) fn newest_until(&self, tag: TagId, time: Timestamp, text: bool) -> Option<Reading> {
-        let mut best: Option<Reading> = None;
+        let held = self.held_of(text).and_then(|held| held.get(tag));
+        let mut best = held.filter(|held| held.time <= time);
         if let Some(runs) = self.runs_made(text) {
             for (run, version) in runs.iter().rev() {
                 self.newest_in_run(run, *version, tag, time, &mut best);

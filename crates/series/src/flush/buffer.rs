@@ -14,12 +14,14 @@ use std::sync::Arc;
 use storage::FilePlace;
 use types::{Kind, Period, TagId, TimeRange, Timestamp};
 
-/// Writes what a view of a sealed buffer holds into files; none where all is deleted.
+/// Writes the rows of a view of a sealed buffer into files; none where all is deleted. Held samples stay where they are.
 ///
 /// # Errors
 /// `Error::File`; nothing stays of the files then.
 pub fn flush(view: &BufferView, plan: &FlushPlan<'_>) -> Result<Vec<Arc<ViewFile>>, Error> {
     let Some(first) = view.first() else { return Ok(Vec::new()) };
+    let bare = (!view.held().is_empty()).then(|| view.without_held());
+    let view = bare.as_ref().unwrap_or(view);
     let current = current_period(view, plan.period_us);
     let mut outputs = Outputs::new(plan, (first, view.last()), 0);
     let worked = write(view, plan, current, &mut outputs);

@@ -2,7 +2,7 @@
 //! merged in whatever order, the slice shows the same rows; and in the end nothing deleted is left.
 
 use super::*;
-use crate::buffer::tests::{ByNumber, Model, Write, model, sections, write};
+use crate::buffer::tests::{self as buffer_tests, ByNumber, Model, Write, model, write};
 use crate::dice::Dice;
 use crate::file::NoCache;
 use crate::view::tests::{check_aggregate, check_points, check_scan};
@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use storage::FilePlace;
-use types::{CommitNumber, Epoch, Period, Sequence, SliceId, TagId, Timestamp, Version};
+use types::{Epoch, Period, Sequence, SliceId, TagId, Timestamp, Version};
 
 const PERIOD_US: i64 = 150;
 
@@ -44,12 +44,7 @@ impl Slice {
 
     fn apply(&mut self, sequence: i64, next: &Write) {
         let version = Version { epoch: Epoch(1), sequence: Sequence(sequence as u64) };
-        match next {
-            Write::Rows(rows) => {
-                sections(rows).into_iter().for_each(|section| self.buffer.push(version, CommitNumber(0), section));
-            }
-            Write::Delete(tombstone) => self.buffer.delete(CommitNumber(0), tombstone.clone()),
-        }
+        buffer_tests::apply(&mut self.buffer, version, next);
     }
 
     fn flush(&mut self) {
@@ -128,6 +123,10 @@ fn tamed(next: Write, dice: &mut Dice) -> Write {
             rows.iter_mut().for_each(|row| row.1 = Timestamp(row.1.0.clamp(-500, 3_000)));
             Write::Rows(rows)
         }
+        Write::Hold(mut rows) if !wild => {
+            rows.iter_mut().for_each(|row| row.1 = Timestamp(row.1.0.clamp(-500, 3_000)));
+            Write::Hold(rows)
+        }
         other => other,
     }
 }
@@ -151,13 +150,13 @@ fn flushing_and_merging_change_nothing_that_is_seen() {
                 slice.merge(MergeGoal::Background);
             }
             if dice.one_in(8) {
-                let expected = model(&writes);
+                let expected = model(&writes, 0);
                 check(&mut slice, &expected, dice, &format!("seed {seed} at {at}"));
             }
         }
         slice.flush();
         while slice.merge(MergeGoal::Everything) {}
-        let expected = model(&writes);
+        let expected = model(&writes, 0);
         for part in 0..5 {
             check(&mut slice, &expected, dice, &format!("seed {seed} in the end, {part}"));
         }
@@ -186,7 +185,7 @@ fn deleted_rows_are_gone_after_a_merge() {
     slice.apply(9, &writes[3]);
     slice.flush();
     while slice.merge(MergeGoal::Everything) {}
-    let expected = model(&writes);
+    let expected = model(&writes, 0);
     let rows: u64 = slice.files.iter().map(|file| file.meta.rows).sum();
     assert_eq!(rows, expected.len() as u64, "files hold what is seen, and nothing else");
     check(&mut slice, &expected, dice, "after the merge");

@@ -66,6 +66,23 @@ pub fn gather<K: Kinds + ?Sized>(
     Ok(sections)
 }
 
+impl Section {
+    /// The section of numeric samples that lie in one slice, in their order; None where there are none. The
+    /// caller vouches that values are of their tags' kinds.
+    #[must_use]
+    pub fn of_samples(samples: &Samples<'_>) -> Option<Section> {
+        if samples.is_empty() {
+            return None;
+        }
+        let scratch = Scratch {
+            tags: samples.tags().iter().map(|tag| tag.0).collect(),
+            times: samples.times().iter().map(|time| time.0).collect(),
+            qualities: samples.qualities().unwrap_or_default().to_vec(),
+        };
+        Some(scratch.section(None, |words| words.extend_from_slice(samples.bits())))
+    }
+}
+
 /// The keys of a batch.
 struct Keys<'a> {
     tags: &'a [TagId],

@@ -2,7 +2,7 @@
 //! reads, scans and aggregates of every shape.
 
 use super::*;
-use crate::buffer::tests::{ByNumber, Model, Write, model, sections, time, write};
+use crate::buffer::tests::{ByNumber, Model, Write, apply, model, time, write};
 use crate::dice::Dice;
 use crate::file::{FileOrigin, NoCache, SeriesFileWriter};
 use crate::rows::Order;
@@ -13,7 +13,7 @@ use crate::{
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use storage::{FileNumber, FilePlace, StoreId};
-use types::{CommitNumber, Epoch, Quality, Sequence, SliceId, Timestamp, Version};
+use types::{Epoch, Quality, Sequence, SliceId, Timestamp, Version};
 use world::Disk;
 
 struct Slice {
@@ -31,15 +31,6 @@ impl Slice {
         Slice { disk, buffer: Buffer::new(), files: Vec::new(), tombstones: Vec::new(), next: 1 }
     }
 
-    fn apply(&mut self, version: Version, next: &Write) {
-        match next {
-            Write::Rows(rows) => {
-                sections(rows).into_iter().for_each(|section| self.buffer.push(version, CommitNumber(0), section));
-            }
-            Write::Delete(tombstone) => self.buffer.delete(CommitNumber(0), tombstone.clone()),
-        }
-    }
-
     fn view(&mut self) -> SliceView {
         let files = SliceFiles::new(self.files.clone(), self.tombstones.clone());
         SliceView::new(self.buffer.view(), files, Arc::new(ByNumber))
@@ -48,7 +39,7 @@ impl Slice {
     /// Writes everything into two files, cut at a time, as a flush does by period.
     fn flush(&mut self, cut: Timestamp) {
         let cut = Timestamp(cut.0.min(i64::MAX - 1));
-        let Some(sealed) = self.buffer.seal() else { return };
+        let Some(sealed) = self.buffer.seal().map(|sealed| sealed.without_held()) else { return };
         let versions = (sealed.first().unwrap(), sealed.last());
         for range in
             [TimeRange { first: Timestamp::MIN, last: cut }, TimeRange { first: Timestamp(cut.0 + 1), last: Timestamp::MAX }]
@@ -269,7 +260,7 @@ fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
         let mut writes = Vec::new();
         for at in 1..50_i64 {
             let next = write(dice, at, false);
-            slice.apply(Version { epoch: Epoch(1), sequence: Sequence(at as u64) }, &next);
+            apply(&mut slice.buffer, Version { epoch: Epoch(1), sequence: Sequence(at as u64) }, &next);
             writes.push(next);
             if dice.one_in(10) {
                 slice.flush(time(dice, at * 10));
@@ -281,7 +272,7 @@ fn a_slice_is_an_ordered_map_wherever_its_rows_lie() {
             }
             if dice.one_in(6) {
                 let context = format!("seed {seed} at {at}");
-                let (view, expected) = (slice.view(), model(&writes));
+                let (view, expected) = (slice.view(), model(&writes, 0));
                 check_points(&view, &expected, dice, &context);
                 check_scan(&view, &expected, dice, &context);
                 check_aggregate(&view, &expected, dice, &context);
@@ -310,7 +301,7 @@ fn long_tags_are_read_in_parts_and_from_statistics() {
             if at == 4 && dice.one_in(2) {
                 next = write(dice, 4, false);
             }
-            slice.apply(Version { epoch: Epoch(1), sequence: Sequence(at as u64 + 1) }, &next);
+            apply(&mut slice.buffer, Version { epoch: Epoch(1), sequence: Sequence(at as u64 + 1) }, &next);
             writes.push(next);
             if at < 5 {
                 slice.flush(Timestamp::MAX);
@@ -319,7 +310,7 @@ fn long_tags_are_read_in_parts_and_from_statistics() {
                 slice.merge(dice);
             }
         }
-        let (view, expected) = (slice.view(), model(&writes));
+        let (view, expected) = (slice.view(), model(&writes, 0));
         for part in 0..8 {
             let context = format!("seed {seed} part {part}");
             check_scan(&view, &expected, dice, &context);
