@@ -1,20 +1,24 @@
 //! How fast a kernel alone takes samples on the real disk: the grid data in commits, in order of time
 //! and strewn over a month, then bytes a point after merging, and values at random times.
 //!
-//! `cargo run --release -p kernel --example ingest -- [DIR] [million points] [rows a commit] [threads]`
+//! `cargo run --release -p kernel --example ingest -- [DIR] [million points] [rows a commit] [threads] [deviation]`
+//!
+//! With a deviation all tags have a swinging door.
 
 use kernel::{Kernel, Settings, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use types::{Kind, Kinds, Samples, TagId, Timestamp};
+use types::{Compression, Kind, Kinds, Samples, TagId, Timestamp};
 use world::{Clock, Random, RealClock, RealRandom, ThreadCounts, Threads, World};
 
 const TAGS: u64 = 20_000;
 const START_US: i64 = 1_795_000_000_000_000 / 86_400_000_000 * 86_400_000_000;
 const MONTH_US: u64 = 30 * 86_400 * 1_000_000;
 
-struct Grid;
+struct Grid {
+    compression: Compression,
+}
 
 impl Kinds for Grid {
     fn kind(&self, tag: TagId) -> Option<Kind> {
@@ -23,6 +27,14 @@ impl Kinds for Grid {
 
     fn first_misfit(&self, tags: &[TagId], _bits: &[u64]) -> Option<usize> {
         tags.iter().position(|tag| tag.0 >= TAGS)
+    }
+
+    fn compression(&self, _tag: TagId) -> Compression {
+        self.compression
+    }
+
+    fn is_thinned(&self, _tag: TagId) -> bool {
+        self.compression.thins(Kind::F64)
     }
 }
 
@@ -128,12 +140,15 @@ fn main() {
     let number = |at: usize, standard: u64| arguments.get(at).and_then(|text| text.parse().ok()).unwrap_or(standard);
     let dir = arguments.first().cloned().unwrap_or_else(|| std::env::temp_dir().join("meridian-ingest").display().to_string());
     let (points, rows, threads) = (number(1, 20) * 1_000_000, number(2, 100_000) as usize, number(3, 2) as usize);
+    let deviation: Option<f64> = arguments.get(4).and_then(|text| text.parse().ok());
+    let door = |deviation| Compression::SwingingDoor { deviation, span_us: Compression::SPAN_US };
+    let kinds: Arc<dyn Kinds> = Arc::new(Grid { compression: deviation.map_or(Compression::Lossless, door) });
     let clock = RealClock::start();
     for (name, random) in [("sequential", false), ("random", true)] {
         let runner = Threads::start(ThreadCounts::default());
         let world = World::real(&runner);
         let dir = Path::new(&dir).join(format!("{name}-{}", RealRandom.next_u64()));
-        let kernel = Kernel::open(world, &dir, Settings::default(), Arc::new(Grid)).expect("a fresh directory");
+        let kernel = Kernel::open(world, &dir, Settings::default(), Arc::clone(&kinds)).expect("a fresh directory");
         let all = batches(points, rows, random, 7);
         let from = clock.monotonic_us();
         ingest(&kernel, &all, threads);
@@ -146,12 +161,13 @@ fn main() {
         let bytes: u64 = kernel.files().iter().map(|file| file.bytes).sum();
         let status = kernel.status();
         println!(
-            "{name}: {:.2} M points/s durable ({:.2} with flush, {:.2} with merge); {:.3} bytes a point in {} files; {} flushes, {} merges, {} syncs",
+            "{name}: {:.2} M points/s durable ({:.2} with flush, {:.2} with merge); {:.3} bytes a point in {} files, {} left out; {} flushes, {} merges, {} syncs",
             points as f64 / wrote / 1e6,
             points as f64 / flushed / 1e6,
             points as f64 / merged / 1e6,
             bytes as f64 / points as f64,
             kernel.files().len(),
+            status.rows_thinned,
             status.flushes,
             status.merges,
             status.log_syncs,
@@ -160,7 +176,7 @@ fn main() {
         kernel.close().wait().expect("the store is open").expect("the disk works");
         drop(kernel);
         let from = clock.monotonic_us();
-        let again = Kernel::open(World::real(&runner), &dir, Settings::default(), Arc::new(Grid)).expect("a whole store");
+        let again = Kernel::open(World::real(&runner), &dir, Settings::default(), Arc::clone(&kinds)).expect("a whole store");
         println!("{name}: opened again in {:.3} s", (clock.monotonic_us() - from) as f64 / 1e6);
         drop(again);
         runner.stop();

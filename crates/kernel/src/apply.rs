@@ -25,7 +25,7 @@ impl Core {
     ) -> Vec<Arc<Slice>> {
         let ground = self.ground();
         for (part, body) in head.parts.iter().zip(&bodies) {
-            if let Body::Samples { section, .. } = body {
+            if let Body::Samples { section, .. } | Body::Held { section, .. } = body {
                 let slice = ground.slice(part.slice);
                 let _alone = slice.values.lock();
                 slice.latest.update(section);
@@ -33,14 +33,15 @@ impl Core {
         }
         let deletions = head.parts.iter().zip(&bodies).filter_map(|(part, body)| match body {
             Body::Deletion { deletion, .. } => Some((Arc::clone(ground.slice(part.slice)), Arc::clone(deletion))),
-            Body::Samples { .. } => None,
+            Body::Samples { .. } | Body::Held { .. } => None,
         });
         let deletions: Vec<_> = deletions.collect();
         let now_us = self.world.clock.monotonic_us();
         {
             let _all = self.visibility.write();
             for (part, body) in head.parts.iter().zip(bodies) {
-                let room = grant.as_mut().map(|grant| grant.split(body.memory_bytes()));
+                // Thinning may make a write larger than was known when it took its room.
+                let room = grant.as_mut().map(|grant| grant.split(body.buffered_bytes().min(grant.bytes())));
                 let version = Version { epoch: head.epoch, sequence: part.sequence };
                 let applied = Applied { version, commit: head.commit, origin: head.origin, position, now_us };
                 ground.slice(part.slice).apply(&applied, body, room, self.settings.producers_max);

@@ -3,32 +3,41 @@
 //! ```text
 //!   caller's thread:  check, gather into sections -> admit: producer's number
 //!                     -> room (a memory ticket where it is short)
-//!                     -> order: a producer's in turn, commit number, versions, append to the log
+//!                     -> order: a producer's in turn, what thinning leaves out, commit number, versions,
+//!                        append to the log (`ordering`)
 //!   Lane::Log:        durable, in log order -> snapshot values -> buffers -> visible -> promise kept
 //! ```
 //! States of a write: admitted (its producer's number is in flight) -> waiting for room -> waiting for its
 //! producer's lower numbers -> ordered -> logged -> applied, or refused at any step before. Once ordered it is
 //! settled on Lane::Log only.
-//! Locks: `order` is held while a record is appended, so that the order of numbers is the order of the
-//! log; it is never held together with another lock of the kernel but the log's own.
 
-use crate::core::{Core, Order};
+use crate::core::Core;
 use crate::origins::{Admission, Outcome};
-use crate::record::{self, CommitHead, PartHead, PartKind};
+use crate::record::{self, CommitHead, PartKind};
 use crate::{Committed, Deletion, Error, Write};
 use bytes::Bytes;
-use log::{Body as LogBody, Refusals};
+use log::Body as LogBody;
 use memory::Grant;
 use series::Section;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use types::{CommitNumber, Origin, Period, Sequence, SliceId};
+use types::{CommitNumber, Origin, Period, SliceId};
 use world::{Promise, Ticket};
+
+/// What a slice keeps of a record that is not in files yet, besides its rows.
+const RECORD_BYTES: u64 = 64;
+/// What thinning may add for a row: the one that was held of its tag, as a sample, its own as a held one, and what
+/// all rows of a section grow by where one of them is far off in time (they have 16 to 25 bytes).
+const THINNED_ROW_BYTES: u64 = 2 * 25 + 9;
+/// What it may add for a slice: a section of held samples.
+const THINNED_PART_BYTES: u64 = 512;
 
 /// What a slice gets of a commit.
 pub(crate) enum Body {
     /// Samples, and the periods that they touch.
     Samples { section: Section, periods: Vec<Period> },
+    /// Held samples, one a tag, and the periods in which they lie.
+    Held { section: Section, periods: Vec<Period> },
     /// A deletion.
     Deletion { deletion: Arc<Deletion>, bytes: Bytes },
 }
@@ -43,8 +52,16 @@ impl Body {
     /// What it takes of the write buffers' share.
     pub(crate) fn memory_bytes(&self) -> u64 {
         match self {
-            Body::Samples { section, .. } => section.memory_bytes() as u64 + 64,
+            Body::Samples { section, .. } | Body::Held { section, .. } => section.memory_bytes() as u64 + RECORD_BYTES,
             Body::Deletion { bytes, .. } => 3 * bytes.len() as u64 + 256,
+        }
+    }
+
+    /// What of it stays until the slice is flushed: held samples are copied where they are held.
+    pub(crate) fn buffered_bytes(&self) -> u64 {
+        match self {
+            Body::Held { .. } => RECORD_BYTES,
+            Body::Samples { .. } | Body::Deletion { .. } => self.memory_bytes(),
         }
     }
 }
@@ -55,47 +72,57 @@ impl Part {
         Part { slice, body: Body::Deletion { deletion: Arc::new(deletion), bytes } }
     }
 
-    fn log_bytes(&self) -> Bytes {
+    pub(crate) fn log_bytes(&self) -> Bytes {
         match &self.body {
-            Body::Samples { section, .. } => section.bytes(),
+            Body::Samples { section, .. } | Body::Held { section, .. } => section.bytes(),
             Body::Deletion { bytes, .. } => bytes.clone(),
         }
     }
 
-    fn kind(&self) -> PartKind {
+    pub(crate) fn kind(&self) -> PartKind {
         match &self.body {
             Body::Samples { .. } => PartKind::Samples,
+            Body::Held { .. } => PartKind::Held,
             Body::Deletion { .. } => PartKind::Deletion,
         }
     }
 }
 
+/// The parts' bytes, end to end, with their checksum.
+pub(crate) fn body_of(parts: &[Part]) -> LogBody {
+    LogBody::new(parts.iter().map(Part::log_bytes).collect())
+}
+
 /// A write on its way.
 pub(crate) struct Pending {
     pub(crate) parts: Vec<Part>,
-    pub(crate) body: LogBody,
+    /// The parts' bytes; made when thinning has decided, where it has to.
+    pub(crate) body: Option<LogBody>,
     pub(crate) origin: Option<Origin>,
     pub(crate) rows: u64,
+    /// `Kinds::compressions` as they were when it was found out whether it has rows of thinned tags.
+    pub(crate) compressions: u64,
     pub(crate) promise: Promise<Outcome>,
 }
 
 /// A write that has its room.
 pub(crate) type WithRoom = (Pending, Grant);
 
-/// Writes that were refused while `order` was held, and why: told once it is free.
-type Refused = Vec<(WithRoom, Vec<Promise<Outcome>>, Error)>;
-
 /// An ordered write: what Lane::Log applies.
 pub(crate) struct Ordered {
     pub(crate) head: CommitHead,
     pub(crate) bodies: Vec<Body>,
     pub(crate) rows: u64,
+    /// Rows that thinning left out.
+    pub(crate) left_out: u64,
 }
 
 impl Core {
     /// Takes a write of samples. Returns before it is durable.
     pub(crate) fn write(self: &Arc<Core>, write: Write<'_>) -> Ticket<Outcome> {
         let ground = self.ground();
+        let compressions = self.kinds.compressions();
+        let thins = write.samples.iter().any(|batch| self.kinds.any_is_thinned(batch.tags()));
         let gathered = series::gather(&ground.placement, &*self.kinds, write.samples, write.texts);
         let sections = match gathered {
             Ok(sections) => sections,
@@ -113,7 +140,7 @@ impl Core {
             let slice = SliceId((origin.producer.0 % u128::from(ground.rule.buckets)) as u32);
             parts.push(Part::deletion(slice, Deletion::Points(Vec::new())));
         }
-        self.take(parts, rows, write.origin)
+        self.take(parts, rows, write.origin, (compressions, thins))
     }
 
     /// Takes a deletion. Returns before it is durable.
@@ -122,20 +149,30 @@ impl Core {
         if parts.is_empty() {
             return Ticket::ready(Ok(self.nothing()));
         }
-        self.take(parts.into_iter().map(|(slice, deletion)| Part::deletion(slice, deletion)).collect(), 0, None)
+        let parts = parts.into_iter().map(|(slice, deletion)| Part::deletion(slice, deletion)).collect();
+        self.take(parts, 0, None, (self.kinds.compressions(), false))
     }
 
-    /// Gets room for a write, waiting in line where it is short, and then orders it.
-    fn take(self: &Arc<Core>, parts: Vec<Part>, rows: u64, origin: Option<Origin>) -> Ticket<Outcome> {
-        let bytes: u64 = parts.iter().map(|part| part.body.memory_bytes()).sum();
+    /// Gets room for a write, waiting in line where it is short, and then orders it. `thins`: whether it has rows of
+    /// thinned tags, found out when `Kinds::compressions` were these.
+    fn take(
+        self: &Arc<Core>,
+        parts: Vec<Part>,
+        rows: u64,
+        origin: Option<Origin>,
+        (compressions, thins): (u64, bool),
+    ) -> Ticket<Outcome> {
+        let as_they_are: u64 = parts.iter().map(|part| part.body.memory_bytes()).sum();
+        let added = if thins { rows * THINNED_ROW_BYTES + parts.len() as u64 * THINNED_PART_BYTES } else { 0 };
+        let bytes = as_they_are + added;
         let limit = self.write_bytes_max();
         if bytes > limit {
             return Ticket::ready(Err(Error::TooLarge { bytes, limit }));
         }
         let (promise, ticket) = Ticket::pair();
         let Some(promise) = self.admit(origin, promise) else { return ticket };
-        let body = LogBody::new(parts.iter().map(Part::log_bytes).collect());
-        let pending = Pending { parts, body, origin, rows, promise };
+        let body = (!thins).then(|| body_of(&parts));
+        let pending = Pending { parts, body, origin, rows, compressions, promise };
         if let Some(grant) = self.shares.buffers.try_take(bytes) {
             self.order(pending, grant);
             return ticket;
@@ -175,84 +212,9 @@ impl Core {
         None
     }
 
-    /// A write got no room: whatever of its producer waited behind it has its turn.
-    fn give_up(self: &Arc<Core>, pending: Pending, fault: Error) {
-        let (mut waiting, mut refused) = (Vec::new(), Refused::new());
-        if let Some(origin) = pending.origin {
-            let mut order = self.order.lock();
-            waiting = order.origins.settle(origin, None);
-            self.place_in_turn(&mut order, origin, &mut refused);
-        }
-        waiting.into_iter().for_each(|promise| promise.keep(Err(fault.clone())));
-        pending.promise.keep(Err(fault));
-        tell(refused);
-    }
-
-    /// Gives a write that has its room its number and its place in the log, as soon as its turn comes.
-    fn order(self: &Arc<Core>, pending: Pending, grant: Grant) {
-        let mut refused = Refused::new();
-        let mut order = self.order.lock();
-        match pending.origin {
-            Some(origin) => {
-                order.origins.ready(origin, (pending, grant));
-                self.place_in_turn(&mut order, origin, &mut refused);
-            }
-            None => match self.refuses(&order) {
-                Some(refusal) => refused.push(((pending, grant), Vec::new(), refusal)),
-                None => drop(self.place(&mut order, (pending, grant), None)),
-            },
-        }
-        drop(order);
-        tell(refused);
-    }
-
-    /// Why nothing is ordered any more, if so.
-    fn refuses(&self, order: &Order) -> Option<Error> {
-        if order.closed { Some(Error::Closed) } else { self.poison() }
-    }
-
-    /// Places the writes of a producer whose turn has come.
-    fn place_in_turn(self: &Arc<Core>, order: &mut Order, of: Origin, refused: &mut Refused) {
-        while let Some(turn) = order.origins.next_in_turn(of.producer) {
-            let origin = turn.origin;
-            let behind = turn.behind.map(|refused| Error::Behind { number: origin.number, refused });
-            match self.refuses(order).or(behind) {
-                Some(refusal) => refused.push((turn.write, order.origins.settle(origin, None), refusal)),
-                None => {
-                    let told = self.place(order, turn.write, turn.since);
-                    order.origins.ordered(origin, told);
-                }
-            }
-        }
-    }
-
-    /// Gives a write its number and its place in the log.
-    fn place(self: &Arc<Core>, order: &mut Order, (pending, grant): WithRoom, since: Option<Refusals>) -> Refusals {
-        let Pending { parts, body, origin, rows, promise } = pending;
-        let commit = CommitNumber(self.now_us().max(order.commit.0 + 1));
-        order.commit = commit;
-        order.in_flight += 1;
-        let mut heads = Vec::with_capacity(parts.len());
-        for part in &parts {
-            let sequence = &mut order.sequences[part.slice.0 as usize];
-            *sequence += 1;
-            let bytes = u32::try_from(part.log_bytes().len()).expect("a write is below write_bytes_max, which is below 4 GiB");
-            heads.push(PartHead { slice: part.slice, kind: part.kind(), sequence: Sequence(*sequence), bytes });
-        }
-        let head = CommitHead { commit, epoch: self.epoch, origin, parts: heads };
-        let head_bytes = record::encode_head(&head);
-        let ordered = Ordered { head, bodies: parts.into_iter().map(|part| part.body).collect(), rows };
-        let core = Arc::clone(self);
-        let done = Box::new(move |outcome: Result<log::Position, log::Error>| match outcome {
-            Ok(position) => core.logged(ordered, position, grant, promise),
-            Err(fault) => core.refused(&ordered, &fault, promise),
-        });
-        self.log.append_since(since, record::RECORD_COMMIT, head_bytes, body, done)
-    }
-
     /// On Lane::Log: the record is durable.
-    fn logged(self: &Arc<Core>, ordered: Ordered, position: log::Position, grant: Grant, promise: Promise<Outcome>) {
-        let Ordered { head, bodies, rows } = ordered;
+    pub(crate) fn logged(self: &Arc<Core>, ordered: Ordered, position: log::Position, grant: Grant, promise: Promise<Outcome>) {
+        let Ordered { head, bodies, rows, left_out } = ordered;
         self.jobs.log_full.store(false, Ordering::Release);
         let (commit, origin) = (head.commit, head.origin);
         let deleted = self.apply(&head, bodies, position, Some(grant));
@@ -260,6 +222,7 @@ impl Core {
         self.watch_quiet();
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.rows_written.fetch_add(rows, Ordering::Relaxed);
+        self.counters.rows_thinned.fetch_add(left_out, Ordering::Relaxed);
         let outcome = Ok(Committed { commit, rows, duplicate: false });
         let waiting = self.settle(origin, Some(commit));
         waiting.into_iter().for_each(|promise| promise.keep(outcome.clone()));
@@ -276,7 +239,7 @@ impl Core {
     }
 
     /// On Lane::Log: the record is not in the log, or nothing is known of it.
-    fn refused(self: &Arc<Core>, ordered: &Ordered, fault: &log::Error, promise: Promise<Outcome>) {
+    pub(crate) fn refused(self: &Arc<Core>, ordered: &Ordered, fault: &log::Error, promise: Promise<Outcome>) {
         let fault = match fault {
             log::Error::Full(disk) => {
                 // What the log itself holds is the first that can make room.
@@ -286,6 +249,7 @@ impl Core {
             log::Error::Closed => Error::Closed,
             other => self.poison_with(other.to_string()),
         };
+        self.distrust_doors();
         let waiting = self.settle(ordered.head.origin, None);
         waiting.into_iter().for_each(|promise| promise.keep(Err(fault.clone())));
         promise.keep(Err(fault));
@@ -313,14 +277,5 @@ impl Core {
         let idle = if order.in_flight == 0 { std::mem::take(&mut order.waiting_idle) } else { Vec::new() };
         drop(order);
         idle.into_iter().for_each(|promise| promise.keep(()));
-    }
-}
-
-/// Answers writes that were refused. Their room is given back here, where no lock is held.
-fn tell(refused: Refused) {
-    for ((pending, grant), waiting, refusal) in refused {
-        waiting.into_iter().for_each(|promise| promise.keep(Err(refusal.clone())));
-        pending.promise.keep(Err(refusal));
-        drop(grant);
     }
 }

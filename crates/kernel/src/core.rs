@@ -2,12 +2,15 @@
 //!
 //! Shared state and who touches it:
 //! - `order` (mutex): commit number, next versions, producers; callers' threads and Lane::Log, briefly.
+//! - `thinning` (mutex): see `thinning`; callers' threads, and Lane::Log where a commit is refused.
 //! - `visibility` (read-write): written on Lane::Log and by jobs that swap a slice's view, read by
 //!   snapshots: so a snapshot sees a commit in all its slices or in none.
 //! - `visible`: the newest commit that reads see; moved last, under `visibility`.
 //! - a slice's own locks: see `slice`.
 //!
-//! Order of locks: `node` (set the rule, note a cut of the log), then `order` (only to set the rule); a slice's `filing`, then `visibility`, then a slice's `state`, then its `view`. `order`
+//! Order of locks: `node` (set the rule, note a cut of the log), then `order` (only to set the rule); `thinning`,
+//! then `order`, or a slice's `values` or `view`; a slice's `filing`, then `visibility`, then a slice's `state`,
+//! then its `view`. `order`
 //! is else taken alone.
 
 use crate::commit::WithRoom;
@@ -17,6 +20,7 @@ use crate::origins::Origins;
 use crate::recovery::{open_slices, record_bytes_max};
 use crate::shares::Shares;
 use crate::slice::Slice;
+use crate::thinning::Doors;
 use crate::{Deletion, Error, Settings, TagSelection};
 use log::Log;
 use parking_lot::{Mutex, RwLock};
@@ -47,6 +51,8 @@ pub(crate) struct Order {
     pub(crate) in_flight: u64,
     pub(crate) waiting_idle: Vec<Promise<()>>,
     pub(crate) closed: bool,
+    /// Whether a tag was ever thinned since opening: then deletions must be told to `thinning`.
+    pub(crate) thins: bool,
 }
 
 /// Counts since opening.
@@ -54,6 +60,7 @@ pub(crate) struct Order {
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) rows_written: AtomicU64,
+    pub(crate) rows_thinned: AtomicU64,
     pub(crate) flushes: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) flushed_bytes: AtomicU64,
@@ -70,6 +77,7 @@ pub(crate) struct Core {
     pub(crate) node: Mutex<Node>,
     pub(crate) epoch: Epoch,
     pub(crate) log: Arc<Log>,
+    pub(crate) thinning: Mutex<Doors>,
     pub(crate) order: Mutex<Order>,
     pub(crate) ground: RwLock<Arc<Ground>>,
     pub(crate) visibility: RwLock<()>,

@@ -4,7 +4,7 @@
 //!   view of the buffer up to version V (writes go on above it)
 //!     -> files: the current period's and one mixed      -> snapshot values' file
 //!     -> the log is synced where it is not yet (Interval)
-//!     -> manifest: files, V, groups, producers, deletions, snapshot values' file
+//!     -> manifest: files, V, groups, producers, deletions, held samples at V, snapshot values' file
 //!     -> readers see the files instead of the buffer    -> room is given back, the log is cut
 //! ```
 //! Crash reasoning: until the manifest is durable the old one and the log hold everything; files it
@@ -14,6 +14,7 @@
 //! other failure to write stops all writes until the store is opened again, for nothing is known of the disk.
 
 use crate::core::Core;
+use crate::held;
 use crate::recovery::slice_dir;
 use crate::slice::{Slice, latest_head};
 use crate::tombstones::{self, Grave};
@@ -162,6 +163,7 @@ impl Core {
         graves.extend(taken.deletions.iter().map(|tombstone| Grave { tombstone: tombstone.clone(), bound, since_us }));
         let (latest, unknown) = self.write_latest(slice, directory)?;
         let graves = tombstones::store(&mut manifest, &graves, &unknown);
+        held::store(&mut manifest, taken.view.held());
         manifest.latest = Some(latest);
         manifest.flushed = taken.version;
         manifest.commit = taken.commit;

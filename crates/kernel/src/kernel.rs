@@ -26,7 +26,7 @@ pub struct Write<'a> {
 pub struct Committed {
     /// Its number.
     pub commit: CommitNumber,
-    /// Rows written.
+    /// Rows taken, those that thinning left out included.
     pub rows: u64,
     /// Whether the producer's number had been seen, so that nothing was applied.
     pub duplicate: bool,

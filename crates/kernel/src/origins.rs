@@ -3,12 +3,12 @@
 //! A producer numbers its batches upwards and sends them in that order; what was not acknowledged it sends
 //! again, in that order. A number at or below its highest applied one is a duplicate; one that is
 //! in flight, or below one in flight, waits for that outcome.
-//! States of a number: unseen -> in flight (`admit`): waits for room -> ready (`ready`) -> ordered, in the order of
-//! numbers (`next_in_turn`) -> applied or refused (`settle`).
+//! States of a number: unseen -> in flight (`admit`): waits for room -> ready (`ready`) -> in hand, in the order of
+//! numbers (`next_in_turn`) -> ordered (`ordered`) -> applied or refused (`settle`, from any of these).
 //! Why nothing is lost: only the highest applied number is kept on disk, so a number must never be applied
 //! while a lower one that was refused is still to come. So numbers are ordered in turn, and after a refusal
 //! nothing above the refused number is taken until that one was sent again; those that were ordered
-//! behind it before the refusal was known are refused by the log with it (`Turn::since`).
+//! behind it before the refusal was known are refused by the log with it (`Bounds::since`).
 //! Promises: at most `producers_max` producers are remembered; the one used longest ago is forgotten first,
 //! never one that has a batch in flight.
 //! It may not know slices, nor what waits for its turn.
@@ -43,6 +43,8 @@ struct Flight<T> {
 enum Stage<T> {
     WaitsForRoom,
     Ready(T),
+    /// It is about to be ordered: none behind it is.
+    InHand,
     Ordered,
 }
 
@@ -58,10 +60,9 @@ pub(crate) enum Admission {
     Behind(u64),
 }
 
-/// A write whose turn has come: `settle` is owed, and where it is not refused `ordered`.
-pub(crate) struct Turn<T> {
-    pub(crate) origin: Origin,
-    pub(crate) write: T,
+/// What holds for a write whose turn has come.
+#[derive(Default)]
+pub(crate) struct Bounds {
     /// The lower number whose refusal it must share.
     pub(crate) behind: Option<u64>,
     /// It must not be logged where the log refused anything since.
@@ -124,22 +125,31 @@ impl<T> Origins<T> {
         flight.expect("a number stays in flight until it is settled").stage = Stage::Ready(write);
     }
 
-    /// The producer's next write to be ordered: None where there is none, or a lower one waits for room.
-    pub(crate) fn next_in_turn(&mut self, id: ProducerId) -> Option<Turn<T>> {
-        let producer = self.producers.get_mut(&id)?;
-        let (number, flight) = producer.in_flight.iter_mut().find(|(_, flight)| !matches!(flight.stage, Stage::Ordered))?;
-        if matches!(flight.stage, Stage::WaitsForRoom) {
+    /// The producer's next write to be ordered: `ordered` or `settle` is owed. None where there is none, or a lower one
+    /// waits for room or is in hand.
+    pub(crate) fn next_in_turn(&mut self, id: ProducerId) -> Option<T> {
+        let in_flight = &mut self.producers.get_mut(&id)?.in_flight;
+        let next = in_flight.values_mut().find(|flight| !matches!(flight.stage, Stage::Ordered))?;
+        if !matches!(next.stage, Stage::Ready(_)) {
             return None;
         }
-        let Stage::Ready(write) = std::mem::replace(&mut flight.stage, Stage::Ordered) else { return None };
-        let behind = producer.refused.first().copied().filter(|refused| refused < number);
-        Some(Turn { origin: Origin { producer: id, number: *number }, write, behind, since: producer.since })
+        let Stage::Ready(write) = std::mem::replace(&mut next.stage, Stage::InHand) else { return None };
+        Some(write)
     }
 
-    /// Notes what the log told when a write was appended in its turn.
+    /// What holds for a write in hand, as of now.
+    pub(crate) fn bounds(&self, origin: Origin) -> Bounds {
+        let Some(producer) = self.producers.get(&origin.producer) else { return Bounds::default() };
+        let behind = producer.refused.first().copied().filter(|refused| *refused < origin.number);
+        Bounds { behind, since: producer.since }
+    }
+
+    /// Notes that a write in hand is ordered, and what the log told when it was appended.
     pub(crate) fn ordered(&mut self, origin: Origin, told: Refusals) {
-        if let Some(producer) = self.producers.get_mut(&origin.producer) {
-            producer.since.get_or_insert(told);
+        let Some(producer) = self.producers.get_mut(&origin.producer) else { return };
+        producer.since.get_or_insert(told);
+        if let Some(flight) = producer.in_flight.get_mut(&origin.number) {
+            flight.stage = Stage::Ordered;
         }
     }
 
@@ -207,9 +217,10 @@ mod tests {
     fn ready(origins: &mut Origins<u64>, producer: u128, number: u64) -> Vec<(u64, Option<u64>)> {
         origins.ready(origin(producer, number), number);
         let mut out = Vec::new();
-        while let Some(turn) = origins.next_in_turn(ProducerId(producer)) {
-            assert_eq!(turn.origin, origin(producer, turn.write));
-            out.push((turn.write, turn.behind));
+        while let Some(write) = origins.next_in_turn(ProducerId(producer)) {
+            assert!(origins.next_in_turn(ProducerId(producer)).is_none(), "none passes one in hand");
+            out.push((write, origins.bounds(origin(producer, write)).behind));
+            origins.ordered(origin(producer, write), Refusals::default());
         }
         out
     }

@@ -7,7 +7,8 @@
 //!  24  [producer u128   number u64]           only with bit 0
 //!   .  parts x { slice u32   kind u8   zero u8 x 3   sequence u64   bytes u32 }
 //! ```
-//! Kinds of part: 1 a section of samples (as `series` lays it out), 2 a deletion.
+//! Kinds of part: 1 a section of samples (as `series` lays it out), 2 a deletion, 3 a section of held
+//! samples, one a tag: each takes the place of the one held before of its tag.
 //! A deletion: `form u8, first i64, last i64, count u64, count x tag u64` (form 0: all tags, count 0;
 //! form 1: these tags) or `form u8 (2), count u64, count x (tag u64, time i64)`.
 //! Promises: what decodes is what was encoded; anything else is an error that says what is wrong.
@@ -31,6 +32,7 @@ const PART_BYTES: usize = 20;
 pub(crate) enum PartKind {
     Samples = 1,
     Deletion = 2,
+    Held = 3,
 }
 
 /// A slice's part of a commit.
@@ -101,6 +103,7 @@ pub(crate) fn decode(head: &[u8], body: &Bytes) -> Result<(CommitHead, Vec<Bytes
         let kind = match kind {
             1 => PartKind::Samples,
             2 => PartKind::Deletion,
+            3 => PartKind::Held,
             other => return Err(format!("a commit has a part of unknown kind {other}")),
         };
         let sequence = Sequence(reader.u64()?);
@@ -230,7 +233,7 @@ mod tests {
 
     fn head(origin: Option<Origin>) -> CommitHead {
         let part = |slice, kind, sequence, bytes| PartHead { slice: SliceId(slice), kind, sequence: Sequence(sequence), bytes };
-        let parts = vec![part(3, PartKind::Samples, 9, 2), part(4, PartKind::Deletion, 1, 0), part(5, PartKind::Samples, 2, 3)];
+        let parts = vec![part(3, PartKind::Samples, 9, 2), part(4, PartKind::Deletion, 1, 0), part(5, PartKind::Held, 2, 3)];
         CommitHead { commit: CommitNumber(77), epoch: Epoch(5), origin, parts }
     }
 

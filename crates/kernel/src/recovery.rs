@@ -54,7 +54,8 @@ impl Core {
             }
         }
         let sequences = vec![0; ground.slices.len()];
-        let order = Order { commit, sequences, origins, in_flight: 0, waiting_idle: Vec::new(), closed: false };
+        let (in_flight, waiting_idle, closed, thins) = (0, Vec::new(), false, false);
+        let order = Order { commit, sequences, origins, in_flight, waiting_idle, closed, thins };
         let mut core = Core {
             dir: dir.to_path_buf(),
             store: node.file.store,
@@ -63,6 +64,7 @@ impl Core {
             node: Mutex::new(node),
             epoch: Epoch(0),
             log,
+            thinning: Mutex::default(),
             order: Mutex::new(order),
             ground: RwLock::new(Arc::new(ground)),
             visibility: RwLock::new(()),
@@ -116,10 +118,14 @@ impl Core {
                 continue;
             }
             let body = match part.kind {
-                PartKind::Samples => {
+                PartKind::Samples | PartKind::Held => {
                     let section = Section::parse(Bytes::copy_from_slice(&bytes)).map_err(|fault| damaged(fault.to_string()))?;
                     let periods = section.periods(ground.period_us);
-                    Body::Samples { section, periods }
+                    match part.kind {
+                        PartKind::Held if section.is_text() => return Err(damaged("it holds texts back".to_owned())),
+                        PartKind::Held => Body::Held { section, periods },
+                        _ => Body::Samples { section, periods },
+                    }
                 }
                 PartKind::Deletion => {
                     let deletion = Arc::new(record::decode_deletion(&bytes).map_err(damaged)?);

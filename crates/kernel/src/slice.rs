@@ -13,6 +13,7 @@
 //! Promises: what is applied is seen whole; a version only rises.
 
 use crate::commit::Body;
+use crate::held;
 use crate::jobs::SliceQueue;
 use crate::merge::Merging;
 use crate::shares::Shares;
@@ -23,7 +24,7 @@ use log::Position;
 use memory::Grant;
 use parking_lot::{Mutex, RwLock};
 use series::file::SeriesFile;
-use series::{Buffer, Latest, Placement, SliceFiles, SliceView, Tombstone, ViewFile};
+use series::{Buffer, Held, Latest, Placement, SliceFiles, SliceView, Tombstone, ViewFile};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -145,13 +146,14 @@ impl Slice {
             let file = SeriesFile::open(&*world.disk, &path, shares.block_cache()).map_err(Error::opening_file)?;
             Ok(Arc::new(ViewFile::new(meta.clone(), file)))
         };
+        let held = held::load(&manifest).map_err(|what| Error::Damaged(format!("{}: {what}", dir.display())))?;
         let files = manifest.files.iter().map(open).collect::<Result<Vec<_>, Error>>()?;
         if let Some(number) = manifest.latest {
             let head = latest_head(store, self.id, number);
             match self.latest.read(&*world.disk, &directory.latest_path(number), head) {
                 Ok(()) => {}
                 // The samples themselves tell them too: all are recomputed, whatever was read stays unused.
-                Err(fault) if fault.is_damage() => self.doubt_all(&files)?,
+                Err(fault) if fault.is_damage() => self.doubt_all(&files, &held)?,
                 Err(fault) => return Err(Error::opening_file(fault)),
             }
         }
@@ -162,6 +164,7 @@ impl Slice {
         }
         let mut state = self.state.lock();
         state.put_files(files, graves);
+        state.buffer.restore(held);
         state.version = manifest.flushed;
         state.commit = manifest.commit;
         state.groups = manifest.groups.clone();
@@ -172,10 +175,11 @@ impl Slice {
         Ok(())
     }
 
-    /// Takes every snapshot value of the files' tags as unknown.
-    fn doubt_all(&self, files: &[Arc<ViewFile>]) -> Result<(), Error> {
+    /// Takes every snapshot value of the files' tags, and of those with held samples, as unknown.
+    fn doubt_all(&self, files: &[Arc<ViewFile>], held: &Held) -> Result<(), Error> {
         self.latest.forget(&Deletion::Range { tags: TagSelection::All, range: TimeRange::ALL });
         let mut values = self.values.lock();
+        values.unknown.extend(held.tags());
         for file in files {
             let mut entries = file.file.entries(TagId(0)).map_err(Error::opening_file)?;
             while let Some(entry) = entries.next().map_err(Error::opening_file)? {
@@ -208,6 +212,13 @@ impl Slice {
                     state.groups.insert(period, applied.version);
                 }
                 state.buffer.push(applied.version, applied.commit, section);
+            }
+            Body::Held { section, periods } => {
+                let State { buffer, groups, .. } = &mut *state;
+                groups.extend(periods.into_iter().map(|period| (period, applied.version)));
+                buffer.hold(applied.version, applied.commit, &section, |replaced| {
+                    groups.insert(Period::of(replaced, self.period_us), applied.version);
+                });
             }
             Body::Deletion { deletion, .. } => {
                 state.raise_groups(&deletion, applied.version, self.period_us);
@@ -275,6 +286,12 @@ impl Slice {
         }
     }
 
+    /// The snapshot value of a tag in this slice, from memory; None where it is not known.
+    pub(crate) fn known_latest(&self, tag: TagId) -> Option<Option<Reading>> {
+        let unknown = self.unknown_count.load(Ordering::Acquire) > 0 && self.values.lock().unknown.contains(&tag);
+        (!unknown).then(|| self.latest.get(tag))
+    }
+
     fn is_text(&self, tag: TagId) -> bool {
         self.kinds.kind(tag).is_some_and(Kind::is_text)
     }
@@ -284,10 +301,10 @@ impl Slice {
     /// # Errors
     /// Of reading, where a deletion took the value and what stands in its place can't be read.
     pub(crate) fn latest(&self, tag: TagId) -> Result<Option<Reading>, Error> {
-        if self.unknown_count.load(Ordering::Acquire) > 0 && self.values.lock().unknown.contains(&tag) {
-            return Ok(self.view().newest_until(tag, Timestamp::MAX, self.is_text(tag))?);
+        match self.known_latest(tag) {
+            Some(known) => Ok(known),
+            None => Ok(self.view().newest_until(tag, Timestamp::MAX, self.is_text(tag))?),
         }
-        Ok(self.latest.get(tag))
     }
 }
 

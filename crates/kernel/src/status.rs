@@ -22,6 +22,8 @@ pub struct SliceStatus {
     pub buffered_rows: u64,
     /// Bytes of its write buffer.
     pub buffered_bytes: u64,
+    /// Newest samples of thinned tags: they may yet be left out.
+    pub held_samples: u64,
     /// Deletions not yet merged into all older files.
     pub tombstones: u64,
 }
@@ -73,8 +75,10 @@ pub struct NodeStatus {
     pub visible: CommitNumber,
     /// Commits since opening.
     pub commits: u64,
-    /// Rows written since opening.
+    /// Rows taken since opening, those left out of thinned tags included.
     pub rows_written: u64,
+    /// Rows of thinned tags left out since opening.
+    pub rows_thinned: u64,
     /// Log syncs since opening.
     pub log_syncs: u64,
     /// Bytes of log segments.
@@ -108,6 +112,7 @@ impl Core {
                 file_bytes: state.files.files().iter().map(|file| file.meta.bytes).sum(),
                 buffered_rows: state.buffer.rows() as u64,
                 buffered_bytes: state.buffer.bytes() as u64,
+                held_samples: state.buffer.held().len() as u64,
                 tombstones: (state.graves.len() + state.deletions.len()) as u64,
             }
         };
@@ -163,6 +168,7 @@ impl Core {
             visible: self.visible(),
             commits: count(&self.counters.commits),
             rows_written: count(&self.counters.rows_written),
+            rows_thinned: count(&self.counters.rows_thinned),
             log_syncs: self.log.syncs(),
             log_bytes: self.log.bytes(),
             buffered_bytes: self.shares.buffers.status().bytes,

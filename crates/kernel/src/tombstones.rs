@@ -93,6 +93,7 @@ pub(crate) fn load(manifest: &Manifest, now_us: u64) -> Result<(Vec<Grave>, Vec<
                 }
                 reader.end()?;
             }
+            crate::held::KIND_HELD => {}
             other => return Err(format!("the manifest holds an entry of kind {other}, which this release does not know")),
         }
     }

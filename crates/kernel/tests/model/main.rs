@@ -6,10 +6,13 @@
 mod check;
 mod clients;
 mod drive;
+mod ledger;
 mod oracle;
+mod thinned;
 
 use drive::Drive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use thinned::ThinnedDrive;
 
 fn seeds(standard: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -17,7 +20,7 @@ fn seeds(standard: u64) -> std::ops::Range<u64> {
     first..first + number("MERIDIAN_SEEDS").unwrap_or(standard)
 }
 
-fn each_seed(name: &str, standard: u64, run: impl Fn(u64)) {
+fn each_seed(name: &str, standard: u64, mut run: impl FnMut(u64)) {
     for seed in seeds(standard) {
         if let Err(fault) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
             eprintln!("{name} failed at seed {seed}");
@@ -45,4 +48,21 @@ fn seeds_that_once_failed() {
 #[test]
 fn a_faulty_disk() {
     each_seed("a_faulty_disk", 1_000, |seed| Drive::new(seed, true).run(60));
+}
+
+#[test]
+fn thinned_tags() {
+    let (mut left_out, mut replicas) = (0, 0);
+    each_seed("thinned_tags", 600, |seed| {
+        let mut drive = ThinnedDrive::new(seed, false);
+        drive.run(80);
+        (left_out, replicas) = (left_out + drive.left_out, replicas + drive.replicas);
+    });
+    let seeds = seeds(600).count() as u64;
+    assert!(left_out > 30 * seeds && replicas > seeds / 4, "{left_out} rows left out, {replicas} replicas");
+}
+
+#[test]
+fn thinned_tags_on_a_faulty_disk() {
+    each_seed("thinned_tags_on_a_faulty_disk", 600, |seed| ThinnedDrive::new(seed, true).run(80));
 }
