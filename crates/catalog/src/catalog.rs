@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use types::{Kind, Kinds, Tag, TagDefinition, TagId, Timestamp};
+use types::{Compression, Kind, Kinds, Tag, TagDefinition, TagId, Timestamp};
 use world::{Ticket, World};
 
 /// What can be set of a catalog.
@@ -201,5 +201,22 @@ impl Kinds for Catalog {
 
     fn first_misfit(&self, tags: &[TagId], bits: &[u64]) -> Option<usize> {
         self.core.kinds.first_misfit(tags, bits)
+    }
+
+    fn compression(&self, tag: TagId) -> Compression {
+        let table = self.core.table.read();
+        table.compression(tag.0).filter(|_| tag.0 < self.core.kinds.visible()).unwrap_or_default()
+    }
+
+    fn is_thinned(&self, tag: TagId) -> bool {
+        self.core.kinds.is_thinned(tag)
+    }
+
+    fn any_is_thinned(&self, tags: &[TagId]) -> bool {
+        self.core.kinds.any_is_thinned(tags)
+    }
+
+    fn compressions(&self) -> u64 {
+        self.core.kinds.compressions()
     }
 }

@@ -57,9 +57,8 @@ fn put_compression(out: &mut Vec<u8>, number: u8, deviation: f64, span_us: i64) 
     put_varint(out, span_us as u64);
 }
 
-/// The profile of these bytes.
-pub fn read_profile(bytes: &[u8]) -> Option<Profile> {
-    let mut reader = Reader::new(bytes);
+/// Kind and compression, with which a profile begins.
+fn read_compression(reader: &mut Reader<'_>) -> Option<(Kind, Compression)> {
     let kind = Kind::from_u8(reader.u8()?)?;
     let compression = match reader.u8()? {
         0 => Compression::Lossless,
@@ -75,6 +74,18 @@ pub fn read_profile(bytes: &[u8]) -> Option<Profile> {
         }
         _ => return None,
     };
+    Some((kind, compression))
+}
+
+/// Kind and compression in a profile's bytes.
+pub fn profile_compression(bytes: &[u8]) -> Option<(Kind, Compression)> {
+    read_compression(&mut Reader::new(bytes))
+}
+
+/// The profile of these bytes.
+pub fn read_profile(bytes: &[u8]) -> Option<Profile> {
+    let mut reader = Reader::new(bytes);
+    let (kind, compression) = read_compression(&mut reader)?;
     let cadence_us = i64::try_from(reader.varint()?).ok()?;
     let unit = read_text(&mut reader, rules::UNIT_BYTES_MAX)?.to_owned();
     let count = reader.count(rules::STATES_MAX)?;

@@ -16,7 +16,7 @@
 //! Promises: anything at all decodes to a write, to "not complete", or to an error; never to a panic.
 
 use crate::kind_table::KindTable;
-use crate::profile::profile_kind;
+use crate::profile::{profile_compression, profile_kind};
 use crate::row::{Entry, RowReader};
 use crate::table::{Refusal, Table};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -158,6 +158,7 @@ pub fn push_next(run: &mut RowReader<'_>, table: &mut Table, kinds: &KindTable, 
 pub fn apply_change(bytes: &[u8], table: &mut Table, kinds: &KindTable, sequence: u64) -> Result<(), &'static str> {
     const MALFORMED: &str = "a change is malformed";
     let mut renamed = Vec::new();
+    let mut compressions = false;
     for second in [false, true] {
         let mut run = RowReader::new(bytes);
         let count = run.number().ok_or(MALFORMED)?;
@@ -171,7 +172,10 @@ pub fn apply_change(bytes: &[u8], table: &mut Table, kinds: &KindTable, sequence
                 if renamed && table.find(row.name).is_some() {
                     return Err("a changed tag takes a name that is taken");
                 }
+                let (kind, compression) = profile_compression(row.profile).ok_or(MALFORMED)?;
+                compressions |= table.compression(ordinal) != Some(compression);
                 table.replace(ordinal, &row, renamed, sequence).map_err(|_| MALFORMED)?;
+                kinds.set(ordinal, kind, compression.thins(kind));
                 continue;
             }
             let (block, at) = table.place(ordinal).ok_or("a change is of a tag that is not there")?;
@@ -192,6 +196,9 @@ pub fn apply_change(bytes: &[u8], table: &mut Table, kinds: &KindTable, sequence
         if !run.is_empty() {
             return Err(MALFORMED);
         }
+    }
+    if compressions {
+        kinds.compressions_changed();
     }
     Ok(())
 }

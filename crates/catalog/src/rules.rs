@@ -72,15 +72,29 @@ fn problem(definition: &TagDefinition) -> Option<String> {
     if *cadence_us < 0 {
         return Some(format!("the cadence is {cadence_us} us, but must be at least 0"));
     }
-    match *compression {
-        Compression::Lossless => None,
-        Compression::Deadband { deviation, span_us } | Compression::SwingingDoor { deviation, span_us } => {
-            if !deviation.is_finite() || deviation < 0.0 {
-                return Some(format!("the compression's deviation is {deviation}, but must be finite and at least 0"));
-            }
-            (span_us < 0).then(|| format!("the compression's longest gap is {span_us} us, but must be at least 0"))
-        }
+    compression_problem(*kind, compression)
+}
+
+fn compression_problem(kind: Kind, compression: &Compression) -> Option<String> {
+    let (name, deviation, span_us) = match *compression {
+        Compression::Lossless => return None,
+        Compression::Deadband { deviation, span_us } => ("a deadband", deviation, span_us),
+        Compression::SwingingDoor { deviation, span_us } => ("a swinging door", deviation, span_us),
+    };
+    if !deviation.is_finite() || deviation < 0.0 {
+        return Some(format!("the compression's deviation is {deviation}, but must be finite and at least 0"));
     }
+    if span_us < 0 {
+        return Some(format!("the compression's longest gap is {span_us} us, but must be at least 0"));
+    }
+    if !compression.thins(kind) {
+        let kind = kind.name();
+        return Some(format!(
+            "{name} can't thin a tag of kind {kind}: a swinging door takes i32, i64, f32 and f64, a deadband all but text"
+        ));
+    }
+    (deviation > 0.0 && matches!(kind, Kind::Bool | Kind::State))
+        .then(|| format!("values of kind {} differ or don't: the deadband's deviation must be 0", kind.name()))
 }
 
 fn name_problem(name: &str) -> String {

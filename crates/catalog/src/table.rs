@@ -8,11 +8,11 @@ use crate::block::{BLOCK_BITS, BLOCK_ROWS, Block, Numbers};
 use crate::dictionary::Dictionary;
 use crate::hash_index::HashIndex;
 use crate::kind_table::KindTable;
-use crate::profile::{next_label, profile_kind, read_label, read_profile};
+use crate::profile::{next_label, profile_compression, read_label, read_profile};
 use crate::row::{Row, RowWriter, Same};
 use std::sync::Arc;
 use storage::wire::{Reader, put_varint};
-use types::{Kind, Tag, TagDefinition, TagId, Timestamp};
+use types::{Compression, Kind, Tag, TagDefinition, TagId, Timestamp};
 
 /// Why a row can't come into the table.
 #[derive(Debug, PartialEq, Eq)]
@@ -149,7 +149,8 @@ impl Table {
         if at + 1 == BLOCK_ROWS {
             block.seal();
         }
-        kinds.set(self.rows, profile_kind(row.profile).ok_or(Refusal::Malformed)?);
+        let (kind, compression) = profile_compression(row.profile).ok_or(Refusal::Malformed)?;
+        kinds.set(self.rows, kind, compression.thins(kind));
         *self.written.last_mut().expect("one a block") = number;
         self.profile_last = profile;
         self.follows = true;
@@ -186,7 +187,7 @@ impl Table {
             self.written.push(number);
         }
         Arc::make_mut(self.blocks.last_mut().expect("one was pushed")).push_dead();
-        kinds.set(self.rows, kind);
+        kinds.set(self.rows, kind, false);
         self.rows += 1;
         self.follows = false;
         Ok(())
@@ -217,6 +218,12 @@ impl Table {
     pub fn unname(&mut self, ordinal: u64) {
         let hash = self.names.hash(self.name_bytes(ordinal as u32));
         self.names.remove(hash, ordinal as u32);
+    }
+
+    /// The compression of a tag that is there.
+    pub fn compression(&self, ordinal: u64) -> Option<Compression> {
+        let (block, at) = self.place(ordinal)?;
+        profile_compression(self.profiles.get(block.profile(at))).map(|(_, compression)| compression)
     }
 
     /// Puts other contents into a row; its name must be out of the index (`renamed`) or unchanged.

@@ -3,7 +3,7 @@
 use catalog::{Catalog, Error, Settings};
 use std::path::Path;
 use std::sync::Arc;
-use types::{Compression, Kind, Limits, TagDefinition, TagId};
+use types::{Compression, Kind, Kinds, Limits, TagDefinition, TagId};
 use world::{Simulation, Ticket};
 
 fn open() -> (Simulation, Arc<Catalog>) {
@@ -50,6 +50,12 @@ fn broken_rules_are_told() {
         (compression(Compression::Deadband { deviation: -1.0, span_us: 0 }), "deviation"),
         (compression(Compression::SwingingDoor { deviation: f64::INFINITY, span_us: 0 }), "deviation"),
         (compression(Compression::SwingingDoor { deviation: 1.0, span_us: -1 }), "longest gap"),
+        (TagDefinition { kind: Kind::Text, ..compression(Compression::Deadband { deviation: 0.0, span_us: 0 }) }, "kind text"),
+        (TagDefinition { kind: Kind::Bool, ..compression(Compression::Deadband { deviation: 0.5, span_us: 0 }) }, "must be 0"),
+        (
+            TagDefinition { kind: Kind::State, ..compression(Compression::SwingingDoor { deviation: 0.0, span_us: 0 }) },
+            "kind state",
+        ),
     ];
     for (definition, expect) in table {
         let answer = wait(&simulation, catalog.create(vec![tag("good"), definition]));
@@ -93,4 +99,25 @@ fn kinds_stay_and_names_may_be_swapped_in_one_call() {
     assert_eq!(wait(&simulation, catalog.change(swap)), Ok(()));
     assert_eq!((catalog.find("a"), catalog.find("b")), (Some(TagId(1)), Some(TagId(0))));
     assert!(catalog.version() > version);
+}
+
+#[test]
+fn changed_compressions_are_told() {
+    let (simulation, catalog) = open();
+    let lossless = TagDefinition::new("t", Kind::F64);
+    let compression = Compression::Deadband { deviation: 1.0, span_us: 0 };
+    let thinned = TagDefinition { compression, ..lossless.clone() };
+    let change = |definition: &TagDefinition| {
+        wait(&simulation, catalog.change(vec![(TagId(0), definition.clone())])).expect("it keeps the rules");
+        (catalog.is_thinned(TagId(0)), catalog.compression(TagId(0)), catalog.compressions())
+    };
+    assert!(!catalog.any_is_thinned(&[TagId(0)]));
+    wait(&simulation, catalog.create(vec![lossless.clone(), TagDefinition { name: "u".to_owned(), ..thinned.clone() }]))
+        .expect("they keep the rules");
+    assert_eq!((catalog.is_thinned(TagId(0)), catalog.is_thinned(TagId(1)), catalog.compressions()), (false, true, 0));
+    assert!(catalog.any_is_thinned(&[TagId(0), TagId(1)]) && !catalog.any_is_thinned(&[TagId(0), TagId(2)]));
+    assert_eq!(change(&thinned), (true, compression, 1));
+    assert_eq!(change(&TagDefinition { unit: "bar".to_owned(), ..thinned }), (true, compression, 1), "the same as before");
+    assert_eq!(change(&lossless), (false, Compression::Lossless, 2));
+    assert_eq!((catalog.kind(TagId(0)), catalog.kind(TagId(1))), (Some(Kind::F64), Some(Kind::F64)));
 }

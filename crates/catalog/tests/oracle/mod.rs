@@ -48,6 +48,10 @@ impl Dice {
 
     pub fn definition(&mut self, name: String) -> TagDefinition {
         let kind = self.pick(&Kind::ALL);
+        self.definition_of(name, kind)
+    }
+
+    fn definition_of(&mut self, name: String, kind: Kind) -> TagDefinition {
         let number = |dice: &mut Dice| if dice.below(4) == 0 { None } else { Some(dice.below(3) as f64) };
         let mut limits = Limits::default();
         if self.below(3) == 0 {
@@ -61,7 +65,9 @@ impl Dice {
                 labels.push((key.to_owned(), self.pick(&["", "a", "b", "c"]).to_owned()));
             }
         }
-        let deviation = self.below(3) as f64 / 2.0;
+        let deviation = if matches!(kind, Kind::Bool | Kind::State) { 0.0 } else { self.below(3) as f64 / 2.0 };
+        let deadband = Compression::Deadband { deviation, span_us: 5 };
+        let door = Compression::SwingingDoor { deviation, span_us: 0 };
         TagDefinition {
             description: if self.below(2) == 0 { String::new() } else { "d".repeat(self.below(200) as usize) },
             unit: self.pick(&["", "kV", "°C"]).to_owned(),
@@ -69,11 +75,9 @@ impl Dice {
             labels,
             limits,
             cadence_us: self.pick(&[0, 1_000_000]),
-            compression: self.pick(&[
-                Compression::Lossless,
-                Compression::Deadband { deviation, span_us: 5 },
-                Compression::SwingingDoor { deviation, span_us: 0 },
-            ]),
+            compression: Some(self.pick(&[Compression::Lossless, deadband, door]))
+                .filter(|compression| compression.thins(kind))
+                .unwrap_or_default(),
             ..TagDefinition::new(name, kind)
         }
     }
@@ -82,6 +86,10 @@ impl Dice {
 /// The model among these that a catalog matches.
 pub fn matching(catalog: &Catalog, possible: Vec<Model>) -> Option<Model> {
     let rows = catalog.page(TagId(0), usize::MAX);
+    for Tag { id, definition, .. } in &rows {
+        assert_eq!(catalog.compression(*id), definition.compression);
+        assert_eq!(catalog.is_thinned(*id), definition.compression.thins(definition.kind));
+    }
     possible.into_iter().find(|model| {
         // When a tag was created or changed is told by the clock alone, and the model reads the same one.
         model.tags.len() as u64 == catalog.ordinals() && model.live().eq(rows.iter())
@@ -131,13 +139,10 @@ impl Model {
                         _ => None,
                     };
                     let name = name.unwrap_or_else(|| dice.name());
-                    let mut definition = dice.definition(name);
-                    if let Some(old) = old
-                        && dice.below(20) > 0
-                    {
-                        definition.kind = old.definition.kind;
-                        definition.states.clear();
-                    }
+                    let definition = match old {
+                        Some(old) if dice.below(20) > 0 => dice.definition_of(name, old.definition.kind),
+                        _ => dice.definition(name),
+                    };
                     changes.push((id, definition));
                 }
                 if dice.below(3) == 0

@@ -98,6 +98,7 @@ fn slices(engine: &Engine) -> Vec<Column> {
         ("file_bytes", of(&|slice| slice.file_bytes)),
         ("buffered_rows", of(&|slice| slice.buffered_rows)),
         ("buffered_bytes", of(&|slice| slice.buffered_bytes)),
+        ("held_samples", of(&|slice| slice.held_samples)),
         ("tombstones", of(&|slice| slice.tombstones)),
     ]
 }
@@ -172,6 +173,7 @@ fn node(engine: &Engine) -> Vec<Column> {
         ("visible_commit", one(status.visible.0)),
         ("commits", one(status.commits)),
         ("rows_written", one(status.rows_written)),
+        ("rows_thinned", one(status.rows_thinned)),
         ("log_syncs", one(status.log_syncs)),
         ("log_bytes", one(status.log_bytes)),
         ("buffered_bytes", one(status.buffered_bytes)),

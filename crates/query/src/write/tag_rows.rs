@@ -123,35 +123,25 @@ fn span_us(interval: IntervalMonthDayNano) -> Result<i64, Error> {
     i64::try_from(us).map_err(|_| raise(Error::OutOfRange, "the interval is too long"))
 }
 
-/// A definition that is being written.
+/// A definition that is being written. Its compression is made in the end, of what was given and what held before.
 pub(crate) struct Draft {
     definition: TagDefinition,
-    compression: String,
-    deviation: f64,
-    span_us: i64,
+    compression: Option<String>,
+    deviation: Option<f64>,
+    span_us: Option<i64>,
     named: bool,
 }
 
 impl Draft {
     /// A new tag: kind f64 unless said otherwise.
     pub(crate) fn new() -> Self {
-        Draft {
-            definition: TagDefinition::new("", Kind::F64),
-            compression: "lossless".to_owned(),
-            deviation: 0.0,
-            span_us: 0,
-            named: false,
-        }
+        let definition = TagDefinition::new("", Kind::F64);
+        Draft { definition, compression: None, deviation: None, span_us: None, named: false }
     }
 
     /// A tag that is there.
     pub(crate) fn of(definition: TagDefinition) -> Self {
-        let (name, deviation, span_us) = match definition.compression {
-            Compression::Lossless => ("lossless", 0.0, 0),
-            Compression::Deadband { deviation, span_us } => ("deadband", deviation, span_us),
-            Compression::SwingingDoor { deviation, span_us } => ("swinging_door", deviation, span_us),
-        };
-        Draft { definition, compression: name.to_owned(), deviation, span_us, named: true }
+        Draft { definition, compression: None, deviation: None, span_us: None, named: true }
     }
 
     /// Writes a column.
@@ -176,9 +166,9 @@ impl Draft {
             "high" => limits.high = number(column, value)?,
             "high_high" => limits.high_high = number(column, value)?,
             "cadence" => definition.cadence_us = span(column, value)?,
-            "compression" => self.compression = text(column, value)?.unwrap_or_else(|| "lossless".to_owned()),
-            "deviation" => self.deviation = number(column, value)?.unwrap_or(0.0),
-            "span" => self.span_us = span(column, value)?,
+            "compression" => self.compression = Some(text(column, value)?.unwrap_or_else(|| "lossless".to_owned())),
+            "deviation" => self.deviation = Some(number(column, value)?.unwrap_or(0.0)),
+            "span" => self.span_us = Some(span(column, value)?),
             other => return Err(raise(Error::UnknownColumn, format!("column \"{other}\" of tags can't be written"))),
         }
         Ok(())
@@ -189,17 +179,32 @@ impl Draft {
         if !self.named {
             return Err(null("name"));
         }
-        let (deviation, span_us) = (self.deviation, self.span_us);
-        self.definition.compression = match self.compression.to_ascii_lowercase().as_str() {
-            "lossless" | "none" => Compression::Lossless,
-            "deadband" => Compression::Deadband { deviation, span_us },
-            "swinging_door" => Compression::SwingingDoor { deviation, span_us },
-            other => {
-                return Err(raise(Error::InvalidText, format!("unknown compression \"{other}\""))
-                    .with_hint("lossless, deadband or swinging_door"));
-            }
-        };
+        self.definition.compression = self.compression()?;
         Ok(self.definition)
+    }
+
+    fn compression(&self) -> Result<Compression, Error> {
+        let (before, old) = match self.definition.compression {
+            Compression::Lossless => ("lossless", None),
+            Compression::Deadband { deviation, span_us } => ("deadband", Some((deviation, span_us))),
+            Compression::SwingingDoor { deviation, span_us } => ("swinging_door", Some((deviation, span_us))),
+        };
+        let deviation = self.deviation.or(old.map(|old| old.0)).unwrap_or(0.0);
+        let span_us = self.span_us.or(old.map(|old| old.1)).unwrap_or(Compression::SPAN_US);
+        let name = self.compression.as_deref().unwrap_or(before).to_ascii_lowercase();
+        match name.as_str() {
+            "lossless" | "none" => {
+                if self.deviation.unwrap_or(0.0) != 0.0 || self.span_us.unwrap_or(0) != 0 {
+                    let text = "deviation and span say how a tag is thinned, and a lossless tag is not";
+                    return Err(raise(Error::InvalidParameter, text).with_hint("set compression to deadband or swinging_door"));
+                }
+                Ok(Compression::Lossless)
+            }
+            "deadband" => Ok(Compression::Deadband { deviation, span_us }),
+            "swinging_door" | "swinging door" => Ok(Compression::SwingingDoor { deviation, span_us }),
+            other => Err(raise(Error::InvalidText, format!("unknown compression \"{other}\""))
+                .with_hint("lossless, deadband or swinging_door")),
+        }
     }
 }
 
