@@ -73,12 +73,14 @@ impl Error {
 
     /// The failure of a slice's directory at opening.
     pub(crate) fn opening(fault: storage::Error) -> Error {
-        if fault.is_damage() { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
+        let other_release = matches!(fault, storage::Error::Format { .. });
+        if fault.is_damage() && !other_release { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
     }
 
     /// The failure of a file of samples at opening.
     pub(crate) fn opening_file(fault: series::file::Error) -> Error {
-        if fault.is_damage() { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
+        let other_release = matches!(fault, series::file::Error::Format { .. });
+        if fault.is_damage() && !other_release { Error::Damaged(fault.to_string()) } else { Error::Open(fault.to_string()) }
     }
 }
 

@@ -19,6 +19,7 @@ mod node;
 mod ordering;
 mod origins;
 mod points;
+mod rebuild;
 mod record;
 mod recovery;
 mod retention;
@@ -32,6 +33,7 @@ mod tombstones;
 
 pub use error::Error;
 pub use kernel::{Committed, Kernel, Write};
+pub use rebuild::{Rebuilt, rebuild, store_id};
 pub use series::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
     ScanRequest, ScanStatistics, TagSelection,

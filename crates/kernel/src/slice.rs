@@ -144,18 +144,21 @@ impl Slice {
         let open = |meta: &storage::FileMeta| {
             let path = dir.join(meta.path());
             let file = SeriesFile::open(&*world.disk, &path, shares.block_cache()).map_err(Error::opening_file)?;
+            file.check_named(store, self.id, meta).map_err(Error::opening_file)?;
             Ok(Arc::new(ViewFile::new(meta.clone(), file)))
         };
         let held = held::load(&manifest).map_err(|what| Error::Damaged(format!("{}: {what}", dir.display())))?;
         let files = manifest.files.iter().map(open).collect::<Result<Vec<_>, Error>>()?;
-        if let Some(number) = manifest.latest {
-            let head = latest_head(store, self.id, number);
-            match self.latest.read(&*world.disk, &directory.latest_path(number), head) {
-                Ok(()) => {}
-                // The samples themselves tell them too: all are recomputed, whatever was read stays unused.
-                Err(fault) if fault.is_damage() => self.doubt_all(&files, &held)?,
-                Err(fault) => return Err(Error::opening_file(fault)),
-            }
+        let read = manifest
+            .latest
+            .map(|number| self.latest.read(&*world.disk, &directory.latest_path(number), latest_head(store, self.id, number)));
+        match read {
+            Some(Ok(())) => {}
+            // The samples themselves tell them too: all are recomputed, whatever was read stays unused.
+            None => self.doubt_all(&files, &held)?,
+            Some(Err(series::file::Error::Disk(fault))) if fault.is_missing() => self.doubt_all(&files, &held)?,
+            Some(Err(fault)) if fault.is_damage() => self.doubt_all(&files, &held)?,
+            Some(Err(fault)) => return Err(Error::opening_file(fault)),
         }
         {
             let mut values = self.values.lock();

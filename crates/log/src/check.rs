@@ -215,6 +215,9 @@ impl Work<'_> {
                 }
                 Step::Bad(what) => what,
             };
+            if newest && self.only_zeros(segment, position - base)? {
+                break;
+            }
             let mut ahead = Cursor::new(segment.clone())?;
             ahead.move_to(position);
             if ahead.seek_whole()? && (!newest || self.was_synced(segment, position)?) {
@@ -231,6 +234,12 @@ impl Work<'_> {
         let end = Position(cursor.position());
         self.out.segments.push(SegmentCheck { file: segment.path.clone(), base: Position(base), end, records, ended });
         Ok(())
+    }
+
+    /// Whether nothing was written from an offset on: the room that a segment has reserved.
+    fn only_zeros(&self, segment: &Segment, offset: u64) -> Result<bool, Error> {
+        let len = segment.file.len().map_err(Error::read)?;
+        Ok(last_byte_set(&*segment.file, offset.min(len), len).map_err(Error::read)?.is_none())
     }
 
     /// Whether a header behind the place tells that the place was on disk.

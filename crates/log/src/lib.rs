@@ -59,4 +59,4 @@ pub use format::{FORMAT, KIND_DECIDE, KIND_MAX, KIND_PREPARE, Position};
 pub use group::{Answer, Body};
 pub use log::{Known, Log, Refusals};
 pub use options::{Durability, Options};
-pub use replay::{Record, Replay};
+pub use replay::{Record, Replay, read};

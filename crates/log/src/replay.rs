@@ -6,7 +6,7 @@ use crate::segment::{Opened, Segment};
 use crate::{Error, Position};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use world::{Access, Disk};
 
@@ -90,6 +90,17 @@ impl Replay {
             }
         }
     }
+}
+
+/// Reads the records of a log at rest without changing it. What `check` would name as damaged ends it with an error.
+///
+/// # Errors
+/// As `check`.
+pub fn read(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Replay, Error> {
+    let check = crate::check(disk.as_ref(), dir)?;
+    let bases = check.segments.iter().map(|segment| segment.base.0).collect();
+    let end = check.segments.last().map_or(Position(0), |segment| segment.end);
+    Ok(Replay::new(Arc::clone(disk), dir.to_path_buf(), bases, end))
 }
 
 impl Iterator for Replay {

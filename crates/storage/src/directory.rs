@@ -60,6 +60,29 @@ impl SliceDirectory {
         Ok(directory)
     }
 
+    /// Puts a manifest in force in the directory of a slice in which none is whole; those that are damaged go. For
+    /// repairs: whoever calls it has made the manifest from what the files say.
+    ///
+    /// # Errors
+    /// As `publish`.
+    ///
+    /// # Panics
+    /// Where a whole manifest is there.
+    pub fn remake(disk: &Arc<dyn Disk>, dir: &Path, manifest: Manifest) -> Result<(), Error> {
+        assert!(opening::find_manifest(disk.as_ref(), dir).is_err(), "a manifest that is whole is not replaced by a guess");
+        let highest = manifests(disk.as_ref(), dir)?.first().map_or(0, |(number, _)| *number);
+        let inner = Inner {
+            next_file: manifest.next_file.0,
+            manifest: Arc::new(Manifest::new(manifest.store, manifest.slice)),
+            number: highest,
+            tried: highest,
+            poisoned: false,
+        };
+        let slice = manifest.slice;
+        let directory = SliceDirectory { disk: Arc::clone(disk), dir: dir.to_path_buf(), slice, inner: Mutex::new(inner) };
+        directory.publish(manifest).map(|_| ())
+    }
+
     /// Opens the directory of a slice: takes the highest whole manifest, checks that the files it
     /// names are there with their lengths, and removes older manifests and files that it does not name.
     ///

@@ -4,10 +4,11 @@
 //! whole one stands, since older ones are removed before anything they name is.
 
 use crate::head::FileHead;
-use crate::manifest::Manifest;
+use crate::manifest::{FileNumber, FilePlace, Manifest};
 use crate::{Error, codec};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use types::Period;
 use world::{Access, Disk, DiskError};
 
 const MANIFEST_PREFIX: &str = "manifest-";
@@ -106,7 +107,8 @@ pub fn is_unmade(disk: &dyn Disk, dir: &Path) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Files that the manifest names and that are not there, or not as long as it says.
+/// Files of samples that the manifest names and that are not there, or not as long as it says. (The file of
+/// snapshot values is not among them: the samples tell them too.)
 pub fn missing_files(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec<Error>, DiskError> {
     let mut missing = Vec::new();
     for file in &manifest.files {
@@ -121,17 +123,31 @@ pub fn missing_files(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result
         };
         missing.extend(what.map(|what| Error::FileMissing { slice: manifest.slice, path, what }));
     }
-    if let Some(number) = manifest.latest {
-        let path = dir.join(format!("{LATEST_PREFIX}{number}"));
-        match disk.open(&path, Access::Read) {
-            Ok(_) => {}
-            Err(cause) if cause.is_missing() => {
-                missing.push(Error::FileMissing { slice: manifest.slice, path, what: "missing".to_owned() });
-            }
-            Err(cause) => return Err(cause),
-        }
-    }
     Ok(missing)
+}
+
+/// The files of a slice in order of number, whether or not a manifest names them: where files of samples lie, None for one of
+/// snapshot values.
+///
+/// # Errors
+/// `Error::Disk`.
+pub fn files_in(disk: &dyn Disk, dir: &Path) -> Result<Vec<(Option<FilePlace>, FileNumber)>, Error> {
+    let mut found = Vec::new();
+    for entry in disk.list(dir)? {
+        let place = match entry.name.strip_prefix("period-").map(str::parse) {
+            Some(Ok(period)) if entry.directory => FilePlace::Period(Period(period)),
+            None if entry.directory && entry.name == "mixed" => FilePlace::Mixed,
+            _ => {
+                let number = if entry.name.starts_with(LATEST_PREFIX) { file_number(&dir.join(entry.name)) } else { None };
+                found.extend(number.map(|number| (None, FileNumber(number))));
+                continue;
+            }
+        };
+        let names = disk.list(&dir.join(&entry.name))?.into_iter().filter(|file| file.name.ends_with(".series"));
+        found.extend(names.filter_map(|file| Some((Some(place), FileNumber(file_number(Path::new(&file.name))?)))));
+    }
+    found.sort_unstable_by_key(|(_, number)| *number);
+    Ok(found)
 }
 
 /// Files of ours that the manifest does not name: what flushes and merges left that a crash cut
@@ -202,6 +218,8 @@ pub fn check_directory(disk: &dyn Disk, dir: &Path) -> Result<DirectoryCheck, Er
             check.manifest = Some((found.number, found.manifest));
         }
         Err(Error::Disk(cause)) => return Err(Error::Disk(cause)),
+        // Its making was cut short before anything was in it.
+        Err(damage) if is_unmade(disk, dir)? => check.torn.push(damage),
         Err(damage) => check.damages.push(damage),
     }
     Ok(check)

@@ -1,5 +1,5 @@
 //! `meridian check DIR [--repair]`: verifies a store at rest: the logs, the tag table, every manifest,
-//! every file that one names, every block of those.
+//! every file that one names, every block of those, and the users' passwords.
 //!
 //! Promises: without --repair it reads only; a store in use is refused; what is damaged is named;
 //! exit status 1 where anything is (and stays) damaged. What a crash leaves behind (a torn end of a
@@ -7,9 +7,12 @@
 //! removes it. --repair first copies every damaged file to DIR/damaged, then keeps all that is whole.
 
 mod catalog_repair;
+mod rebuild;
 mod repair;
+mod slices;
 
 use crate::config::units::round_size;
+use crate::holder::holder;
 use crate::progress::Progress;
 use crate::table::{Table, thousands};
 use crate::terminal::{Ink, Terminal};
@@ -48,6 +51,10 @@ pub struct Findings {
     /// The manifest in force, and the files that are damaged or missing.
     manifest: Option<Manifest>,
     damaged_files: Vec<FileNumber>,
+    /// Whether the file of snapshot values is damaged or missing.
+    latest_lost: bool,
+    /// Whether there is no whole manifest, and none of another release.
+    manifest_lost: bool,
     /// The catalog's files.
     catalog_files: Vec<PathBuf>,
 }
@@ -56,6 +63,10 @@ pub struct Findings {
 const LOG: &str = "log";
 const CATALOG_LOG: &str = "catalog/log";
 const CATALOG: &str = "catalog";
+/// The part of what the store is.
+const NODE: &str = "node";
+/// The part of the users' passwords.
+const USERS: &str = "users";
 
 /// Runs the command.
 ///
@@ -91,19 +102,22 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Vec<Box<dyn Send + Sync>>, Error>
     ["lock-serve", "lock"]
         .into_iter()
         .filter(|name| names.iter().any(|entry| entry.name == *name))
-        .map(|name| disk.lock(&dir.join(name)).map_err(|_| Error::Locked { dir: dir.to_path_buf() }))
+        .map(|name| {
+            let path = dir.join(name);
+            disk.lock(&path).map_err(|_| Error::Locked { dir: dir.to_path_buf(), holder: holder(&path) })
+        })
         .collect()
 }
 
 fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
-    let slices = dir.join("slices");
-    let list = match disk.list(&slices) {
+    let slices_dir = dir.join("slices");
+    let list = match disk.list(&slices_dir) {
         Ok(list) => list,
         Err(error) if error.is_missing() => Vec::new(),
-        Err(error) => return Err(Error::Input { path: slices, problem: error.to_string() }),
+        Err(error) => return Err(Error::Input { path: slices_dir, problem: error.to_string() }),
     };
     let mut progress = Progress::start("check", "parts", Some(list.len() as u64 + 3));
-    let mut found = Vec::new();
+    let mut found = Vec::from_iter(check_node(disk, dir));
     for name in [LOG, CATALOG_LOG] {
         found.extend(check_log(disk, &dir.join(name), name));
     }
@@ -112,9 +126,10 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
         if interrupt::asked() {
             return Err(Error::Interrupted);
         }
-        found.push(check_slice(disk, &slices.join(&entry.name), &entry.name));
+        found.push(slices::check(disk, &slices_dir.join(&entry.name), &entry.name));
         progress.at(found.len() as u64, "");
     }
+    found.extend(check_users(disk, dir));
     Ok(found)
 }
 
@@ -152,40 +167,14 @@ fn check_catalog(dir: &Path) -> Result<Findings, Error> {
     Ok(part)
 }
 
-fn check_slice(disk: &dyn Disk, dir: &Path, name: &str) -> Findings {
-    let mut slice = Findings { name: name.to_owned(), ..Findings::default() };
-    let check = match storage::check_directory(disk, dir) {
-        Ok(check) => check,
-        Err(error) => {
-            slice.damages.push(error.to_string());
-            return slice;
-        }
-    };
-    slice.damages.extend(check.damages.iter().map(ToString::to_string));
-    slice.leftovers = (check.torn.len() + check.unnamed.len()) as u64;
-    let Some((_, manifest)) = check.manifest else { return slice };
-    for file in &manifest.files {
-        let path = dir.join(file.path());
-        slice.files += 1;
-        slice.bytes += file.bytes;
-        let before = slice.damages.len();
-        match series::file::check(disk, &path) {
-            Ok(found) => {
-                slice.rows += found.rows;
-                slice.rows_lost += file.rows.saturating_sub(found.rows);
-                slice.damages.extend(found.damages.iter().map(ToString::to_string));
-            }
-            Err(error) => {
-                slice.rows_lost += file.rows;
-                slice.damages.push(error.to_string());
-            }
-        }
-        if slice.damages.len() > before {
-            slice.damaged_files.push(file.number);
-        }
-    }
-    slice.manifest = Some(manifest);
-    slice
+fn check_node(disk: &dyn Disk, dir: &Path) -> Option<Findings> {
+    let error = kernel::store_id(disk, dir).err()?;
+    Some(Findings { name: NODE.to_owned(), damages: vec![error.to_string()], ..Findings::default() })
+}
+
+fn check_users(disk: &dyn Disk, dir: &Path) -> Option<Findings> {
+    let error = server::Users::check(disk, dir).err()?;
+    Some(Findings { name: USERS.to_owned(), damages: vec![error.to_string()], ..Findings::default() })
 }
 
 fn show(found: &[Findings], repaired: &[String], still: bool, terminal: &Terminal) {

@@ -6,15 +6,17 @@
 //!
 //! A series file is written anew from its whole pages beside the old one, put in its place, and
 //! named with its new length and checksum by the next manifest; one of which nothing is left is
-//! dropped from the manifest. A log keeps its whole records at their positions. The tag table comes last, and
-//! is written anew: see `catalog_repair`.
+//! dropped from the manifest. A log keeps its whole records at their positions. Snapshot values are
+//! read from the samples at the next opening. Passwords that can't be trusted are forgotten. The tag table comes
+//! last, and is written anew: see `catalog_repair`.
 
-use super::{CATALOG, CATALOG_LOG, Findings, LOG, catalog_repair};
+use super::{CATALOG, CATALOG_LOG, Findings, LOG, NODE, USERS, catalog_repair, rebuild};
 use crate::Error;
+use log::Position;
 use series::file::{FileOrigin, FileSummary};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::{FileMeta, Manifest, SliceDirectory};
+use storage::{FileHead, FileMeta, FileType, Manifest, SliceDirectory};
 use world::{Access, Disk, RealDisk};
 
 /// Repairs what was found damaged; gives a line for each thing done.
@@ -24,26 +26,75 @@ use world::{Access, Disk, RealDisk};
 pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut done = Vec::new();
-    let mut of_catalog = None;
-    for part in found.iter().filter(|part| !part.damages.is_empty()) {
+    let damaged = |part: &&Findings| !part.damages.is_empty();
+    let is_log = |part: &&Findings| [LOG, CATALOG_LOG].contains(&part.name.as_str());
+    if let Some(node) = found.iter().filter(damaged).find(|part| part.name == NODE) {
+        return Err(failed(&dir.join(NODE))(node.damages.join("; ")));
+    }
+    // Logs first: what a slice is made anew from is in them too.
+    for part in found.iter().filter(damaged).filter(is_log) {
+        done.push(repair_log(&*disk, dir, &part.name)?);
+    }
+    for part in found.iter().filter(damaged).filter(|part| !is_log(part)) {
         match part.name.as_str() {
-            CATALOG => of_catalog = Some(part),
-            LOG => done.push(repair_log(&*disk, dir, LOG)?),
-            CATALOG_LOG => {
-                done.push(repair_log(&*disk, dir, CATALOG_LOG)?);
-                // Writes may be missing now, which opening would refuse.
-                of_catalog = of_catalog.or_else(|| found.iter().find(|part| part.name == CATALOG));
-            }
+            USERS => forget_users(&*disk, dir, &mut done)?,
+            CATALOG => {}
+            _ if part.manifest_lost => rebuild::rebuild(&disk, dir, part, &mut done)?,
             _ => repair_slice(&disk, dir, part, &mut done)?,
         }
     }
-    if let Some(part) = of_catalog {
+    if found.iter().filter(damaged).any(|part| part.name == LOG) {
+        lower_positions(&disk, dir, &mut done)?;
+    }
+    // Of a log that was mended writes may be missing now, which opening would refuse.
+    if found.iter().filter(damaged).any(|part| [CATALOG, CATALOG_LOG].contains(&part.name.as_str()))
+        && let Some(part) = found.iter().find(|part| part.name == CATALOG)
+    {
         done.push(catalog_repair::repair(dir, part)?);
     }
     Ok(done)
 }
 
-fn failed(path: &Path) -> impl Fn(String) -> Error {
+/// Removes passwords of which nothing can be told any more but that they were there.
+fn forget_users(disk: &dyn Disk, dir: &Path, done: &mut Vec<String>) -> Result<(), Error> {
+    let failed = failed(dir);
+    for entry in disk.list(dir).map_err(|error| failed(error.to_string()))? {
+        if entry.name.starts_with("users-") {
+            let path = dir.join(&entry.name);
+            set_aside(dir, &path, &entry.name)?;
+            disk.remove(&path).map_err(|error| failed(error.to_string()))?;
+        }
+    }
+    disk.sync_dir(dir).map_err(|error| failed(error.to_string()))?;
+    done.push("users: all passwords are forgotten; give the user meridian a new one (setting password)".to_owned());
+    Ok(())
+}
+
+/// A log that lost its end ends before what manifests have seen of it, and the store would not open: what they have
+/// seen lies in files, so nothing of the log is needed for it.
+fn lower_positions(disk: &Arc<dyn Disk>, dir: &Path, done: &mut Vec<String>) -> Result<(), Error> {
+    let log = dir.join("log");
+    let failed_log = failed(&log);
+    let mut last = Position(0);
+    for record in log::read(disk, &log).map_err(|error| failed_log(error.to_string()))? {
+        last = record.map_err(|error| failed_log(error.to_string()))?.position;
+    }
+    let slices = dir.join("slices");
+    for entry in disk.list(&slices).unwrap_or_default().iter().filter(|entry| entry.directory) {
+        let place = slices.join(&entry.name);
+        let failed = failed(&place);
+        let check = storage::check_directory(&**disk, &place).map_err(|error| failed(error.to_string()))?;
+        let Some((_, manifest)) = check.manifest.filter(|(_, manifest)| manifest.log_position > last.0) else { continue };
+        let (store, slice) = (manifest.store, manifest.slice);
+        let directory = SliceDirectory::open(disk, &place, store, slice).map_err(|error| failed(error.to_string()))?;
+        let next = Manifest { log_position: 0, ..Manifest::clone(&directory.manifest()) };
+        directory.publish(next).map_err(|error| failed(error.to_string()))?;
+        done.push(format!("{}: its files hold writes that the log has lost", place.display()));
+    }
+    Ok(())
+}
+
+pub(super) fn failed(path: &Path) -> impl Fn(String) -> Error {
     let path = path.to_path_buf();
     move |problem| Error::Input { path: path.clone(), problem }
 }
@@ -63,10 +114,11 @@ fn repair_slice(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Ve
     let place = dir.join("slices").join(&part.name);
     let failed = failed(&place);
     let Some(manifest) = &part.manifest else {
-        return Err(failed(
-            "no manifest is whole, so it is not known which files count; restore the slice from a copy".to_owned(),
-        ));
+        return Err(failed(part.damages.join("; ")));
     };
+    if let Some(number) = manifest.latest.filter(|_| part.latest_lost) {
+        set_aside(dir, &place.join(format!("latest-{number}")), &format!("{}-latest-{number}", part.name))?;
+    }
     for meta in damaged(part, manifest) {
         let path = place.join(meta.path());
         set_aside(
@@ -79,6 +131,10 @@ fn repair_slice(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Ve
     let directory =
         SliceDirectory::open(disk, &place, manifest.store, manifest.slice).map_err(|error| failed(error.to_string()))?;
     let mut next = (*directory.manifest()).clone();
+    if part.latest_lost {
+        next.latest = None;
+        done.push(format!("{}: snapshot values are read from the samples at the next start", place.display()));
+    }
     for meta in damaged(part, manifest) {
         let path = place.join(meta.path());
         let kept = salvage(disk, &path, manifest, meta);
@@ -109,6 +165,11 @@ fn salvage(disk: &Arc<dyn Disk>, path: &Path, manifest: &Manifest, meta: &FileMe
         versions: meta.versions,
         level: meta.level,
     };
+    mend_head(&**disk, path, origin).ok()?;
+    let head = storage::identify(&**disk, path).ok()?;
+    if (head.store, head.slice, head.number) != (manifest.store, manifest.slice, meta.number.0) {
+        return None;
+    }
     let beside = path.with_extension("repair");
     // Left by a repair that was cut short; there mostly is none.
     let _ = disk.remove(&beside);
@@ -117,7 +178,22 @@ fn salvage(disk: &Arc<dyn Disk>, path: &Path, manifest: &Manifest, meta: &FileMe
     Some(summary)
 }
 
-fn replace(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), world::DiskError> {
+/// Writes a file's head again where it is damaged. Whose the file is, is known from its place; each of its blocks is
+/// sealed to that, so none of another file can be taken for one of its own.
+pub(super) fn mend_head(disk: &dyn Disk, path: &Path, origin: FileOrigin) -> Result<(), series::file::Error> {
+    match storage::identify(disk, path) {
+        Err(storage::Error::Damaged { .. }) => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Ok(()),
+    }
+    let FileOrigin { store, slice, number, .. } = origin;
+    let head = FileHead { file_type: FileType::Series, format: series::file::FORMAT, store, slice, number: number.0 };
+    let file = disk.open(path, Access::Write)?;
+    file.write_at(0, &[&head.encode()])?;
+    Ok(file.sync()?)
+}
+
+pub(super) fn replace(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), world::DiskError> {
     let source = disk.open(from, Access::Read)?;
     let target = disk.open(to, Access::Write)?;
     let len = source.len()?;
@@ -153,7 +229,7 @@ fn fit(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<(), world::DiskError>
 
 /// Copies a file to DIR/damaged. What was put there before is never written over.
 #[expect(clippy::disallowed_methods, reason = "a copy for the operator, beside the store")]
-pub fn set_aside(dir: &Path, path: &Path, name: &str) -> Result<(), Error> {
+pub(super) fn set_aside(dir: &Path, path: &Path, name: &str) -> Result<(), Error> {
     let aside = dir.join("damaged");
     let failed = |cause| Error::File { path: path.to_path_buf(), cause };
     std::fs::create_dir_all(&aside).map_err(failed)?;

@@ -28,7 +28,7 @@ pub enum Error {
         range: Option<TimeRange>,
     },
     /// A file of a layout that this release does not read.
-    #[error("{path} has format {found}, this release reads format {known}")]
+    #[error("{path} has format {found}, this release reads format {known}: open the store with the release that wrote it")]
     Format {
         /// The file.
         path: PathBuf,

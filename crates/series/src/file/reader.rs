@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use storage::block::{self, BLOCK_OVERHEAD, Seal};
-use storage::{FileHead, FileType};
-use types::{TagId, TimeRange, Timestamp};
+use storage::{FileHead, FileMeta, FileType, StoreId};
+use types::{SliceId, TagId, TimeRange, Timestamp};
 use world::{Access, Disk, File};
 
 static OPENINGS: AtomicU64 = AtomicU64::new(1);
@@ -74,6 +74,17 @@ impl SeriesFile {
             top_offset: offset - index.top_bytes,
             cache,
         }))
+    }
+
+    /// Whether it is the file that a manifest names, and not another one in its place.
+    ///
+    /// # Errors
+    /// `Error::Damaged`.
+    pub fn check_named(&self, store: StoreId, slice: SliceId, meta: &FileMeta) -> Result<(), Error> {
+        let (head, summary) = (&self.head, &self.summary);
+        let same = (head.store, head.slice, head.number) == (store, slice, meta.number.0)
+            && (summary.checksum, summary.rows, summary.versions) == (meta.checksum, meta.rows, meta.versions);
+        if same { Ok(()) } else { Err(damage(&self.path, 0, "head", "it is another file than the manifest names")) }
     }
 
     /// What it is as a whole.

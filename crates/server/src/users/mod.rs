@@ -42,13 +42,7 @@ impl Users {
     /// # Errors
     /// `Error::Disk`, `Error::Users`.
     pub fn open(world: World, dir: &Path) -> Result<Arc<Users>, Error> {
-        let mut numbers: Vec<u64> = world
-            .disk
-            .list(dir)?
-            .iter()
-            .filter_map(|entry| entry.name.strip_prefix("users-").and_then(|number| number.parse().ok()))
-            .collect();
-        numbers.sort_unstable();
+        let mut numbers = numbers(&*world.disk, dir)?;
         let highest = numbers.last().copied().unwrap_or(0);
         let mut found = (0, BTreeMap::new());
         while let Some(number) = numbers.pop() {
@@ -67,6 +61,24 @@ impl Users {
             world.disk.remove(&path(dir, old))?;
         }
         Ok(Users::with(world, Some(dir.to_owned()), found.1, (found.0, highest)))
+    }
+
+    /// Looks at the users kept in a directory, without changing anything: is the file that counts whole.
+    ///
+    /// # Errors
+    /// `Error::Disk`, `Error::Users`.
+    pub fn check(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+        let mut numbers = numbers(disk, dir)?;
+        let mut damage = None;
+        while let Some(number) = numbers.pop() {
+            match read(disk, &path(dir, number)) {
+                Ok(_) => return Ok(()),
+                // The newest may have been cut off by a crash; then the one before it counts.
+                Err(error @ Error::Users { .. }) => drop(damage.get_or_insert(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        damage.map_or(Ok(()), Err)
     }
 
     /// Users that are kept only in memory.
@@ -187,6 +199,15 @@ fn end_line(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("#sha256 {hex}\n")
+}
+
+/// The numbers of the files of users, rising.
+fn numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
+    let names = disk.list(dir)?;
+    let number = |name: &str| name.strip_prefix("users-").and_then(|number| number.parse().ok());
+    let mut numbers: Vec<u64> = names.iter().filter_map(|entry| number(&entry.name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 fn path(dir: &Path, number: u64) -> PathBuf {

@@ -1,0 +1,107 @@
+//! A slice at rest: its manifest, the files that it names, every block of those.
+//!
+//! Promises: reads only; names every damage; of a slice without a whole manifest it still names the files that are
+//! damaged, for a repair makes the manifest anew from the others.
+
+use super::Findings;
+use series::file::{NoCache, SeriesFile};
+use series::{Latest, Placement};
+use std::path::Path;
+use std::sync::Arc;
+use storage::{FileHead, FileMeta, FileNumber, FileType, Manifest};
+use types::{DistributionRule, SliceId};
+use world::Disk;
+
+/// Looks at a slice.
+pub fn check(disk: &dyn Disk, dir: &Path, name: &str) -> Findings {
+    let mut slice = Findings { name: name.to_owned(), ..Findings::default() };
+    let check = match storage::check_directory(disk, dir) {
+        Ok(check) => check,
+        Err(error) => {
+            slice.damages.push(error.to_string());
+            return slice;
+        }
+    };
+    slice.damages.extend(check.damages.iter().map(ToString::to_string));
+    slice.leftovers = (check.torn.len() + check.unnamed.len()) as u64;
+    match check.manifest {
+        Some((_, manifest)) => {
+            check_named(disk, dir, &manifest, &mut slice);
+            slice.manifest = Some(manifest);
+        }
+        None => {
+            // A manifest of another release is not damage that a repair may replace.
+            slice.manifest_lost = !check.damages.is_empty() && check.damages.iter().all(is_plain_damage);
+            check_unnamed(disk, dir, &mut slice);
+        }
+    }
+    slice
+}
+
+fn is_plain_damage(error: &storage::Error) -> bool {
+    matches!(error, storage::Error::Damaged { .. })
+}
+
+fn check_named(disk: &dyn Disk, dir: &Path, manifest: &Manifest, slice: &mut Findings) {
+    for file in &manifest.files {
+        slice.files += 1;
+        slice.bytes += file.bytes;
+        let before = slice.damages.len();
+        let path = dir.join(file.path());
+        let found = check_file(disk, &path, slice);
+        slice.rows_lost += file.rows.saturating_sub(found);
+        if slice.damages.len() == before
+            && let Err(error) = same_file(disk, &path, manifest, file)
+        {
+            slice.damages.push(error.to_string());
+        }
+        if slice.damages.len() > before {
+            slice.damaged_files.push(file.number);
+        }
+    }
+    if let Some(number) = manifest.latest
+        && let Err(error) = check_latest(disk, dir, manifest, number)
+    {
+        slice.damages.push(format!("{error} (its snapshot values are read from the samples instead)"));
+        slice.latest_lost = true;
+    }
+}
+
+/// Rows that can be read; what is damaged is noted.
+fn check_file(disk: &dyn Disk, path: &Path, slice: &mut Findings) -> u64 {
+    match series::file::check(disk, path) {
+        Ok(found) => {
+            slice.rows += found.rows;
+            slice.damages.extend(found.damages.iter().map(ToString::to_string));
+            found.rows
+        }
+        Err(error) => {
+            slice.damages.push(error.to_string());
+            0
+        }
+    }
+}
+
+fn same_file(disk: &dyn Disk, path: &Path, manifest: &Manifest, file: &FileMeta) -> Result<(), series::file::Error> {
+    SeriesFile::open(disk, path, Arc::new(NoCache))?.check_named(manifest.store, manifest.slice, file)
+}
+
+fn check_latest(disk: &dyn Disk, dir: &Path, manifest: &Manifest, number: FileNumber) -> Result<(), series::file::Error> {
+    let (store, slice) = (manifest.store, manifest.slice);
+    let head = FileHead { file_type: FileType::Latest, format: series::LATEST_FORMAT, store, slice, number: number.0 };
+    // Where a tag's value lies in the file does not depend on the rule; only what it is read for does.
+    let latest = Latest::new(Placement::new(&DistributionRule::default()), SliceId(0));
+    latest.read(disk, &dir.join(format!("latest-{number}")), head)
+}
+
+fn check_unnamed(disk: &dyn Disk, dir: &Path, slice: &mut Findings) {
+    let files = match storage::files_in(disk, dir) {
+        Ok(files) => files,
+        Err(error) => return slice.damages.push(error.to_string()),
+    };
+    for (place, number) in files {
+        let Some(place) = place else { continue };
+        slice.files += 1;
+        check_file(disk, &dir.join(storage::file_path(place, number)), slice);
+    }
+}
