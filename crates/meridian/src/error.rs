@@ -14,10 +14,12 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The store is in use by another process.
-    #[error("the store in {dir} is in use by another process; stop that one first, or give another --dir")]
+    #[error("the store in {dir} is in use by {holder}; stop that one first, or give another --dir")]
     Locked {
         /// The store's directory.
         dir: PathBuf,
+        /// Who has it, as far as that can be told.
+        holder: String,
     },
     /// The store can't be opened.
     #[error("the store in {dir} can't be opened: {problem}{advice}")]
@@ -48,6 +50,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it, and what can be done.
         problem: String,
+    },
+    /// An import that had begun was ended by a failure.
+    #[error("{cause}; {standing}")]
+    Import {
+        /// What ended it.
+        cause: Box<Error>,
+        /// How many rows are committed, and how to go on.
+        standing: String,
     },
     /// A node can't be reached, or refused something.
     #[error("{doing}: {problem}")]
@@ -84,6 +94,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Usage(_) => 2,
             Error::Interrupted => 130,
+            Error::Import { cause, .. } => cause.exit_status(),
             _ => 1,
         }
     }

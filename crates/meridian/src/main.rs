@@ -16,6 +16,7 @@ mod demo;
 mod error;
 mod flight;
 mod grid;
+mod holder;
 mod import;
 mod inspect;
 mod interrupt;

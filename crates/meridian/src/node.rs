@@ -81,9 +81,9 @@ impl Node {
         }
     }
 
-    /// How to connect, as a URL.
+    /// How to connect, as a URL: our own node on the loopback, whatever PGSSLMODE says.
     pub fn url(&self) -> String {
-        format!("postgres://meridian@{}/meridian", self.pg)
+        format!("postgres://meridian@{}/meridian?sslmode=disable", self.pg)
     }
 
     /// Its process number.

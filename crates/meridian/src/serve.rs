@@ -1,14 +1,17 @@
 //! `meridian serve`: one node.
 //!
-//! Promises: a directory that is not ours is left as it was; one store, one process; the ready file
-//! is written whole once every door takes connections; the first SIGTERM or SIGINT stops
-//! gracefully (what runs may finish, what was acknowledged is durable), the second at once.
+//! Promises: a directory that is not ours is left as it was; one store, one process; whatever can be
+//! refused without the store (an address in use, a certificate that is none, a door that others could
+//! reach unprotected) is refused before it is opened; the ready file is written whole once every door
+//! takes connections, and a stale one goes first; the first SIGTERM or SIGINT stops gracefully (what
+//! runs may finish, what was acknowledged is durable), the second at once.
 //!
 //! ```text
-//! configuration -> lock -> catalog -> kernel (kinds from the catalog) -> engine -> doors
+//! configuration -> lock -> users, doors tried -> catalog -> kernel (kinds from the catalog) -> engine -> doors
 //! ```
 
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
+use crate::holder::holder;
 use crate::progress::now;
 use crate::{Error, logs};
 use catalog::Catalog;
@@ -42,13 +45,19 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     }
     let started = now();
     let cores = config.threads.0.unwrap_or(1) as usize;
+    let settings = server_settings(config, cores)?;
+    let open_files = raise_open_files();
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
     let _lock = lock(&world, dir)?;
+    if let Some(path) = &config.ready_file {
+        forget_ready(path);
+    }
     let signals = Signals::listen()?;
-    let engine = open(loaded, dir, &world)?;
     let users = Users::open(world.clone(), dir)?;
-    let server = Server::start(server_settings(config, cores)?, Arc::clone(&engine), users, &world)?;
+    Server::rehearse(&settings, &users, &world)?;
+    let engine = open(loaded, dir, &world)?;
+    let server = Server::start(settings, Arc::clone(&engine), users, &world)?;
     let (pg, flight) = (server.pg_address(), server.flight_address());
     if let Some(path) = &config.ready_file {
         write_ready(path, pg, flight)?;
@@ -59,6 +68,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         flight = flight.map(tracing::field::display),
         memory = round_size(config.memory_bytes.bytes()),
         tags = engine.catalog().len(),
+        open_files,
         opened_in = round_span(started.elapsed()),
         "ready"
     );
@@ -87,7 +97,7 @@ fn say(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
 }
 
 fn lock(world: &World, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
-    let open = |problem: String| Error::Open { dir: dir.to_path_buf(), problem, advice: "" };
+    let open = |problem: String| Error::Open { dir: dir.to_path_buf(), advice: advice(&problem), problem };
     let disk = &*world.disk;
     match disk.list(dir) {
         Ok(names) => {
@@ -104,18 +114,57 @@ fn lock(world: &World, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
         Err(error) if error.is_missing() => disk.make_dir(dir).map_err(|error| open(error.to_string()))?,
         Err(error) => return Err(open(error.to_string())),
     }
-    disk.lock(&dir.join("lock-serve")).map_err(|error| match error.cause.kind() {
-        std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.to_path_buf() },
+    let path = dir.join("lock-serve");
+    disk.lock(&path).map_err(|error| match error.cause.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.to_path_buf(), holder: holder(&path) },
         _ => open(error.to_string()),
     })
 }
 
+/// What can be done about a failure of the system's, which floors below tell as the system says it.
+fn advice(problem: &str) -> &'static str {
+    let is = |code: i32| problem.contains(&format!("(os error {code})"));
+    if is(libc::EACCES) || is(libc::EPERM) {
+        "; the user that this process runs as must be able to read and write there"
+    } else if is(libc::ENOSPC) || is(libc::EDQUOT) {
+        "; the disk is full: opening needs room for a log segment (setting segment_bytes); nothing is lost, make room and start again"
+    } else if is(libc::EROFS) {
+        "; the file system is mounted read-only"
+    } else if is(libc::EMFILE) || is(libc::ENFILE) {
+        "; raise the limit of open files (ulimit -n, or LimitNOFILE= of the service)"
+    } else if is(libc::ENOTDIR) {
+        "; --dir must name a directory"
+    } else {
+        ""
+    }
+}
+
+/// Lets this process open as many files as it may at all: a store has a file for every period of every slice.
+/// Gives how many.
+fn raise_open_files() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: getrlimit and setrlimit read and write the one value that they are given.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    limit.rlim_cur
+}
+
 fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error> {
     let config = &loaded.config;
-    let advice = |damaged: bool| {
-        if damaged { "; `meridian check DIR` names everything that is damaged, --repair keeps what is whole" } else { "" }
+    let failed = |problem: String, damaged: bool| {
+        let advice = if damaged {
+            "; `meridian check DIR` names everything that is damaged, --repair keeps what is whole"
+        } else {
+            advice(&problem)
+        };
+        Error::Open { dir: dir.to_path_buf(), problem, advice }
     };
-    let failed = |problem: String, damaged: bool| Error::Open { dir: dir.to_path_buf(), problem, advice: advice(damaged) };
     let catalog = Catalog::open(world.clone(), &dir.join("catalog"), catalog::Settings::default())
         .map_err(|error| failed(error.to_string(), matches!(error, catalog::Error::Damaged(_))))?;
     let kinds: Arc<dyn Kinds> = Arc::<Catalog>::clone(&catalog);
@@ -125,7 +174,10 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
     let spill = dir.join("spill");
-    world.disk.make_dir(&spill).and_then(|()| empty(&*world.disk, &spill)).map_err(|error| failed(error.to_string(), false))?;
+    world.disk.make_dir(&spill).map_err(|error| failed(error.to_string(), false))?;
+    if let Err(cause) = empty(&*world.disk, &spill) {
+        tracing::warn!(%cause, "left by a query of an earlier run, and can't be removed");
+    }
     let settings = EngineSettings {
         memory_bytes: config.query_bytes_max.bytes(),
         spill_dir: Some(spill),
@@ -227,10 +279,14 @@ fn write_ready(path: &Path, pg: Option<SocketAddr>, flight: Option<SocketAddr>) 
     std::fs::rename(&beside, path).map_err(failed)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the file that we wrote")]
 fn forget_ready(path: &Path) {
     // Somebody else may have removed it: it is theirs as much as ours.
-    let _ = std::fs::remove_file(path);
+    let _ = forget(path);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a file that we wrote, not of the store")]
+fn forget(path: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(path)
 }
 
 /// SIGTERM and SIGINT.

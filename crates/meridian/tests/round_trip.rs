@@ -4,33 +4,8 @@
 
 mod node;
 
-use node::{Dir, Node, program};
+use node::{Dir, Node, ask, run, text};
 use std::path::{Path, PathBuf};
-use std::process::Output;
-use tokio_postgres::{NoTls, SimpleQueryMessage};
-
-/// Runs statements over a connection of their own; gives the last one's rows as text.
-fn ask(node: &Node, sql: &str) -> Vec<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&node.url(), NoTls).await.unwrap();
-        tokio::spawn(connection);
-        let messages = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        let rows = messages.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL").to_owned()).collect()),
-            _ => None,
-        });
-        rows.collect()
-    })
-}
-
-fn run(arguments: &[&str]) -> Output {
-    program().args(arguments).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 #[test]
 fn what_was_written_is_there_after_a_stop_and_after_kill_9() {
@@ -150,7 +125,7 @@ fn a_damaged_file_is_named_and_repaired_so_that_the_rest_is_kept() {
     ask(&node, "SELECT meridian_flush()");
     let held = run(&["check", store.to_str().unwrap()]);
     assert_eq!(held.status.code(), Some(1));
-    assert!(text(&held).contains("in use by another process"), "{}", text(&held));
+    assert!(text(&held).contains(&format!("in use by process {}", node.pid())), "{}", text(&held));
     node.stop();
     let whole = run(&["check", store.to_str().unwrap()]);
     assert!(whole.status.success() && text(&whole).contains("the store is whole"), "{}", text(&whole));

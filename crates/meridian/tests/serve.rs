@@ -5,16 +5,9 @@
 #[expect(dead_code, reason = "shared by several tests, each of which needs a part")]
 mod node;
 
-use node::{Dir, Node, program};
-use std::process::Output;
-
-fn run(arguments: &[&str]) -> Output {
-    program().args(arguments).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
+use node::{Dir, Node, ask, program, run, text, try_ask};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[test]
 fn one_store_has_one_process() {
@@ -23,8 +16,141 @@ fn one_store_has_one_process() {
     let node = Node::start(&store, &[]);
     let second = run(&["serve", "--dir", store.to_str().unwrap(), "--pg", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second).contains("is in use by another process"), "{}", text(&second));
+    let holder = format!("is in use by process {} (", node.pid());
+    assert!(text(&second).contains(&holder) && text(&second).contains("serve --dir"), "{}", text(&second));
+    let checked = run(&["check", store.to_str().unwrap()]);
+    assert!(checked.status.code() == Some(1) && text(&checked).contains(&holder), "{}", text(&checked));
     node.stop();
+}
+
+/// Starts a node that can't come up; what it says. Nothing of a store may have been made.
+fn refused(store: &Path, flags: &[&str]) -> String {
+    let (ready, log) = (store.with_extension("ready"), store.with_extension("log"));
+    // Left by a node that was killed: whoever waits for it would take this one for ready.
+    std::fs::write(&ready, "pg=127.0.0.1:1\n").unwrap();
+    let mut command = program();
+    command.args(["serve", "--dir"]).arg(store).arg("--ready-file").arg(&ready).args(flags);
+    let output = command.output().unwrap();
+    let said = text(&output);
+    std::fs::write(log, &said).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{flags:?}: {said}");
+    assert!(!store.join("node").exists() && !store.join("catalog").exists(), "{flags:?}: a store was made: {said}");
+    said
+}
+
+#[test]
+fn what_can_be_refused_without_a_store_is_refused_before_it_is_opened() {
+    let dir = Dir::new("refused");
+    let store = dir.join("store");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (flags, expected) in [
+        (vec!["--pg", &taken], "(setting pg)"),
+        (vec!["--pg", &taken], "another process listens there"),
+        (vec!["--pg", "127.0.0.1:0", "--flight", &taken], "(setting flight)"),
+        (vec!["--pg", "192.0.2.1:5432", "--password", "x", "--plaintext-allowed", "true"], "this machine has no such address"),
+        (vec!["--pg", "0.0.0.0:0"], "no user has a password"),
+        (vec!["--pg", "0.0.0.0:0", "--password", "x"], "without TLS"),
+        (vec!["--pg", "127.0.0.1:0", "--tls-certificate", "/nonexistent", "--tls-key", "/nonexistent"], "/nonexistent"),
+    ] {
+        let said = refused(&store, &flags);
+        assert!(said.contains(expected), "{flags:?}: {said}");
+        assert!(!store.with_extension("ready").exists(), "a stale ready file stays");
+    }
+}
+
+#[test]
+fn directories_that_can_not_be_used_say_why() {
+    let dir = Dir::new("unusable");
+    let file = dir.join("file");
+    std::fs::write(&file, "").unwrap();
+    let said = text(&run(&["serve", "--dir", file.to_str().unwrap(), "--pg", "127.0.0.1:0"]));
+    assert!(said.contains("--dir must name a directory"), "{said}");
+    // Not even root makes a directory there.
+    let said = text(&run(&["serve", "--dir", "/sys/meridian-store", "--pg", "127.0.0.1:0"]));
+    assert!(said.contains("must be able to read and write") || said.contains("read-only"), "{said}");
+}
+
+/// Writes another format number into a file's head, and a checksum that fits.
+fn set_format(path: &Path, checked: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = if checked == 504 { 8 } else { 12 };
+    bytes[at..at + 4].copy_from_slice(&99_u32.to_le_bytes());
+    let sum = storage::block::crc32c(&bytes[..checked]);
+    bytes[checked..checked + 4].copy_from_slice(&sum.to_le_bytes());
+    if checked == 504 {
+        bytes.copy_within(0..512, 512);
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_store_of_another_release_is_left_as_it_is() {
+    let dir = Dir::new("release");
+    let store = dir.join("store");
+    let node = Node::start(&store, &[]);
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('a', 'f64'); INSERT INTO samples (tag, value) VALUES ('a', 1)");
+    ask(&node, "SELECT meridian_flush()");
+    node.stop();
+    let named = |dir: &Path, start: &str| -> PathBuf {
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        names.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(start)).unwrap()
+    };
+    let manifest = named(&store.join("slices/0000"), "manifest-");
+    for (path, checked) in [(manifest, 44), (store.join("node"), 504)] {
+        set_format(&path, checked);
+        let before = std::fs::read(&path).unwrap();
+        let said = text(&run(&["serve", "--dir", store.to_str().unwrap(), "--pg", "127.0.0.1:0"]));
+        assert!(said.contains("has format 99") && said.contains("release") && !said.contains("--repair"), "{said}");
+        let repaired = run(&["check", "--repair", store.to_str().unwrap()]);
+        assert!(repaired.status.code() == Some(1) && text(&repaired).contains("format 99"), "{}", text(&repaired));
+        assert!(std::fs::read(&path).unwrap() == before, "{} was changed", path.display());
+    }
+}
+
+#[test]
+fn what_a_killed_query_spilled_goes_at_the_next_start() {
+    let dir = Dir::new("spill");
+    let store = dir.join("store");
+    Node::start(&store, &[]).stop();
+    let left = store.join("spill/datafusion-left");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("part"), "x").unwrap();
+    std::fs::write(store.join("spill/file"), "x").unwrap();
+    let node = Node::start(&store, &[]);
+    assert!(!left.exists() && !store.join("spill/file").exists());
+    node.stop();
+}
+
+#[test]
+fn a_stop_cancels_what_runs_too_long_and_flushes() {
+    let dir = Dir::new("stop");
+    for (limit, flushed) in [("500ms", true), ("0s", false)] {
+        let store = dir.join(limit);
+        let node = Node::start(&store, &["--stop-max", limit]);
+        ask(&node, "INSERT INTO tags (name, kind) VALUES ('a', 'f64'); INSERT INTO samples (tag, value) VALUES ('a', 1)");
+        let url = node.url();
+        let (started, stopped) = std::thread::scope(|scope| {
+            let endless = scope.spawn(|| try_ask(&node, "SELECT count(*) FROM generate_series(1, 1000000000000)"));
+            let running =
+                "SELECT count(*) FROM meridian.queries WHERE query LIKE '%generate_series%' AND query NOT LIKE '%LIKE%'";
+            while ask(&node, running) != [["1"]] {}
+            let started = Instant::now();
+            node.signal(libc::SIGTERM);
+            let answer = endless.join().unwrap();
+            assert!(answer.is_err(), "{url}: {answer:?}");
+            (started, answer)
+        });
+        assert!(node.wait().success(), "{stopped:?}");
+        // Twice the limit, five seconds for what was cancelled, and a slow machine.
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+        let slices = store.join("slices");
+        let written = slices.exists() && std::fs::read_dir(&slices).unwrap().count() > 0;
+        assert_eq!(written, flushed, "stop_max {limit}: whether the slice's buffer was flushed");
+        let node = Node::start(&store, &[]);
+        assert_eq!(ask(&node, "SELECT count(*) FROM samples"), [["1"]]);
+        node.stop();
+    }
 }
 
 #[test]

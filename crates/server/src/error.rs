@@ -9,8 +9,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// An address can't be listened on.
-    #[error("can't listen on {address}: {cause}")]
+    #[error("can't listen on {address} (setting {setting}): {cause}{}", listen_hint(cause))]
     Listen {
+        /// The setting that names it.
+        setting: &'static str,
         /// The address asked for.
         address: SocketAddr,
         /// What the system said.
@@ -71,4 +73,14 @@ pub enum Error {
     /// The Flight door can't be opened.
     #[error("the Flight door can't be opened: {0}")]
     Flight(String),
+}
+
+/// What can be done about an address that can't be listened on.
+fn listen_hint(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => "; another process listens there: stop it, or give another port (0 takes any free one)",
+        std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 are not for everybody",
+        _ => "",
+    }
 }

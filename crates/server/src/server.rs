@@ -12,8 +12,8 @@ use crate::users::BOOTSTRAP;
 use crate::{Error, Settings, Users, flight};
 use query::Engine;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -37,6 +37,20 @@ pub struct Server {
 }
 
 impl Server {
+    /// Refuses what `start` would refuse, as far as that can be told without a store: opening one may take long.
+    /// An address that is free now is only likely to be free then.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn rehearse(settings: &Settings, users: &Users, world: &World) -> Result<(), Error> {
+        let tls = settings.tls.as_ref().map(|paths| Tls::load(&*world.disk, paths)).transpose()?;
+        for (setting, address) in settings.doors() {
+            check(address, settings, users.is_empty() && settings.password.is_none(), tls.is_some())?;
+            listen(setting, address)?;
+        }
+        Ok(())
+    }
+
     /// Opens the doors. When it returns, both accept connections.
     ///
     /// # Errors
@@ -47,8 +61,8 @@ impl Server {
             users.set_password(BOOTSTRAP, password)?;
         }
         let tls = settings.tls.as_ref().map(|paths| Tls::load(&*world.disk, paths)).transpose()?;
-        for address in settings.pg_address.iter().chain(&settings.flight_address) {
-            check(*address, &settings, &users, tls.is_some())?;
+        for (_, address) in settings.doors() {
+            check(address, &settings, users.is_empty(), tls.is_some())?;
         }
         let query_runtime = runtime("query", settings.query_threads)?;
         let shared = Shared::new(settings, engine, users, query_runtime.handle().clone());
@@ -62,7 +76,7 @@ impl Server {
             flight_runtime: None,
         };
         if let Some(address) = settings.pg_address {
-            let (listener, bound) = listen(address)?;
+            let (listener, bound) = listen("pg", address)?;
             let reachable = !bound.ip().is_loopback();
             let trusted = settings.loopback_trusted && !reachable;
             let policy = Policy::new(trusted, reachable && tls.is_some() && !settings.plaintext_allowed, tls.as_ref());
@@ -71,7 +85,7 @@ impl Server {
             tracing::info!(address = %bound, tls = tls.is_some(), trusted, "PostgreSQL door open");
         }
         if let Some(address) = settings.flight_address {
-            let (listener, bound) = listen(address)?;
+            let (listener, bound) = listen("flight", address)?;
             let trusted = settings.loopback_trusted && bound.ip().is_loopback();
             let runtime = runtime("flight", settings.flight_threads)?;
             flight::start(&shared, &runtime, listener, trusted, tls.as_ref())?;
@@ -101,8 +115,9 @@ impl Server {
     }
 
     /// Stops: takes no new connections and statements, lets running ones go on for `stop_max`, then
-    /// cancels them, and closes kernel and catalog. Returns when all that was taken is durable.
-    /// Blocks its thread, so it may not be called from within a runtime.
+    /// cancels them, flushes buffers for at most `stop_max` again (what is left stays in the log, and
+    /// is replayed at the next start), and closes kernel and catalog. Returns when all that was taken is
+    /// durable. Blocks its thread, so it may not be called from within a runtime.
     ///
     /// # Errors
     /// `Error::Close` where kernel or catalog could not be closed cleanly.
@@ -122,6 +137,7 @@ impl Server {
             runtime.shutdown_timeout(CANCEL_MAX);
         }
         self.query_runtime.shutdown_timeout(CANCEL_MAX);
+        flush(&self.shared);
         let kernel = self.shared.engine.kernel().close().wait();
         let catalog = self.shared.engine.catalog().close().wait();
         kernel
@@ -147,10 +163,26 @@ impl Server {
     }
 }
 
+/// Flushes buffers, so that the next start has little to replay; gives up when it takes too long.
+fn flush(shared: &Shared) {
+    let limit = shared.settings.stop_max;
+    if limit.is_zero() {
+        return;
+    }
+    let (done, flushed) = mpsc::channel();
+    // Nobody listens any more where it took too long.
+    shared.engine.kernel().flush().on_done(move |outcome| drop(done.send(outcome)));
+    match flushed.recv_timeout(limit) {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(cause))) => tracing::warn!(%cause, "buffers were not flushed; the log holds what they hold"),
+        Ok(Err(_)) | Err(_) => tracing::warn!("buffers are not all flushed; the next start replays the rest from the log"),
+    }
+}
+
 /// Refuses what other machines could reach unprotected.
-fn check(address: SocketAddr, settings: &Settings, users: &Users, tls: bool) -> Result<(), Error> {
+fn check(address: SocketAddr, settings: &Settings, nobody_known: bool, tls: bool) -> Result<(), Error> {
     let must_know = !address.ip().is_loopback();
-    if must_know && users.is_empty() {
+    if must_know && nobody_known {
         return Err(Error::NoPassword(address));
     }
     if must_know && !tls && !settings.plaintext_allowed {
@@ -159,8 +191,8 @@ fn check(address: SocketAddr, settings: &Settings, users: &Users, tls: bool) -> 
     Ok(())
 }
 
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |cause| Error::Listen { address, cause };
+fn listen(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |cause| Error::Listen { setting, address, cause };
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

@@ -44,8 +44,17 @@ pub struct Settings {
     pub flight_waiting_bytes_max: usize,
     /// The longest Flight message, in bytes.
     pub flight_message_bytes_max: usize,
-    /// How long running statements may go on after a stop was asked for; then they are cancelled.
+    /// How long running statements may go on after a stop was asked for; then they are cancelled, and
+    /// buffers are flushed for as long again.
     pub stop_max: Duration,
+}
+
+impl Settings {
+    /// The doors that are to be opened: the setting and the address.
+    pub(crate) fn doors(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let doors = [("pg", self.pg_address), ("flight", self.flight_address)];
+        doors.into_iter().filter_map(|(setting, address)| Some((setting, address?)))
+    }
 }
 
 impl Default for Settings {

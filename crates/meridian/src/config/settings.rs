@@ -106,7 +106,8 @@ settings! {
         idle_max: Option<Duration> = "never", "1s" to "365d";
         /// How long logging in may take.
         login_max: Duration = "1min", "1s" to "1h";
-        /// How long a graceful stop waits for statements that still run.
+        /// How long a graceful stop waits for statements that still run, and after that for buffers
+        /// to be flushed; what is not flushed then is replayed from the log at the next start.
         stop_max: Duration = "10s", "0s" to "1h";
     }
     "Who may come in" {

@@ -112,7 +112,7 @@ fn load(show: &Show, node: &Node, scratch: &Scratch) -> Result<(), Error> {
     std::fs::write(&file, READINGS).map_err(|cause| Error::File { path: file.clone(), cause })?;
     show.aside(ATTRIBUTION);
     let url = node.url();
-    let command = format!("meridian import ETTh1.csv --to {url} --time date --prefix ett.");
+    let command = format!("meridian import ETTh1.csv --to postgres://meridian@{}/meridian --time date --prefix ett.", node.pg);
     show.line(&show.terminal.ink(Ink::Cyan, &command));
     let words = ["import", &file.display().to_string(), "--to", &url, "--time", "date", "--prefix", "ett."].map(str::to_owned);
     let matches = crate::cli::command()

@@ -3,7 +3,8 @@
 //! together with the whole batch.
 //!
 //! Promises: a guess that holds for every value it was made from. Numbers are f64 unless one of
-//! them would be rounded; true and false alone are bool; all else is text.
+//! them would be rounded; true and false alone are bool; all else is text. What is let through here
+//! the node takes too.
 
 use types::Kind;
 
@@ -15,7 +16,7 @@ pub fn guess<'a>(values: impl Iterator<Item = &'a str>) -> Kind {
         seen = true;
         let value = value.trim();
         all_truths &= matches!(value.to_ascii_lowercase().as_str(), "true" | "false");
-        all_numbers &= value.parse::<f64>().is_ok();
+        all_numbers &= float(value).is_some();
         match value.parse::<i64>() {
             Ok(number) => rounds |= Kind::F64.bits_from_i64(number).is_none(),
             Err(_) => all_integers = false,
@@ -32,17 +33,31 @@ pub fn guess<'a>(values: impl Iterator<Item = &'a str>) -> Kind {
     }
 }
 
-/// Whether the value is one of that kind.
+/// A number; one that only overflowing makes infinite is none.
+fn float(value: &str) -> Option<f64> {
+    let number = value.parse::<f64>().ok()?;
+    (number.is_finite() || number.is_nan() || value.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'))).then_some(number)
+}
+
+/// The index of a digital state that a value names: by its index or its name, as the node has it.
+fn state(states: &[String], value: &str) -> Option<u32> {
+    let value = value.trim();
+    let named = || states.iter().position(|state| state == value).and_then(|at| u32::try_from(at).ok());
+    value.parse().ok().or_else(named)
+}
+
+/// Whether the value is one of that kind; `states` are the names of the tag's digital states.
 ///
 /// # Errors
 /// Why it is not.
-pub fn check(kind: Kind, value: &str) -> Result<(), String> {
+pub fn check(kind: Kind, states: &[String], value: &str) -> Result<(), String> {
     let fits = match kind {
-        Kind::F64 => value.trim().parse::<f64>().is_ok(),
-        Kind::F32 => value.trim().parse::<f64>().is_ok_and(|number| Kind::F32.bits_from_f64(number).is_some()),
+        Kind::F64 => float(value.trim()).is_some(),
+        Kind::F32 => float(value.trim()).is_some_and(|number| Kind::F32.bits_from_f64(number).is_some()),
         Kind::I32 => value.trim().parse::<i32>().is_ok(),
         Kind::I64 => value.trim().parse::<i64>().is_ok(),
-        Kind::State => value.trim().parse::<u32>().is_ok(),
+        Kind::State if state(states, value).is_none() => return Err(no_state(states, value)),
+        Kind::State => true,
         Kind::Bool => {
             matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false" | "t" | "f" | "0" | "1" | "on" | "off")
         }
@@ -58,9 +73,22 @@ pub fn check(kind: Kind, value: &str) -> Result<(), String> {
     }
 }
 
+/// Why a value is no state; of many states the first are named.
+fn no_state(states: &[String], value: &str) -> String {
+    const NAMED: usize = 8;
+    let value = value.chars().take(64).collect::<String>();
+    if states.is_empty() {
+        return format!("value \"{value}\" is not the index of a state, and its states have no names");
+    }
+    let names = states.iter().take(NAMED).map(|state| format!("\"{state}\"")).collect::<Vec<_>>().join(", ");
+    let more = if states.len() > NAMED { ", ..." } else { "" };
+    format!("value \"{value}\" is neither a state's index nor its name ({names}{more})")
+}
+
 /// The value as COPY reads it for that kind.
-pub fn write_value(out: &mut String, kind: Kind, value: &str) {
+pub fn write_value(out: &mut String, kind: Kind, states: &[String], value: &str) {
     match kind {
+        Kind::State => out.push_str(&state(states, value).unwrap_or_default().to_string()),
         Kind::Bool => out.push_str(match value.trim().to_ascii_lowercase().as_str() {
             "true" | "t" | "1" | "on" => "1",
             _ => "0",
@@ -98,11 +126,12 @@ mod tests {
             (&["true", "FALSE"], Kind::Bool),
             (&["true", "1"], Kind::Text),
             (&["1", "pump on"], Kind::Text),
+            (&["1", "1e400"], Kind::Text),
         ];
         for (values, kind) in rows {
             assert_eq!(guess(values.iter().copied()), *kind, "{values:?}");
             for value in *values {
-                assert_eq!(check(*kind, value), Ok(()), "{value}");
+                assert_eq!(check(*kind, &[], value), Ok(()), "{value}");
             }
         }
     }
@@ -115,19 +144,37 @@ mod tests {
             (Kind::I64, "1.0", false),
             (Kind::F32, "1e300", false),
             (Kind::F64, "1,5", false),
+            (Kind::F64, "1e400", false),
+            (Kind::F64, "-Infinity", true),
             (Kind::State, "-1", false),
+            (Kind::State, "1", true),
+            (Kind::State, "on", true),
+            (Kind::State, "On", false),
             (Kind::Bool, "2", false),
             (Kind::Text, "a\tb", true),
             (Kind::Text, "a\0b", false),
         ] {
-            assert_eq!(check(kind, value).is_ok(), fits, "{kind:?} {value}");
+            assert_eq!(check(kind, &["off".to_owned(), "on".to_owned()], value).is_ok(), fits, "{kind:?} {value}");
         }
+    }
+
+    #[test]
+    fn a_state_is_named_by_index_or_name_and_sent_by_index() {
+        let states = ["off", "2", "on"].map(str::to_owned);
+        for (value, index) in [("off", "0"), (" on ", "2"), ("2", "2"), ("7", "7")] {
+            assert_eq!(check(Kind::State, &states, value), Ok(()), "{value}");
+            let mut out = String::new();
+            write_value(&mut out, Kind::State, &states, value);
+            assert_eq!(out, index, "{value}");
+        }
+        assert!(check(Kind::State, &states, "auto").unwrap_err().contains("(\"off\", \"2\", \"on\")"));
+        assert!(check(Kind::State, &[], "auto").unwrap_err().contains("no names"));
     }
 
     #[test]
     fn text_is_escaped_for_copy() {
         let mut out = String::new();
-        write_value(&mut out, Kind::Text, "a\tb\\c\nd");
+        write_value(&mut out, Kind::Text, &[], "a\tb\\c\nd");
         assert_eq!(out, "a\\tb\\\\c\\nd");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Promises: bounded memory whatever the file's size; a bad row is counted, told with its number
 //! and kept in a reject file where asked for, and never ends the import; Ctrl-C ends it between two
-//! commits, and running it again doubles nothing, since the same (tag, time) is the same sample.
+//! commits, a failure wherever it comes; both say up to which row all is committed and how to go on.
+//! Running it again doubles nothing, since the same (tag, time) is the same sample.
 //!
 //! ```text
 //! file -> source (rows) -> shape (samples) -> tags (kinds) -> batch (COPY text) -> node
@@ -40,6 +41,10 @@ Examples:
   meridian import ETTh1.csv --to postgres://meridian@127.0.0.1:5432/meridian --time date --prefix ett.
   # long: a column of tags, one of values, one of qualities
   meridian import log.csv.gz --to ... --time ts --tag point --value val --quality q --time-format ms
+  # over TLS, the password from PGPASSWORD or ~/.pgpass
+  meridian import a.csv --to 'postgres://me@db:5432/meridian?sslmode=verify-full&sslrootcert=ca.pem' --time date
+  # digital states by name; tags that are not there are made with these states
+  meridian import valves.csv --to ... --time t --states shut,open
   # odd times, some columns only, other names
   meridian import a.csv --to ... --time Zeit --time-format '%d.%m.%Y %H:%M' --time-zone Europe/Berlin \\
       --columns T1,T2 --map T1=boiler.temperature --reject bad.csv
@@ -53,7 +58,7 @@ said), 1 it failed.";
 pub struct Arguments {
     /// The file: CSV (also .gz) or .parquet
     pub file: PathBuf,
-    /// The node: postgres://user@host:port/database
+    /// The node: postgres://user@host:port/database, with sslmode and sslrootcert as in psql
     #[arg(long, value_name = "URL")]
     pub to: String,
     /// The column that holds the time
@@ -86,9 +91,15 @@ pub struct Arguments {
     /// Kind of the tags that are made (bool, i32, i64, f32, f64, state, text); guessed from the values where not given
     #[arg(long)]
     pub kind: Option<String>,
+    /// Names of the states, by index, of tags that are made; makes them of kind state
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub states: Vec<String>,
     /// Make no tags: rows of unknown tags are refused
     #[arg(long)]
     pub no_create: bool,
+    /// Pass over the rows before this one (CSV: the line), to go on with an import that was ended early
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub from_row: u64,
     /// CSV delimiter; guessed from the head where not given
     #[arg(long, value_name = "CHARACTER")]
     pub delimiter: Option<char>,
@@ -103,7 +114,7 @@ pub struct Arguments {
     pub reject_shown: usize,
 }
 
-/// Text of values in one batch, at most (and what one row may bring over it).
+/// Bytes of values, and of rows kept for the reject file, in one batch at most (and what one row may bring over it).
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// How an import went.
@@ -147,6 +158,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         thousands((report.samples as f64 / seconds) as u64),
         thousands(report.refused),
     );
+    tell_refused(arguments, &report);
+    if report.interrupted {
+        eprintln!("interrupted: {}", report.standing());
+        return Ok(ExitCode::from(130));
+    }
+    Ok(ExitCode::from(if report.refused > 0 { 3 } else { 0 }))
+}
+
+fn tell_refused(arguments: &Arguments, report: &Report) {
     for (number, reason) in &report.refused_shown {
         eprintln!("  row {number}: {reason}");
     }
@@ -154,46 +174,45 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         let kept = if arguments.reject.is_some() { "all are in the reject file" } else { "--reject FILE keeps them" };
         eprintln!("  and {} more; {kept}", thousands(report.refused - report.refused_shown.len() as u64));
     }
-    if report.interrupted {
-        eprintln!(
-            "interrupted: all rows up to row {} are committed, none after it; running it again doubles nothing",
-            report.last_row
-        );
-        return Ok(ExitCode::from(130));
+}
+
+impl Report {
+    /// What an import that was ended early leaves, and how to go on.
+    fn standing(&self) -> String {
+        if self.last_row == 0 {
+            return "no row is committed; run it again".to_owned();
+        }
+        format!(
+            "{} rows are committed: all up to row {} that were not refused; go on with --from-row {}, or run it again (it doubles nothing)",
+            thousands(self.rows),
+            self.last_row,
+            self.last_row + 1
+        )
     }
-    Ok(ExitCode::from(if report.refused > 0 { 3 } else { 0 }))
 }
 
 /// Imports a file.
 ///
 /// # Errors
-/// Whatever ends an import early; what was committed before stays.
+/// Whatever ends an import early; `Error::Import` where it had begun: what was committed before stays.
 pub fn import(arguments: &Arguments) -> Result<Report, Error> {
     let mut work = Work::open(arguments)?;
-    let mut pending: Vec<(Pending, u64, u64, u64)> = Vec::new();
-    loop {
-        let (batch, more) = work.read()?;
-        let texts = if batch.is_empty() { Texts::default() } else { work.resolve(&batch)? };
-        // The next batch is read while the one before is committed; two are never under way.
-        work.settle(&mut pending)?;
-        if interrupt::asked() {
-            work.report.interrupted = true;
-            break;
-        }
-        work.send(texts, &mut pending);
-        if !more {
-            work.settle(&mut pending)?;
-            break;
+    let ended = work.go();
+    let outcome = ended.and(work.refused.finish());
+    work.progress.end();
+    let Work { mut report, refused, tags, progress, .. } = work;
+    report.elapsed = progress.elapsed();
+    report.refused = refused.count();
+    report.refused_shown = refused.shown().to_vec();
+    report.tags_created = tags.created();
+    report.tags = tags.known() as u64;
+    match outcome {
+        Ok(()) => Ok(report),
+        Err(cause) => {
+            tell_refused(arguments, &report);
+            Err(Error::Import { standing: report.standing(), cause: Box::new(cause) })
         }
     }
-    work.refused.finish()?;
-    work.report.elapsed = work.progress.elapsed();
-    work.progress.end();
-    work.report.refused = work.refused.count();
-    work.report.refused_shown = work.refused.shown().to_vec();
-    work.report.tags_created = work.tags.created();
-    work.report.tags = work.tags.known() as u64;
-    Ok(work.report)
 }
 
 /// An import under way.
@@ -209,12 +228,38 @@ struct Work {
     progress: Progress,
     report: Report,
     batch_samples: usize,
+    from_row: u64,
 }
 
+/// A COPY under way: rows, samples and the last row that it commits.
+type Sent = (Pending, u64, u64, u64);
+
 impl Work {
+    fn go(&mut self) -> Result<(), Error> {
+        let mut pending: Vec<Sent> = Vec::new();
+        loop {
+            // Before anything else of this batch is done: the one before may still be committed.
+            let read = self.read().and_then(|(batch, more)| Ok((self.texts(&batch)?, more)));
+            // The next batch is read while the one before is committed; two are never under way.
+            self.settle(&mut pending)?;
+            let (texts, more) = read?;
+            if interrupt::asked() {
+                self.report.interrupted = true;
+                return Ok(());
+            }
+            self.send(texts, &mut pending);
+            if !more {
+                return self.settle(&mut pending);
+            }
+        }
+    }
+
     fn open(arguments: &Arguments) -> Result<Work, Error> {
         let times = TimeReader::new(&arguments.time_format, &arguments.time_zone).map_err(Error::Usage)?;
-        let kind = arguments.kind.as_deref().map(Kind::parse).transpose().map_err(|error| Error::Usage(error.to_string()))?;
+        let mut kind = arguments.kind.as_deref().map(Kind::parse).transpose().map_err(|error| Error::Usage(error.to_string()))?;
+        if !arguments.states.is_empty() && *kind.get_or_insert(Kind::State) != Kind::State {
+            return Err(Error::Usage("--states are of tags of kind state; --kind gives another one".to_owned()));
+        }
         let delimiter = match arguments.delimiter {
             None => None,
             Some(c) => Some(u8::try_from(c).map_err(|_| Error::Usage(format!("--delimiter '{c}' is more than one byte")))?),
@@ -227,39 +272,51 @@ impl Work {
         let session = Session::connect(&arguments.to, "meridian import")?;
         let unit = if matches!(source, Source::Csv(_)) { "bytes" } else { "rows" };
         let progress = Progress::start("import", unit, Some(source.position().1));
-        let making = Making { create: !arguments.no_create, kind };
-        let batch_samples = arguments.batch as usize;
+        let making = Making { create: !arguments.no_create, kind, states: arguments.states.clone() };
+        let (batch_samples, from_row) = (arguments.batch as usize, arguments.from_row);
         let (tags, report) = (Tags::default(), Report::default());
-        Ok(Work { source, shape, times, names, tags, making, refused, session, progress, report, batch_samples })
+        Ok(Work { source, shape, times, names, tags, making, refused, session, progress, report, batch_samples, from_row })
     }
 
     /// Reads the next batch; false when the file is at its end.
     fn read(&mut self) -> Result<(Batch, bool), Error> {
         let mut batch = Batch::default();
         let mut row = Row::default();
-        while batch.samples.len() < self.batch_samples && batch.texts.len() < BATCH_BYTES_MAX {
+        while !batch.is_full(self.batch_samples, BATCH_BYTES_MAX) {
             if !self.source.next(&mut row)? {
                 return Ok((batch, false));
             }
-            let taken = self.shape.take(&row, &self.times, &mut self.names, &mut batch.samples, &mut batch.texts);
-            match taken {
-                Ok(()) => batch.end_row(&row, self.refused.keeps_rows()),
-                Err(reason) => self.refused.add(&row, reason)?,
+            if row.number < self.from_row {
+                if interrupt::asked() {
+                    return Ok((batch, false));
+                }
+                continue;
             }
+            let taken = self.shape.take(&row, &self.times, &mut self.names, &mut batch.samples, &mut batch.texts);
+            batch.end_row(&row, self.refused.keeps_rows(), taken.err());
         }
         Ok((batch, true))
     }
 
-    fn resolve(&mut self, batch: &Batch) -> Result<Texts, Error> {
+    /// What is sent of a batch, its new tags being found or made first.
+    fn texts(&mut self, batch: &Batch) -> Result<Texts, Error> {
+        if batch.is_empty() {
+            return Ok(Texts::default());
+        }
         if self.tags.known() < self.names.all().len() {
-            self.tags.resolve(&self.session, self.names.all(), self.making, |tag| batch.values_of(tag))?;
+            self.tags.resolve(&self.session, self.names.all(), &self.making, |tag| batch.values_of(tag))?;
         }
         batch.write(&self.tags, &self.names, &mut self.refused)
     }
 
-    fn send(&self, texts: Texts, pending: &mut Vec<(Pending, u64, u64, u64)>) {
+    fn send(&mut self, texts: Texts, pending: &mut Vec<Sent>) {
         let Texts { samples, events, rows, values, last_row } = texts;
         let mut counts = (rows, values, last_row);
+        if samples.is_empty() && events.is_empty() {
+            // Rows without a value: there is nothing to commit.
+            self.report.rows += rows;
+            self.report.last_row = self.report.last_row.max(last_row);
+        }
         let parts = [
             ("COPY samples (tag, time, value, quality) FROM STDIN", samples),
             ("COPY events (tag, time, text, quality) FROM STDIN", events),
@@ -271,13 +328,16 @@ impl Work {
         }
     }
 
-    fn settle(&mut self, pending: &mut Vec<(Pending, u64, u64, u64)>) -> Result<(), Error> {
+    fn settle(&mut self, pending: &mut Vec<Sent>) -> Result<(), Error> {
+        // Counted only when all of the batch is there: a row's samples may be in two statements.
+        let mut whole = (0, 0, 0);
         for (copy, rows, values, last_row) in pending.drain(..) {
             self.session.finish(copy)?;
-            self.report.rows += rows;
-            self.report.samples += values;
-            self.report.last_row = self.report.last_row.max(last_row);
+            whole = (whole.0 + rows, whole.1 + values, whole.2.max(last_row));
         }
+        self.report.rows += whole.0;
+        self.report.samples += whole.1;
+        self.report.last_row = self.report.last_row.max(whole.2);
         let note = format!("{} samples, {} rows refused", thousands(self.report.samples), thousands(self.refused.count()));
         self.progress.at(self.source.position().0, &note);
         Ok(())

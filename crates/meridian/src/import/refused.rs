@@ -3,7 +3,6 @@
 //! Promises: the reject file holds the rows as CSV with the file's own head and two columns more,
 //! the row's number and the reason, so that it can be mended and imported again.
 
-use super::source::Row;
 use crate::Error;
 use csv::{ByteRecord, Writer};
 use std::fs::File;
@@ -53,19 +52,11 @@ impl Refused {
         &self.shown
     }
 
-    /// Refuses a row.
+    /// Refuses a row, whose cells are at hand where `keeps_rows`.
     ///
     /// # Errors
     /// `Error::File` where the reject file can't be written.
-    pub fn add(&mut self, row: &Row, reason: String) -> Result<(), Error> {
-        self.add_cells(row.number, Some(&row.cells), reason)
-    }
-
-    /// Refuses a row of which only the number and perhaps the cells are at hand.
-    ///
-    /// # Errors
-    /// `Error::File` where the reject file can't be written.
-    pub fn add_cells(&mut self, number: u64, cells: Option<&ByteRecord>, reason: String) -> Result<(), Error> {
+    pub fn add(&mut self, number: u64, cells: Option<&ByteRecord>, reason: String) -> Result<(), Error> {
         self.count += 1;
         if let (Some((path, writer)), Some(cells)) = (&mut self.file, cells) {
             let text = number.to_string();

@@ -218,6 +218,7 @@ fn read_map(pairs: &[String]) -> Result<HashMap<String, String>, String> {
 
 fn check_name(name: &str) -> Result<(), String> {
     match name.len() {
+        _ if name.chars().any(char::is_control) => Err("a tag's name can't hold control characters".to_owned()),
         1..=TagDefinition::NAME_BYTES_MAX => Ok(()),
         0 => Err("a tag's name can't be empty".to_owned()),
         long => Err(format!("a tag's name has {long} bytes; at most {} are allowed", TagDefinition::NAME_BYTES_MAX)),

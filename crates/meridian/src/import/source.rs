@@ -8,9 +8,11 @@ use super::parquet_file::ParquetRows;
 use crate::Error;
 use csv::{ByteRecord, ReaderBuilder};
 use flate2::read::MultiGzDecoder;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -80,29 +82,61 @@ impl Source {
 /// A CSV file.
 pub struct CsvRows {
     path: PathBuf,
-    reader: csv::Reader<Counted<Box<dyn Read>>>,
+    reader: csv::Reader<Bounded<Box<dyn Read>>>,
     heads: Vec<String>,
     read: Arc<AtomicU64>,
     total: u64,
-    /// Bytes taken out of the decompressed file, and where the current row began.
-    taken: Arc<AtomicU64>,
-    bound: Arc<AtomicU64>,
+    taken: Rc<RefCell<Taken>>,
 }
 
-/// Counts what is read, and ends with an error beyond a bound that each row moves on.
+/// Counts what is read.
 struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
-    bound: Option<Arc<AtomicU64>>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let got = self.inner.read(into)?;
-        let count = self.count.fetch_add(got as u64, Ordering::Relaxed) + got as u64;
-        if let Some(bound) = &self.bound
-            && count > bound.load(Ordering::Relaxed)
-        {
+        self.count.fetch_add(got as u64, Ordering::Relaxed);
+        Ok(got)
+    }
+}
+
+/// What was taken out of the decompressed file last.
+#[derive(Default)]
+struct Taken {
+    /// Where `bytes` end in the file.
+    end: u64,
+    bytes: Vec<u8>,
+    /// Reading beyond this is an error; each row moves it on.
+    bound: u64,
+}
+
+impl Taken {
+    /// The byte before a place, where it is at hand.
+    fn before(&self, place: u64) -> Option<u8> {
+        let back = usize::try_from(self.end.checked_sub(place)?).ok()?;
+        self.bytes.len().checked_sub(back + 1).map(|at| self.bytes[at])
+    }
+}
+
+/// Remembers what was read last, and ends with an error beyond the bound.
+struct Bounded<R> {
+    inner: R,
+    taken: Rc<RefCell<Taken>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.inner.read(into)?;
+        let mut taken = self.taken.borrow_mut();
+        if got > 0 {
+            taken.end += got as u64;
+            taken.bytes.clear();
+            taken.bytes.extend_from_slice(&into[..got]);
+        }
+        if taken.end > taken.bound {
             return Err(std::io::Error::other(format!(
                 "a row is longer than {} MiB; is a quote left open?",
                 ROW_BYTES_MAX >> 20
@@ -119,7 +153,7 @@ impl CsvRows {
         let file = File::open(path).map_err(failed)?;
         let total = file.metadata().map_err(failed)?.len();
         let read = Arc::new(AtomicU64::new(0));
-        let counted = Counted { inner: file, count: Arc::clone(&read), bound: None };
+        let counted = Counted { inner: file, count: Arc::clone(&read) };
         let plain: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(BufReader::new(counted))) } else { Box::new(counted) };
         CsvRows::over(path, plain, delimiter, (read, total))
     }
@@ -135,23 +169,33 @@ impl CsvRows {
             Some(delimiter) => delimiter,
             None => guess_delimiter(&mut plain).map_err(|cause| Error::File { path: path.to_path_buf(), cause })?,
         };
-        let taken = Arc::new(AtomicU64::new(0));
-        let bound = Arc::new(AtomicU64::new(ROW_BYTES_MAX));
-        let plain: Box<dyn Read> = Box::new(plain);
-        let counted = Counted { inner: plain, count: Arc::clone(&taken), bound: Some(Arc::clone(&bound)) };
-        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).buffer_capacity(64 << 10).from_reader(counted);
+        let taken = Rc::new(RefCell::new(Taken { bound: ROW_BYTES_MAX, ..Taken::default() }));
+        let bounded = Bounded { inner: Box::new(plain) as Box<dyn Read>, taken: Rc::clone(&taken) };
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).buffer_capacity(64 << 10).from_reader(bounded);
         let heads = reader.byte_headers().map_err(|error| csv_failed(path, error))?.clone();
         let heads: Vec<String> = heads.iter().map(|head| String::from_utf8_lossy(head).trim().to_owned()).collect();
         let heads: Vec<String> = heads.into_iter().map(|head| head.trim_start_matches('\u{feff}').to_owned()).collect();
-        Ok(CsvRows { path: path.to_path_buf(), reader, heads, read, total, taken, bound })
+        Ok(CsvRows { path: path.to_path_buf(), reader, heads, read, total, taken })
     }
 
     fn next(&mut self, row: &mut Row) -> Result<bool, Error> {
-        self.bound.store(self.taken.load(Ordering::Relaxed) + ROW_BYTES_MAX, Ordering::Relaxed);
+        {
+            let mut taken = self.taken.borrow_mut();
+            taken.bound = taken.end + ROW_BYTES_MAX;
+        }
         let more = self.reader.read_byte_record(&mut row.cells).map_err(|error| csv_failed(&self.path, error))?;
-        row.number = row.cells.position().map_or(0, csv::Position::line);
+        row.number = self.line(&row.cells);
         row.time = None;
         Ok(more)
+    }
+
+    /// The line on which a row that was just read begins. (The reader's own notion of it is where it began to look,
+    /// which is before any empty lines.)
+    fn line(&self, cells: &ByteRecord) -> u64 {
+        let end = self.reader.position();
+        let inside = cells.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        let ended = self.taken.borrow().before(end.byte()) == Some(b'\n');
+        end.line().saturating_sub(inside + u64::from(ended))
     }
 }
 
@@ -188,6 +232,20 @@ mod tests {
             assert!(rows.next(&mut row).unwrap());
             assert_eq!((row.number, row.cells.len(), &row.cells[2]), (2, 3, b"3".as_slice()));
             assert!(!rows.next(&mut row).unwrap());
+        }
+    }
+
+    #[test]
+    fn rows_are_counted_by_the_line_on_which_they_begin() {
+        for end in ["\n", "\r\n"] {
+            let text = format!("a,b{end}{end}1,2{end}\"x{end}y\",3{end}{end}{end}4,5{end}6,7");
+            let mut rows = over(text.leak().as_bytes());
+            let mut row = Row::default();
+            let mut lines = Vec::new();
+            while rows.next(&mut row).unwrap() {
+                lines.push(row.number);
+            }
+            assert_eq!(lines, [3, 4, 8, 9], "{end:?}");
         }
     }
 

@@ -111,7 +111,7 @@ fn refused_rows_are_counted_told_and_kept() {
     let path = std::env::temp_dir().join(format!("meridian-reject-{}.csv", std::process::id()));
     let mut refused = Refused::new(1, Some(&path), &heads("t,a")).unwrap();
     for (number, cells) in [(2, vec!["x", "1"]), (3, vec!["y"])] {
-        refused.add(&Row { number, cells: cells.into(), time: None }, format!("row {number}, \"odd\"")).unwrap();
+        refused.add(number, Some(&cells.into()), format!("row {number}, \"odd\"")).unwrap();
     }
     refused.finish().unwrap();
     assert_eq!((refused.count(), refused.shown().len()), (2, 1));

@@ -1,8 +1,9 @@
 //! A node of the tests: the built program as a child process, killed when dropped.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// The built program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_meridian");
@@ -40,6 +41,39 @@ pub fn program() -> Command {
     command
 }
 
+/// Runs statements over a connection of their own; gives the last one's rows as text.
+pub fn ask(node: &Node, sql: &str) -> Vec<Vec<String>> {
+    try_ask(node, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+/// The same; an error is its SQLSTATE and what it says.
+pub fn try_ask(node: &Node, sql: &str) -> Result<Vec<Vec<String>>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(&node.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let messages = client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
+            Some(db) => format!("{} {}", db.code().code(), db.message()),
+            None => error.to_string(),
+        })?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL").to_owned()).collect()),
+            _ => None,
+        });
+        Ok(rows.collect())
+    })
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+/// All that it printed.
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
 /// A running node.
 pub struct Node {
     child: Child,
@@ -50,6 +84,11 @@ pub struct Node {
 
 impl Node {
     pub fn start(dir: &Path, flags: &[&str]) -> Node {
+        Node::try_start(dir, flags).unwrap_or_else(|message| panic!("{message}"))
+    }
+
+    /// Starts a node, or gives what it said when it ended before it was ready.
+    pub fn try_start(dir: &Path, flags: &[&str]) -> Result<Node, String> {
         let ready = dir.with_extension("ready");
         let _ = std::fs::remove_file(&ready);
         let mut command = program();
@@ -71,11 +110,11 @@ impl Node {
                 let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
                 (node.pg, node.flight) = (line("pg="), line("flight="));
                 assert!(!node.pg.is_empty() && !node.flight.is_empty(), "the ready file is written whole: {text:?}");
-                return node;
+                return Ok(node);
             }
             if let Some(status) = node.child.try_wait().unwrap() {
                 let log = std::fs::read_to_string(dir.with_extension("log")).unwrap_or_default();
-                panic!("the node ended: {status}\n{log}");
+                return Err(format!("the node ended: {status}\n{log}"));
             }
             assert!(started.elapsed() < Duration::from_secs(60), "the node is not ready after a minute");
             std::thread::yield_now();
@@ -84,6 +123,10 @@ impl Node {
 
     pub fn url(&self) -> String {
         format!("postgres://meridian@{}/meridian", self.pg)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: i32) {

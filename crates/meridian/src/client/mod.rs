@@ -2,16 +2,22 @@
 //! async at the caller's side.
 //!
 //! Promises: a COPY is sent whole or not at all; what the node says of an error is handed on in
-//! its own words.
+//! its own words; where and how it connects is read as psql reads it (`target`, `passfile`, `tls`).
+
+mod passfile;
+mod target;
+mod tls;
 
 use crate::Error;
 use bytes::Bytes;
 use futures::SinkExt;
 use std::pin::pin;
 use std::time::Duration;
+use target::Target;
+use tls::Tls;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// A connection, with the runtime that drives it.
 pub struct Session {
@@ -35,16 +41,13 @@ impl Session {
     /// Connects by a connection string or URL. `name` is shown in the node's list of connections.
     ///
     /// # Errors
-    /// `Error::Usage`, `Error::Node`.
+    /// `Error::Usage`, `Error::Node`; `Error::File` and `Error::Input` where the roots can't be used.
     pub fn connect(to: &str, name: &str) -> Result<Session, Error> {
-        let mut config: Config =
-            to.parse().map_err(|error| Error::Usage(format!("\"{to}\" is no connection string: {error}")))?;
+        let Target { mut config, trust } = Target::read(to, &|variable| std::env::var(variable).ok())?;
+        let tls = Tls::new(&trust)?;
         config.application_name(name);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
-        }
-        if config.get_user().is_none() {
-            config.user("meridian");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -52,7 +55,7 @@ impl Session {
             .build()
             .map_err(Error::system("starting the network thread"))?;
         let client = runtime.block_on(async {
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, connection) = config.connect(tls).await?;
             // Ends by itself when the client is dropped; its error reaches whoever waits for an answer.
             tokio::spawn(connection);
             Ok::<_, tokio_postgres::Error>(client)
