@@ -193,6 +193,7 @@ impl Core {
         }
         let dir = slice_dir(&self.dir, slice.id);
         let directory = SliceDirectory::open_or_create(&self.world.disk, &dir, self.store, slice.id)?;
+        self.node.lock().note_slices(&*self.world.disk, std::iter::once(slice.id)).map_err(storage::Error::from)?;
         Ok(Arc::clone(filing.directory.insert(Arc::new(directory))))
     }
 

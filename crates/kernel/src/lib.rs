@@ -12,6 +12,7 @@ mod core;
 mod error;
 mod flush;
 mod held;
+mod identity;
 mod jobs;
 mod kernel;
 mod merge;
@@ -23,6 +24,7 @@ mod rebuild;
 mod record;
 mod recovery;
 mod retention;
+mod roster;
 mod settings;
 mod shares;
 mod slice;
@@ -32,8 +34,9 @@ mod thinning;
 mod tombstones;
 
 pub use error::Error;
+pub use identity::{Identity, accept_log, identify};
 pub use kernel::{Committed, Kernel, Write};
-pub use rebuild::{Rebuilt, rebuild, store_id};
+pub use rebuild::{Rebuilt, rebuild};
 pub use series::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,
     ScanRequest, ScanStatistics, TagSelection,

@@ -1,22 +1,24 @@
-//! The node file: what a store is, in two sectors of 512 bytes, and the lock that keeps others out.
+//! The node file: what a store is, in two sectors of 512 bytes, the slices that it has, and the lock that keeps others
+//! out.
 //!
-//! Drawn (little endian), each of the two slots:
+//! Drawn (little endian), each of the two slots (`roster` draws what follows them):
 //! ```text
 //!   0  magic "MERIDIAN"   8  format u32   12  generation u32   16  store id u128
 //!  32  w1 u32   36  w2 u32   40  b1 u64   48  b2 u64   56  buckets u32   60  zero u32
-//!  64  day_us i64   72  period_us i64   80  zeros   504  crc-32c of bytes 0..504   508  zeros
+//!  64  day_us i64   72  period_us i64   80  log id u64   88  the log's beginning u64   96  zeros   504  crc-32c of bytes 0..504   508  zeros
 //! ```
-//! The slot with the higher generation counts. `set_rule` writes the other slot and syncs: a torn
+//! The slot with the higher generation counts. A change writes the other slot and syncs: a torn
 //! write leaves the older slot whole (a sector is the least that a power cut tears).
 //! Promises: a directory that is not a store, is locked, is of a newer format or damaged is told
 //! apart and named; a store whose making was interrupted is made anew.
 //! It may not know what lies beside the node file.
 
 use crate::Error;
+use crate::roster::Roster;
 use log::{Known, Position};
 use std::path::{Path, PathBuf};
 use storage::StoreId;
-use types::DistributionRule;
+use types::{DistributionRule, SliceId};
 use world::{Access, Disk, DiskError, File, World};
 
 /// The layout of a store that this release writes, and the newest that it reads.
@@ -24,6 +26,8 @@ pub(crate) const STORE_FORMAT: u32 = 1;
 const MAGIC: &[u8; 8] = b"MERIDIAN";
 const SLOT_BYTES: usize = 512;
 const CHECKED_BYTES: usize = 504;
+/// Where the roster begins.
+const ROSTER_AT: u64 = 2 * SLOT_BYTES as u64;
 const FILE_NAME: &str = "node";
 /// What may lie in a directory in which a store is made: the lock, a torn node file, other floors' rooms.
 const ALLOWED_BESIDE: &[&str] = &["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found"];
@@ -43,6 +47,8 @@ pub(crate) struct NodeFile {
 pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     pub(crate) file: NodeFile,
+    /// The slices that must be there.
+    pub(crate) roster: Roster,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -143,10 +149,11 @@ impl Node {
         }
         let lock = disk.lock(&dir.join("lock")).map_err(|fault| locked_error(dir, fault))?;
         let found = if has(FILE_NAME) { read(disk, dir)? } else { None };
-        let file = match found {
+        let (file, roster) = match found {
             Some(file) => {
-                settle(disk, dir, &file).map_err(open_error)?;
-                file
+                let roster = read_roster(disk, dir, file.store)?;
+                settle(disk, dir, &file, &roster).map_err(open_error)?;
+                (file, roster)
             }
             None if has("log") || has("slices") => {
                 return Err(Error::Damaged(format!(
@@ -154,9 +161,9 @@ impl Node {
                     dir.join(FILE_NAME).display()
                 )));
             }
-            None => make(world, dir, rule, period_us, has(FILE_NAME))?,
+            None => (make(world, dir, rule, period_us, has(FILE_NAME))?, Roster::default()),
         };
-        Ok(Node { dir: dir.to_path_buf(), file, _lock: lock })
+        Ok(Node { dir: dir.to_path_buf(), file, roster, _lock: lock })
     }
 
     /// Sets another rule.
@@ -175,6 +182,19 @@ impl Node {
         let first = self.file.log.map_or(first, |log| log.first.max(first));
         let log = Some(Known { id, first });
         if self.file.log == log { Ok(()) } else { self.change(disk, NodeFile { log, ..self.file }) }
+    }
+
+    /// Notes slices whose directories are durable. Nothing is written where all were noted before.
+    ///
+    /// # Errors
+    /// Of the disk: it may be tried again.
+    pub(crate) fn note_slices(&mut self, disk: &dyn Disk, slices: impl Iterator<Item = SliceId>) -> Result<(), DiskError> {
+        let new: Vec<SliceId> = slices.filter(|slice| !self.roster.slices().contains(slice)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let file = disk.open(&self.dir.join(FILE_NAME), Access::Write)?;
+        self.roster.add(&*file, ROSTER_AT, self.file.store, &new)
     }
 
     /// Writes the slot that does not count, which then counts.
@@ -218,15 +238,35 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<NodeFile>, Erro
     Ok(best)
 }
 
+/// Reads the roster of a store.
+///
+/// # Errors
+/// `Error::Open` where it can't be read.
+pub(crate) fn read_roster(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result<Roster, Error> {
+    let file = disk.open(&dir.join(FILE_NAME), Access::Read).map_err(open_error)?;
+    Roster::read(&*file, ROSTER_AT, store).map_err(open_error)
+}
+
+/// Notes another log, or none, in a store that no process uses.
+///
+/// # Errors
+/// Of the disk: what counts now is known after reading again.
+pub(crate) fn renote_log(disk: &dyn Disk, dir: &Path, node: &NodeFile, log: Option<Known>) -> Result<(), DiskError> {
+    let file = disk.open(&dir.join(FILE_NAME), Access::Write)?;
+    write_slot(&*file, &NodeFile { generation: node.generation + 1, log, ..*node })?;
+    file.sync()
+}
+
 fn write_slot(file: &dyn File, node: &NodeFile) -> Result<(), DiskError> {
     let at = u64::from(node.generation % 2) * SLOT_BYTES as u64;
     file.write_at(at, &[&node.encode()])
 }
 
 /// Makes sure that what was read is on disk, name and bytes.
-fn settle(disk: &dyn Disk, dir: &Path, node: &NodeFile) -> Result<(), DiskError> {
+fn settle(disk: &dyn Disk, dir: &Path, node: &NodeFile, roster: &Roster) -> Result<(), DiskError> {
     let file = disk.open(&dir.join(FILE_NAME), Access::Write)?;
     write_slot(&*file, node)?;
+    roster.write(&*file, ROSTER_AT, node.store)?;
     file.sync()?;
     disk.sync_dir(dir)
 }

@@ -24,7 +24,7 @@ use series::{Projection, SeriesColumns};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::{EpochStart, FileMeta, FileNumber, FilePlace, Manifest, StoreId};
+use storage::{EpochStart, FileMeta, FileNumber, FilePlace, Manifest};
 use types::{CommitNumber, Epoch, Period, Sequence, SliceId, TagId, TimeRange, Version};
 use world::Disk;
 
@@ -46,16 +46,6 @@ struct Logged {
     last: Version,
     gap: bool,
     commit: CommitNumber,
-}
-
-/// The identity of the store in a directory.
-///
-/// # Errors
-/// `Error::Open` where its node file can't be read, `Error::Damaged` where it is not whole.
-pub fn store_id(disk: &dyn Disk, dir: &Path) -> Result<StoreId, Error> {
-    let node = node::read(disk, dir)?;
-    node.map(|node| node.store)
-        .ok_or_else(|| Error::Damaged(format!("{}: no copy of what the store is can be read", dir.display())))
 }
 
 /// Makes the manifest of a slice of the store in `dir`, which no process uses.
@@ -107,6 +97,9 @@ pub fn rebuild(disk: &Arc<dyn Disk>, dir: &Path, slice: SliceId) -> Result<Rebui
     }
     manifest.groups = groups(&files);
     manifest.files = files;
+    if manifest.files.is_empty() {
+        doubts.push("no file of it is left: of what was written to it only what the log still holds is kept".to_owned());
+    }
     doubts.push("deletions that merges had not applied yet are forgotten: samples deleted since may be seen again".to_owned());
     doubts.push("the newest sample of a tag with deadband or swinging door may be lost, where it was still held back".to_owned());
     doubts.push("batches of producers that wrote to this slice alone may be taken twice when they are sent again".to_owned());

@@ -1,7 +1,7 @@
 //! Opening: manifests first, then the log beyond what lies in files.
 //!
 //! Steps: lock and read the node file -> open each slice's directory (takes its manifest, removes
-//! leftovers) -> open the log, which must be the one that the node file names (a torn tail is cut there) ->
+//! leftovers; one that the node file lists must be there) -> open the log, which must be the one that the node file names (a torn tail is cut there) ->
 //! replay: parts above their slice's flushed
 //! version go into buffers and snapshot values, in log order -> the next epoch -> recompute what
 //! deletions took.
@@ -26,6 +26,7 @@ use series::{Placement, Section};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use storage::SliceDirectory;
 use types::{CommitNumber, Epoch, Kinds, Origin, SliceId};
 use world::World;
 
@@ -40,9 +41,12 @@ impl Core {
     /// # Errors
     /// `Error::Open`, `Error::Damaged`, `Error::Rule`.
     pub(crate) fn open(world: World, dir: &Path, settings: Settings, kinds: Arc<dyn Kinds>) -> Result<Arc<Core>, Error> {
-        let node = Node::open(&world, dir, settings.rule, settings.period_us)?;
+        let mut node = Node::open(&world, dir, settings.rule, settings.period_us)?;
         let shares = Shares::new(&settings);
         let ground = open_slices(&world, &node, &shares, &kinds)?;
+        // Those that earlier releases made, and those whose making was cut short.
+        let there = ground.slices.iter().filter(|slice| slice.filing.lock().directory.is_some()).map(|slice| slice.id);
+        node.note_slices(&*world.disk, there).map_err(|fault| Error::Open(fault.to_string()))?;
         let (log, mut replay) = open_log(&world, &node, &settings)?;
         let mut origins = Origins::new(settings.producers_max);
         let mut commit = CommitNumber(0);
@@ -241,7 +245,8 @@ pub(crate) fn log_error(fault: log::Error) -> Error {
     }
 }
 
-/// Opens the slices of a rule that have directories; the others are made by their first flush.
+/// Opens the slices of a rule that have directories; the others are made by their first flush. One that is noted must be
+/// there, and in it a manifest.
 pub(crate) fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &Arc<dyn Kinds>) -> Result<Ground, Error> {
     let (rule, period_us) = (node.file.rule, node.file.period_us);
     let placement = Placement::new(&rule);
@@ -249,10 +254,20 @@ pub(crate) fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &A
     world.disk.make_dir(&dir).map_err(|fault| Error::Open(fault.to_string()))?;
     let names = world.disk.list(&dir).map_err(|fault| Error::Open(fault.to_string()))?;
     let there = |slice: SliceId| names.iter().any(|entry| entry.name == format!("{:04}", slice.0));
+    let noted = node.roster.slices();
     let slices = (0..rule.buckets).map(SliceId).map(|id| {
         let slice = Slice::new(id, placement, period_us, Arc::clone(kinds));
+        let place = slice_dir(&node.dir, id);
         if there(id) {
-            slice.load(world, &slice_dir(&node.dir, id), node.file.store, shares)?;
+            let open = if noted.contains(&id) { SliceDirectory::open } else { SliceDirectory::open_or_create };
+            let directory = open(&world.disk, &place, node.file.store, id).map_err(Error::opening)?;
+            slice.load(world, directory, node.file.store, shares)?;
+        } else if noted.contains(&id) {
+            return Err(Error::Damaged(format!(
+                "slice {id} is missing: {} is not there, though samples were written to it; \
+                 put the directory back, or restore the whole store from a copy",
+                place.display()
+            )));
         }
         Ok(Arc::new(slice))
     });

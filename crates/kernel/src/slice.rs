@@ -26,7 +26,6 @@ use parking_lot::{Mutex, RwLock};
 use series::file::SeriesFile;
 use series::{Buffer, Held, Latest, Placement, SliceFiles, SliceView, Tombstone, ViewFile};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use storage::{EpochStart, FileHead, FileNumber, FileType, SliceDirectory, StoreId};
@@ -132,12 +131,12 @@ impl Slice {
         }
     }
 
-    /// Opens the slice's directory and takes over what its manifest says.
+    /// Takes over what the manifest of the slice's directory says.
     ///
     /// # Errors
     /// `Error::Open`, `Error::Damaged`.
-    pub(crate) fn load(&self, world: &World, dir: &Path, store: StoreId, shares: &Shares) -> Result<(), Error> {
-        let directory = SliceDirectory::open_or_create(&world.disk, dir, store, self.id).map_err(Error::opening)?;
+    pub(crate) fn load(&self, world: &World, directory: SliceDirectory, store: StoreId, shares: &Shares) -> Result<(), Error> {
+        let dir = directory.dir();
         let manifest = directory.manifest();
         let (graves, unknown) = tombstones::load(&manifest, world.clock.monotonic_us())
             .map_err(|what| Error::Damaged(format!("{}: {what}", dir.display())))?;

@@ -27,11 +27,20 @@ fn replace(simulation: &Simulation, dir: &str, by: &Files) {
     }
     simulation.disk.make_dir(Path::new(dir)).expect("a working disk");
     for (path, bytes) in by {
+        simulation.disk.make_dir(path.parent().expect("files lie in directories")).expect("a working disk");
         let file = simulation.disk.create(path).expect("it was removed");
         file.write_at(0, &[bytes]).expect("a working disk");
         file.sync().expect("a working disk");
     }
     simulation.disk.sync_dir(Path::new(dir)).expect("a working disk");
+}
+
+/// Removes a directory in which no files are.
+fn remove_dirs(simulation: &Simulation, dir: &Path) {
+    for entry in simulation.disk.list(dir).expect("it is there") {
+        remove_dirs(simulation, &dir.join(entry.name));
+    }
+    simulation.disk.remove_dir(dir).expect("it is empty");
 }
 
 const LOG: &str = "/store/log";
@@ -189,6 +198,42 @@ fn an_opening_that_failed_can_be_tried_again() {
         answered += expected.len();
     }
     assert!(failed > 500 && answered > 500, "{failed} {answered}");
+}
+
+#[test]
+fn a_lost_slice_is_refused() {
+    let simulation = Simulation::new(3);
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    write_rows(&simulation, &kernel, 0..30);
+    settle(&simulation, kernel.flush());
+    // What only the log holds is no reason to make the slice anew.
+    write_rows(&simulation, &kernel, 30..60);
+    let expected = rows(&kernel.snapshot()).expect("readable");
+    stop(&simulation, kernel);
+    // A store of an earlier release does not tell which slices it has: it learns it at its first opening.
+    simulation.disk.open(Path::new("/store/node"), Access::Write).expect("it is there").truncate(1024).expect("a working disk");
+    stop(&simulation, open(&simulation, settings()).expect("nothing is missing"));
+    for slice in ["/store/slices/0000", "/store/slices/0003", "/store/slices"] {
+        let kept = files(&simulation, slice);
+        let before = files(&simulation, "/store");
+        for emptied in [true, false] {
+            replace(&simulation, slice, &Files::new());
+            if !emptied {
+                remove_dirs(&simulation, Path::new(slice));
+            }
+            for _ in 0..2 {
+                match open(&simulation, settings()) {
+                    Err(Error::Damaged(what)) => assert!(what.contains("/store/slices/000"), "{slice}: {what}"),
+                    Err(other) => panic!("{slice}: {other}"),
+                    Ok(_) => panic!("{slice}: the store opened without it"),
+                }
+            }
+            replace(&simulation, slice, &kept);
+            assert!(files(&simulation, "/store").len() == before.len(), "{slice}: files were made or removed");
+        }
+    }
+    let kernel = open(&simulation, settings()).expect("everything is back");
+    assert_eq!(rows(&kernel.snapshot()), Ok(expected));
 }
 
 /// Fewer tags than were written.

@@ -12,7 +12,7 @@ use crate::format::{END_BYTES, KIND_END, KIND_SKIP, RECORD_HEADER_BYTES, RecordH
 use crate::format::{body_checksum, payload_checksum};
 use crate::scan::{Cursor, Step, scan};
 use crate::segment::{Opened, Segment, base_of, last_byte_set, path};
-use crate::{Error, Position};
+use crate::{Error, Known, Position};
 use std::path::{Path, PathBuf};
 use world::{Access, Disk, DiskError};
 
@@ -47,12 +47,26 @@ pub struct Damage {
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogCheck {
+    /// The log's id; None where no segment tells it.
+    pub id: Option<u64>,
     /// The segments in order.
     pub segments: Vec<SegmentCheck>,
     /// What is damaged, in order.
     pub damages: Vec<Damage>,
     /// Bytes behind the end that were never synced: no damage, the next opening cuts them off.
     pub torn_bytes: u64,
+}
+
+impl LogCheck {
+    /// Whether what was found in a directory is the log that is known, from its beginning on. (Whether a damaged header
+    /// hides it is told among the damages.)
+    ///
+    /// # Errors
+    /// `Error::Lost`, `Error::Foreign`, `Error::Headless`, as at opening.
+    pub fn is_known(&self, dir: &Path, known: Known) -> Result<(), Error> {
+        let oldest = self.id.zip(self.segments.first().map(|segment| segment.base.0));
+        if oldest.is_none() && !self.damages.is_empty() { Ok(()) } else { known.check(dir, oldest) }
+    }
 }
 
 /// Reads a whole log without changing it.
@@ -93,6 +107,7 @@ impl Work<'_> {
             bases.pop();
         }
         let id = self.find_id(&bases)?;
+        self.out.id = id;
         let mut before: Option<Segment> = None;
         for (i, base) in bases.iter().enumerate() {
             if let Some(limit) = before.as_ref().map(Segment::limit).filter(|limit| limit != base) {

@@ -84,7 +84,7 @@ fn segments(disk: &dyn Disk, dir: &Path, known: Option<Known>) -> Result<Vec<Seg
             return Err(Error::Damaged { file: path(dir, pair[0].limit()), offset: 0, what: "the segment is missing" });
         }
     }
-    known.map_or(Ok(()), |known| known.check(dir, out.first().map(|first| first.header)))?;
+    known.map_or(Ok(()), |known| known.check(dir, out.first().map(|first| (first.header.id, first.header.base))))?;
     if let Some(unmade) = unmade {
         disk.remove(&unmade).map_err(opening)?;
         disk.sync_dir(dir).map_err(opening)?;
@@ -93,18 +93,18 @@ fn segments(disk: &dyn Disk, dir: &Path, known: Option<Known>) -> Result<Vec<Seg
 }
 
 impl Known {
-    /// Whether it can be the log in a directory whose oldest segment is this.
+    /// Whether it can be the log in a directory whose oldest segment has this id and base.
     ///
     /// # Errors
     /// `Error::Lost`, `Error::Foreign`, `Error::Headless`.
-    pub(crate) fn check(self, dir: &Path, oldest: Option<SegmentHeader>) -> Result<(), Error> {
+    pub(crate) fn check(self, dir: &Path, oldest: Option<(u64, u64)>) -> Result<(), Error> {
         let (dir, Known { id, first }) = (dir.to_path_buf(), self);
-        let Some(oldest) = oldest else { return Err(Error::Lost { dir, id }) };
-        let found = Position(oldest.base + SEGMENT_HEADER_BYTES);
-        if oldest.id != id {
-            return Err(Error::Foreign { dir, id, found: oldest.id });
+        let Some((found_id, base)) = oldest else { return Err(Error::Lost { dir, id }) };
+        let found = Position(base + SEGMENT_HEADER_BYTES);
+        if found_id != id {
+            return Err(Error::Foreign { dir, id, found: found_id });
         }
-        if oldest.base > 0 && found > first { Err(Error::Headless { dir, first, found }) } else { Ok(()) }
+        if base > 0 && found > first { Err(Error::Headless { dir, first, found }) } else { Ok(()) }
     }
 }
 

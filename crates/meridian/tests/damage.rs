@@ -92,6 +92,23 @@ impl Template {
         Template { dir, truth }
     }
 
+    /// Writes so much that the log is cut, and flushes it; then a few rows more of each tag, which only the log holds.
+    fn cut_log(&mut self) {
+        let store = self.dir.join("store");
+        let node = Node::start(&store, &FLAGS);
+        let truth = &mut self.truth;
+        let mut put = |tag: &str, from: i64, to: i64| {
+            let (sql, rows) = write(tag, from, to, 1, 17);
+            node::ask(&node, &sql);
+            truth.get_mut(tag).unwrap().now.extend(rows);
+        };
+        (1..=10).for_each(|part| put("m", part * 10_000, (part + 1) * 10_000));
+        node::ask(&node, "SELECT meridian_flush()");
+        assert!(files(&store, &["log/00000000000000000000.log"]).iter().all(|path| path.starts_with(store.join("catalog"))));
+        TAGS.iter().for_each(|(tag, _)| put(tag, 8_000, 8_050));
+        node.stop();
+    }
+
     fn copy(&self, name: &str) -> PathBuf {
         let to = self.dir.join(name);
         let _ = std::fs::remove_dir_all(&to);
@@ -176,6 +193,11 @@ enum Loss {
 
 /// Damages a copy of the store in one way, and follows it through check, serve and repair.
 fn follow(template: &Template, what: &str, loss: Loss, damage: impl Fn(&Path) -> PathBuf) {
+    follow_all(template, what, (loss, Loss::None), damage);
+}
+
+/// The same, where `losses` are those of the damaged slice and of all others.
+fn follow_all(template: &Template, what: &str, losses: (Loss, Loss), damage: impl Fn(&Path) -> PathBuf) {
     let store = template.copy("served");
     damage(&store);
     let served = match Node::try_start(&store, &FLAGS) {
@@ -211,7 +233,7 @@ fn follow(template: &Template, what: &str, loss: Loss, damage: impl Fn(&Path) ->
     let node = Node::try_start(&store, &FLAGS).unwrap_or_else(|refusal| panic!("{what}: {refusal}\n{}", text(&repaired)));
     for (tag, truth) in &template.truth {
         let rows = held(&node, tag).unwrap_or_else(|error| panic!("{what}: tag {tag}: {error}"));
-        check_kept(&rows, truth, if *tag == TAG { loss } else { Loss::None }, &format!("{what}: tag {tag}"));
+        check_kept(&rows, truth, if *tag == TAG { losses.0 } else { losses.1 }, &format!("{what}: tag {tag}"));
         let newest = rows.last_key_value().map(|(time, value)| vec![time.to_string(), value.clone()]);
         assert_eq!(latest(&node, tag), Ok(newest.into_iter().collect()), "{what}: the snapshot value of {tag}");
     }
@@ -311,6 +333,52 @@ fn manifests() {
             manifest
         });
     }
+}
+
+#[test]
+fn slices() {
+    let mut template = Template::new("damage-slice");
+    template.cut_log();
+    let store = template.copy("repaired");
+    std::fs::remove_dir_all(store.join("slices/0000")).unwrap();
+    let repaired = run(&["check", "--repair", store.to_str().unwrap()]);
+    let said = text(&repaired);
+    assert!(repaired.status.success() && said.contains("slices/0000 is missing, though samples were written to it"), "{said}");
+    assert!(said.contains("are neither in a whole file nor in the log") && said.contains("the store is whole"), "{said}");
+    for slice in ["slices/0000", "slices"] {
+        let others = if slice == "slices" { Loss::Rows } else { Loss::None };
+        follow_all(&template, &format!("{slice}: removed"), (Loss::Rows, others), |store| {
+            std::fs::remove_dir_all(store.join(slice)).unwrap();
+            store.join("slices/0000")
+        });
+        follow_all(&template, &format!("{slice}: emptied"), (Loss::Rows, others), |store| {
+            std::fs::remove_dir_all(store.join(slice)).unwrap();
+            std::fs::create_dir(store.join(slice)).unwrap();
+            store.join("slices/0000")
+        });
+    }
+}
+
+#[test]
+fn logs() {
+    let template = Template::new("damage-log");
+    let other = Template::new("damage-log-other");
+    let log = |store: &Path| store.join("log");
+    let both = (Loss::Rows, Loss::Rows);
+    follow_all(&template, "log: removed", both, |store| {
+        std::fs::remove_dir_all(log(store)).unwrap();
+        log(store)
+    });
+    follow_all(&template, "log: emptied", both, |store| {
+        std::fs::remove_dir_all(log(store)).unwrap();
+        std::fs::create_dir(log(store)).unwrap();
+        log(store)
+    });
+    follow_all(&template, "log: another store's", both, |store| {
+        std::fs::remove_dir_all(log(store)).unwrap();
+        copy(&log(&other.dir.join("store")), &log(store));
+        log(store)
+    });
 }
 
 #[test]

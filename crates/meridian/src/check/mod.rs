@@ -7,6 +7,7 @@
 //! removes it. --repair first copies every damaged file to DIR/damaged, then keeps all that is whole.
 
 mod catalog_repair;
+mod logs;
 mod rebuild;
 mod repair;
 mod slices;
@@ -17,7 +18,9 @@ use crate::progress::Progress;
 use crate::table::{Table, thousands};
 use crate::terminal::{Ink, Terminal};
 use crate::{Error, interrupt};
+use kernel::Identity;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,6 +58,8 @@ pub struct Findings {
     latest_lost: bool,
     /// Whether there is no whole manifest, and none of another release.
     manifest_lost: bool,
+    /// Why it can't be the log that the store wrote to.
+    strange_log: Option<log::Error>,
     /// The catalog's files.
     catalog_files: Vec<PathBuf>,
 }
@@ -117,38 +122,25 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
         Err(error) => return Err(Error::Input { path: slices_dir, problem: error.to_string() }),
     };
     let mut progress = Progress::start("check", "parts", Some(list.len() as u64 + 3));
-    let mut found = Vec::from_iter(check_node(disk, dir));
-    for name in [LOG, CATALOG_LOG] {
-        found.extend(check_log(disk, &dir.join(name), name));
-    }
+    let identity = kernel::identify(disk, dir);
+    let mut found = Vec::from_iter(check_node(&identity));
+    // Where the node file can't be read, nothing can be said to be missing.
+    let (noted, known) = identity.map_or_else(|_| (Vec::new(), None), |identity| (identity.slices, identity.log));
+    let mut noted: BTreeSet<PathBuf> = noted.into_iter().collect();
+    found.extend(logs::check(disk, &dir.join(LOG), LOG, known));
+    found.extend(logs::check(disk, &dir.join(CATALOG_LOG), CATALOG_LOG, None));
     found.push(check_catalog(&dir.join(CATALOG))?);
     for entry in list.iter().filter(|entry| entry.directory) {
         if interrupt::asked() {
             return Err(Error::Interrupted);
         }
-        found.push(slices::check(disk, &slices_dir.join(&entry.name), &entry.name));
+        let place = slices_dir.join(&entry.name);
+        found.push(slices::check(disk, &place, &entry.name, noted.remove(&place)));
         progress.at(found.len() as u64, "");
     }
+    found.extend(noted.iter().map(|place| slices::missing(place)));
     found.extend(check_users(disk, dir));
     Ok(found)
-}
-
-fn check_log(disk: &dyn Disk, dir: &Path, name: &str) -> Option<Findings> {
-    let mut part = Findings { name: name.to_owned(), ..Findings::default() };
-    match log::check(disk, dir) {
-        Ok(check) => {
-            part.files = check.segments.len() as u64;
-            part.rows = check.segments.iter().map(|segment| segment.records).sum();
-            part.bytes = check.segments.iter().map(|segment| segment.end.0.saturating_sub(segment.base.0)).sum();
-            part.leftovers = u64::from(check.torn_bytes > 0);
-            let told = |damage: &log::Damage| format!("{} at byte {}: {}", damage.file.display(), damage.offset, damage.what);
-            part.damages = check.damages.iter().map(told).collect();
-        }
-        // A store whose catalog or log was never made: opening makes it.
-        Err(_) if disk.list(dir).is_err_and(|error| error.is_missing()) => return None,
-        Err(error) => part.damages.push(error.to_string()),
-    }
-    Some(part)
 }
 
 fn check_catalog(dir: &Path) -> Result<Findings, Error> {
@@ -167,8 +159,8 @@ fn check_catalog(dir: &Path) -> Result<Findings, Error> {
     Ok(part)
 }
 
-fn check_node(disk: &dyn Disk, dir: &Path) -> Option<Findings> {
-    let error = kernel::store_id(disk, dir).err()?;
+fn check_node(identity: &Result<Identity, kernel::Error>) -> Option<Findings> {
+    let error = identity.as_ref().err()?;
     Some(Findings { name: NODE.to_owned(), damages: vec![error.to_string()], ..Findings::default() })
 }
 

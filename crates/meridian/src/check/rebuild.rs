@@ -21,7 +21,8 @@ pub fn rebuild(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec
     let place = dir.join("slices").join(&part.name);
     let failed = failed(&place);
     let slice = part.name.parse().map(SliceId).map_err(|_| failed("its name is not a slice's number".to_owned()))?;
-    let store = kernel::store_id(&**disk, dir).map_err(|error| failed(error.to_string()))?;
+    let store = kernel::identify(&**disk, dir).map_err(|error| failed(error.to_string()))?.store;
+    disk.make_dir(&place).map_err(|error| failed(error.to_string()))?;
     for entry in disk.list(&place).map_err(|error| failed(error.to_string()))? {
         if entry.name.starts_with("manifest-") {
             set_aside(dir, &place.join(&entry.name), &format!("{}-{}", part.name, entry.name))?;

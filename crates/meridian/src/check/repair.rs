@@ -6,13 +6,12 @@
 //!
 //! A series file is written anew from its whole pages beside the old one, put in its place, and
 //! named with its new length and checksum by the next manifest; one of which nothing is left is
-//! dropped from the manifest. A log keeps its whole records at their positions. Snapshot values are
+//! dropped from the manifest. Logs are mended by `logs`, lost slices by `rebuild`. Snapshot values are
 //! read from the samples at the next opening. Passwords that can't be trusted are forgotten. The tag table comes
 //! last, and is written anew: see `catalog_repair`.
 
-use super::{CATALOG, CATALOG_LOG, Findings, LOG, NODE, USERS, catalog_repair, rebuild};
+use super::{CATALOG, CATALOG_LOG, Findings, LOG, NODE, USERS, catalog_repair, logs, rebuild};
 use crate::Error;
-use log::Position;
 use series::file::{FileOrigin, FileSummary};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +32,7 @@ pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
     }
     // Logs first: what a slice is made anew from is in them too.
     for part in found.iter().filter(damaged).filter(is_log) {
-        done.push(repair_log(&*disk, dir, &part.name)?);
+        logs::repair(&disk, dir, part, &mut done)?;
     }
     for part in found.iter().filter(damaged).filter(|part| !is_log(part)) {
         match part.name.as_str() {
@@ -44,7 +43,7 @@ pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
         }
     }
     if found.iter().filter(damaged).any(|part| part.name == LOG) {
-        lower_positions(&disk, dir, &mut done)?;
+        logs::lower_positions(&disk, dir, &mut done)?;
     }
     // Of a log that was mended writes may be missing now, which opening would refuse.
     if found.iter().filter(damaged).any(|part| [CATALOG, CATALOG_LOG].contains(&part.name.as_str()))
@@ -70,44 +69,9 @@ fn forget_users(disk: &dyn Disk, dir: &Path, done: &mut Vec<String>) -> Result<(
     Ok(())
 }
 
-/// A log that lost its end ends before what manifests have seen of it, and the store would not open: what they have
-/// seen lies in files, so nothing of the log is needed for it.
-fn lower_positions(disk: &Arc<dyn Disk>, dir: &Path, done: &mut Vec<String>) -> Result<(), Error> {
-    let log = dir.join("log");
-    let failed_log = failed(&log);
-    let mut last = Position(0);
-    for record in log::read(disk, &log).map_err(|error| failed_log(error.to_string()))? {
-        last = record.map_err(|error| failed_log(error.to_string()))?.position;
-    }
-    let slices = dir.join("slices");
-    for entry in disk.list(&slices).unwrap_or_default().iter().filter(|entry| entry.directory) {
-        let place = slices.join(&entry.name);
-        let failed = failed(&place);
-        let check = storage::check_directory(&**disk, &place).map_err(|error| failed(error.to_string()))?;
-        let Some((_, manifest)) = check.manifest.filter(|(_, manifest)| manifest.log_position > last.0) else { continue };
-        let (store, slice) = (manifest.store, manifest.slice);
-        let directory = SliceDirectory::open(disk, &place, store, slice).map_err(|error| failed(error.to_string()))?;
-        let next = Manifest { log_position: 0, ..Manifest::clone(&directory.manifest()) };
-        directory.publish(next).map_err(|error| failed(error.to_string()))?;
-        done.push(format!("{}: its files hold writes that the log has lost", place.display()));
-    }
-    Ok(())
-}
-
 pub(super) fn failed(path: &Path) -> impl Fn(String) -> Error {
     let path = path.to_path_buf();
     move |problem| Error::Input { path: path.clone(), problem }
-}
-
-fn repair_log(disk: &dyn Disk, dir: &Path, name: &str) -> Result<String, Error> {
-    let place = dir.join(name);
-    let failed = failed(&place);
-    for entry in disk.list(&place).map_err(|error| failed(error.to_string()))? {
-        set_aside(dir, &place.join(&entry.name), &format!("{}-{}", name.replace('/', "-"), entry.name))?;
-    }
-    let check = log::repair(disk, &place).map_err(|error| failed(error.to_string()))?;
-    let bytes: u64 = check.damages.iter().map(|damage| damage.bytes).sum();
-    Ok(format!("{name}: {} damages; {bytes} bytes that are no records are passed over from now on", check.damages.len()))
 }
 
 fn repair_slice(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec<String>) -> Result<(), Error> {
@@ -243,6 +207,7 @@ pub(super) fn set_aside(dir: &Path, path: &Path, name: &str) -> Result<(), Error
         // Missing files have nothing to keep.
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(cause) => Err(failed(cause)),
-        Ok(_) => Ok(()),
+        // What was copied may be removed next.
+        Ok(_) => std::fs::File::open(&to).and_then(|copy| copy.sync_all()).map_err(failed),
     }
 }

@@ -12,8 +12,15 @@ use storage::{FileHead, FileMeta, FileNumber, FileType, Manifest};
 use types::{DistributionRule, SliceId};
 use world::Disk;
 
-/// Looks at a slice.
-pub fn check(disk: &dyn Disk, dir: &Path, name: &str) -> Findings {
+/// A slice that must be there, and is not.
+pub fn missing(dir: &Path) -> Findings {
+    let name = dir.file_name().map_or_else(Default::default, |name| name.to_string_lossy().into_owned());
+    let damage = format!("{} is missing, though samples were written to it", dir.display());
+    Findings { name, damages: vec![damage], manifest_lost: true, ..Findings::default() }
+}
+
+/// Looks at a slice; `noted` where something must be in it.
+pub fn check(disk: &dyn Disk, dir: &Path, name: &str, noted: bool) -> Findings {
     let mut slice = Findings { name: name.to_owned(), ..Findings::default() };
     let check = match storage::check_directory(disk, dir) {
         Ok(check) => check,
@@ -28,6 +35,10 @@ pub fn check(disk: &dyn Disk, dir: &Path, name: &str) -> Findings {
         Some((_, manifest)) => {
             check_named(disk, dir, &manifest, &mut slice);
             slice.manifest = Some(manifest);
+        }
+        None if noted && check.damages.is_empty() => {
+            slice.damages.push(format!("{} is empty, though samples were written to it", dir.display()));
+            slice.manifest_lost = true;
         }
         None => {
             // A manifest of another release is not damage that a repair may replace.
