@@ -4,7 +4,7 @@
 //! or the configuration is wrong; 3 = done, but some input was refused (`import`); 130 = Ctrl-C.
 
 use crate::config::{self, ConfigError, Loaded, SETTINGS};
-use crate::terminal::{Ink, Terminal};
+use crate::terminal::{Ink, Terminal, say};
 use crate::{Error, bench, check, demo, import, inspect, serve};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::HashMap;
@@ -112,7 +112,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("serve", matches)) => {
             let loaded = serve_configuration(matches)?;
             if matches.get_flag("print-config") {
-                print!("{}", config::print_config(&loaded));
+                say(&config::print_config(&loaded));
                 return Ok(ExitCode::SUCCESS);
             }
             serve::run(&loaded)
@@ -123,7 +123,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("check", matches)) => check::run(&arguments::<check::Arguments>(matches)?),
         Some(("bench", matches)) => bench::run(matches),
         Some(("config-docs", _)) => {
-            print!("{}", config::docs_page());
+            say(&config::docs_page());
             Ok(ExitCode::SUCCESS)
         }
         _ => unreachable!("clap lets no other command through"),

@@ -14,7 +14,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The store is in use by another process.
-    #[error("the store in {dir} is in use by {holder}; stop that one first, or give another --dir")]
+    #[error("the store in {dir} is in use by {holder}; stop that one first, or give another directory")]
     Locked {
         /// The store's directory.
         dir: PathBuf,

@@ -1,11 +1,12 @@
 //! Who holds a store: the process behind a lock, for whoever is told that a store is in use.
 //!
-//! Promises: reads only; where the system does not tell, nobody is named.
+//! Promises: reads only; where the system does not tell, nobody is named; of a command line only the program and its
+//! first word are said, for flags may hold passwords.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// "process 1234 (meridian serve --dir ..)" where it can be told, else "another process".
+/// "process 1234 (meridian serve)" where it can be told, else "another process".
 #[must_use]
 pub fn holder(lock: &Path) -> String {
     let found = std::fs::metadata(lock).ok().and_then(|data| {
@@ -13,10 +14,17 @@ pub fn holder(lock: &Path) -> String {
         search(&locks, data.dev(), data.ino())
     });
     let Some(process) = found else { return "another process".to_owned() };
-    let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    let command = command.trim_end_matches('\0').replace('\0', " ");
-    let shown: String = command.chars().take(120).collect();
+    let shown = command_shown(&std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default());
     if shown.is_empty() { format!("process {process}") } else { format!("process {process} ({shown})") }
+}
+
+/// The program's name and its first word, of words that each end with a zero byte.
+fn command_shown(command: &str) -> String {
+    let mut words = command.split('\0').take(2);
+    let program = words.next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let first = words.next().filter(|word| !word.is_empty() && !word.starts_with('-'));
+    let shown = first.map_or_else(|| program.to_owned(), |first| format!("{program} {first}"));
+    shown.chars().take(80).collect()
 }
 
 /// The process that holds a lock on a file, in the text of /proc/locks:
@@ -35,6 +43,14 @@ fn search(locks: &str, device: u64, file: u64) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_on_command_lines_are_not_said() {
+        assert_eq!(command_shown("/usr/bin/meridian\0serve\0--password\0secret\0"), "meridian serve");
+        assert_eq!(command_shown("meridian\0--password=secret\0serve\0"), "meridian");
+        assert_eq!(command_shown("meridian\0"), "meridian");
+        assert_eq!(command_shown(""), "");
+    }
 
     #[test]
     fn the_holder_is_found_by_device_and_file() {

@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::table::Table;
-use crate::terminal::{Ink, Terminal};
+use crate::terminal::{Ink, Terminal, say};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,9 +39,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         None => of_slice(arguments)?,
     };
     if arguments.json {
-        println!("{:#}", as_json(&inspection, &damages));
+        say(&format!("{:#}\n", as_json(&inspection, &damages)));
     } else {
-        print!("{}", show(&inspection, &Terminal::stdout()));
+        say(&show(&inspection, &Terminal::stdout()));
     }
     for damage in &damages {
         eprintln!("{} {damage}", Terminal::stderr().ink(Ink::Red, "damaged:"));

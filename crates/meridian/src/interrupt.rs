@@ -1,12 +1,15 @@
 //! Ctrl-C and SIGTERM for commands that finish what they began: a flag that work looks at between
 //! its steps.
 //!
-//! Promises: the first signal only sets the flag; the second ends the process at once, as if
+//! Promises: the first signal sets the flag and says so; the second ends the process at once, as if
 //! nobody had listened.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Said at the first signal, for what is under way may take a while.
+const STOPPING: &[u8] = b"\nstopping as soon as what is under way is done; once more ends it at once\n";
 
 extern "C" fn note(signal: libc::c_int) {
     if ASKED.swap(true, Ordering::SeqCst) {
@@ -14,6 +17,11 @@ extern "C" fn note(signal: libc::c_int) {
         unsafe {
             libc::signal(signal, libc::SIG_DFL);
             libc::raise(signal);
+        }
+    } else {
+        // SAFETY: write is async-signal-safe, and the bytes are there for ever. Whether anybody reads them does not matter.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, STOPPING.as_ptr().cast(), STOPPING.len());
         }
     }
 }

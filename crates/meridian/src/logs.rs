@@ -1,4 +1,6 @@
 //! The program's own log: structured, to stderr; text on a terminal, JSON elsewhere or by option.
+//!
+//! Promises: a log that nobody reads any more (a collector that died) keeps nothing from being done.
 
 use crate::Error;
 use crate::config::{Config, LogFormat};
@@ -18,7 +20,9 @@ pub fn start(config: &Config) -> Result<(), Error> {
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Where nobody reads the log any more, telling that there would end the process.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
+    let builder = builder.with_env_filter(filter).with_writer(std::io::stderr);
     let started = if json {
         builder.json().flatten_event(true).try_init()
     } else {

@@ -3,8 +3,8 @@
 //! Promises: a directory that is not ours is left as it was; one store, one process; whatever can be
 //! refused without the store (an address in use, a certificate that is none, a door that others could
 //! reach unprotected) is refused before it is opened; the ready file is written whole once every door
-//! takes connections, and a stale one goes first; the first SIGTERM or SIGINT stops gracefully (what
-//! runs may finish, what was acknowledged is durable), the second at once.
+//! takes connections, and a stale one goes first; once the store is open, the first SIGTERM or SIGINT stops gracefully
+//! (what runs may finish, what was acknowledged is durable), the second at once.
 //!
 //! ```text
 //! configuration -> lock -> users, doors tried -> catalog -> kernel (kinds from the catalog) -> engine -> doors
@@ -13,6 +13,7 @@
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
 use crate::holder::holder;
 use crate::progress::now;
+use crate::terminal::say;
 use crate::{Error, logs};
 use catalog::Catalog;
 use kernel::Kernel;
@@ -52,11 +53,14 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let _lock = lock(&world, dir)?;
     if let Some(path) = &config.ready_file {
         forget_ready(path);
+        // Opening may take long: whether the file can be made is known before.
+        write_beside(path, "")?;
     }
-    let signals = Signals::listen()?;
     let users = Users::open(world.clone(), dir)?;
     Server::rehearse(&settings, &users, &world)?;
     let engine = open(loaded, dir, &world)?;
+    // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
+    let signals = Signals::listen()?;
     let server = Server::start(settings, Arc::clone(&engine), users, &world)?;
     let (pg, flight) = (server.pg_address(), server.flight_address());
     if let Some(path) = &config.ready_file {
@@ -72,7 +76,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         opened_in = round_span(started.elapsed()),
         "ready"
     );
-    say(pg, flight);
+    tell(pg, flight);
     let name = signals.wait();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
@@ -87,12 +91,12 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
 }
 
 /// The addresses on standard output, for whoever started us by hand.
-fn say(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
     if let Some(pg) = pg {
-        println!("PostgreSQL on {pg}: psql -h {} -p {} -U meridian", pg.ip(), pg.port());
+        say(&format!("PostgreSQL on {pg}: psql -h {} -p {} -U meridian\n", pg.ip(), pg.port()));
     }
     if let Some(flight) = flight {
-        println!("Arrow Flight on {flight}");
+        say(&format!("Arrow Flight on {flight}\n"));
     }
 }
 
@@ -127,7 +131,7 @@ fn advice(problem: &str) -> &'static str {
     if is(libc::EACCES) || is(libc::EPERM) {
         "; the user that this process runs as must be able to read and write there"
     } else if is(libc::ENOSPC) || is(libc::EDQUOT) {
-        "; the disk is full: opening needs room for a log segment (setting segment_bytes); nothing is lost, make room and start again"
+        "; opening needs room for a log segment (setting segment_bytes; 64 MiB for the tag table's); nothing is lost: make room and start again"
     } else if is(libc::EROFS) {
         "; the file system is mounted read-only"
     } else if is(libc::EMFILE) || is(libc::ENFILE) {
@@ -271,12 +275,18 @@ fn write_ready(path: &Path, pg: Option<SocketAddr>, flight: Option<SocketAddr>) 
             text.push_str(&format!("{door}={address}\n"));
         }
     }
+    let beside = write_beside(path, &text)?;
+    std::fs::rename(&beside, path).map_err(|cause| Error::File { path: path.to_path_buf(), cause })
+}
+
+/// Writes what will be the ready file under a name beside it.
+#[expect(clippy::disallowed_methods, reason = "a file for whoever started us, not of the store")]
+fn write_beside(path: &Path, text: &str) -> Result<PathBuf, Error> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    let failed = |cause| Error::File { path: path.to_path_buf(), cause };
-    std::fs::write(&beside, text).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+    std::fs::write(&beside, text).map_err(|cause| Error::File { path: path.to_path_buf(), cause })?;
+    Ok(beside)
 }
 
 fn forget_ready(path: &Path) {

@@ -2,7 +2,14 @@
 //!
 //! Promises: nothing but plain text where the output is no terminal or NO_COLOR is set.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+
+/// Writes to standard output. Where nobody reads it any more (a pipe into `head`) that is no reason to end: what is
+/// under way goes on, and the exit status tells.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
 
 /// How text is set off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,6 +34,33 @@ fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>) {
 }
 
 #[test]
+fn an_import_that_never_began_says_why_and_leaves_nothing() {
+    let dir = Dir::new("never");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://meridian@{closed}/meridian");
+    let (rows, empty, reject) = (dir.join("rows.csv"), dir.join("empty.csv"), dir.join("reject.csv"));
+    std::fs::write(&rows, "t,a\n1,2\n").unwrap();
+    std::fs::write(&empty, "").unwrap();
+    let words = format!("--time t --reject {}", reject.display());
+    for (file, expected) in [
+        (&rows, format!("127.0.0.1 port {}: ", closed.port())),
+        (&empty, "empty.csv: it is empty".to_owned()),
+        (&dir.join("none.csv"), "none.csv: No such file".to_owned()),
+    ] {
+        let output = import(file, &url, &words);
+        assert!(output.status.code() == Some(1) && text(&output).contains(&expected), "{}", text(&output));
+        assert!(!reject.exists(), "a file of refused rows would keep the next import from beginning");
+    }
+    let node = Node::start(&dir.join("store"), &[]);
+    std::fs::write(&reject, "rows refused before\n").unwrap();
+    let output = import(&rows, &node.url(), &words);
+    assert!(output.status.code() == Some(1) && text(&output).contains("give --reject another name"), "{}", text(&output));
+    assert_eq!(std::fs::read_to_string(&reject).unwrap(), "rows refused before\n");
+    assert_eq!(ask(&node, "SELECT count(*) FROM tags"), [["0"]]);
+    node.stop();
+}
+
+#[test]
 fn parquet_files_wide_and_long_come_in_exactly() {
     let dir = Dir::new("parquet");
     let node = Node::start(&dir.join("store"), &[]);

@@ -6,7 +6,9 @@
 mod node;
 
 use node::{Dir, Node, ask, program, run, text, try_ask};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -17,7 +19,7 @@ fn one_store_has_one_process() {
     let second = run(&["serve", "--dir", store.to_str().unwrap(), "--pg", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
     let holder = format!("is in use by process {} (", node.pid());
-    assert!(text(&second).contains(&holder) && text(&second).contains("serve --dir"), "{}", text(&second));
+    assert!(text(&second).contains(&holder) && text(&second).contains("(meridian serve)"), "{}", text(&second));
     let checked = run(&["check", store.to_str().unwrap()]);
     assert!(checked.status.code() == Some(1) && text(&checked).contains(&holder), "{}", text(&checked));
     node.stop();
@@ -57,6 +59,77 @@ fn what_can_be_refused_without_a_store_is_refused_before_it_is_opened() {
         assert!(said.contains(expected), "{flags:?}: {said}");
         assert!(!store.with_extension("ready").exists(), "a stale ready file stays");
     }
+}
+
+#[test]
+fn a_ready_file_that_can_not_be_made_is_told_before_the_store_is_opened() {
+    let dir = Dir::new("ready");
+    let (store, ready) = (dir.join("store"), dir.join("none/ready"));
+    let words = ["serve", "--dir", store.to_str().unwrap(), "--pg", "127.0.0.1:0", "--ready-file", ready.to_str().unwrap()];
+    let said = run(&words);
+    assert!(said.status.code() == Some(1) && text(&said).contains("none/ready: No such file"), "{}", text(&said));
+    assert!(!store.join("node").exists(), "a store was made");
+}
+
+#[test]
+fn a_node_whose_output_nobody_reads_any_more_serves_on() {
+    let dir = Dir::new("unread");
+    let (store, ready) = (dir.join("store"), dir.join("ready"));
+    let mut command = program();
+    command.args(["serve", "--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--dir"]).arg(&store);
+    command.arg("--ready-file").arg(&ready).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let node = Node::of(child, &ready).unwrap();
+    for _ in 0..3 {
+        assert_eq!(ask(&node, "SELECT count(*) FROM tags"), [["0"]]);
+    }
+    node.signal(libc::SIGTERM);
+    assert!(node.wait().success());
+}
+
+/// A certificate that never comes stands for whatever may take long before the doors are open.
+#[test]
+fn a_signal_while_the_node_comes_up_ends_it_at_once() {
+    let dir = Dir::new("early");
+    let pipe = dir.join("certificate");
+    let name = std::ffi::CString::new(pipe.to_str().unwrap()).unwrap();
+    // SAFETY: mkfifo reads a text that ends with a zero byte.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut command = program();
+        command.args(["serve", "--pg", "127.0.0.1:0", "--tls-certificate"]).arg(&pipe).arg("--tls-key").arg(&pipe);
+        let mut child = command.arg("--dir").arg(dir.join("store")).stderr(Stdio::null()).spawn().unwrap();
+        // It waits in an open: that of the pipe, at whose other end nobody is.
+        let waits = format!("{} ", libc::SYS_openat);
+        while !std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).unwrap().starts_with(&waits) {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended before it read the certificate");
+        }
+        // SAFETY: kill takes no memory; the child is ours and was not waited for.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        let sent = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if sent.elapsed() < Duration::from_secs(30) => std::thread::yield_now(),
+                None => {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    panic!("signal {signal} is not obeyed");
+                }
+            }
+        };
+        assert_eq!(status.signal(), Some(signal));
+    }
+}
+
+#[test]
+fn what_can_not_be_locked_is_not_said_to_be_in_use() {
+    let dir = Dir::new("unlockable");
+    std::fs::write(dir.join("node"), "").unwrap();
+    std::fs::create_dir(dir.join("lock")).unwrap();
+    let said = text(&run(&["check", dir.0.to_str().unwrap()]));
+    assert!(said.contains("/lock: Is a directory") && !said.contains("in use"), "{said}");
 }
 
 #[test]

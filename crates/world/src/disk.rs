@@ -31,9 +31,30 @@ pub enum Operation {
     Measure,
 }
 
+impl Operation {
+    /// As it is said to whoever reads an error.
+    fn words(self) -> &'static str {
+        match self {
+            Operation::Create => "creating",
+            Operation::Open => "opening",
+            Operation::Read => "reading",
+            Operation::Write => "writing",
+            Operation::Truncate => "setting the length of",
+            Operation::Reserve => "reserving room for",
+            Operation::Sync => "syncing",
+            Operation::SyncDirectory => "syncing the directory",
+            Operation::Remove => "removing",
+            Operation::List => "listing",
+            Operation::MakeDirectory => "making the directory",
+            Operation::Lock => "locking",
+            Operation::Measure => "measuring",
+        }
+    }
+}
+
 /// A failure of the disk: what was being done, to which file, and why it failed.
 #[derive(Debug, Error)]
-#[error("{operation:?} of {path}: {cause}")]
+#[error("{} {path}: {cause}", operation.words())]
 pub struct DiskError {
     /// What was being done.
     pub operation: Operation,

@@ -16,7 +16,7 @@ use crate::config::units::round_size;
 use crate::holder::holder;
 use crate::progress::Progress;
 use crate::table::{Table, thousands};
-use crate::terminal::{Ink, Terminal};
+use crate::terminal::{Ink, Terminal, say};
 use crate::{Error, interrupt};
 use kernel::Identity;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use storage::{FileNumber, Manifest};
-use world::{Disk, RealDisk};
+use world::{Disk, DiskError, RealDisk};
 
 /// Verify a store
 #[derive(Debug, clap::Args)]
@@ -83,24 +83,30 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let disk = RealDisk;
     let _locks = lock(&disk, dir)?;
     let found = check(&disk, dir)?;
-    let damaged = found.iter().any(|part| !part.damages.is_empty());
+    let damaged = is_damaged(&found);
     let mut repaired = Vec::new();
-    if damaged && arguments.repair {
-        repaired = repair::repair(dir, &found)?;
-    }
-    let still = if repaired.is_empty() { damaged } else { check(&disk, dir)?.iter().any(|part| !part.damages.is_empty()) };
+    let outcome = if damaged && arguments.repair { repair::repair(dir, &found, &mut repaired) } else { Ok(()) };
+    // Whatever ends it: what was done before is said.
+    let still = if repaired.is_empty() { Ok(damaged) } else { check(&disk, dir).map(|found| is_damaged(&found)) };
+    let known = still.as_ref().ok().copied();
     if arguments.json {
         let parts: Vec<Value> = found.iter().map(as_json).collect();
-        println!("{:#}", json!({ "parts": parts, "damaged": damaged, "repaired": repaired, "damaged_now": still }));
+        let told = json!({ "parts": parts, "damaged": damaged, "repaired": repaired, "damaged_now": known });
+        say(&format!("{told:#}\n"));
     } else {
-        show(&found, &repaired, still, &Terminal::stdout());
+        say(&show(&found, &repaired, known, &Terminal::stdout()));
     }
-    Ok(ExitCode::from(u8::from(still)))
+    outcome?;
+    Ok(ExitCode::from(u8::from(still?)))
+}
+
+fn is_damaged(found: &[Findings]) -> bool {
+    found.iter().any(|part| !part.damages.is_empty())
 }
 
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Vec<Box<dyn Send + Sync>>, Error> {
     let input = |problem: String| Error::Input { path: dir.to_path_buf(), problem };
-    let names = disk.list(dir).map_err(|error| input(error.to_string()))?;
+    let names = disk.list(dir).map_err(unreadable)?;
     if !names.iter().any(|entry| entry.name == "node") {
         return Err(input("it is not a Meridian store: it holds no file \"node\"".to_owned()));
     }
@@ -109,9 +115,16 @@ fn lock(disk: &dyn Disk, dir: &Path) -> Result<Vec<Box<dyn Send + Sync>>, Error>
         .filter(|name| names.iter().any(|entry| entry.name == *name))
         .map(|name| {
             let path = dir.join(name);
-            disk.lock(&path).map_err(|_| Error::Locked { dir: dir.to_path_buf(), holder: holder(&path) })
+            disk.lock(&path).map_err(|error| match error.cause.kind() {
+                std::io::ErrorKind::WouldBlock => Error::Locked { dir: dir.to_path_buf(), holder: holder(&path) },
+                _ => unreadable(error),
+            })
         })
         .collect()
+}
+
+fn unreadable(error: DiskError) -> Error {
+    Error::File { path: error.path, cause: error.cause }
 }
 
 fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
@@ -119,7 +132,7 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
     let list = match disk.list(&slices_dir) {
         Ok(list) => list,
         Err(error) if error.is_missing() => Vec::new(),
-        Err(error) => return Err(Error::Input { path: slices_dir, problem: error.to_string() }),
+        Err(error) => return Err(unreadable(error)),
     };
     let mut progress = Progress::start("check", "parts", Some(list.len() as u64 + 3));
     let identity = kernel::identify(disk, dir);
@@ -131,12 +144,12 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
     found.extend(logs::check(disk, &dir.join(CATALOG_LOG), CATALOG_LOG, None));
     found.push(check_catalog(&dir.join(CATALOG))?);
     for entry in list.iter().filter(|entry| entry.directory) {
-        if interrupt::asked() {
-            return Err(Error::Interrupted);
-        }
         let place = slices_dir.join(&entry.name);
         found.push(slices::check(disk, &place, &entry.name, noted.remove(&place)));
         progress.at(found.len() as u64, "");
+        if interrupt::asked() {
+            return Err(Error::Interrupted);
+        }
     }
     found.extend(noted.iter().map(|place| slices::missing(place)));
     found.extend(check_users(disk, dir));
@@ -169,7 +182,7 @@ fn check_users(disk: &dyn Disk, dir: &Path) -> Option<Findings> {
     Some(Findings { name: USERS.to_owned(), damages: vec![error.to_string()], ..Findings::default() })
 }
 
-fn show(found: &[Findings], repaired: &[String], still: bool, terminal: &Terminal) {
+fn show(found: &[Findings], repaired: &[String], still: Option<bool>, terminal: &Terminal) -> String {
     let mut table = Table::new(["part", "files", "rows", "bytes", "left by a crash", "rows lost", "damages"]);
     for part in found {
         // Slices that hold nothing would only make the table long.
@@ -185,15 +198,20 @@ fn show(found: &[Findings], repaired: &[String], still: bool, terminal: &Termina
             ]);
         }
     }
-    print!("{}", table.show(terminal, 0));
+    let mut out = table.show(terminal, 0);
     for damage in found.iter().flat_map(|part| &part.damages) {
-        println!("{} {damage}", terminal.ink(Ink::Red, "damaged:"));
+        out.push_str(&format!("{} {damage}\n", terminal.ink(Ink::Red, "damaged:")));
     }
     for line in repaired {
-        println!("{} {line}", terminal.ink(Ink::Green, "repaired:"));
+        out.push_str(&format!("{} {line}\n", terminal.ink(Ink::Green, "repaired:")));
     }
-    let verdict = if still { terminal.ink(Ink::Red, "damaged") } else { terminal.ink(Ink::Green, "whole") };
-    println!("the store is {verdict}");
+    let verdict = match still {
+        Some(true) => terminal.ink(Ink::Red, "damaged"),
+        Some(false) => terminal.ink(Ink::Green, "whole"),
+        None => "not known to be whole: check it again".to_owned(),
+    };
+    out.push_str(&format!("the store is {verdict}\n"));
+    out
 }
 
 fn as_json(part: &Findings) -> Value {

@@ -18,13 +18,12 @@ use std::sync::Arc;
 use storage::{FileHead, FileMeta, FileType, Manifest, SliceDirectory};
 use world::{Access, Disk, RealDisk};
 
-/// Repairs what was found damaged; gives a line for each thing done.
+/// Repairs what was found damaged; `done` gets a line for each thing done.
 ///
 /// # Errors
 /// `Error::Input`: what can't be repaired, and why. What was repaired before stays.
-pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
+pub fn repair(dir: &Path, found: &[Findings], done: &mut Vec<String>) -> Result<(), Error> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let mut done = Vec::new();
     let damaged = |part: &&Findings| !part.damages.is_empty();
     let is_log = |part: &&Findings| [LOG, CATALOG_LOG].contains(&part.name.as_str());
     if let Some(node) = found.iter().filter(damaged).find(|part| part.name == NODE) {
@@ -32,18 +31,18 @@ pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
     }
     // Logs first: what a slice is made anew from is in them too.
     for part in found.iter().filter(damaged).filter(is_log) {
-        logs::repair(&disk, dir, part, &mut done)?;
+        logs::repair(&disk, dir, part, done)?;
     }
     for part in found.iter().filter(damaged).filter(|part| !is_log(part)) {
         match part.name.as_str() {
-            USERS => forget_users(&*disk, dir, &mut done)?,
+            USERS => forget_users(&*disk, dir, done)?,
             CATALOG => {}
-            _ if part.manifest_lost => rebuild::rebuild(&disk, dir, part, &mut done)?,
-            _ => repair_slice(&disk, dir, part, &mut done)?,
+            _ if part.manifest_lost => rebuild::rebuild(&disk, dir, part, done)?,
+            _ => repair_slice(&disk, dir, part, done)?,
         }
     }
     if found.iter().filter(damaged).any(|part| part.name == LOG) {
-        logs::lower_positions(&disk, dir, &mut done)?;
+        logs::lower_positions(&disk, dir, done)?;
     }
     // Of a log that was mended writes may be missing now, which opening would refuse.
     if found.iter().filter(damaged).any(|part| [CATALOG, CATALOG_LOG].contains(&part.name.as_str()))
@@ -51,7 +50,7 @@ pub fn repair(dir: &Path, found: &[Findings]) -> Result<Vec<String>, Error> {
     {
         done.push(catalog_repair::repair(dir, part)?);
     }
-    Ok(done)
+    Ok(())
 }
 
 /// Removes passwords of which nothing can be told any more but that they were there.

@@ -4,6 +4,7 @@
 //! damaged, for a repair makes the manifest anew from the others.
 
 use super::Findings;
+use crate::interrupt;
 use series::file::{NoCache, SeriesFile};
 use series::{Latest, Placement};
 use std::path::Path;
@@ -55,6 +56,10 @@ fn is_plain_damage(error: &storage::Error) -> bool {
 
 fn check_named(disk: &dyn Disk, dir: &Path, manifest: &Manifest, slice: &mut Findings) {
     for file in &manifest.files {
+        // Whoever called looks too, and takes nothing of what was found so far.
+        if interrupt::asked() {
+            return;
+        }
         slice.files += 1;
         slice.bytes += file.bytes;
         let before = slice.damages.len();

@@ -17,7 +17,8 @@ use target::Target;
 use tls::Tls;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 /// A connection, with the runtime that drives it.
 pub struct Session {
@@ -54,13 +55,14 @@ impl Session {
             .enable_all()
             .build()
             .map_err(Error::system("starting the network thread"))?;
+        let place = place(&config);
         let client = runtime.block_on(async {
             let (client, connection) = config.connect(tls).await?;
             // Ends by itself when the client is dropped; its error reaches whoever waits for an answer.
             tokio::spawn(connection);
             Ok::<_, tokio_postgres::Error>(client)
         });
-        let client = client.map_err(Error::postgres("connecting"))?;
+        let client = client.map_err(|error| at(&place, Error::postgres("connecting")(error)))?;
         Ok(Session { runtime, client: std::sync::Arc::new(client) })
     }
 
@@ -121,6 +123,24 @@ impl Session {
             Ok(answer) => answer,
             Err(error) => Err(Error::Node { doing: "COPY", problem: error.to_string() }),
         }
+    }
+}
+
+/// Where a connection goes, for messages.
+fn place(config: &Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    format!("{host} port {}", config.get_ports().first().copied().unwrap_or(5432))
+}
+
+/// The failure with the place in it.
+fn at(place: &str, error: Error) -> Error {
+    match error {
+        Error::Node { doing, problem } => Error::Node { doing, problem: format!("{place}: {problem}") },
+        other => other,
     }
 }
 

@@ -23,6 +23,7 @@ mod time;
 use crate::client::{Pending, Session};
 use crate::progress::Progress;
 use crate::table::thousands;
+use crate::terminal::say;
 use crate::{Error, interrupt};
 use batch::{Batch, Texts};
 use refused::Refused;
@@ -148,8 +149,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     interrupt::listen();
     let report = import(arguments)?;
     let seconds = report.elapsed.as_secs_f64().max(1e-9);
-    println!(
-        "{} rows with {} samples of {} tags ({} made) in {:.1} s: {} samples/s; {} rows refused",
+    say(&format!(
+        "{} rows with {} samples of {} tags ({} made) in {:.1} s: {} samples/s; {} rows refused\n",
         thousands(report.rows),
         thousands(report.samples),
         thousands(report.tags),
@@ -157,7 +158,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         seconds,
         thousands((report.samples as f64 / seconds) as u64),
         thousands(report.refused),
-    );
+    ));
     tell_refused(arguments, &report);
     if report.interrupted {
         eprintln!("interrupted: {}", report.standing());
@@ -268,8 +269,9 @@ impl Work {
         let mut names = Names::default();
         let shape = Shape::of(arguments, source.heads(), &mut names)
             .map_err(|problem| Error::Input { path: arguments.file.clone(), problem })?;
-        let refused = Refused::new(arguments.reject_shown, arguments.reject.as_deref(), source.heads())?;
         let session = Session::connect(&arguments.to, "meridian import")?;
+        // Made last: a file that is left by an import that never began would refuse the next one.
+        let refused = Refused::new(arguments.reject_shown, arguments.reject.as_deref(), source.heads())?;
         let unit = if matches!(source, Source::Csv(_)) { "bytes" } else { "rows" };
         let progress = Progress::start("import", unit, Some(source.position().1));
         let making = Making { create: !arguments.no_create, kind, states: arguments.states.clone() };

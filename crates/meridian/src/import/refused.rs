@@ -20,14 +20,20 @@ impl Refused {
     /// None yet; the first `shown_max` are told at the end, all written to `file` if one is given.
     ///
     /// # Errors
-    /// `Error::File` where the file can't be made. A file that exists is never written over.
+    /// `Error::File` where the file can't be made; `Error::Input` where it exists: it is never written over.
     #[expect(clippy::disallowed_methods, reason = "a file of the user's, not of the store's")]
     pub fn new(shown_max: usize, file: Option<&Path>, heads: &[String]) -> Result<Refused, Error> {
         let file = match file {
             None => None,
             Some(path) => {
                 let failed = |cause| Error::File { path: path.to_path_buf(), cause };
-                let made = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+                let made = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|cause| {
+                    let exists = "it exists, and may hold rows that were refused before: give --reject another name".to_owned();
+                    match cause.kind() {
+                        std::io::ErrorKind::AlreadyExists => Error::Input { path: path.to_path_buf(), problem: exists },
+                        _ => failed(cause),
+                    }
+                })?;
                 let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(made);
                 let heads = heads.iter().map(String::as_str).chain(["refused_row", "refused_because"]);
                 writer.write_record(heads).map_err(|error| failed(error.into()))?;

@@ -74,6 +74,9 @@ impl Shape {
     /// # Errors
     /// What is wrong with either, for a person.
     pub fn of(arguments: &Arguments, heads: &[String], names: &mut Names) -> Result<Shape, String> {
+        if heads.iter().all(String::is_empty) {
+            return Err("it is empty: a first line must name the columns".to_owned());
+        }
         let find = |name: &str, what: &str| {
             let at = heads
                 .iter()

@@ -103,7 +103,15 @@ impl Node {
         command.arg("--ready-file").arg(&ready).args(flags);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.with_extension("log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut node = Node { child, pg: String::new(), flight: String::new(), ready };
+        Node::of(child, &ready).map_err(|status| {
+            let log = std::fs::read_to_string(dir.with_extension("log")).unwrap_or_default();
+            format!("the node ended: {status}\n{log}")
+        })
+    }
+
+    /// A node that was started with that ready file, once it is ready; how it ended, where it ends before.
+    pub fn of(child: Child, ready: &Path) -> Result<Node, ExitStatus> {
+        let mut node = Node { child, pg: String::new(), flight: String::new(), ready: ready.to_path_buf() };
         let started = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&node.ready) {
@@ -113,8 +121,7 @@ impl Node {
                 return Ok(node);
             }
             if let Some(status) = node.child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(dir.with_extension("log")).unwrap_or_default();
-                return Err(format!("the node ended: {status}\n{log}"));
+                return Err(status);
             }
             assert!(started.elapsed() < Duration::from_secs(60), "the node is not ready after a minute");
             std::thread::yield_now();

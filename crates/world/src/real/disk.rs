@@ -70,7 +70,14 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, DiskError> {
         let lock = || {
-            let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let made = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            // Whoever may only read can keep others out all the same.
+            let file = match made {
+                Err(cause) if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                    std::fs::File::open(path).map_err(|_| cause)?
+                }
+                other => other?,
+            };
             file.try_lock().map_err(Error::from)?;
             Ok(file)
         };
