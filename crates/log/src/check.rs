@@ -8,7 +8,9 @@
 //! What can't be mended: a log whose segments all have broken headers (its id is lost, without which no
 //! record can be told from garbage), and segments of another log.
 
-use crate::format::{END_BYTES, KIND_END, KIND_SKIP, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{
+    END_BYTES, KIND_END, KIND_MARK, KIND_SKIP, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use crate::format::{body_checksum, payload_checksum};
 use crate::scan::{Cursor, Step, scan};
 use crate::segment::{Opened, Segment, base_of, last_byte_set, path};
@@ -55,9 +57,17 @@ pub struct LogCheck {
     pub damages: Vec<Damage>,
     /// Bytes behind the end that were never synced: no damage, the next opening cuts them off.
     pub torn_bytes: u64,
+    /// Behind the last of a caller's records, as `Replay::reached` after a whole replay.
+    pub reached: Position,
 }
 
 impl LogCheck {
+    /// Where it begins, as `Log::first`; None where there is no log.
+    #[must_use]
+    pub fn first(&self) -> Option<Position> {
+        self.segments.first().map(|segment| Position(segment.base.0 + SEGMENT_HEADER_BYTES))
+    }
+
     /// Whether what was found in a directory is the log that is known, from its beginning on. (Whether a damaged header
     /// hides it is told among the damages.)
     ///
@@ -226,6 +236,9 @@ impl Work<'_> {
                 Step::Record(raw) => {
                     records += 1;
                     ended = raw.header.kind == KIND_END;
+                    if !ended && raw.header.kind != KIND_MARK {
+                        self.out.reached = Position(raw.end);
+                    }
                     continue;
                 }
                 Step::Bad(what) => what,

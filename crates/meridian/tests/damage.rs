@@ -92,7 +92,8 @@ impl Template {
         Template { dir, truth }
     }
 
-    /// Writes so much that the log is cut, and flushes it; then a few rows more of each tag, which only the log holds.
+    /// Writes so much that the log is cut, and flushes it; then rows of each tag, which only the log holds, in several
+    /// files.
     fn cut_log(&mut self) {
         let store = self.dir.join("store");
         let node = Node::start(&store, &FLAGS);
@@ -106,6 +107,8 @@ impl Template {
         node::ask(&node, "SELECT meridian_flush()");
         assert!(files(&store, &["log/00000000000000000000.log"]).iter().all(|path| path.starts_with(store.join("catalog"))));
         TAGS.iter().for_each(|(tag, _)| put(tag, 8_000, 8_050));
+        (11..=16).for_each(|part| put("m", part * 10_000, (part + 1) * 10_000));
+        assert!(files(&store, &["log/"]).iter().filter(|path| path.parent() == Some(&store.join("log"))).count() > 1);
         node.stop();
     }
 
@@ -361,7 +364,9 @@ fn slices() {
 
 #[test]
 fn logs() {
-    let template = Template::new("damage-log");
+    let mut template = Template::new("damage-log");
+    let older = template.copy("older");
+    template.cut_log();
     let other = Template::new("damage-log-other");
     let log = |store: &Path| store.join("log");
     let both = (Loss::Rows, Loss::Rows);
@@ -377,6 +382,18 @@ fn logs() {
     follow_all(&template, "log: another store's", both, |store| {
         std::fs::remove_dir_all(log(store)).unwrap();
         copy(&log(&other.dir.join("store")), &log(store));
+        log(store)
+    });
+    follow_all(&template, "log: an older copy", both, |store| {
+        std::fs::remove_dir_all(log(store)).unwrap();
+        copy(&log(&older), &log(store));
+        log(store)
+    });
+    follow_all(&template, "log: its oldest file removed", both, |store| {
+        let mut segments = files(store, &["log/"]);
+        segments.retain(|path| path.parent() == Some(&log(store)));
+        segments.sort();
+        std::fs::remove_file(&segments[0]).unwrap();
         log(store)
     });
 }

@@ -35,6 +35,7 @@ pub fn check(disk: &dyn Disk, dir: &Path, name: &str, known: Option<Known>) -> O
     part.leftovers = u64::from(check.torn_bytes > 0);
     let told = |damage: &log::Damage| format!("{} at byte {}: {}", damage.file.display(), damage.offset, damage.what);
     part.damages = check.damages.iter().map(told).collect();
+    part.log_span = check.first().map(|first| (first, check.reached));
     part.strange_log = known.and_then(|known| check.is_known(dir, known).err());
     part.damages.extend(part.strange_log.iter().map(ToString::to_string));
     Some(part)
@@ -53,51 +54,69 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec<
     for entry in &names {
         set_aside(dir, &place.join(&entry.name), &format!("{}-{}", name.replace('/', "-"), entry.name))?;
     }
-    match &part.strange_log {
-        Some(log::Error::Lost { .. } | log::Error::Foreign { .. }) => {
-            for entry in &names {
-                disk.remove(&place.join(&entry.name)).map_err(|error| failed(error.to_string()))?;
-            }
-            disk.sync_dir(&place).map_err(|error| failed(error.to_string()))?;
-            // Only now: a store without a log of its own takes whatever lies there.
-            kernel::accept_log(&**disk, dir, None).map_err(|error| failed(error.to_string()))?;
-            done.push(format!("{name}: it is given up; writes that were not in files yet are lost, and a new log begins"));
+    if let Some(log::Error::Lost { .. } | log::Error::Foreign { .. }) = &part.strange_log {
+        for entry in &names {
+            disk.remove(&place.join(&entry.name)).map_err(|error| failed(error.to_string()))?;
         }
-        strange => {
-            let check = log::repair(&**disk, &place).map_err(|error| failed(error.to_string()))?;
-            if !check.damages.is_empty() {
-                let bytes: u64 = check.damages.iter().map(|damage| damage.bytes).sum();
-                let count = check.damages.len();
-                done.push(format!("{name}: {count} damages; {bytes} bytes that are no records are passed over from now on"));
-            }
-            if let (Some(log::Error::Headless { first, found, .. }), Some(id)) = (strange, check.id) {
-                let known = Known { id, first: *found };
-                kernel::accept_log(&**disk, dir, Some(known)).map_err(|error| failed(error.to_string()))?;
-                done.push(format!("{name}: writes from position {first} to {found} that were not in files yet are lost"));
-            }
-        }
+        disk.sync_dir(&place).map_err(|error| failed(error.to_string()))?;
+        done.push(format!("{name}: it is given up; writes that were not in files yet are lost, and a new log begins"));
+        return Ok(());
+    }
+    let check = log::repair(&**disk, &place).map_err(|error| failed(error.to_string()))?;
+    if !check.damages.is_empty() {
+        let bytes: u64 = check.damages.iter().map(|damage| damage.bytes).sum();
+        let count = check.damages.len();
+        done.push(format!("{name}: {count} damages; {bytes} bytes that are no records are passed over from now on"));
     }
     Ok(())
 }
 
-/// A log that lost its end ends before what manifests have seen of it, and the store would not open: what they have
-/// seen lies in files, so nothing of the log is needed for it. To be done when log and slices are mended.
+/// Has the store open with the log that is left, once that and the slices are mended. The node file comes last: until
+/// then the store is refused, and a repair that was cut short is begun again.
 ///
 /// # Errors
 /// `Error::Input`: what can't be read or written.
-pub fn lower_positions(disk: &Arc<dyn Disk>, dir: &Path, done: &mut Vec<String>) -> Result<(), Error> {
-    let log = dir.join(LOG);
-    let failed_log = failed(&log);
-    let mut last = Position(0);
-    for record in log::read(disk, &log).map_err(|error| failed_log(error.to_string()))? {
-        last = record.map_err(|error| failed_log(error.to_string()))?.position;
+pub fn settle(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec<String>) -> Result<(), Error> {
+    let place = dir.join(&part.name);
+    let failed = failed(&place);
+    let check = log::check(&**disk, &place).map_err(|error| failed(error.to_string()))?;
+    lower_positions(disk, dir, check.reached, done)?;
+    let known = match &part.strange_log {
+        None => return Ok(()),
+        Some(log::Error::Headless { first, found, .. }) => {
+            done.push(format!("{}: writes from position {first} to {found} that were not in files yet are lost", part.name));
+            check.id.map(|id| Known { id, first: *found })
+        }
+        Some(_) => None,
+    };
+    kernel::accept_log(&**disk, dir, known).map_err(|error| failed(error.to_string()))
+}
+
+/// Whether the log holds the last record that each slice's files hold; where it does not, it was cut short or is an
+/// older copy of itself, which opening refuses.
+pub fn check_end(dir: &Path, found: &mut [Findings]) {
+    let seen = |part: &Findings| Some((part.name.clone(), Position(part.manifest.as_ref()?.log_position)));
+    let slices: Vec<(String, Position)> = found.iter().filter_map(seen).collect();
+    let Some(part) = found.iter_mut().find(|part| part.name == LOG && part.damages.is_empty()) else { return };
+    let Some((first, reached)) = part.log_span else { return };
+    // One below the log's beginning was cut off with its segment.
+    if let Some((name, at)) = slices.iter().filter(|(_, at)| *at >= first && *at >= reached).max_by_key(|(_, at)| *at) {
+        let log = dir.join(LOG);
+        part.damages
+            .push(format!("{} ends before position {at}, but slice {name} has the record there in its files", log.display()));
     }
+}
+
+/// What manifests have seen of the log beyond its end lies in files, so nothing of the log is needed for it; but the
+/// store would not open.
+fn lower_positions(disk: &Arc<dyn Disk>, dir: &Path, reached: Position, done: &mut Vec<String>) -> Result<(), Error> {
     let slices = dir.join("slices");
     for entry in disk.list(&slices).unwrap_or_default().iter().filter(|entry| entry.directory) {
         let place = slices.join(&entry.name);
         let failed = failed(&place);
         let check = storage::check_directory(&**disk, &place).map_err(|error| failed(error.to_string()))?;
-        let Some((_, manifest)) = check.manifest.filter(|(_, manifest)| manifest.log_position > last.0) else { continue };
+        let beyond = |manifest: &Manifest| manifest.log_position > 0 && manifest.log_position >= reached.0;
+        let Some((_, manifest)) = check.manifest.filter(|(_, manifest)| beyond(manifest)) else { continue };
         let (store, slice) = (manifest.store, manifest.slice);
         let directory = SliceDirectory::open(disk, &place, store, slice).map_err(|error| failed(error.to_string()))?;
         let next = Manifest { log_position: 0, ..Manifest::clone(&directory.manifest()) };

@@ -19,6 +19,7 @@ use crate::table::{Table, thousands};
 use crate::terminal::{Ink, Terminal, say};
 use crate::{Error, interrupt};
 use kernel::Identity;
+use log::Position;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,8 @@ pub struct Findings {
     latest_lost: bool,
     /// Whether there is no whole manifest, and none of another release.
     manifest_lost: bool,
+    /// Where the log begins, and behind its last record.
+    log_span: Option<(Position, Position)>,
     /// Why it can't be the log that the store wrote to.
     strange_log: Option<log::Error>,
     /// The catalog's files.
@@ -152,6 +155,7 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
         }
     }
     found.extend(noted.iter().map(|place| slices::missing(place)));
+    logs::check_end(dir, &mut found);
     found.extend(check_users(disk, dir));
     Ok(found)
 }

@@ -41,8 +41,8 @@ pub fn repair(dir: &Path, found: &[Findings], done: &mut Vec<String>) -> Result<
             _ => repair_slice(&disk, dir, part, done)?,
         }
     }
-    if found.iter().filter(damaged).any(|part| part.name == LOG) {
-        logs::lower_positions(&disk, dir, done)?;
+    if let Some(part) = found.iter().filter(damaged).find(|part| part.name == LOG) {
+        logs::settle(&disk, dir, part, done)?;
     }
     // Of a log that was mended writes may be missing now, which opening would refuse.
     if found.iter().filter(damaged).any(|part| [CATALOG, CATALOG_LOG].contains(&part.name.as_str()))
