@@ -101,24 +101,26 @@ impl Error {
 
     /// A failure of a PostgreSQL client, with the server's own words.
     pub fn postgres(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
-        move |error| {
-            let problem = match error.as_db_error() {
-                Some(db) => {
-                    let detail = db.detail().map_or_else(String::new, |detail| format!(" ({detail})"));
-                    let hint = db.hint().map_or_else(String::new, |hint| format!("; hint: {hint}"));
-                    format!("{} [{}]{detail}{hint}", db.message(), db.code().code())
-                }
-                None => {
-                    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-                    format!("{error}{cause}")
-                }
-            };
-            Error::Node { doing, problem }
-        }
+        move |error| Error::Node { doing, problem: told(&error) }
     }
 
     /// A failed system call.
     pub fn system(doing: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         move |cause| Error::System { doing, cause }
+    }
+}
+
+/// What a PostgreSQL client says of a failure: the server's own words where it has any.
+pub fn told(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => {
+            let detail = db.detail().map_or_else(String::new, |detail| format!(" ({detail})"));
+            let hint = db.hint().map_or_else(String::new, |hint| format!("; hint: {hint}"));
+            format!("{} [{}]{detail}{hint}", db.message(), db.code().code())
+        }
+        None => {
+            let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
+            format!("{error}{cause}")
+        }
     }
 }

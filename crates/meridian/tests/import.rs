@@ -61,6 +61,18 @@ fn an_import_that_never_began_says_why_and_leaves_nothing() {
 }
 
 #[test]
+fn a_door_that_says_nothing_is_not_waited_for() {
+    let dir = Dir::new("silent");
+    let rows = dir.join("rows.csv");
+    std::fs::write(&rows, "t,a\n1,2\n").unwrap();
+    // It takes connections, for the system does, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://meridian@{}/x?connect_timeout=1", silent.local_addr().unwrap());
+    let output = import(&rows, &url, "--time t");
+    assert!(output.status.code() == Some(1) && text(&output).contains("no answer within 1 s"), "{}", text(&output));
+}
+
+#[test]
 fn parquet_files_wide_and_long_come_in_exactly() {
     let dir = Dir::new("parquet");
     let node = Node::start(&dir.join("store"), &[]);

@@ -9,6 +9,7 @@ mod target;
 mod tls;
 
 use crate::Error;
+use crate::error::told;
 use bytes::Bytes;
 use futures::SinkExt;
 use std::pin::pin;
@@ -35,6 +36,8 @@ pub struct Answer {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
+/// How long connecting may take, logging in included, where nothing else is said.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a COPY that go into one message.
 const MESSAGE_BYTES: usize = 256 << 10;
 
@@ -47,22 +50,24 @@ impl Session {
         let Target { mut config, trust } = Target::read(to, &|variable| std::env::var(variable).ok())?;
         let tls = Tls::new(&trust)?;
         config.application_name(name);
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Duration::from_secs(10));
-        }
+        let limit = *config.get_connect_timeout().unwrap_or(&CONNECT_MAX);
+        config.connect_timeout(limit);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(Error::system("starting the network thread"))?;
         let place = place(&config);
+        let failed = |problem: String| Error::Node { doing: "connecting", problem: format!("{place}: {problem}") };
         let client = runtime.block_on(async {
-            let (client, connection) = config.connect(tls).await?;
+            // The whole of it: something else may listen there, take the connection and say nothing.
+            let connected = tokio::time::timeout(limit, config.connect(tls)).await;
+            let silent = |_| failed(format!("no answer within {} s; is it a PostgreSQL door?", limit.as_secs_f64()));
+            let (client, connection) = connected.map_err(silent)?.map_err(|error| failed(told(&error)))?;
             // Ends by itself when the client is dropped; its error reaches whoever waits for an answer.
             tokio::spawn(connection);
-            Ok::<_, tokio_postgres::Error>(client)
-        });
-        let client = client.map_err(|error| at(&place, Error::postgres("connecting")(error)))?;
+            Ok::<_, Error>(client)
+        })?;
         Ok(Session { runtime, client: std::sync::Arc::new(client) })
     }
 
@@ -134,14 +139,6 @@ fn place(config: &Config) -> String {
         None => "localhost".to_owned(),
     };
     format!("{host} port {}", config.get_ports().first().copied().unwrap_or(5432))
-}
-
-/// The failure with the place in it.
-fn at(place: &str, error: Error) -> Error {
-    match error {
-        Error::Node { doing, problem } => Error::Node { doing, problem: format!("{place}: {problem}") },
-        other => other,
-    }
 }
 
 /// A COPY that runs in the background.
