@@ -7,10 +7,10 @@ use crate::Error;
 use crate::table::Table;
 use crate::terminal::{Ink, Terminal, say};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use storage::{FileType, Inspection};
-use world::RealDisk;
+use world::{Access, Disk, RealDisk};
 
 /// Look into a file of a store
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let path = &arguments.file;
     let input = |problem: String| Error::Input { path: path.clone(), problem };
+    if path.is_dir() {
+        return Err(input("it is a directory; `meridian check` reads a whole store".to_owned()));
+    }
+    RealDisk.open(path, Access::Read).map_err(|error| Error::File { path: error.path, cause: error.cause })?;
     let of_catalog = catalog::inspect(&RealDisk, path, arguments.rows).map_err(|error| input(error.to_string()))?;
     let (inspection, damages) = match of_catalog {
         Some(shown) => shown,
@@ -53,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 fn of_slice(arguments: &Arguments) -> Result<(Inspection, Vec<String>), Error> {
     let path = &arguments.file;
     let input = |problem: String| Error::Input { path: path.clone(), problem };
-    let head = storage::identify(&RealDisk, path).map_err(|error| input(error.to_string()))?;
+    let head = storage::identify(&RealDisk, path).map_err(|error| unknown(path, error))?;
     let mut damages = Vec::new();
     let inspection = match head.file_type {
         FileType::Series => {
@@ -80,6 +84,27 @@ fn of_slice(arguments: &Arguments) -> Result<(Inspection, Vec<String>), Error> {
         },
     };
     Ok((inspection, damages))
+}
+
+/// A file whose head is none of those that are shown here.
+fn unknown(path: &Path, error: storage::Error) -> Error {
+    let name = path.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
+    let other = match &*name {
+        "node" => Some("it says what the store is"),
+        "lock" | "lock-serve" => Some("it keeps other processes out, and holds nothing"),
+        name if name.ends_with(".log") => Some("it is a part of a log"),
+        name if name.starts_with("users-") => Some("it holds users"),
+        _ => None,
+    };
+    let problem = match (error, other) {
+        (storage::Error::Disk(error), _) => return Error::File { path: error.path, cause: error.cause },
+        (_, Some(other)) => format!("{other}; `meridian check DIR` reads it with the whole store"),
+        (storage::Error::Damaged { what, .. }, None) => {
+            format!("{what}: it is damaged, or no file of a store")
+        }
+        (error, None) => error.to_string(),
+    };
+    Error::Input { path: path.to_path_buf(), problem }
 }
 
 fn show(inspection: &Inspection, terminal: &Terminal) -> String {
