@@ -82,19 +82,28 @@ impl Core {
         }
     }
 
-    /// Turns a slice's unsorted tail into runs, off its lock.
+    /// Turns a slice's unsorted tail into runs, off its lock. Where there is no room for them a flush is on its way, which
+    /// sorts what it takes.
     fn sort(self: &Arc<Core>, slice: &Arc<Slice>) {
         loop {
             let work = slice.state.lock().buffer.sort_work();
-            let done = work.map(|work| work.run());
-            let _all = self.visibility.write();
-            let mut state = slice.state.lock();
-            let Some(done) = done else {
-                state.sorting = false;
-                return;
+            let work = work.and_then(|work| {
+                let room = self.shares.buffers.try_take(work.memory_bytes() as u64)?;
+                Some((work.run(), room))
+            });
+            let left = {
+                let _all = self.visibility.write();
+                let mut state = slice.state.lock();
+                let Some((done, room)) = work else {
+                    state.sorting = false;
+                    return;
+                };
+                state.buffer.install(done);
+                slice.show(&mut state);
+                state.fit(Some(room))
             };
-            state.buffer.install(done);
-            slice.show(&mut state);
+            // Giving room back wakes writers, who must find no lock held.
+            drop(left);
         }
     }
 }

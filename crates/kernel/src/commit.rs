@@ -25,7 +25,7 @@ use types::{CommitNumber, Origin, Period, SliceId};
 use world::{Promise, Ticket};
 
 /// What a slice keeps of a record that is not in files yet, besides its rows.
-const RECORD_BYTES: u64 = 64;
+pub(crate) const RECORD_BYTES: u64 = 64;
 /// What thinning may add for a row: the one that was held of its tag, as a sample, its own as a held one, and what
 /// all rows of a section grow by where one of them is far off in time (they have 16 to 25 bytes).
 const THINNED_ROW_BYTES: u64 = 2 * 25 + 9;

@@ -242,9 +242,7 @@ impl Core {
         let all = state.files.files().iter().cloned().chain(files).collect();
         state.put_files(all, graves);
         state.deletions.retain(|tombstone| tombstone.version().sequence > until);
-        state.buffer.release(until);
-        let kept = state.unflushed.partition_point(|record| record.sequence <= until);
-        let released: Vec<_> = state.unflushed.drain(..kept).collect();
+        let released = state.release(until);
         slice.show(&mut state);
         drop(state);
         drop(_all);

@@ -12,7 +12,7 @@
 //!
 //! Promises: what is applied is seen whole; a version only rises.
 
-use crate::commit::Body;
+use crate::commit::{Body, RECORD_BYTES};
 use crate::held;
 use crate::jobs::SliceQueue;
 use crate::merge::Merging;
@@ -64,6 +64,10 @@ pub(crate) struct State {
     pub(crate) epochs: Vec<EpochStart>,
     /// Records that no file holds yet, oldest first, and the room that they take.
     pub(crate) unflushed: VecDeque<Unflushed>,
+    /// How much room that is.
+    pub(crate) granted: u64,
+    /// Room that the buffer takes beyond it: a run may be larger than the sections that it was made of.
+    pub(crate) beyond: Option<Grant>,
     pub(crate) sorting: bool,
 }
 
@@ -72,7 +76,7 @@ pub(crate) struct Unflushed {
     pub(crate) sequence: Sequence,
     pub(crate) position: Position,
     pub(crate) since_us: u64,
-    pub(crate) _grant: Option<Grant>,
+    pub(crate) grant: Option<Grant>,
 }
 
 /// Order among those who change snapshot values.
@@ -113,6 +117,8 @@ impl Slice {
             producers: HashMap::new(),
             epochs: Vec::new(),
             unflushed: VecDeque::new(),
+            granted: 0,
+            beyond: None,
             sorting: false,
         };
         let view = SliceView::new(state.buffer.view(), Arc::clone(&state.files), Arc::clone(&kinds));
@@ -235,7 +241,8 @@ impl Slice {
             state.remember(origin, applied.commit, producers_max);
         }
         let (sequence, position, since_us) = (applied.version.sequence, applied.position, applied.now_us);
-        state.unflushed.push_back(Unflushed { sequence, position, since_us, _grant: grant });
+        state.granted += grant.as_ref().map_or(0, Grant::bytes);
+        state.unflushed.push_back(Unflushed { sequence, position, since_us, grant });
         self.show(&mut state);
     }
 
@@ -320,6 +327,33 @@ impl State {
     pub(crate) fn put_files(&mut self, files: Vec<Arc<ViewFile>>, graves: Vec<Grave>) {
         self.files = SliceFiles::new(files, graves.iter().map(|grave| grave.tombstone.clone()).collect());
         self.graves = graves;
+    }
+
+    /// Takes of this room, and of what it had, what the buffer needs beyond that of its records. Gives what is left, to
+    /// be dropped where no lock is held.
+    pub(crate) fn fit(&mut self, room: Option<Grant>) -> Option<Grant> {
+        let held = self.buffer.bytes() as u64 + self.unflushed.len() as u64 * RECORD_BYTES;
+        let needed = held.saturating_sub(self.granted);
+        let mut left = match (self.beyond.take(), room) {
+            (Some(mut had), Some(room)) => {
+                had.merge(room);
+                Some(had)
+            }
+            (had, room) => had.or(room),
+        };
+        self.beyond = left.as_mut().filter(|_| needed > 0).map(|left| left.split(needed.min(left.bytes())));
+        left
+    }
+
+    /// Lets go of the records up to this sequence number, which lie in files now. Gives their room, to be dropped where
+    /// no lock is held.
+    pub(crate) fn release(&mut self, until: Sequence) -> Vec<Option<Grant>> {
+        self.buffer.release(until);
+        let kept = self.unflushed.partition_point(|record| record.sequence <= until);
+        let mut released: Vec<_> = self.unflushed.drain(..kept).map(|record| record.grant).collect();
+        self.granted -= released.iter().flatten().map(Grant::bytes).sum::<u64>();
+        released.push(self.fit(None));
+        released
     }
 
     fn raise_groups(&mut self, deletion: &Deletion, version: Version, period_us: i64) {

@@ -34,6 +34,10 @@ const SECTIONS_MAX: usize = if cfg!(test) { 8 } else { 128 };
 const RUNS_PER_TIER: usize = if cfg!(test) { 3 } else { 16 };
 /// Runs are merged up to this size; a buffer is flushed long before it has many such.
 const RUN_ROWS_MAX: usize = 16 << 20;
+/// Bytes of a row in a run at most: time, value, quality; tag and place in the directory.
+const RUN_ROW_BYTES: usize = 8 + 8 + 1 + 12;
+/// Bytes of a row on its way into a run: tag, time, value, quality.
+const SORT_ROW_BYTES: usize = 8 + 8 + 8 + 1;
 /// A run's texts stay below what 32-bit offsets can tell.
 const RUN_TEXT_BYTES_MAX: usize = 1 << 30;
 
@@ -342,6 +346,13 @@ impl SortWork {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.parts.iter().map(Part::rows).sum()
+    }
+
+    /// Bytes of memory that the run takes at most, and its rows on their way into it.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let texts: usize = self.parts.iter().map(Part::text_bytes).sum();
+        size_of::<SortedRun>() + texts + self.rows() * (RUN_ROW_BYTES + SORT_ROW_BYTES)
     }
 
     /// Does it.

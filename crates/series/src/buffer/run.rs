@@ -18,7 +18,9 @@ pub struct SortedRun {
 }
 
 impl SortedRun {
-    pub(crate) fn new(text: bool, tags: Vec<TagId>, starts: Vec<u32>, columns: SeriesColumns) -> Self {
+    pub(crate) fn new(text: bool, mut tags: Vec<TagId>, mut starts: Vec<u32>, columns: SeriesColumns) -> Self {
+        tags.shrink_to_fit();
+        starts.shrink_to_fit();
         assert_eq!(starts.len(), tags.len() + 1, "a place for each tag and the end");
         assert_eq!(starts.last().map(|end| *end as usize), Some(columns.len()), "the last tag ends where the rows end");
         let mut range: Option<TimeRange> = None;
