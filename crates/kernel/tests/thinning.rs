@@ -138,6 +138,25 @@ fn held_samples_survive_the_loss_of_the_snapshot_values() {
 }
 
 #[test]
+fn what_replaces_a_held_sample_after_a_restart_stands() {
+    let simulation = Simulation::new(3);
+    let kernel = open(simulation.world()).expect("an empty directory");
+    for time in 0..10 {
+        drop(write(&kernel, &[(1, time, 5.0)]));
+    }
+    settle(&simulation, kernel.close());
+    drop(kernel);
+    simulation.kill();
+    let kernel = open(simulation.world()).expect("a store");
+    // Neither is visible when the next one is decided on: what is held is known from before the restart.
+    drop(write(&kernel, &[(1, 9, 77.0)]));
+    drop(write(&kernel, &[(1, 10, 6.0)]));
+    drop(write(&kernel, &[(1, 11, 7.0)]));
+    settle(&simulation, kernel.flush());
+    assert_eq!(rows(&kernel), [(1, 0, 5.0), (1, 9, 77.0), (1, 10, 6.0), (1, 11, 7.0)]);
+}
+
+#[test]
 fn threads_that_write_at_once_leave_out_what_is_told() {
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
