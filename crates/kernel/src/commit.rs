@@ -67,7 +67,7 @@ impl Body {
 }
 
 impl Part {
-    fn deletion(slice: SliceId, deletion: Deletion) -> Part {
+    pub(crate) fn deletion(slice: SliceId, deletion: Deletion) -> Part {
         let bytes = record::encode_deletion(&deletion).into();
         Part { slice, body: Body::Deletion { deletion: Arc::new(deletion), bytes } }
     }

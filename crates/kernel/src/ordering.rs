@@ -7,18 +7,18 @@
 //! taken before it, so that thinning decides in the order of the log.
 //! Promises: writes that are refused are told, and their room is given back, where no lock is held.
 
-use crate::Error;
 use crate::commit::{Ordered, Part, Pending, WithRoom, body_of};
 use crate::core::{Core, Order};
 use crate::origins::Bounds;
 use crate::origins::Outcome;
 use crate::record::{self, CommitHead, PartHead, PartKind};
 use crate::thinning::Doors;
+use crate::{Deletion, Error};
 use log::Refusals;
 use memory::Grant;
 use parking_lot::MutexGuard;
 use std::sync::Arc;
-use types::{CommitNumber, ProducerId, Sequence};
+use types::{CommitNumber, ProducerId, Sequence, SliceId};
 use world::Promise;
 
 /// Writes that were refused while `order` was held, and why: told once it is free.
@@ -124,9 +124,14 @@ impl Core {
             doors.forget_all(order.commit);
         }
         let deletes = pending.parts.iter().any(|part| part.kind() == PartKind::Deletion);
+        let first = pending.parts.first().map_or(SliceId(0), |part| part.slice);
         let parts = std::mem::take(&mut pending.parts);
         let left_out;
         (pending.parts, left_out) = doors.decide(&self.ground(), &*self.kinds, self.visible(), parts);
+        if pending.parts.is_empty() {
+            // All of it came late and is left out: its record follows what it was left out for into the log.
+            pending.parts.push(Part::deletion(first, Deletion::Points(Vec::new())));
+        }
         pending.body = Some(body_of(&pending.parts));
         Thinning { doors, left_out, deletes }
     }

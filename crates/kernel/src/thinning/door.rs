@@ -12,7 +12,8 @@
 //!
 //! Promises, for samples that come in order of time: of a deadband a sample left out is within the deviation of
 //! the one kept before it; of a swinging door within the deviation (and the rounding of doubles) of the line
-//! between the ones kept before and after it. A sample that is not newer than the newest is always kept;
+//! between the ones kept before and after it. A sample older than the newest is left out where the line that
+//! is open allows it, and kept else; one at the newest one's time is always kept;
 //! so are the first, and the first of each quality; a NaN or an infinity is kept (a deadband leaves out its
 //! repetitions), and integers whose difference from the anchor doubles can't hold (2^53).
 //! May not know: where samples lie, what is durable, other tags.
@@ -181,11 +182,7 @@ impl Door {
     /// Takes the next sample in the order of writes.
     pub(crate) fn take(&mut self, rule: &Rule, next: Sample) -> Fate {
         if next.time < self.newest.time {
-            // What was left out is not to be told by a line that this sample parts.
-            if self.line.is_some_and(|line| line.anchor.time <= next.time) {
-                self.line = None;
-            }
-            return Fate::Kept(next);
+            return self.take_late(rule, next);
         }
         if next.time == self.newest.time {
             *self = Door::standing(next);
@@ -201,6 +198,15 @@ impl Door {
         let line = reached.unwrap_or(Line::from(before)).through(rule, next);
         *self = Door { newest: next, held: true, line };
         fate
+    }
+
+    /// A sample that is older than the newest. Between that and the anchor it is left out where the line allows it, as
+    /// if it had come in its turn; else the line ends, for what was left out is not to be told by one that is parted.
+    fn take_late(&mut self, rule: &Rule, late: Sample) -> Fate {
+        let Some(line) = self.line.filter(|line| line.anchor.time <= late.time) else { return Fate::Kept(late) };
+        let apart = line.anchor.time < late.time;
+        self.line = line.through(rule, late).filter(|line| apart && line.reaches(rule, self.newest));
+        if self.line.is_some() { Fate::LeftOut } else { Fate::Kept(late) }
     }
 }
 
@@ -323,6 +329,18 @@ mod tests {
         assert_eq!(kept, [line[0], line[999]]);
         let (kept, _) = run(&rule(Compression::SwingingDoor { deviation: 0.01, span_us: 100 }), &line);
         assert_eq!(kept.len(), 11, "one each hundred microseconds and the newest");
+        // In disorder: what fits is left out as if it had come in its turn, and what does not is kept.
+        let mut strewn = line.clone();
+        strewn[1..].chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        strewn[502] = sample(501, 9.0);
+        for (compression, wanted) in [
+            (Compression::SwingingDoor { deviation: 0.01, span_us: 0 }, vec![line[0], strewn[502], line[502], line[999]]),
+            (Compression::Deadband { deviation: 1_000.0, span_us: 0 }, vec![line[0], line[999]]),
+        ] {
+            let (mut kept, _) = run(&rule(compression), &strewn);
+            kept.sort_by_key(|sample| sample.time);
+            assert_eq!(kept, wanted);
+        }
         let level: Vec<Sample> = (0..1_000).map(|at| sample(at, f64::NAN)).collect();
         let (kept, _) = run(&rule(Compression::Deadband { deviation: 0.0, span_us: 0 }), &level);
         assert_eq!(kept, [level[0], level[999]], "the newest is always there");
