@@ -120,7 +120,7 @@ impl Ledger {
             let before = found.range((*tag, Timestamp::MIN)..(*tag, *time)).next_back().map(|found| *found.1);
             let after = found.range((*tag, *time)..=(*tag, Timestamp::MAX)).next().map(|found| *found.1);
             let told = taken.values.iter().any(|(value, how)| is_told(*tag, *time, value, *how, before, after));
-            let told = told || self.is_edited(*tag, taken.order, before, after);
+            let told = told || self.is_edited((*tag, *time), taken.order, before, after);
             assert!(told, "tag {tag} at {time}: {taken:?} is told neither by {before:?} nor by {after:?}");
             // Where a newer one was deleted, this one may have been left out on its account.
             let newest = self.taken.range((*tag, *time)..=(*tag, Timestamp::MAX)).nth(1).is_none();
@@ -129,11 +129,13 @@ impl Ledger {
         }
     }
 
-    fn is_edited(&self, tag: TagId, order: usize, before: Option<&Row>, after: Option<&Row>) -> bool {
+    fn is_edited(&self, (tag, time): (TagId, Timestamp), order: usize, before: Option<&Row>, after: Option<&Row>) -> bool {
         let first = before.map_or(Timestamp::MIN, |row| row.time);
         let last = after.map_or(Timestamp::MAX, |row| row.time);
         let gap = TimeRange { first, last };
-        self.edits.iter().any(|edit| edit.tag == tag && edit.order > order && edit.range.overlaps(&gap))
+        // Rows of one write are decided on in order of time: the newest may be replaced after a late one was left out.
+        let later = |edit: &Edit| edit.order > order || (edit.order == order && edit.range.first > time);
+        self.edits.iter().any(|edit| edit.tag == tag && later(edit) && edit.range.overlaps(&gap))
     }
 
     /// The store came back with this: what was not certain is now known.
