@@ -2,7 +2,8 @@
 //!
 //! Promises: every block that the manifest names is read, its checksum and rows held against what opening
 //! asks of them, and each damage is named with its place and the tags that are lost by it; what a crash left
-//! behind is counted, and is no damage. The log beside it has its own check (`log::check`).
+//! behind is counted, and is no damage. Of the log beside it only whether it is the one that belongs here: its records
+//! have their own check (`log::check`).
 
 use crate::block::BLOCK_BITS;
 use crate::checkpoint::{Checkpoints, LastFile, push_run};
@@ -46,13 +47,9 @@ pub fn check(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Check, Error> {
         }
         Err(error) => return Err(error),
     };
-    if checkpoints.log().is_none() {
-        // Then the log must still hold all.
-        let log = log::check(&**disk, &dir.join("log")).unwrap_or_default();
-        let first = log.segments.first().map_or(0, |segment| segment.base.0);
-        if let Err(error) = opening::check_start(&checkpoints, first, dir) {
-            found.damages.push(error.to_string());
-        }
+    match opening::check_log(&**disk, dir, &checkpoints) {
+        Err(Error::Damaged(what)) => found.damages.push(what),
+        other => other?,
     }
     let manifest = checkpoints.manifest();
     found.files = checkpoints.paths();

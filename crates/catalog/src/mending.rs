@@ -40,14 +40,15 @@ pub struct Samples<'a> {
     pub kind_of: &'a dyn Fn(TagId) -> Option<Kind>,
 }
 
-/// Mends a catalog whose log was mended before.
+/// Mends a catalog whose log was mended before. Of a log that is gone, only what the checkpoint holds is kept.
 ///
 /// # Errors
-/// `Error::Damaged` where no manifest is whole, so that nobody knows which blocks count; `Error::Open`,
+/// `Error::Damaged` where no manifest is whole, so that nobody knows which blocks count, and where the log is another
+/// one: then nothing was changed; `Error::Open`,
 /// `Error::DiskFull`, `Error::Poisoned` where the disk fails.
 pub fn repair(world: World, dir: &Path, settings: Settings, samples: &Samples<'_>) -> Result<Repair, Error> {
     let mut checkpoints = Checkpoints::open(&world.disk, dir)?;
-    let (log, replay) = opening::open_log(&world, dir, &settings, &checkpoints)?;
+    let (log, replay) = opening::open_log_left(&world, dir, &settings, &checkpoints)?;
     let manifest = checkpoints.manifest().clone();
     // All of it counts as changed since the manifest, so that the next one has all of it anew.
     let number = manifest.sequence + 1;

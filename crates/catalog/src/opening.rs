@@ -8,13 +8,13 @@ use crate::kind_table::KindTable;
 use crate::record::{Joiner, apply};
 use crate::table::Table;
 use crate::{Error, Settings};
-use log::{Durability, Known, Log, Options, Position, Replay};
+use log::{Durability, Known, Log, LogCheck, Options, Position, Replay};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use world::World;
+use world::{Disk, World};
 
 /// A log that was never cut begins below this: behind the header of its first segment.
 const LOG_START_MAX: u64 = 4096;
@@ -44,9 +44,7 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         apply(&write, &mut table, &kinds).map_err(at)?;
         sequence = write.sequence;
     }
-    if log.end().0 < position {
-        return Err(Error::Damaged(format!("{}: the log ends before the checkpoint", dir.join("log").display())));
-    }
+    check_end(log.end(), Position(position), dir)?;
     checkpoints.clean()?;
     checkpoints.begin_with(log.id())?;
     table.begin_run();
@@ -59,9 +57,7 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
 /// Opens the log that a checkpoint names; where there is no manifest yet, whatever log there is, making it where
 /// there is none.
 pub fn open_log(world: &World, dir: &Path, settings: &Settings, checkpoints: &Checkpoints) -> Result<(Arc<Log>, Replay), Error> {
-    let record_bytes_max = (settings.segment_bytes / 2).min(64 << 20);
-    let options =
-        Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() };
+    let options = options(settings);
     let first = Position(checkpoints.manifest().position);
     let (log, replay) = match checkpoints.log() {
         Some(id) => Log::open_known(world, &dir.join("log"), options, Known { id, first }),
@@ -72,8 +68,55 @@ pub fn open_log(world: &World, dir: &Path, settings: &Settings, checkpoints: &Ch
     Ok((log, replay))
 }
 
+/// Opens what is left of the log, for a repair: it may lack its beginning or its end, and where there is none, one
+/// is made. Another log is refused.
+pub fn open_log_left(
+    world: &World,
+    dir: &Path,
+    settings: &Settings,
+    checkpoints: &Checkpoints,
+) -> Result<(Arc<Log>, Replay), Error> {
+    let log_dir = dir.join("log");
+    let found = log_at_rest(&*world.disk, dir)?;
+    if let (Some(id), Some(_)) = (checkpoints.log(), found.id) {
+        found.is_known(&log_dir, Known { id, first: Position(u64::MAX) }).map_err(translate)?;
+    }
+    check_start(checkpoints, found.first().unwrap_or_default().0, dir)?;
+    Log::open(world, &log_dir, options(settings)).map_err(translate)
+}
+
+/// Whether a log at rest is the one that a checkpoint names, and has all that came after it.
+pub fn check_log(disk: &dyn Disk, dir: &Path, checkpoints: &Checkpoints) -> Result<(), Error> {
+    let log = log_at_rest(disk, dir)?;
+    let Some(id) = checkpoints.log() else { return check_start(checkpoints, log.first().unwrap_or_default().0, dir) };
+    let position = Position(checkpoints.manifest().position);
+    log.is_known(&dir.join("log"), Known { id, first: position }).map_err(translate)?;
+    check_end(log.segments.last().map_or(Position(0), |segment| segment.end), position, dir)
+}
+
+/// The log of a catalog as it lies; an empty one where there is none.
+fn log_at_rest(disk: &dyn Disk, dir: &Path) -> Result<LogCheck, Error> {
+    let dir = dir.join("log");
+    match disk.list(&dir) {
+        Err(error) if error.is_missing() => Ok(LogCheck::default()),
+        _ => log::check(disk, &dir).map_err(translate),
+    }
+}
+
+fn options(settings: &Settings) -> Options {
+    let record_bytes_max = (settings.segment_bytes / 2).min(64 << 20);
+    Options { segment_bytes: settings.segment_bytes, record_bytes_max, durability: Durability::Commit, ..Options::default() }
+}
+
+fn check_end(log_end: Position, position: Position, dir: &Path) -> Result<(), Error> {
+    if log_end < position {
+        return Err(Error::Damaged(format!("{}: the log ends before the checkpoint", dir.join("log").display())));
+    }
+    Ok(())
+}
+
 /// Without a manifest the log must still hold all: else what was cut off it would be silently gone.
-pub fn check_start(checkpoints: &Checkpoints, log_first: u64, dir: &Path) -> Result<(), Error> {
+fn check_start(checkpoints: &Checkpoints, log_first: u64, dir: &Path) -> Result<(), Error> {
     if checkpoints.log().is_none() && log_first > LOG_START_MAX {
         return Err(Error::Damaged(format!("{}: the log was cut, but no whole manifest says what it held", dir.display())));
     }

@@ -120,6 +120,44 @@ fn without_a_whole_manifest_nothing_is_guessed() {
 }
 
 #[test]
+fn a_lost_log_is_named_and_costs_what_came_after_the_checkpoint() {
+    let simulation = made();
+    for log in files(&simulation, ".log") {
+        disk(&simulation).remove(&log).expect("it is removed");
+    }
+    let damaged = check(&disk(&simulation), Path::new(DIR)).expect("it is read");
+    assert!(damaged.damages.len() == 1 && damaged.damages[0].contains("the log is missing"), "{damaged:?}");
+    assert!(matches!(open(&simulation), Err(Error::Damaged(_))));
+    let samples = Samples { end: 10_003, kind_of: &|_| Some(Kind::Bool) };
+    let mended = repair(simulation.world(), Path::new(DIR), SETTINGS, &samples).expect("it is mended");
+    assert_eq!((mended.tags, mended.lost, mended.renamed), (10_003, 3, 0));
+    assert!(check(&disk(&simulation), Path::new(DIR)).expect("it is read").damages.is_empty());
+    let catalog = open(&simulation).expect("it opens again");
+    assert_eq!((catalog.find("t9999"), catalog.find("lost.10002")), (Some(TagId(9999)), Some(TagId(10_002))));
+    assert_eq!(wait(&simulation, catalog.create(tags("new", 1))), Ok(10_003..10_004));
+}
+
+#[test]
+fn another_log_is_named_and_neither_it_nor_the_table_is_touched() {
+    let (simulation, other) = (made(), Simulation::new(9));
+    wait(&other, open(&other).expect("it opens").create(tags("other", 3))).expect("they are made");
+    other.kill();
+    for log in files(&simulation, ".log") {
+        disk(&simulation).remove(&log).expect("it is removed");
+    }
+    for log in files(&other, ".log") {
+        let file = disk(&simulation).create(&log).expect("a working disk");
+        file.write_at(0, &[&read(&other, &log)]).expect("a working disk");
+    }
+    let before: Vec<(PathBuf, u64)> = simulation.disk.files();
+    let damaged = check(&disk(&simulation), Path::new(DIR)).expect("it is read");
+    assert!(damaged.damages.len() == 1 && damaged.damages[0].contains("is another one"), "{damaged:?}");
+    let Err(Error::Damaged(why)) = repair(simulation.world(), Path::new(DIR), SETTINGS, &UNKNOWN) else { panic!("mended") };
+    assert!(why.contains("put the catalog's own log files back"), "{why}");
+    assert_eq!(simulation.disk.files(), before);
+}
+
+#[test]
 fn a_lost_write_of_the_log_costs_its_own_tags_alone() {
     let simulation = Simulation::new(3);
     let catalog = open(&simulation).expect("it opens");
