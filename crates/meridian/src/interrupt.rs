@@ -4,6 +4,7 @@
 //! Promises: the first signal sets the flag and says so; the second ends the process at once, as if
 //! nobody had listened.
 
+use crate::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -35,6 +36,14 @@ pub fn listen() {
             libc::signal(signal, handler as libc::sighandler_t);
         }
     }
+}
+
+/// Between two steps of work: an error where somebody asked to stop.
+///
+/// # Errors
+/// `Error::Interrupted`.
+pub fn check() -> Result<(), Error> {
+    if asked() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// Whether somebody asked to stop.

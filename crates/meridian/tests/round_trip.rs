@@ -1,4 +1,4 @@
-//! The program from outside, over SQL: durability, import, check and repair, demo and bench.
+//! The program from outside, over SQL: durability, import, check and repair, demo.
 
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests from outside: real processes, files and time")]
 
@@ -221,40 +221,4 @@ fn the_demo_works() {
         assert!(text(&output).contains(part), "{part}: {}", text(&output));
     }
     assert!(!text(&output).contains('\u{1b}'), "no colours where there is no terminal");
-}
-
-#[test]
-fn the_benchmark_works_and_its_answers_are_right() {
-    let dir = Dir::new("bench");
-    let json = dir.join("table1.json");
-    let mut words =
-        vec!["bench", "table1", "--tags", "200", "--points", "60000", "--random-points", "20000", "--create-tags", "5000"];
-    words.extend(["--seconds", "1", "--batch", "10000", "--serve=--memory-bytes=512MiB", "--json", json.to_str().unwrap()]);
-    let output = run(&words);
-    assert!(output.status.success(), "{}", text(&output));
-    let report = std::fs::read_to_string(&json).unwrap();
-    for name in [
-        "tag creation",
-        "ingest in order",
-        "ingest out of order",
-        "storage after merging",
-        "random queries, in bulk",
-        "single prepared",
-    ] {
-        assert!(report.contains(name), "{name}: {report}");
-    }
-}
-
-#[test]
-fn the_capacity_benchmark_works_and_its_answers_are_right() {
-    let dir = Dir::new("capacity");
-    let json = dir.join("capacity.json");
-    let mut words = vec!["bench", "capacity", "--tags", "20000", "--memory-bytes", "512MiB", "--seconds", "0"];
-    words.extend(["--json", json.to_str().unwrap()]);
-    let output = run(&words);
-    assert!(output.status.success(), "{}", text(&output));
-    let report = std::fs::read_to_string(&json).unwrap();
-    for name in ["memory, making tags", "opening after kill -9", "opening after a stop", "memory at rest", "latest of one tag"] {
-        assert!(report.contains(name), "{name}: {report}");
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Promises: a wrong answer is an error that names the tag, what was written and what was read.
 
-use super::fleet::{Fleet, STATION_TAGS};
+use super::fleet::{Fleet, REGION_TAGS, STATION_TAGS};
 use super::latencies::Latencies;
 use super::lean::{self, Lean};
 use super::queries::Dice;
@@ -134,6 +134,21 @@ pub fn measure(asking: &Asking<'_>, lasting: Duration) -> Result<Vec<(&'static s
         )
     };
     out.push(("average of each of a station's 100 tags", of_a_station(&prefix)?));
+    let label = |tag: u64| {
+        format!(
+            "SELECT tag, count(*), avg(value) FROM samples WHERE label(tag, 'station') = {} GROUP BY tag",
+            quote(&fleet.station(tag))
+        )
+    };
+    out.push(("average of each of a station's 100 tags, by label", of_a_station(&label)?));
+    let mut of_a_region = || {
+        let tag = dice.below(tags);
+        let sql = format!("SELECT count(*) FROM tags WHERE labels ->> 'region' = {}", quote(&fleet.region(tag)));
+        let (counted, expected) = (asking.session.number(&sql)?, REGION_TAGS.min(tags - tag / REGION_TAGS * REGION_TAGS));
+        let wrong = || Error::Wrong(format!("{sql}: a region has {expected} tags, {counted} were counted"));
+        if u64::try_from(counted) == Ok(expected) { Ok(()) } else { Err(wrong()) }
+    };
+    out.push(("count of a region's 100,000 tags, by label", timed(lasting, &mut of_a_region)?));
     for (name, sql) in [
         ("SELECT count(*) FROM latest", "SELECT count(*) FROM latest"),
         ("SELECT avg(value), min(time) FROM latest", "SELECT avg(value), min(time) FROM latest"),
@@ -150,9 +165,7 @@ fn timed(lasting: Duration, ask: &mut dyn FnMut() -> Result<(), Error>) -> Resul
     let mut latencies = Latencies::default();
     let started = now();
     for _ in 0..TIMES_MAX {
-        if interrupt::asked() {
-            return Err(Error::Interrupted);
-        }
+        interrupt::check()?;
         let asked = now();
         ask()?;
         latencies.add(asked.elapsed());

@@ -8,15 +8,14 @@ use super::asking::{self, Asking};
 use super::fleet::Fleet;
 use super::report::{Figure, Report};
 use super::resident::{forget_peak, resident};
+use super::setup::Setup;
 use crate::client::Session;
 use crate::config::units::{round_size, round_span};
 use crate::flight::{Stream, runtime, sample_batch, sample_schema};
 use crate::node::{Node, Scratch, disk_bytes};
 use crate::progress::{Progress, now};
 use crate::table::rounded;
-use crate::terminal::Terminal;
 use crate::{Error, interrupt};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,15 +51,8 @@ pub struct Arguments {
     /// The seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Where the store is made (kept then); a temporary directory where not given
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// Write the report to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// A flag handed on to the node, such as --buffer-bytes-max=512MiB; may be repeated
-    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
-    pub serve: Vec<String>,
+    #[command(flatten)]
+    pub setup: Setup,
 }
 
 /// Runs the benchmark.
@@ -68,11 +60,7 @@ pub struct Arguments {
 /// # Errors
 /// Whatever ends it early, and a wrong answer.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
-    if cfg!(debug_assertions) {
-        eprintln!("meridian: this is not a release build: the figures measure the compiler");
-    }
-    interrupt::listen();
-    let scratch = Scratch::new("bench", arguments.dir.as_deref())?;
+    let scratch = arguments.setup.begin()?;
     let mut run = Run::start(arguments, scratch)?;
     run.make_tags()?;
     run.write_samples()?;
@@ -85,10 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     run.hold_answers()?;
     run.ask()?;
     run.stop()?;
-    println!("\n{}", run.report.show(&Terminal::stdout()));
-    if let Some(path) = &arguments.json {
-        run.report.write_json(path)?;
-    }
+    arguments.setup.end(&run.report)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,7 +106,7 @@ impl<'a> Run<'a> {
 
     fn start_node(&self) -> Result<Node, Error> {
         let budget = format!("--memory-bytes={}", self.arguments.memory_bytes);
-        let flags: Vec<String> = std::iter::once(budget).chain(self.arguments.serve.iter().cloned()).collect();
+        let flags: Vec<String> = std::iter::once(budget).chain(self.arguments.setup.serve.iter().cloned()).collect();
         Node::start(&self.scratch.dir.join("node"), &flags)
     }
 
@@ -160,7 +145,7 @@ impl<'a> Run<'a> {
         let heard = runtime()?.block_on(async {
             let mut stream = Stream::tags(&address, std::sync::Arc::clone(&schema)).await?;
             for first in (0..count).step_by(TAGS_A_COMMIT as usize) {
-                go_on()?;
+                interrupt::check()?;
                 stream.send(&fleet.tag_batch(&schema, first..(first + TAGS_A_COMMIT).min(count))).await?;
                 progress.at(first, "");
             }
@@ -183,7 +168,7 @@ impl<'a> Run<'a> {
             let mut stream = Stream::samples(&address, "bench-capacity").await?;
             for step in 0..steps {
                 for first in (0..tags).step_by(SAMPLES_A_COMMIT as usize) {
-                    go_on()?;
+                    interrupt::check()?;
                     let columns = fleet.columns(first..(first + SAMPLES_A_COMMIT).min(tags), step);
                     stream.send(&sample_batch(&schema, columns, 0)).await?;
                     progress.at(step * tags + first, "");
@@ -227,7 +212,7 @@ impl<'a> Run<'a> {
 
     /// Starts the node again: how long until it answers.
     fn open(&mut self, after: &str, name: &'static str) -> Result<(), Error> {
-        go_on()?;
+        interrupt::check()?;
         let started = now();
         self.node = Some(self.start_node()?);
         let session = self.session()?;
@@ -286,10 +271,6 @@ fn gib(bytes: u64) -> f64 {
 
 fn gib_of(bytes: f64) -> f64 {
     (bytes / f64::from(1 << 30) * 1000.0).round() / 1000.0
-}
-
-fn go_on() -> Result<(), Error> {
-    if interrupt::asked() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 fn acknowledged(what: &str, sent: u64, heard: u64) -> Result<(), Error> {

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Tags of a station.
 pub const STATION_TAGS: u64 = 100;
+/// Tags of a region.
+pub const REGION_TAGS: u64 = STATION_TAGS * REGION_STATIONS;
 const REGION_STATIONS: u64 = 1000;
 const START_US: i64 = 1_704_067_200_000_000; // 2024-01-01 00:00:00 UTC
 const STEP_US: i64 = 60_000_000;
@@ -47,7 +49,8 @@ impl Fleet {
         format!("station{:06}", tag / STATION_TAGS)
     }
 
-    fn region(&self, tag: u64) -> String {
+    /// The name of a tag's region: the label `region`.
+    pub fn region(&self, tag: u64) -> String {
         format!("region{:03}", tag / STATION_TAGS / REGION_STATIONS)
     }
 

@@ -7,11 +7,11 @@
 use super::bounds::Usage;
 use super::latencies::Latencies;
 use super::queries::Dice;
-use crate::Error;
 use crate::flight::{Heard, Stream, runtime, sample_batch, sample_schema, tag_batch};
 use crate::grid::{Columns, Part, Shape};
 use crate::node::Node;
 use crate::progress::{Progress, now};
+use crate::{Error, interrupt};
 use arrow::array::RecordBatch;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,6 +67,7 @@ pub fn create_tags(node: &Node, shape: &Shape, prefix: &str, count: u64) -> Resu
     let heard = runtime()?.block_on(async {
         let mut stream = Stream::tags(&node.flight, schema).await?;
         for batch in &batches {
+            interrupt::check()?;
             stream.send(batch).await?;
         }
         stream.finish().await
@@ -94,7 +95,7 @@ pub fn sequential(node: &Node, parts: &mut [Part], ordinal: u64, steps: u64, bat
             .enumerate()
             .map(|(i, part)| {
                 let done = &done;
-                let (address, producer) = (node.flight.as_str(), format!("bench-in-order-{ordinal}-{i}"));
+                let (address, producer) = (node.flight.as_str(), format!("bench-in-order-{ordinal}-{i}-{}", part.steps()));
                 scope.spawn(move || runtime()?.block_on(pour(address, &producer, part, ordinal, steps, batch_rows, done)))
             })
             .collect();
@@ -123,6 +124,7 @@ async fn pour(
     let steps_a_batch = (batch_rows as u64 / part.tags()).max(1);
     let mut left = steps;
     while left > 0 {
+        interrupt::check()?;
         let steps = left.min(steps_a_batch);
         let mut columns = Columns::with_room((steps * part.tags()) as usize);
         (0..steps).for_each(|_| part.next_step(&mut columns));
@@ -170,6 +172,7 @@ pub fn out_of_order(node: &Node, all: &RecordBatch, streams: usize, batch_rows: 
                     runtime()?.block_on(async {
                         let mut stream = Stream::samples(address, &format!("bench-out-of-order-{first}")).await?;
                         for at in (0..mine.num_rows()).step_by(batch_rows) {
+                            interrupt::check()?;
                             let piece = mine.slice(at, batch_rows.min(mine.num_rows() - at));
                             stream.send(&piece).await?;
                             done.fetch_add(piece.num_rows() as u64, Ordering::Relaxed);
@@ -205,7 +208,7 @@ pub fn paced(
     let heard = runtime()?.block_on(async {
         let mut stream = Stream::samples(&node.flight, "bench-paced").await?;
         let mut next = tokio::time::interval(pace);
-        while go_on() {
+        while go_on() && !interrupt::asked() {
             next.tick().await;
             let mut columns = Columns::with_room(part.tags() as usize);
             part.next_step(&mut columns);
@@ -228,7 +231,11 @@ fn all_there(written: &Written, expected: u64) -> Result<(), Error> {
     Err(Error::Wrong(format!("{expected} samples were sent, {} were acknowledged", written.rows)))
 }
 
-fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
+/// What a thread of the client came to.
+///
+/// # Errors
+/// Its own; `Error::Child` where it panicked.
+pub fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
     thread.join().unwrap_or_else(|_| Err(Error::Child("a thread of the client panicked".to_owned())))
 }
 

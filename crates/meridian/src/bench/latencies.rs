@@ -27,6 +27,11 @@ impl Latencies {
         self.micros.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// Adds those of another measurement.
+    pub fn join(&mut self, other: Latencies) {
+        self.micros.extend(other.micros);
+    }
+
     /// The percentiles, by nearest rank.
     pub fn percentiles(&mut self) -> Percentiles {
         self.micros.sort_unstable();

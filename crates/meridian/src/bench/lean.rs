@@ -211,6 +211,12 @@ pub fn put_time(body: &mut Vec<u8>, micros: i64) {
     body.extend_from_slice(&(micros - POSTGRES_EPOCH_US).to_be_bytes());
 }
 
+/// Appends an int4 parameter.
+pub fn put_int(body: &mut Vec<u8>, number: u32) {
+    body.extend_from_slice(&4_u32.to_be_bytes());
+    body.extend_from_slice(&number.to_be_bytes());
+}
+
 /// Appends a text parameter.
 pub fn put_text(body: &mut Vec<u8>, text: &[u8]) {
     body.extend_from_slice(&(text.len() as u32).to_be_bytes());

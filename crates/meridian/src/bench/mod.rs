@@ -6,13 +6,16 @@
 mod asking;
 mod bounds;
 mod capacity;
+mod contest;
 mod fleet;
 mod ingest;
 pub mod latencies;
 mod lean;
+mod postgres;
 pub mod queries;
 mod report;
 mod resident;
+mod setup;
 mod table1;
 
 use crate::Error;
@@ -22,7 +25,8 @@ use std::process::ExitCode;
 const BENCHES: &str = "\
 Benchmarks:
   table1   the paper's five measurements: tag creation, ingest in order and out of order, storage,
-           random queries; with latencies, also while a merge runs, and the machine's own bounds
+           random queries; with latencies, also while a merge runs, and the machine's own bounds;
+           with --peer postgres, PostgreSQL does the same in turns with ours
   capacity ten million tags on one node: memory at its peaks and at rest, opening after kill -9 and
            after a stop, queries over all tags
 

@@ -5,25 +5,46 @@
 
 use super::latencies::Latencies;
 use super::lean::{self, Lean};
-use crate::Error;
 use crate::grid::Part;
 use crate::progress::now;
+use crate::{Error, interrupt};
 use std::time::{Duration, Instant};
 
+const INT4: u32 = 23;
 const TEXT: u32 = 25;
 const TIMESTAMPTZ: u32 = 1184;
+const INT4_ARRAY: u32 = 1007;
 const TEXT_ARRAY: u32 = 1009;
 const TIMESTAMPTZ_ARRAY: u32 = 1185;
 
-/// One question at a time, prepared.
-pub const SINGLE: &str = "SELECT time, value FROM samples WHERE tag = $1 AND time <= $2 ORDER BY time DESC LIMIT 1";
-/// Many at once, prepared.
-pub const BULK: &str = "SELECT time, value FROM values_at($1, $2)";
+/// How somebody is asked: prepared statements, and what a tag is called in them.
+#[derive(Clone, Copy)]
+pub struct Door {
+    /// One question at a time.
+    single: &'static str,
+    /// Many at once, with an array of tags and one of times.
+    bulk: &'static str,
+    /// Types of a tag and of an array of tags.
+    tag_types: [u32; 2],
+}
+
+/// Ours: a tag is its name.
+pub const OURS: Door = Door { single: SINGLE, bulk: "SELECT time, value FROM values_at($1, $2)", tag_types: [TEXT, TEXT_ARRAY] };
+/// PostgreSQL's: a tag is its number.
+pub const PEER: Door = Door { single: SINGLE, bulk: PEER_BULK, tag_types: [INT4, INT4_ARRAY] };
+
+const SINGLE: &str = "SELECT time, value FROM samples WHERE tag = $1 AND time <= $2 ORDER BY time DESC LIMIT 1";
+/// Rows come in the order of the arrays: each is joined to its newest sample by a search in the primary key.
+const PEER_BULK: &str = "SELECT s.time, s.value FROM unnest($1, $2) AS asked (tag, at) LEFT JOIN LATERAL \
+     (SELECT time, value FROM samples WHERE tag = asked.tag AND time <= asked.at ORDER BY time DESC LIMIT 1) AS s ON true";
 
 /// What is asked of, and what answers are held against.
+#[derive(Clone, Copy)]
 pub struct Target<'a> {
     /// Where the node listens.
     pub address: &'a str,
+    /// How it is asked.
+    pub door: Door,
     /// The data set, in parts.
     pub parts: &'a [Part],
     /// The name of each tag.
@@ -81,6 +102,13 @@ impl Target<'_> {
         Asked { tag, at, ..Asked::default() }
     }
 
+    fn put_tag(&self, body: &mut Vec<u8>, tag: u32) {
+        match self.door.tag_types[0] {
+            TEXT => lean::put_text(body, self.names[tag as usize].as_bytes()),
+            _ => lean::put_int(body, tag),
+        }
+    }
+
     fn check(&self, asked: &[Asked]) -> Result<(), Error> {
         for question in asked {
             let tag = u64::from(question.tag);
@@ -117,8 +145,9 @@ fn take(row: &mut lean::Cells<'_>, question: &mut Asked) {
 /// # Errors
 /// `Error::Node`, `Error::Wrong`.
 pub fn singles(target: &Target<'_>, connections: usize, seed: u64, go_on: &dyn Fn(Duration) -> bool) -> Result<Found, Error> {
-    let mut links =
-        (0..connections).map(|_| Lean::connect(target.address, SINGLE, &[TEXT, TIMESTAMPTZ])).collect::<Result<Vec<_>, _>>()?;
+    let mut links = (0..connections)
+        .map(|_| Lean::connect(target.address, target.door.single, &[target.door.tag_types[0], TIMESTAMPTZ]))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut polls: Vec<libc::pollfd> =
         links.iter().map(|link| libc::pollfd { fd: link.descriptor(), events: libc::POLLIN, revents: 0 }).collect();
     let mut dice = Dice::new(seed);
@@ -142,7 +171,7 @@ pub fn singles(target: &Target<'_>, connections: usize, seed: u64, go_on: &dyn F
             if let Some(mut row) = link.rows().next() {
                 take(&mut row, &mut asked[under_way[i].0]);
             }
-            if go_on(moment - started) {
+            if go_on(moment - started) && !interrupt::asked() {
                 under_way[i] = (asked.len(), moment);
                 ask(target, link, &mut asked, &mut dice)?;
             } else {
@@ -152,6 +181,7 @@ pub fn singles(target: &Target<'_>, connections: usize, seed: u64, go_on: &dyn F
         }
     }
     let elapsed = started.elapsed();
+    interrupt::check()?;
     target.check(&asked)?;
     Ok(Found { answers: asked.len() as u64, elapsed, latencies })
 }
@@ -160,7 +190,7 @@ fn ask(target: &Target<'_>, link: &mut Lean, asked: &mut Vec<Asked>, dice: &mut 
     let question = target.question(dice);
     asked.push(question);
     link.execute(2, |body| {
-        lean::put_text(body, target.names[question.tag as usize].as_bytes());
+        target.put_tag(body, question.tag);
         lean::put_time(body, question.at);
     })
 }
@@ -171,7 +201,7 @@ fn ask(target: &Target<'_>, link: &mut Lean, asked: &mut Vec<Asked>, dice: &mut 
 /// `Error::Node`, `Error::Wrong`.
 pub fn bulk(target: &Target<'_>, connections: usize, pairs: usize, seed: u64, lasting: Duration) -> Result<Found, Error> {
     let mut links = (0..connections)
-        .map(|_| Lean::connect(target.address, BULK, &[TEXT_ARRAY, TIMESTAMPTZ_ARRAY]))
+        .map(|_| Lean::connect(target.address, target.door.bulk, &[target.door.tag_types[1], TIMESTAMPTZ_ARRAY]))
         .collect::<Result<Vec<_>, _>>()?;
     let mut polls: Vec<libc::pollfd> =
         links.iter().map(|link| libc::pollfd { fd: link.descriptor(), events: libc::POLLIN, revents: 0 }).collect();
@@ -202,7 +232,7 @@ pub fn bulk(target: &Target<'_>, connections: usize, pairs: usize, seed: u64, la
             if rows != pairs {
                 return Err(Error::Wrong(format!("{pairs} questions were answered by {rows} rows")));
             }
-            if moment - started < lasting {
+            if moment - started < lasting && !interrupt::asked() {
                 under_way[i] = (done.len(), moment);
                 ask_many(target, link, pairs, &mut done, &mut dice)?;
             } else {
@@ -212,6 +242,7 @@ pub fn bulk(target: &Target<'_>, connections: usize, pairs: usize, seed: u64, la
         }
     }
     let elapsed = started.elapsed();
+    interrupt::check()?;
     done.iter().try_for_each(|questions| target.check(questions))?;
     Ok(Found { answers: (done.len() * pairs) as u64, elapsed, latencies })
 }
@@ -225,7 +256,7 @@ fn ask_many(
 ) -> Result<(), Error> {
     let questions: Vec<Asked> = (0..pairs).map(|_| target.question(dice)).collect();
     link.execute(2, |body| {
-        lean::put_array(body, TEXT, pairs, |body, i| lean::put_text(body, target.names[questions[i].tag as usize].as_bytes()));
+        lean::put_array(body, target.door.tag_types[0], pairs, |body, i| target.put_tag(body, questions[i].tag));
         lean::put_array(body, TIMESTAMPTZ, pairs, |body, i| lean::put_time(body, questions[i].at));
     })?;
     done.push(questions);

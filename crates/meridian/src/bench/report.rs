@@ -107,6 +107,21 @@ pub struct LatencyRow {
     pub found: Percentiles,
 }
 
+/// A figure of ours beside a peer's, measured in turns.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// What was measured; the more the better.
+    pub name: &'static str,
+    /// The unit of both.
+    pub unit: &'static str,
+    /// Ours, over all turns.
+    pub ours: f64,
+    /// The peer's, over all turns.
+    pub peer: f64,
+    /// Ours by the peer's, of each pair of turns.
+    pub ratios: Vec<f64>,
+}
+
 /// All that a run found.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -116,14 +131,32 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// The latencies.
     pub latencies: Vec<LatencyRow>,
+    /// Figures beside a peer's, and the peer's name.
+    pub beside: Vec<Beside>,
+    pub peer: String,
     /// What the machine can do, and what else belongs to every figure.
     pub machine: Map<String, Value>,
+}
+
+impl Beside {
+    fn json(&self, peer: &str) -> Value {
+        json!({
+            "name": self.name,
+            "unit": self.unit,
+            "ours": self.ours,
+            "peer": self.peer,
+            "peer_name": peer,
+            "ratio": self.ours / self.peer,
+            "ratios": self.ratios,
+        })
+    }
 }
 
 impl Report {
     /// A report without figures.
     pub fn new(benchmark: &'static str) -> Report {
-        Report { benchmark, figures: Vec::new(), latencies: Vec::new(), machine: Map::new() }
+        let (figures, latencies, beside) = (Vec::new(), Vec::new(), Vec::new());
+        Report { benchmark, figures, latencies, beside, peer: String::new(), machine: Map::new() }
     }
 
     /// Adds latencies, where some were measured.
@@ -172,8 +205,27 @@ impl Report {
                 found.count.to_string(),
             ]);
         }
+        let beside = if self.beside.is_empty() { String::new() } else { format!("\n{}", self.show_beside(terminal)) };
         let machine = self.machine.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect::<Vec<_>>().join("; ");
-        format!("{}\n{}\n{}\n", table.show(terminal, 0), latencies.show(terminal, 0), terminal.ink(Ink::Dim, &machine))
+        let (table, latencies) = (table.show(terminal, 0), latencies.show(terminal, 0));
+        format!("{table}\n{latencies}{beside}\n{}\n", terminal.ink(Ink::Dim, &machine))
+    }
+
+    fn show_beside(&self, terminal: &Terminal) -> String {
+        let mut table =
+            Table::new(["in turns with the peer", "ours", self.peer.as_str(), "unit", "ratio", "ratios of single turns"]);
+        for beside in &self.beside {
+            let ratios: Vec<String> = beside.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+            table.row([
+                beside.name.to_owned(),
+                rounded(beside.ours),
+                rounded(beside.peer),
+                beside.unit.to_owned(),
+                format!("{:.2}", beside.ours / beside.peer),
+                ratios.join(" "),
+            ]);
+        }
+        table.show(terminal, 0)
     }
 
     /// Writes the report as JSON.
@@ -204,7 +256,14 @@ impl Report {
             })
             .collect();
         let figures: Vec<Value> = self.figures.iter().map(Figure::json).collect();
-        json!({ "benchmark": self.benchmark, "machine": self.machine, "figures": figures, "latencies": latencies })
+        let beside: Vec<Value> = self.beside.iter().map(|beside| beside.json(&self.peer)).collect();
+        json!({
+            "benchmark": self.benchmark,
+            "machine": self.machine,
+            "figures": figures,
+            "latencies": latencies,
+            "beside": beside,
+        })
     }
 }
 
@@ -228,6 +287,9 @@ mod tests {
         let mut storage = Figure::new("storage", 1.2, "bytes/point").against(12.18, 1.1).bounded("entropy", 0.9);
         storage.less_is_better = true;
         report.figures.push(storage);
+        let ratios = vec![0.5, 2.5];
+        report.peer = "PostgreSQL 15".to_owned();
+        report.beside.push(Beside { name: "queries", unit: "values/s", ours: 90_000.0, peer: 60_000.0, ratios });
         let shown = report.show(&Terminal::plain());
         assert!(shown.contains("5.00 M reached") && shown.contains("1.10 MISSED"), "{shown}");
         assert!(shown.contains("50 %") && shown.contains("75 %"), "{shown}");
@@ -235,5 +297,7 @@ mod tests {
         assert_eq!(json["figures"][0]["ratio"], 5.0);
         assert_eq!(json["figures"][0]["parameters"]["tags"], 20_000);
         assert_eq!(json["figures"][1]["bound"]["name"], "entropy");
+        assert_eq!((&json["beside"][0]["ratio"], &json["beside"][0]["peer_name"]), (&1.5.into(), &"PostgreSQL 15".into()));
+        assert!(shown.contains("PostgreSQL 15") && shown.contains("1.50               0.50 2.50"), "{shown}");
     }
 }

@@ -4,19 +4,20 @@
 //! again after a restart; queries run with caches a tenth of the data.
 
 use super::bounds::{self, Machine, Usage};
+use super::contest::{self, Contest};
 use super::ingest::{Written, create_tags, out_of_order, paced, pause, sequential, shuffled};
-use super::queries::{self, Found, Target};
+use super::postgres::Installation;
+use super::queries::{self, Found, OURS, Target};
 use super::report::{Figure, Report};
 use super::resident::resident;
+use super::setup::Setup;
 use crate::client::Session;
 use crate::config::units::{round_size, round_span};
 use crate::grid::{Columns, Part, Shape};
 use crate::node::{Node, Scratch, disk_bytes, file_bytes};
 use crate::progress::now;
 use crate::table::{rounded, thousands};
-use crate::terminal::Terminal;
 use crate::{Error, interrupt};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,7 +26,8 @@ const EXAMPLES: &str = "\
 Examples:
   meridian bench table1                                   defaults: two cores, some five minutes
   meridian bench table1 --points 10000000 --random-points 2000000 --create-tags 100000   a quick look
-  meridian bench table1 --json table1.json --dir /data/bench --serve --memory-bytes=8GiB";
+  meridian bench table1 --json table1.json --dir /data/bench --serve --memory-bytes=8GiB
+  meridian bench table1 --peer postgres                   and PostgreSQL's figures beside ours, as ratios";
 
 /// A month, in microseconds.
 const MONTH_US: i64 = 30 * 86_400_000_000;
@@ -73,15 +75,21 @@ pub struct Arguments {
     /// Seconds of each query measurement
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
-    /// Where the store is made (kept then); a temporary directory where not given
-    #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
-    /// Write the report to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// A flag handed on to the node, such as --memory-bytes=8GiB; may be repeated
-    #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
-    pub serve: Vec<String>,
+    /// Let a peer do the same in turns with ours, at the end
+    #[arg(long, value_name = "PEER")]
+    pub peer: Option<Peer>,
+    /// Samples that the peer holds, the first ones of the data set
+    #[arg(long, default_value_t = 4_000_000, value_name = "POINTS")]
+    pub peer_points: u64,
+    #[command(flatten)]
+    pub setup: Setup,
+}
+
+/// Who can stand beside ours.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Peer {
+    /// A PostgreSQL server of this machine, with its own defaults
+    Postgres,
 }
 
 /// Runs the benchmark.
@@ -92,10 +100,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let mix =
         <[u8; 4]>::try_from(arguments.mix.clone()).ok().filter(|mix| mix.iter().map(|part| u32::from(*part)).sum::<u32>() == 100);
     let mix = mix.ok_or_else(|| Error::Usage("--mix needs four numbers that are 100 together: 40,40,10,10".to_owned()))?;
-    if cfg!(debug_assertions) {
-        eprintln!("meridian: this is not a release build: the figures measure the compiler");
-    }
-    let scratch = Scratch::new("bench", arguments.dir.as_deref())?;
+    // What is missing is said before minutes are spent.
+    let peer = arguments.peer.map(|Peer::Postgres| Installation::find()).transpose()?;
+    let scratch = arguments.setup.begin()?;
     let mut run = Run::start(arguments, mix, scratch)?;
     run.create()?;
     run.write_in_order()?;
@@ -103,10 +110,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     run.write_out_of_order()?;
     run.while_merging()?;
     run.queries()?;
-    println!("\n{}", run.report.show(&Terminal::stdout()));
-    if let Some(path) = &arguments.json {
-        run.report.write_json(path)?;
+    if let Some(peer) = peer {
+        run.meet(&peer)?;
     }
+    arguments.setup.end(&run.report)?;
     run.node.take().map_or(Ok(()), Node::stop)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +144,7 @@ impl<'a> Run<'a> {
             round_size(machine.memory_copy as u64),
         ));
         let shape = Shape { seed: arguments.seed, mix, start_us: START_US, step_us: 1_000_000 };
-        let node = Node::start(&scratch.dir.join("node"), &arguments.serve)?;
+        let node = Node::start(&scratch.dir.join("node"), &arguments.setup.serve)?;
         let share = arguments.tags.div_ceil(arguments.streams);
         let parts = (0..arguments.tags)
             .step_by(share as usize)
@@ -162,9 +169,7 @@ impl<'a> Run<'a> {
     }
 
     fn session(&self) -> Result<Session, Error> {
-        if interrupt::asked() {
-            return Err(Error::Interrupted);
-        }
+        interrupt::check()?;
         Session::connect(&self.node().url(), "meridian bench")
     }
 
@@ -173,7 +178,7 @@ impl<'a> Run<'a> {
         if let Some(node) = self.node.take() {
             node.stop()?;
         }
-        let flags: Vec<String> = self.arguments.serve.iter().chain(flags).cloned().collect();
+        let flags: Vec<String> = self.arguments.setup.serve.iter().chain(flags).cloned().collect();
         self.node = Some(Node::start(&self.scratch.dir.join("node"), &flags)?);
         Ok(())
     }
@@ -330,6 +335,7 @@ impl<'a> Run<'a> {
         let parts = [part];
         let target = Target {
             address: &self.node().pg,
+            door: OURS,
             parts: &parts,
             names: &names,
             first_us: START_US - 1_000_000,
@@ -344,6 +350,7 @@ impl<'a> Run<'a> {
         let steps = self.parts.first().map_or(0, Part::steps) as i64;
         Target {
             address: &self.node().pg,
+            door: OURS,
             parts: &self.parts,
             names: &self.names,
             first_us: START_US,
@@ -411,6 +418,17 @@ impl<'a> Run<'a> {
         let figure = figure.with("connections", self.arguments.connections);
         self.asked(figure, found, usage, cache, &format!("read single, {connections} connections at full load"));
         Ok(())
+    }
+
+    /// The peer's turns beside ours: of all that this run wrote, with the caches that its queries had.
+    fn meet(&mut self, installation: &Installation) -> Result<(), Error> {
+        let peer = installation.start(&self.scratch.dir.join("postgres"))?;
+        let mut report = std::mem::replace(&mut self.report, Report::new("table1"));
+        let contest =
+            Contest { arguments: self.arguments, node: self.node(), peer: &peer, target: self.target(), shape: self.shape };
+        let met = contest::run(&contest, &mut report);
+        self.report = report;
+        met
     }
 
     fn asked(&mut self, mut figure: Figure, mut found: Found, usage: Usage, cache: u64, latency: &str) {

@@ -8,7 +8,7 @@ mod live;
 mod show;
 mod tour;
 
-use crate::bench::queries::{self, Target};
+use crate::bench::queries::{self, OURS, Target};
 use crate::client::Session;
 use crate::config::units::{round_size, round_span};
 use crate::grid::{Part, Shape};
@@ -210,7 +210,7 @@ fn crash(show: &Show, node: Node, arguments: &Arguments, live: Shape, ordinal: u
     show.well(&format!("the {} samples of before are all there too", thousands(before as u64)));
     let names: Vec<String> = (0..arguments.tags).map(|tag| shape.name("live.", tag)).collect();
     let parts = [part];
-    let target = Target { address: &node.pg, parts: &parts, names: &names, first_us: shape.start_us, last_us: end };
+    let target = Target { address: &node.pg, door: OURS, parts: &parts, names: &names, first_us: shape.start_us, last_us: end };
     if burst.heard.batches > 0 {
         let started = now();
         let compared = queries::bulk(&target, 1, 1000, 1, Duration::from_millis(300))?;

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tags::{Making, Tags};
 use time::TimeReader;
+pub use time::write_time;
 use types::Kind;
 
 const EXAMPLES: &str = "\
