@@ -6,11 +6,12 @@
 //! after `Engine::new`.
 
 use crate::error::Error;
+use crate::pool::QueryPool;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
 use catalog::Catalog;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use kernel::Kernel;
 use std::num::NonZeroUsize;
@@ -18,6 +19,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use world::Clock;
+
+/// How many spilled files are merged at once: each holds some batches meanwhile.
+const SPILL_FILES_MERGED: usize = 8;
+/// Queries' memory for each row of a batch: what spills holds dozens of batches at once.
+const MEMORY_OF_BATCH_ROW: u64 = 16 << 10;
+/// A batch has as many rows at least.
+const BATCH_ROWS_MIN: usize = 256;
 
 /// A row of `meridian.settings`, and of `SHOW ALL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +55,7 @@ pub struct EngineSettings {
     pub spill_bytes_max: u64,
     /// How many parts of a query run side by side; usually the number of cores.
     pub target_partitions: usize,
-    /// About how many rows a batch has.
+    /// About how many rows a batch has; with little memory it has fewer.
     pub batch_rows: usize,
     /// How much parsed data one COPY FROM STDIN may hold before it commits, in bytes.
     pub copy_bytes_max: u64,
@@ -94,15 +102,20 @@ impl Engine {
     ///
     /// # Errors
     /// `Error::Io` where the spill directory can't be used.
-    pub fn new(kernel: Arc<Kernel>, catalog: Arc<Catalog>, settings: EngineSettings) -> Result<Arc<Engine>, Error> {
+    pub fn new(kernel: Arc<Kernel>, catalog: Arc<Catalog>, mut settings: EngineSettings) -> Result<Arc<Engine>, Error> {
+        let rows = usize::try_from(settings.memory_bytes / MEMORY_OF_BATCH_ROW).unwrap_or(usize::MAX);
+        settings.batch_rows = settings.batch_rows.min(rows.max(BATCH_ROWS_MIN));
         let bytes = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
         let tracked = NonZeroUsize::MIN.saturating_add(4);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), tracked));
+        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(QueryPool::new(bytes), tracked));
         let mode = match &settings.spill_dir {
             Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
             None => DiskManagerMode::Disabled,
         };
-        let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(settings.spill_bytes_max);
+        let disk = DiskManagerBuilder::default()
+            .with_mode(mode)
+            .with_max_temp_directory_size(settings.spill_bytes_max)
+            .with_max_spill_merge_fan_in(SPILL_FILES_MERGED);
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
         let started_us = settings.clock.wall_us();
         let running = Arc::new(Running::new(Arc::clone(&settings.clock)));

@@ -83,6 +83,12 @@ conditions! {
     UnknownSchema = "3F000", false;
     /// A column is not in GROUP BY.
     Grouping = "42803", false;
+    /// A window function where none may stand.
+    Windowing = "42P20", false;
+    /// A LIMIT below zero.
+    Limiting = "2201W", false;
+    /// An OFFSET below zero.
+    Offsetting = "2201X", false;
     /// Types do not fit together.
     Type = "42804", false;
     /// A parameter's type can't be told.

@@ -4,18 +4,23 @@ mod aggregates;
 mod arithmetic;
 mod bins;
 mod calendar;
+mod dressed;
+mod keyed;
 mod labels;
 mod maintenance;
 mod moving;
 mod node;
 mod operators;
 mod quality;
+mod scaled;
+mod series;
 mod shown;
 mod simple;
 mod spans;
 mod time;
 mod to_char;
 mod typed;
+mod unordered;
 mod values_at;
 mod zones;
 
@@ -25,10 +30,11 @@ use datafusion::prelude::SessionContext;
 use std::sync::Arc;
 
 pub(crate) use aggregates::{MAX, MIN};
-pub(crate) use arithmetic::{checked, is_one_nan, negated, one_nan, one_nan_of, rounded};
+pub(crate) use arithmetic::{checked, is_one_nan, negated, one_nan, one_nan_of, one_zero, rounded};
 pub(crate) use labels::JSON_TEXT;
-pub(crate) use operators::Operators;
-pub(crate) use shown::{read_time, shown};
+pub(crate) use operators::{AS_TYPE, Operators};
+pub(crate) use series::SERIES;
+pub(crate) use shown::{read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
 pub(crate) use zones::{is_moment, local, moment};
 
@@ -40,8 +46,11 @@ pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, 
     for function in plain.into_iter().chain(own).flatten() {
         context.register_udf(function);
     }
+    context.register_udf(AS_TYPE.as_ref().clone());
+    unordered::register(context);
     for function in aggregates::all() {
         context.register_udaf(function);
     }
+    context.register_udtf(SERIES, Arc::new(series::Series));
     context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));
 }

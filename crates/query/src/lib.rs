@@ -18,6 +18,7 @@
 //! [`Prepared::execute`] with parameters; where [`Prepared::point`] gives a plan, it may run that
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
+mod again;
 mod context;
 mod copy;
 mod copy_in;
@@ -25,6 +26,7 @@ mod copy_out;
 mod engine;
 mod error;
 mod explain;
+mod frugal;
 mod functions;
 mod guard;
 mod held;
@@ -32,7 +34,9 @@ mod ingest;
 mod names;
 mod outcome;
 mod parameter;
+mod passing;
 mod point;
+mod pool;
 mod prepared;
 mod query;
 mod rewrite;

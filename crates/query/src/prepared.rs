@@ -203,11 +203,9 @@ impl Prepared {
         let session = Arc::clone(&self.session);
         let registration: AbortRegistration = ongoing.renew();
         let deadline = (limit_ms > 0).then(|| Box::pin(tokio::time::sleep(std::time::Duration::from_millis(limit_ms))));
-        let state = (Abortable::new(stream, registration), ongoing, session, deadline, false);
-        futures::stream::unfold(state, |(mut stream, ongoing, session, mut deadline, ended)| async move {
-            if ended {
-                return None;
-            }
+        let state = (Some(Abortable::new(stream, registration)), ongoing, session, deadline);
+        futures::stream::unfold(state, |(running, ongoing, session, mut deadline)| async move {
+            let mut stream = running?;
             let item = match &mut deadline {
                 None => stream.next().await,
                 Some(deadline) => tokio::select! {
@@ -224,8 +222,9 @@ impl Prepared {
             if item.is_err() {
                 session.fail();
             }
-            let ended = item.is_err();
-            Some((item, (stream, ongoing, session, deadline, ended)))
+            // What failed holds nothing any longer, however long its end is not asked for.
+            let running = item.is_ok().then_some(stream);
+            Some((item, (running, ongoing, session, deadline)))
         })
     }
 }

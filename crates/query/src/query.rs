@@ -2,6 +2,7 @@
 
 use crate::context::{PlanOptions, StatementContext};
 use crate::error::{Error, from_datafusion, raise};
+use crate::frugal;
 use crate::names;
 use crate::outcome::Rows;
 use crate::rewrite;
@@ -9,13 +10,12 @@ use crate::session::Session;
 use crate::suggest;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, Statement as PlanStatement};
-use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{self, Statement as Tree};
 use futures::StreamExt;
@@ -44,7 +44,7 @@ impl QueryPlan {
             _ => "SELECT",
         };
         let (plan, parameters) = planned(session, tree, types, sql).await?;
-        let schema = Arc::new(names::shown(plan.schema().as_arrow(), shown.as_ref()));
+        let schema = Arc::new(names::shown(settled(session, &plan)?.schema().as_arrow(), shown.as_ref()));
         Ok((QueryPlan { plan, schema, command }, parameters))
     }
 
@@ -88,6 +88,15 @@ pub(crate) fn statement_state(session: &Session, params: Vec<ScalarValue>) -> Se
     state
 }
 
+/// The plan whose schema has the types that come: a union has its first input's until types are settled.
+fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> {
+    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
+        return Ok(plan.clone());
+    }
+    let state = session.context.state();
+    Ok(state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?)
+}
+
 /// Optimises and starts a plan; the rows as they come.
 pub(crate) async fn stream(
     session: &Session,
@@ -105,8 +114,7 @@ pub(crate) async fn stream(
         plan.clone().with_param_values(ParamValues::from(values.clone())).map_err(shown)?
     };
     let state = statement_state(session, values);
-    let physical = state.create_physical_plan(&plan).await.map_err(shown)?;
-    let stream = execute_stream(physical, state.task_ctx()).map_err(shown)?;
+    let stream = frugal::run(state, &plan).await.map_err(shown)?;
     let text = Arc::clone(&sql);
     Ok(stream.map(move |batch| batch.map_err(|error| from_datafusion(&error, &text))).boxed())
 }
@@ -182,7 +190,6 @@ fn inferred_types(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>, DataF
     let mut out = BTreeMap::new();
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
-            use datafusion::common::tree_node::TreeNode;
             expr.apply(|expr| {
                 if let Expr::Placeholder(placeholder) = expr {
                     let number = placeholder.id.trim_start_matches('$').parse::<usize>().ok();

@@ -4,14 +4,16 @@
 //! - times have microseconds, so that far years don't overflow nanoseconds;
 //! - `first(value, time)` and `last(value, time)` are ordered aggregates, over a window its edges;
 //! - `time AT TIME ZONE zone` is `timezone(zone, time)`; `varchar(n)` cuts;
-//! - `ARRAY(SELECT ..)` gathers rows; columns of one name are kept apart (`selects.rs`);
+//! - `ARRAY(SELECT ..)` gathers rows; columns of one name are kept apart (`selects.rs`, `apart.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
+mod apart;
 mod catalogue;
 mod selects;
 
 use crate::error::{Error, raise};
+use crate::functions::SERIES;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     OrderBy, OrderByExpr, OrderByKind, Statement as Tree, Value, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
@@ -43,12 +45,22 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
         catalogue::query(query);
-        ControlFlow::Continue(())
+        selects::fetch_first(query);
+        if let Err(error) = selects::exists_in_lists(query) {
+            return ControlFlow::Break(error);
+        }
+        match apart::query(query) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
         catalogue::table(factor);
-        ControlFlow::Continue(())
+        match series(factor) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
@@ -66,9 +78,12 @@ impl VisitorMut for Rewriter {
 
 fn rewritten(expr: &mut Expr) -> Result<(), Error> {
     match expr {
-        Expr::Cast { data_type, .. } => {
+        Expr::Cast { expr: inner, data_type, .. } => {
             catalogue::kind(data_type);
             microseconds(data_type)?;
+            if matches!(data_type, DataType::Interval { .. }) {
+                clocks(inner);
+            }
             if let Some(length) = cut_length(data_type)? {
                 cut(expr, length);
             }
@@ -77,6 +92,13 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
         Expr::AtTimeZone { timestamp, time_zone } => {
             let (time, zone) = (timestamp.as_ref().clone(), time_zone.as_ref().clone());
             *expr = selects::call("timezone", vec![zone, time]);
+        }
+        Expr::IsDistinctFrom(left, right) if is_logic(right) => *expr = regrouped(left, right, Expr::IsDistinctFrom),
+        Expr::IsNotDistinctFrom(left, right) if is_logic(right) => *expr = regrouped(left, right, Expr::IsNotDistinctFrom),
+        // To DataFusion the sign would be the text's first one: that of the first field alone.
+        Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: span } if matches!(span.as_ref(), Expr::Interval(_)) => {
+            let minus = Box::new(Expr::value(Value::Number("-1".to_owned(), false)));
+            *expr = Expr::BinaryOp { left: span.clone(), op: BinaryOperator::Multiply, right: minus };
         }
         Expr::BinaryOp { left, op, right } if compares(op) => {
             if is_quality(left) {
@@ -94,11 +116,27 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
             quality_literal(low)?;
             quality_literal(high)?;
         }
+        Expr::Interval(span) => clocks(&mut span.value),
+        Expr::Function(function) if selects::is_modulo(function) => *expr = selects::modulo(function),
         Expr::Function(function) if selects::is_array(function) => *expr = selects::gathered(function)?,
         Expr::Function(function) => aggregate(function)?,
         _ => {}
     }
     Ok(())
+}
+
+fn is_logic(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
+}
+
+/// `a IS DISTINCT FROM b AND c`, which was read as `a IS DISTINCT FROM (b AND c)`, as what it is.
+fn regrouped(left: &Expr, right: &Expr, make: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
+    match right {
+        Expr::BinaryOp { left: first, op: op @ (BinaryOperator::And | BinaryOperator::Or), right: rest } => {
+            Expr::BinaryOp { left: Box::new(regrouped(left, first, make)), op: op.clone(), right: rest.clone() }
+        }
+        right => make(Box::new(left.clone()), Box::new(right.clone())),
+    }
 }
 
 fn compares(op: &BinaryOperator) -> bool {
@@ -208,6 +246,52 @@ fn aggregate(function: &mut Function) -> Result<(), Error> {
         }
     }
     function.name = ast::ObjectName::from(vec![ast::Ident::new(ordered)]);
+    Ok(())
+}
+
+/// An interval's text with its time of day in words: `1 day 02:30` as `1 day 2 hours 30 minutes`.
+fn clocks(text: &mut Expr) {
+    let Expr::Value(value) = text else { return };
+    let Value::SingleQuotedString(text) = &mut value.value else { return };
+    if text.contains(':') {
+        *text = text.split_whitespace().map(clock).collect::<Vec<_>>().join(" ");
+    }
+}
+
+/// `-02:30:01.5` as `-2 hours -30 minutes -1.5 seconds`; other words as they are.
+fn clock(word: &str) -> String {
+    let (sign, digits) = match word.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", word.strip_prefix('+').unwrap_or(word)),
+    };
+    let parts: Vec<&str> = digits.split(':').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if !(2..=3).contains(&parts.len()) || !parts.iter().all(is_number) {
+        return word.to_owned();
+    }
+    let units = ["hours", "minutes", "seconds"];
+    parts.iter().zip(units).map(|(part, unit)| format!("{sign}{part} {unit}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The one column of `generate_series(..) AS t` is `t`, and without an alias it has the function's name. Its arguments
+/// become subqueries: those are computed when the statement runs, and other arguments while it is planned.
+fn series(factor: &mut ast::TableFactor) -> Result<(), Error> {
+    let ast::TableFactor::Table { name, alias, args: Some(args), .. } = factor else { return Ok(()) };
+    if !name.to_string().eq_ignore_ascii_case(SERIES) {
+        return Ok(());
+    }
+    for arg in &mut args.args {
+        if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg
+            && !matches!(arg, Expr::Subquery(_))
+        {
+            *arg = selects::subquery(arg.clone(), Vec::new())?;
+        }
+    }
+    let shown = || ast::TableAlias { explicit: true, name: ast::Ident::new(SERIES), columns: Vec::new(), at: None };
+    let alias = alias.get_or_insert_with(shown);
+    if alias.columns.is_empty() {
+        alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+    }
     Ok(())
 }
 

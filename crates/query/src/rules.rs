@@ -1,7 +1,7 @@
 //! Our planning rules: times written as text are read in the session's zone; expressions mean what they
-//! mean in PostgreSQL; joins with `tags`
+//! mean in PostgreSQL; correlated subqueries that DataFusion can't run become joins; joins with `tags`
 //! narrow the tags that are scanned; aggregates become aggregates of the kernel's partial ones; the
-//! newest rows are read from the newest end; what windows hold is counted.
+//! newest rows are read from the newest end; what windows hold is counted; what joins may run again can be.
 
 mod aggregate;
 mod edge;
@@ -9,7 +9,9 @@ mod literals;
 mod meaning;
 mod merge;
 mod narrow;
+mod unnest;
 
+use crate::again::RunAgain;
 use crate::engine::Engine;
 use crate::functions::Operators;
 use crate::held::CountWindows;
@@ -23,6 +25,7 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
     let mut analyzers: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(literals::ZonedLiterals)];
     analyzers.extend(Analyzer::new().rules);
     analyzers.push(Arc::new(meaning::Meaning));
+    analyzers.push(Arc::new(unnest::Unnest::default()));
     builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(Operators));
     builder
         .with_analyzer_rules(analyzers)
@@ -30,4 +33,5 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
         .with_optimizer_rule(Arc::new(aggregate::PushAggregates))
         .with_physical_optimizer_rule(Arc::new(edge::ReadFromTheEdge))
         .with_physical_optimizer_rule(Arc::new(CountWindows))
+        .with_physical_optimizer_rule(Arc::new(RunAgain))
 }

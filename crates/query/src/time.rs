@@ -10,6 +10,26 @@ use std::fmt::Write;
 
 const DAY_US: i64 = 86_400_000_000;
 
+/// The first year of which the data base of zones says nothing: whatever rule a zone has by then holds on.
+const RULES_END_YEAR: i64 = 2100;
+/// When it begins.
+const RULES_END_US: i64 = 4_102_444_800_000_000;
+
+/// How far a time lies from the same one in a year that zones know, that begins on the same weekday and has as many
+/// days: clocks turn in both alike. 0 for times that zones know themselves.
+fn beyond_rules(us: i64) -> i64 {
+    if us < RULES_END_US {
+        return 0;
+    }
+    let (year, ..) = civil(us.div_euclid(DAY_US));
+    let year_of = |year: i64| (days_of(year, 1, 1), days_of(year + 1, 1, 1) - days_of(year, 1, 1));
+    let (first, length) = year_of(year);
+    // Any 28 years in which every fourth is a leap year hold one of each sort.
+    let alike =
+        (RULES_END_YEAR - 28..RULES_END_YEAR).map(year_of).find(|(start, days)| (first - start) % 7 == 0 && *days == length);
+    alike.map_or(0, |(start, _)| (first - start) * DAY_US)
+}
+
 /// A time zone: how times without an offset are read, and how all are written.
 #[derive(Clone, Copy, Debug)]
 pub enum Zone {
@@ -39,7 +59,7 @@ impl Zone {
     fn offset_at(self, us: i64) -> i64 {
         match self {
             Zone::Utc => 0,
-            Zone::Other(zone) => chrono::DateTime::from_timestamp_micros(us)
+            Zone::Other(zone) => chrono::DateTime::from_timestamp_micros(us - beyond_rules(us))
                 .map_or(0, |time| i64::from(zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc())),
         }
     }
@@ -49,7 +69,8 @@ impl Zone {
     fn offset_of_local(self, local_us: i128) -> i64 {
         let Zone::Other(zone) = self else { return 0 };
         let at = |local_us: i128| {
-            let local = i64::try_from(local_us).ok().and_then(chrono::DateTime::from_timestamp_micros)?.naive_utc();
+            let local_us = i64::try_from(local_us).ok()?;
+            let local = chrono::DateTime::from_timestamp_micros(local_us - beyond_rules(local_us))?.naive_utc();
             zone.offset_from_local_datetime(&local).latest().map(|offset| i64::from(offset.fix().local_minus_utc()))
         };
         // No leap is longer than a day.
@@ -225,7 +246,8 @@ enum Problem {
     Range,
 }
 
-fn read(text: &str, zone: Zone) -> Result<i64, Problem> {
+/// Without a zone an offset is read and says nothing.
+fn read(text: &str, zone: Option<Zone>) -> Result<i64, Problem> {
     let mut reader = Reader { text: text.trim().as_bytes(), at: 0 };
     let negative = reader.eat(b'-');
     let _ = !negative && reader.eat(b'+');
@@ -262,7 +284,7 @@ fn read(text: &str, zone: Zone) -> Result<i64, Problem> {
         return Err(Problem::Range);
     }
     let local = i128::from(days) * i128::from(DAY_US) + i128::from(rest);
-    let offset = offset.unwrap_or_else(|| zone.offset_of_local(local));
+    let offset = zone.map_or(0, |zone| offset.unwrap_or_else(|| zone.offset_of_local(local)));
     i64::try_from(local - i128::from(offset) * 1_000_000).map_err(|_| Problem::Range)
 }
 
@@ -271,6 +293,18 @@ fn read(text: &str, zone: Zone) -> Result<i64, Problem> {
 /// # Errors
 /// `Error::InvalidTime` where it is no time at all, `Error::TimeOverflow` where there is no such moment.
 pub fn parse(text: &str, zone: Zone) -> Result<i64, Error> {
+    parsed(text, Some(zone))
+}
+
+/// The clock's time that a text names, as microseconds from its 1970-01-01; an offset in it says nothing.
+///
+/// # Errors
+/// As `parse`.
+pub(crate) fn parse_local(text: &str) -> Result<i64, Error> {
+    parsed(text, None)
+}
+
+fn parsed(text: &str, zone: Option<Zone>) -> Result<i64, Error> {
     if text.as_bytes().first().is_some_and(u8::is_ascii_digit)
         && let Ok(us) = read(text, zone)
     {
@@ -314,6 +348,24 @@ mod tests {
                 format(us, zone, &mut text);
                 assert_eq!(parse(&text, zone).unwrap(), us, "{text}");
             }
+        }
+    }
+
+    /// Answers of PostgreSQL 15.
+    #[test]
+    fn clocks_turn_on_beyond_the_known_years() {
+        for (zone, time, utc) in [
+            ("Europe/London", "2099-07-01 12:00", "2099-07-01 11:00"),
+            ("Europe/London", "2263-04-01 00:00", "2263-03-31 23:00"),
+            ("Europe/London", "2263-12-01 00:00", "2263-12-01 00:00"),
+            ("America/New_York", "9999-07-04 00:00", "9999-07-04 04:00"),
+            ("America/New_York", "2104-03-09 03:30", "2104-03-09 07:30"),
+            ("Asia/Shanghai", "2500-07-01 08:00", "2500-07-01 00:00"),
+        ] {
+            let zone = Zone::parse(zone).unwrap();
+            let (moment, expect) = (parse(time, zone).unwrap(), parse(utc, Zone::Utc).unwrap());
+            assert_eq!(moment, expect, "{time} {zone:?}");
+            assert_eq!(zone.moment(zone.local(moment)), moment, "{time} {zone:?}");
         }
     }
 

@@ -36,7 +36,18 @@ async fn numbers() {
             ("x FROM (VALUES (-('NaN'::float8)), (1), ('inf'::float8)) AS v(x) ORDER BY x", "1.0 inf NaN"),
             ("'-0'::float8 = 0, '-0'::float8 < 0", "true|false"),
             ("'NaN'::float8 > 'inf'::float8", "true"),
-            ("sign(-2.5::float8), sign(0)", "-1.0|0.0"),
+            ("sign(-2.5::float8), sign(0), sign('NaN'::float8)", "-1.0|0.0|0.0"),
+            ("'-0'::float8 IN (0, 1), nullif('-0'::float8, 0), CASE '-0'::float8 WHEN 0 THEN 1 END", "true|NULL|1"),
+            ("x FROM (VALUES (1, '-0'::float8), (0, 0)) AS v(n, x) ORDER BY x, n", "0.0 -0.0"),
+            ("rank() OVER (ORDER BY x) FROM (VALUES ('-0'::float8), (0)) AS v(x)", "1 1"),
+            ("x NOT IN ('-0'::float8, 1) FROM (VALUES ('-0'::float8)) AS v(x)", "false"),
+            ("count(DISTINCT x), count(*) FROM (VALUES ('-0'::float8), (0), (1)) AS v(x)", "2|3"),
+            ("count(*) FROM samples WHERE value > (SELECT avg(x) FROM (VALUES ('inf'::float8), ('-inf'::float8)) AS v(x))", "0"),
+            ("sum(DISTINCT q), sum(q), (SELECT sum(quality) FROM samples) FROM (VALUES (192::smallint), (192::smallint)) AS v(q)", "192|384|1216"),
+            ("count(*) FROM samples WHERE tag IN ('a', 'b') AND tag NOT IN ('b', NULL)", "0"),
+            ("x FROM (VALUES (-3), (2), (-1)) AS v(x) ORDER BY abs(x % 4), x", "-1 2 -3"),
+            ("1 IS DISTINCT FROM 2 AND 2 IS NOT DISTINCT FROM 2 OR false, mod(7, 3), variance(x) FROM (VALUES (1), (3)) AS v(x)", "true|1|2.0"),
+            ("count(x), count(x::int), sum(x), sum(x::int) FROM (VALUES (1.5), (2.5)) AS v(x)", "2|2|4.0|4"),
             (
                 "sum(x) OVER (ORDER BY n ROWS 1 PRECEDING) FROM (VALUES (1, 'NaN'::float8), (2, 1), (3, 2), (4, 'inf'::float8), (5, 3), (6, 4)) AS v(n, x)",
                 "NaN NaN 3.0 inf inf 7.0",
@@ -123,6 +134,19 @@ async fn times_by_the_sessions_clocks() {
         &house,
         &[
             ("TIMESTAMPTZ '2024-03-11 12:00' - TIMESTAMPTZ '2024-03-09 13:00'", "1 days 23 hours"),
+            ("INTERVAL '1 day' / 2, 1.5 * INTERVAL '1 month', INTERVAL '1 hour' * 3", "12 hours|1 mons 15 days|3 hours"),
+            (
+                "(-INTERVAL '1 day 2 hours')::text, (- d)::text FROM (VALUES (INTERVAL '1 mon 1 day')) AS v(d)",
+                "-1 days -02:00:00|-1 mons -1 days",
+            ),
+            (
+                "(TIMESTAMP '2024-03-31 02:30')::text, (TIMESTAMP '2024-03-31 02:30:01+02')::text",
+                "2024-03-31 02:30:00|2024-03-31 02:30:01",
+            ),
+            ("INTERVAL '1 day 02:30' = INTERVAL '1590 minutes', '-01:00:00.5'::interval::text", "true|-01:00:00.5"),
+            ("(DATE '2024-01-31' + INTERVAL '1 month 1 hour')::text, DATE '2024-01-31' + 1", "2024-02-29 01:00:00|2024-02-01"),
+            ("DATE '0044-03-15 BC'::text, (TIMESTAMP '0044-03-15 12:00 BC')::text", "0044-03-15 BC|0044-03-15 12:00:00 BC"),
+            ("to_timestamp(1.5)::text, to_timestamp(10000000000)::text", "1970-01-01 00:00:01.5+00|2286-11-20 17:46:40+00"),
             ("INTERVAL '26 hours' > INTERVAL '1 day', INTERVAL '1 month' = INTERVAL '30 days'", "true|true"),
             ("TIMESTAMPTZ '2024-03-11 12:00' - TIMESTAMPTZ '2024-03-10' > INTERVAL '1 day'", "true"),
             ("extract(second FROM TIMESTAMP '2024-01-01 00:00:01.5'), extract(epoch FROM INTERVAL '1 day')", "1.5|86400.0"),
@@ -132,6 +156,25 @@ async fn times_by_the_sessions_clocks() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_of_rows() {
+    let house = House::furnished().await;
+    check(
+        &house,
+        &[
+            ("x FROM (VALUES (1), (1), (1), (2)) AS v(x) EXCEPT ALL SELECT 1 ORDER BY 1", "1 1 2"),
+            ("x FROM (VALUES (1), (1), (1), (2)) AS v(x) INTERSECT ALL SELECT y FROM (VALUES (1), (1), (3)) AS w(y)", "1 1"),
+            ("tag, value FROM samples WHERE tag = 'a' INTERSECT SELECT tag, 2.5 FROM samples", "a|2.5"),
+            ("lower(tag), tag FROM samples EXCEPT SELECT tag, lower(tag) FROM samples", ""),
+            ("DISTINCT (upper(tag) LIKE '%A%') IS NOT FALSE FROM samples ORDER BY 1", "false true"),
+            ("quality FROM samples WHERE tag = 'nowhere' UNION SELECT 9007199254740993", "9007199254740993"),
+            ("quality - quality FROM samples UNION SELECT quality FROM samples ORDER BY 1", "0 64 192"),
+        ],
+    )
+    .await;
+    refused(&house, &[("* FROM samples EXCEPT ALL SELECT * FROM samples", "0A000"), ("INTERVAL '1 day' / 0", "22012")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

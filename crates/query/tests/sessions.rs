@@ -35,7 +35,7 @@ async fn a_running_query_is_seen_and_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn short_memory_is_an_error_and_not_the_end() {
     let house = House::with(|settings| settings.memory_bytes = 1 << 20);
-    let sql = "SELECT v, count(*) FROM generate_series(1, 3000000) AS g(v) GROUP BY v ORDER BY v";
+    let sql = "SELECT length(string_agg(v::text, ',')) FROM generate_series(1, 3000000) AS g(v)";
     assert_eq!(house.error(sql).await.sqlstate(), "53200");
     assert_eq!(house.rows("SELECT 1 + 1").await, ["2"]);
 }

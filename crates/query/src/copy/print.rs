@@ -7,7 +7,7 @@ use crate::text;
 use crate::time::Zone;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -59,6 +59,7 @@ pub(crate) fn write_value(column: &ArrayRef, row: usize, zone: Zone, out: &mut V
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
             text::write_timestamp(out, column.as_primitive::<TimestampMicrosecondType>().value(row), false);
         }
+        DataType::Date32 => text::write_date(out, column.as_primitive::<Date32Type>().value(row).into()),
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let interval = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
             text::write_interval(out, interval.months, interval.days, interval.nanoseconds / 1000);

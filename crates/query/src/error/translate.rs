@@ -71,6 +71,7 @@ fn translated(error: &DataFusionError, sql: &str) -> Error {
         DataFusionError::SchemaError(inner, _) => from_schema(inner, sql),
         DataFusionError::ResourcesExhausted(text) => from_exhausted(text),
         DataFusionError::IoError(inner) => from_io(inner),
+        DataFusionError::NotImplemented(text) if text.contains("WindowFunction(") => from_text(text, sql),
         DataFusionError::NotImplemented(text) => raise(Error::Unsupported, first_line(text)),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
             from_text(text, sql)
@@ -108,6 +109,9 @@ fn from_arrow(error: &ArrowError, sql: &str) -> Error {
 }
 
 fn from_io(error: &std::io::Error) -> Error {
+    if error.to_string().contains("max_temp_directory_size") {
+        return spilled_too_much(&error.to_string());
+    }
     if error.kind() == std::io::ErrorKind::StorageFull {
         return raise(Error::DiskFull, format!("no room for a query's spilled data: {error}"));
     }
@@ -120,12 +124,19 @@ fn from_exhausted(text: &str) -> Error {
         || text.contains("disk usage")
         || text.contains("spilled")
     {
-        return raise(Error::Limit, "the query's spilled data reached the limit of the spill directory")
-            .with_detail(first_line(text));
+        return spilled_too_much(text);
     }
+    // Who holds most stands on lines of its own.
+    let detail = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     raise(Error::OutOfMemory, "out of memory for queries")
+        .with_detail(detail)
+        .with_hint("narrow the query, or raise query_bytes_max")
+}
+
+fn spilled_too_much(text: &str) -> Error {
+    raise(Error::Limit, "queries' spilled data reached their limit")
         .with_detail(first_line(text))
-        .with_hint("narrow the query, or give queries a larger share of the memory budget")
+        .with_hint("narrow the query, or raise spill_bytes_max")
 }
 
 /// The parser's error, with the place taken from its text.
@@ -167,6 +178,22 @@ fn from_schema(error: &SchemaError, sql: &str) -> Error {
     }
 }
 
+/// What stands where it may not.
+fn misplaced(line: &str, lower: &str) -> Option<Error> {
+    let has = |part: &str| lower.contains(part);
+    Some(if has("aggregate functions are not allowed") {
+        raise(Error::Grouping, line)
+    } else if has("does not support logical expression windowfunction") {
+        raise(Error::Windowing, "window functions are not allowed here").with_hint("ask for them in a subquery, or use QUALIFY")
+    } else if has("limit must be >= 0") {
+        raise(Error::Limiting, "LIMIT must not be negative")
+    } else if has("offset must be >= 0") {
+        raise(Error::Offsetting, "OFFSET must not be negative")
+    } else {
+        return None;
+    })
+}
+
 fn from_text(text: &str, sql: &str) -> Error {
     let line = first_line(text);
     let lower = line.to_lowercase();
@@ -186,6 +213,9 @@ fn from_text(text: &str, sql: &str) -> Error {
     }
     if has("schema error: no field named") || has("no field named") {
         return raise(Error::UnknownColumn, line);
+    }
+    if let Some(error) = misplaced(&line, &lower) {
+        return error;
     }
     if has("must appear in the group by") || has("could not be resolved from available columns") || has("must be in group by") {
         return raise(Error::Grouping, line);
@@ -231,11 +261,12 @@ fn from_internal(text: &str, sql: &str) -> Error {
     if line.to_lowercase().contains("cast") {
         return from_text(&line, sql);
     }
-    internal(&line)
+    internal(text)
 }
 
 fn internal(text: &str) -> Error {
     raise(Error::Internal, format!("internal error: {}", first_line(text)))
+        .with_detail(text.trim())
         .with_hint("this is a fault of Meridian's; please report the statement that caused it")
 }
 

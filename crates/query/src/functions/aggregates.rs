@@ -1,15 +1,16 @@
 //! Aggregates where DataFusion's own give another answer than PostgreSQL's.
 //!
-//! - `sum` of bigint is numeric, so that it can't overflow;
-//! - `min` and `max` of floats know infinity, and NaN as the largest of all;
+//! - `sum` of bigint is numeric, so that it can't overflow, and that of smaller integers bigint (`dressed.rs`);
+//! - `min` and `max` of floats know infinity, and NaN as the largest of all (`keyed.rs`);
 //! - `sum`, `avg`, `variance` and `stddev` of floats over a moving frame forget a NaN, an infinity or a
 //!   large number once the frame has left it (`moving.rs`).
 //!
 //! Everything else is handed on to DataFusion's.
 
+use super::dressed::{Dressed, DressedGroups};
+use super::keyed::{Keyed, KeyedGroups};
 use super::moving::{Measure, Moving};
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int64Array};
-use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -20,7 +21,7 @@ use datafusion::functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature, Volatility,
 };
 use std::sync::{Arc, LazyLock};
 
@@ -98,7 +99,9 @@ impl AggregateUDFImpl for Amended {
             Decimal128, Duration, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Interval, UInt8, UInt16, UInt32, UInt64,
         };
         match given {
-            [Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32] => Ok(vec![Int64]),
+            // Not bigint, though they add up as such: types may be settled twice, and bigint would be numeric then.
+            [Int8 | Int16 | Int32 | UInt8 | UInt16] => Ok(vec![Int32]),
+            [UInt32] => Ok(vec![WIDE]),
             [Int64 | UInt64 | DataType::Null] => Ok(vec![WIDE]),
             [Float16 | Float32 | Float64] => Ok(vec![Float64]),
             [Decimal128(..) | Interval(_) | Duration(_)] => Ok(given.to_vec()),
@@ -110,10 +113,17 @@ impl AggregateUDFImpl for Amended {
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        if self.ours == Ours::Sum && given == [DataType::Int32] {
+            return Ok(DataType::Int64);
+        }
         self.inner.return_type(given)
     }
 
     fn return_field(&self, given: &[FieldRef]) -> Result<FieldRef> {
+        if self.ours == Ours::Sum {
+            let types: Vec<DataType> = given.iter().map(|field| field.data_type().clone()).collect();
+            return Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, true)));
+        }
         self.inner.return_field(given)
     }
 
@@ -126,7 +136,8 @@ impl AggregateUDFImpl for Amended {
             let single = *args.return_type() == DataType::Float32;
             return Ok(Box::new(Keyed { single, inner: self.inner.accumulator(of_keys(args))? }));
         }
-        self.inner.accumulator(args)
+        let inner = self.inner.accumulator(args)?;
+        Ok(if self.ours == Ours::Extreme { inner } else { Box::new(Dressed { inner }) })
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -136,9 +147,12 @@ impl AggregateUDFImpl for Amended {
                 let single = *args.return_type() == DataType::Float32;
                 Ok(Box::new(Keyed { single, inner: self.inner.create_sliding_accumulator(of_keys(args))? }))
             }
-            Ours::Sum if float && !args.is_distinct => Ok(Box::new(Moving::new(Measure::Sum))),
-            Ours::Moving(measure) if float && !args.is_distinct => Ok(Box::new(Moving::new(measure))),
-            _ => self.inner.create_sliding_accumulator(args),
+            Ours::Extreme => self.inner.create_sliding_accumulator(args),
+            Ours::Sum if float && !args.is_distinct => Ok(Box::new(Dressed { inner: Box::new(Moving::new(Measure::Sum)) })),
+            Ours::Moving(measure) if float && !args.is_distinct => {
+                Ok(Box::new(Dressed { inner: Box::new(Moving::new(measure)) }))
+            }
+            _ => Ok(Box::new(Dressed { inner: self.inner.create_sliding_accumulator(args)? })),
         }
     }
 
@@ -151,7 +165,8 @@ impl AggregateUDFImpl for Amended {
             let single = *args.return_type() == DataType::Float32;
             return Ok(Box::new(KeyedGroups { single, inner: self.inner.create_groups_accumulator(of_keys(args))? }));
         }
-        self.inner.create_groups_accumulator(args)
+        let inner = self.inner.create_groups_accumulator(args)?;
+        Ok(if self.ours == Ours::Extreme { inner } else { Box::new(DressedGroups { inner }) })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -179,133 +194,5 @@ impl AggregateUDFImpl for Amended {
 
     fn set_monotonicity(&self, kind: &DataType) -> SetMonotonicity {
         self.inner.inner().set_monotonicity(kind)
-    }
-}
-
-/// A whole number by which floats compare as PostgreSQL compares them.
-fn key(value: f64) -> i64 {
-    // The one NaN has the highest key of all; -0 comes right before 0.
-    let bits = if value.is_nan() { f64::NAN } else { value }.to_bits() as i64;
-    bits ^ (((bits >> 63) as u64) >> 1) as i64
-}
-
-fn value_of(key: i64) -> f64 {
-    f64::from_bits((key ^ (((key >> 63) as u64) >> 1) as i64) as u64)
-}
-
-fn keys(values: &ArrayRef) -> ArrayRef {
-    match values.data_type() {
-        // A float of four bytes has the same place among doubles.
-        DataType::Float32 => Arc::new(values.as_primitive::<Float32Type>().unary::<_, Int64Type>(|value| key(value.into()))),
-        DataType::Float64 => Arc::new(values.as_primitive::<Float64Type>().unary::<_, Int64Type>(key)),
-        _ => Arc::clone(values),
-    }
-}
-
-fn keys_of(values: &[ArrayRef]) -> Vec<ArrayRef> {
-    values.iter().map(keys).collect()
-}
-
-fn values_of(keys: &ArrayRef, single: bool) -> ArrayRef {
-    let keys: &Int64Array = keys.as_primitive::<Int64Type>();
-    if single {
-        let values: Float32Array = keys.unary::<_, Float32Type>(|key| value_of(key) as f32);
-        return Arc::new(values);
-    }
-    let values: Float64Array = keys.unary::<_, Float64Type>(value_of);
-    Arc::new(values)
-}
-
-fn value_scalar(key: &ScalarValue, single: bool) -> ScalarValue {
-    let value = if let ScalarValue::Int64(Some(key)) = key { Some(value_of(*key)) } else { None };
-    if single { ScalarValue::Float32(value.map(|value| value as f32)) } else { ScalarValue::Float64(value) }
-}
-
-/// `min` or `max` of floats by that of their keys.
-#[derive(Debug)]
-struct Keyed {
-    single: bool,
-    inner: Box<dyn Accumulator>,
-}
-
-impl Accumulator for Keyed {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(&keys_of(values))
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(&keys_of(states))
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(value_scalar(&self.inner.evaluate()?, self.single))
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(self.inner.state()?.iter().map(|key| value_scalar(key, self.single)).collect())
-    }
-
-    fn size(&self) -> usize {
-        std::mem::size_of::<Self>() + self.inner.size()
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(&keys_of(values))
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
-    }
-}
-
-/// The same for many groups.
-struct KeyedGroups {
-    single: bool,
-    inner: Box<dyn GroupsAccumulator>,
-}
-
-impl GroupsAccumulator for KeyedGroups {
-    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
-        self.inner.update_batch(&keys_of(values), groups, filter, total)
-    }
-
-    fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        Ok(values_of(&self.inner.evaluate(emit)?, self.single))
-    }
-
-    fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(self.inner.state(emit)?.iter().map(|keys| values_of(keys, self.single)).collect())
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.inner.merge_batch(&keys_of(values), groups, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let states = self.inner.convert_to_state(&keys_of(values), filter)?;
-        Ok(states.iter().map(|keys| values_of(keys, self.single)).collect())
-    }
-
-    fn size(&self) -> usize {
-        std::mem::size_of::<Self>() + self.inner.size()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_have_the_order_of_floats() {
-        let rising =
-            [f64::NEG_INFINITY, f64::MIN, -1.0, -f64::MIN_POSITIVE, -0.0, 0.0, 1e-300, 1.0, f64::MAX, f64::INFINITY, f64::NAN];
-        for pair in rising.windows(2) {
-            assert!(key(pair[0]) < key(pair[1]), "{pair:?}");
-        }
-        for value in rising {
-            assert_eq!(value_of(key(value)).to_bits(), value.to_bits());
-        }
-        assert_eq!(key(-f64::NAN), key(f64::NAN));
-        assert_eq!(value_of(key(f64::from(0.1_f32))) as f32, 0.1_f32);
     }
 }

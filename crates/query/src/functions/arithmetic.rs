@@ -36,6 +36,11 @@ static ROUND: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| of_one("round_to_even", |args, _| Ok(map(&args[0], f64::round_ties_even, f32::round_ties_even))));
 static ONE_NAN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| of_one("one_nan", |args, _| Ok(one_nan_of(&args[0]))));
 
+static ONE_ZERO: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    // Adding 0 makes 0 of -0 and nothing else of anything else.
+    of_one("one_zero", |args, _| Ok(map(&one_nan_of(&args[0]), |value| value + 0.0, |value| value + 0.0)))
+});
+
 fn map(array: &ArrayRef, double: impl Fn(f64) -> f64, single: impl Fn(f32) -> f32) -> ArrayRef {
     match array.data_type() {
         DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(double)) as ArrayRef,
@@ -83,14 +88,19 @@ pub(crate) fn one_nan(a: Expr) -> Expr {
     call(&ONE_NAN, vec![a])
 }
 
+/// A float of which there is one for all that are equal; itself where it is one already.
+pub(crate) fn one_zero(a: Expr) -> Expr {
+    if matches!(&a, Expr::ScalarFunction(call) if call.func.name() == ONE_ZERO.name()) { a } else { call(&ONE_ZERO, vec![a]) }
+}
+
 /// Whether an expression is already one of ours.
 pub(crate) fn is_one_nan(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if call.func.name() == ONE_NAN.name())
 }
 
 fn sign_all(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
-    // Rust's signum says that zero is positive.
-    let sign = |value: f64| if value == 0.0 || value.is_nan() { value } else { value.signum() };
+    // Rust's signum says that zero is positive; to PostgreSQL what is neither above nor below it, NaN too, has none.
+    let sign = |value: f64| if value == 0.0 || value.is_nan() { 0.0 } else { value.signum() };
     Ok(map(&args[0], sign, |value| value))
 }
 
@@ -104,6 +114,14 @@ pub(super) fn all() -> Vec<ScalarUDF> {
 mod tests {
     use super::*;
     use arrow::array::{Float32Array, Float64Array};
+
+    /// Answers of PostgreSQL 15.
+    #[test]
+    fn signs() {
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![2.5, -0.1, -0.0, f64::NAN, f64::NEG_INFINITY]));
+        let signs = sign_all(&[values], Zone::Utc).unwrap();
+        assert_eq!(signs.as_primitive::<Float64Type>().values(), &[1.0, -1.0, 0.0, 0.0, -1.0]);
+    }
 
     #[test]
     fn there_is_one_nan() {

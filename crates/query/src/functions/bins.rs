@@ -54,7 +54,7 @@ fn width_of(interval: IntervalMonthDayNano) -> std::result::Result<Width, Error>
     }
     match i64::from(interval.days).checked_mul(86_400_000_000).and_then(|us| us.checked_add(interval.nanoseconds / 1000)) {
         Some(us) if us > 0 => Ok(Width::Us(us)),
-        _ => invalid("a width must be more than nothing"),
+        _ => Err(raise(Error::TimeOverflow, "stride must be greater than zero")),
     }
 }
 

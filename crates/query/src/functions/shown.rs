@@ -3,10 +3,10 @@
 use super::typed::{Typed, call};
 use crate::copy::print::write_value;
 use crate::error::{Error, raise};
-use crate::schema::time_type;
-use crate::time::{Zone, parse};
+use crate::schema::{local_type, time_type};
+use crate::time::{Zone, parse, parse_local};
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder, TimestampMicrosecondArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use std::sync::{Arc, LazyLock};
@@ -21,6 +21,11 @@ static READ_TIME: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Typed { name: "read_time", aliases: &[], takes, gives: |_| time_type(), body: read_all }.udf()
 });
 
+static READ_LOCAL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    let takes = |_: &[DataType]| Some(vec![DataType::Utf8]);
+    Typed { name: "read_local", aliases: &[], takes, gives: |_| local_type(), body: |args, _| read_each(args, parse_local) }.udf()
+});
+
 /// A value as text.
 pub(crate) fn shown(value: Expr) -> Expr {
     call(&SHOWN, vec![value])
@@ -29,6 +34,11 @@ pub(crate) fn shown(value: Expr) -> Expr {
 /// Text as a moment, by the session's clocks where it names no zone.
 pub(crate) fn read_time(text: Expr) -> Expr {
     call(&READ_TIME, vec![text])
+}
+
+/// Text as a clock's time.
+pub(crate) fn read_local(text: Expr) -> Expr {
+    call(&READ_LOCAL, vec![text])
 }
 
 fn show_all(args: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
@@ -48,7 +58,12 @@ fn show_all(args: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
 }
 
 fn read_all(args: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
+    let times = read_each(args, |text| parse(text, zone))?;
+    Ok(Arc::new(times.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC")))
+}
+
+fn read_each(args: &[ArrayRef], read: impl Fn(&str) -> std::result::Result<i64, Error>) -> Result<ArrayRef> {
     let texts = args[0].as_string::<i32>().iter();
-    let times = texts.map(|text| text.map(|text| parse(text, zone)).transpose()).collect::<std::result::Result<Vec<_>, _>>()?;
-    Ok(Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")))
+    let times = texts.map(|text| text.map(&read).transpose()).collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(Arc::new(TimestampMicrosecondArray::from(times)))
 }

@@ -88,7 +88,8 @@ fn local_plus(local_us: i64, months: i64, days: i64) -> i128 {
     (i128::from(day) + i128::from(days)) * i128::from(DAY_US) + i128::from(of_day)
 }
 
-fn shift_one(us: i64, span: IntervalMonthDayNano, sign: i64, zone: Option<Zone>) -> Option<i64> {
+/// A time moved by an interval (`sign` 1 or -1), along the clocks of a zone; None beyond the ends of time.
+pub(super) fn shift_one(us: i64, span: IntervalMonthDayNano, sign: i64, zone: Option<Zone>) -> Option<i64> {
     if us == i64::MIN || us == i64::MAX {
         return Some(us);
     }
@@ -120,7 +121,7 @@ fn shift_all(args: &[ArrayRef], zone: Zone, sign: i64) -> Result<ArrayRef> {
 }
 
 /// Nanoseconds, with days of 24 hours and months of 30 days.
-fn key(span: IntervalMonthDayNano) -> i128 {
+pub(super) fn key(span: IntervalMonthDayNano) -> i128 {
     let days = i128::from(span.months) * 30 + i128::from(span.days);
     days * i128::from(DAY_US) * 1000 + i128::from(span.nanoseconds)
 }

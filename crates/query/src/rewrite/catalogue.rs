@@ -57,6 +57,12 @@ pub(super) fn function_name(name: &mut ObjectName) {
     if name.0.len() == 2 && lower(&name.0[0]) == SCHEMA {
         name.0.remove(0);
     }
+    let own = match name.0.as_slice() {
+        [part] if lower(part) == "variance" => "var_samp",
+        [part] if lower(part) == "every" => "bool_and",
+        _ => return,
+    };
+    *name = ObjectName::from(vec![Ident::new(own)]);
 }
 
 /// A table of the catalogue gets its schema, a function in FROM loses it.

@@ -2,17 +2,19 @@
 //!
 //! - two columns of the outermost list may have one name: a plan's may not, so the later one gets a name
 //!   of its own, whose end is cut off again where it is shown;
+//! - `EXISTS` in a list counts, `mod(a, b)` is `a % b`, `FETCH FIRST` is LIMIT;
 //! - `ARRAY(SELECT x .. ORDER BY k)` is `(SELECT array_agg(x ORDER BY k) ..)`, and empty where there is no row.
 
 use crate::error::{Error, raise};
 use crate::names::{self, APART, Shown};
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, OrderByExpr, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
+    ObjectName, OrderByExpr, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 /// Gives later columns of one name names of their own.
 pub(super) fn keep_apart(query: &mut Query) {
@@ -64,6 +66,88 @@ fn function(name: &str, args: Vec<Expr>, clauses: Vec<FunctionArgumentClause>) -
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
+    }
+}
+
+fn two_args(function: &Function) -> Option<[&Expr; 2]> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(a)), FunctionArg::Unnamed(FunctionArgExpr::Expr(b))] => Some([a, b]),
+        _ => None,
+    }
+}
+
+/// Whether it is `mod(a, b)`.
+pub(super) fn is_modulo(function: &Function) -> bool {
+    function.name.to_string().eq_ignore_ascii_case("mod") && two_args(function).is_some()
+}
+
+/// `mod(a, b)` as `a % b`.
+pub(super) fn modulo(function: &Function) -> Expr {
+    let nested = |expr: &Expr| Box::new(Expr::Nested(Box::new(expr.clone())));
+    match two_args(function) {
+        Some([a, b]) => Expr::BinaryOp { left: nested(a), op: ast::BinaryOperator::Modulo, right: nested(b) },
+        None => Expr::Function(function.clone()),
+    }
+}
+
+/// `FETCH FIRST n ROWS ONLY` as LIMIT.
+pub(super) fn fetch_first(query: &mut Query) {
+    let plain = query.fetch.as_ref().is_some_and(|fetch| !fetch.with_ties && !fetch.percent);
+    let offset = match &query.limit_clause {
+        None => None,
+        Some(ast::LimitClause::LimitOffset { limit: None, offset, .. }) => offset.clone(),
+        Some(_) => return,
+    };
+    if plain && let Some(fetch) = query.fetch.take() {
+        let limit = Some(fetch.quantity.unwrap_or_else(|| Expr::value(ast::Value::Number("1".to_owned(), false))));
+        query.limit_clause = Some(ast::LimitClause::LimitOffset { limit, offset, limit_by: Vec::new() });
+    }
+}
+
+/// `EXISTS (..)` in a SELECT list, which DataFusion knows in conditions only: whether one row can be counted.
+pub(super) fn exists_in_lists(query: &mut Query) -> Result<(), Error> {
+    let mut waiting = vec![query.body.as_mut()];
+    while let Some(body) = waiting.pop() {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => waiting.extend([left.as_mut(), right.as_mut()]),
+            SetExpr::Select(select) => {
+                for item in &mut select.projection {
+                    if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                        && let ControlFlow::Break(error) = expr.visit(&mut Counted)
+                    {
+                        return Err(error);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Counted;
+
+impl VisitorMut for Counted {
+    type Break = Error;
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        let Expr::Exists { subquery, negated } = expr else { return ControlFlow::Continue(()) };
+        let (mut inner, negated) = (subquery.as_ref().clone(), *negated);
+        let number = |text: &str| Expr::value(ast::Value::Number(text.to_owned(), false));
+        if inner.limit_clause.is_none() && inner.fetch.is_none() {
+            inner.limit_clause =
+                Some(ast::LimitClause::LimitOffset { limit: Some(number("1")), offset: None, limit_by: Vec::new() });
+        }
+        let op = if negated { ast::BinaryOperator::Eq } else { ast::BinaryOperator::Gt };
+        let count = Box::new(call("count", vec![number("1")]));
+        match around(inner, Expr::BinaryOp { left: count, op, right: Box::new(number("0")) }) {
+            Ok(counted) => {
+                *expr = counted;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 }
 
@@ -119,13 +203,18 @@ fn means(key: &Expr, value: &Expr, shown: &Shown) -> bool {
 
 /// `(SELECT value FROM (inner) AS __array)`.
 fn around(inner: Query, value: Expr) -> Result<Expr, Error> {
+    let alias = TableAlias { explicit: true, name: Ident::new("__array"), columns: Vec::new(), at: None };
+    let derived = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    subquery(value, vec![TableWithJoins { relation: derived, joins: Vec::new() }])
+}
+
+/// `(SELECT value FROM ..)`.
+pub(super) fn subquery(value: Expr, from: Vec<TableWithJoins>) -> Result<Expr, Error> {
     let broken = || raise(Error::Internal, "internal error: a frame of our own does not parse");
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1 FROM x").and_then(|mut parser| parser.parse_query());
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").and_then(|mut parser| parser.parse_query());
     let mut outer = *parsed.map_err(|_| broken())?;
     let SetExpr::Select(select) = outer.body.as_mut() else { return Err(broken()) };
     select.projection = vec![SelectItem::UnnamedExpr(value)];
-    let alias = TableAlias { explicit: true, name: Ident::new("__array"), columns: Vec::new(), at: None };
-    let derived = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
-    select.from = vec![TableWithJoins { relation: derived, joins: Vec::new() }];
+    select.from = from;
     Ok(Expr::Subquery(Box::new(outer)))
 }

@@ -6,19 +6,21 @@
 //! - computed floats have one NaN; intervals compare by their length.
 
 use crate::functions::{
-    checked, interval_key, is_moment, is_one_nan, local, moment, moved, negated, one_nan, read_time, rounded, shown,
+    AS_TYPE, checked, interval_key, is_moment, is_one_nan, local, moment, moved, negated, one_nan, one_zero, read_local,
+    read_time, rounded, shown,
 };
 use crate::schema::{local_type, time_type};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, ScalarValue, internal_datafusion_err};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Cast, InList};
+use datafusion::logical_expr::expr::{AggregateFunction, Case, Cast, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Union, cast, when};
 use datafusion::optimizer::AnalyzerRule;
+use std::sync::Arc;
 
 /// The rule. It stands behind DataFusion's coercion of types.
 #[derive(Debug)]
@@ -38,14 +40,54 @@ impl AnalyzerRule for Meaning {
             let mut schema = merge_schema(&node.inputs());
             schema.merge(node.schema());
             let names = NamePreserver::new(&node);
+            let (mixes, sorts) = (mixes_distinct(&node), matches!(node, LogicalPlan::Sort(_)));
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
+                let expr = if mixes { apart(expr) } else { expr };
+                let expr = if sorts { key(expr, &schema) } else { expr };
                 Ok(expr.transform_up(|expr| meant(expr, &schema))?.update_data(|expr| name.restore(expr)))
             })?
-            .map_data(LogicalPlan::recompute_schema)
+            .map_data(|node| united(node.recompute_schema()?))
         })?;
         Ok(rewritten.data)
     }
+}
+
+/// Whether an aggregate holds both a DISTINCT one and a sum of all.
+fn mixes_distinct(node: &LogicalPlan) -> bool {
+    let LogicalPlan::Aggregate(aggregate) = node else { return false };
+    let is = |wanted: fn(&AggregateFunction) -> bool| {
+        aggregate.aggr_expr.iter().any(|expr| matches!(expr, Expr::AggregateFunction(call) if wanted(call)))
+    };
+    is(|call| call.params.distinct) && is(|call| !call.params.distinct && call.func.name() == "sum")
+}
+
+/// A sum that DataFusion does not make a sum of sums of, which would have another type.
+fn apart(expr: Expr) -> Expr {
+    match expr {
+        Expr::AggregateFunction(mut call) if !call.params.distinct && call.func.name() == "sum" => {
+            let always = || Box::new(Expr::Literal(ScalarValue::Boolean(Some(true)), None));
+            call.params.filter.get_or_insert_with(always);
+            Expr::AggregateFunction(call)
+        }
+        expr => expr,
+    }
+}
+
+/// What rows are ordered by: -0 stands nowhere before 0.
+fn key(expr: Expr, schema: &DFSchema) -> Expr {
+    if is_float(&type_of(&expr, schema)) { one_zero(expr) } else { expr }
+}
+
+/// A union whose columns may be NULL where those of its inputs may by now; other nodes as they are.
+fn united(node: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Union(Union { inputs, schema }) = node else { return Ok(node) };
+    let fields = schema.iter().enumerate().map(|(index, (table, field))| {
+        let nullable = inputs.iter().any(|input| input.schema().field(index).is_nullable());
+        (table.cloned(), Arc::new(field.as_ref().clone().with_nullable(nullable)))
+    });
+    let schema = DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?;
+    Ok(LogicalPlan::Union(Union { inputs, schema: Arc::new(schema) }))
 }
 
 fn is_text(kind: &DataType) -> bool {
@@ -93,17 +135,94 @@ fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let list = list.into_iter().map(interval_key).collect();
             Transformed::yes(Expr::InList(InList { expr: Box::new(interval_key(*expr)), list, negated }))
         }
+        Expr::IsTrue(inner) => Transformed::yes(is_truth(*inner, true, true)),
+        Expr::IsFalse(inner) => Transformed::yes(is_truth(*inner, false, true)),
+        Expr::IsNotTrue(inner) => Transformed::yes(is_truth(*inner, true, false)),
+        Expr::IsNotFalse(inner) => Transformed::yes(is_truth(*inner, false, false)),
+        Expr::InList(list) if list.list.iter().any(is_null) => Transformed::yes(unknown_among(list)),
+        Expr::InList(list) if is_float(&type_of(&list.expr, schema)) => Transformed::yes(Expr::InList(settled(list))),
+        Expr::Case(case) if case.expr.as_ref().is_some_and(|operand| is_float(&type_of(operand, schema))) => {
+            Transformed::yes(Expr::Case(searched(case)))
+        }
+        Expr::ScalarFunction(call) if call.func.name() == "nullif" && is_float(&type_of(&call.args[0], schema)) => {
+            let [value, other] = <[Expr; 2]>::try_from(call.args).map_err(|_| internal_datafusion_err!("nullif takes two"))?;
+            let null = Expr::Literal(ScalarValue::try_from(&type_of(&value, schema))?, None);
+            Transformed::yes(when(value.clone().eq(other), null).otherwise(value)?)
+        }
         Expr::Negative(inner) if !is_literal(&inner) => match type_of(&inner, schema) {
             kind if kind.is_signed_integer() => Transformed::yes(negated(*inner)),
             kind if is_float(&kind) => Transformed::yes(one_nan(Expr::Negative(inner))),
             _ => Transformed::no(Expr::Negative(inner)),
         },
+        Expr::ScalarFunction(mut call) if call.func.name() == AS_TYPE.name() => Transformed::yes(call.args.swap_remove(0)),
+        // DataFusion's sets of floats tell -0 from 0.
+        Expr::AggregateFunction(mut call) if call.params.distinct => {
+            let zero = |arg: Expr| if is_float(&type_of(&arg, schema)) { one_zero(arg) } else { arg };
+            call.params.args = call.params.args.into_iter().map(zero).collect();
+            Transformed::yes(Expr::AggregateFunction(call))
+        }
+        Expr::WindowFunction(mut call) => {
+            let params = &mut call.params;
+            params.partition_by = std::mem::take(&mut params.partition_by).into_iter().map(|by| key(by, schema)).collect();
+            for by in &mut params.order_by {
+                by.expr = key(std::mem::take(&mut by.expr), schema);
+            }
+            Transformed::yes(Expr::WindowFunction(call))
+        }
         Expr::ScalarFunction(call) if computes(call.func.name()) => {
             let expr = Expr::ScalarFunction(call);
             if is_float(&type_of(&expr, schema)) { Transformed::yes(one_nan(expr)) } else { Transformed::no(expr) }
         }
         expr => Transformed::no(expr),
     })
+}
+
+/// `x IS TRUE` and its sisters in the form that DataFusion runs them in: the words are never NULL to its planning and
+/// may be to its running, and it refuses a plan over that.
+fn is_truth(expr: Expr, truth: bool, same: bool) -> Expr {
+    let op = if same { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom };
+    let truth = Expr::Literal(ScalarValue::Boolean(Some(truth)), None);
+    Expr::BinaryExpr(BinaryExpr { left: Box::new(expr), op, right: Box::new(truth) })
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Cast(cast) => is_null(&cast.expr),
+        _ => false,
+    }
+}
+
+/// A list with NULL in it, as the list without and NULL: DataFusion's simplifying of several lists forgets that
+/// nothing is surely NOT IN such a one.
+fn unknown_among(list: InList) -> Expr {
+    let InList { expr, list, negated } = list;
+    let known: Vec<Expr> = list.into_iter().filter(|item| !is_null(item)).collect();
+    let unknown = Expr::Literal(ScalarValue::Boolean(None), None);
+    if known.is_empty() {
+        return unknown;
+    }
+    let known = Expr::InList(InList { expr, list: known, negated });
+    if negated { known.and(unknown) } else { known.or(unknown) }
+}
+
+/// A list of floats that can be compared with bit by bit, as DataFusion does with constants and long lists.
+fn settled(list: InList) -> InList {
+    let zero = |item: Expr| match item {
+        Expr::Literal(ScalarValue::Float64(Some(value)), metadata) => {
+            Expr::Literal(ScalarValue::Float64(Some(value + 0.0)), metadata)
+        }
+        item if item.column_refs().is_empty() => one_zero(item),
+        item => item,
+    };
+    InList { expr: Box::new(one_zero(*list.expr)), list: list.list.into_iter().map(zero).collect(), negated: list.negated }
+}
+
+/// `CASE x WHEN 1 ..` as `CASE WHEN x = 1 ..`: the one tells -0 from 0 and the other does not.
+fn searched(case: Case) -> Case {
+    let Case { expr: Some(operand), when_then_expr, else_expr } = case else { return case };
+    let pairs = when_then_expr.into_iter().map(|(value, then)| (Box::new(operand.as_ref().clone().eq(*value)), then));
+    Case { expr: None, when_then_expr: pairs.collect(), else_expr }
 }
 
 /// Functions that may leave a NaN of their own.
@@ -115,16 +234,14 @@ fn computes(name: &str) -> bool {
 /// A cast as PostgreSQL means it; the expression itself where DataFusion means the same.
 fn converted(inner: Expr, schema: &DFSchema, to: &DataType) -> std::result::Result<Expr, Expr> {
     let from = &type_of(&inner, schema);
-    let shows = is_moment(from) || matches!(from, DataType::Timestamp(_, None)) || is_float(from) || is_interval(from);
+    let shows = is_time(from) || *from == DataType::Date32 || is_float(from) || is_interval(from);
     Ok(if is_text(to) && shows {
-        let exact = match from {
-            DataType::Timestamp(_, Some(_)) => cast(inner, time_type()),
-            DataType::Timestamp(_, None) => cast(inner, local_type()),
-            _ => inner,
-        };
-        cast(shown(exact), to.clone())
+        let inner = if is_time(from) { exact(inner, from) } else { inner };
+        cast(shown(inner), to.clone())
     } else if is_moment(to) && is_text(from) {
         cast(read_time(inner), to.clone())
+    } else if matches!(to, DataType::Timestamp(_, None) | DataType::Date32) && is_text(from) {
+        cast(read_local(inner), to.clone())
     } else if is_moment(to) && is_local(from) {
         cast(moment(cast(inner, local_type())), to.clone())
     } else if is_moment(from) && is_local(to) {
@@ -148,10 +265,10 @@ fn operated(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::yes(again(Box::new(interval_key(*left)), Box::new(interval_key(*right))));
     }
     if is_time(&a) && is_interval(&b) && matches!(op, Operator::Plus | Operator::Minus) && !is_short(&right) {
-        return Transformed::yes(moved(*left, *right, op == Operator::Minus));
+        return Transformed::yes(moved(exact(*left, &a), *right, op == Operator::Minus));
     }
     if is_interval(&a) && is_time(&b) && op == Operator::Plus && !is_short(&left) {
-        return Transformed::yes(moved(*right, *left, false));
+        return Transformed::yes(moved(exact(*right, &b), *left, false));
     }
     if a.is_integer() && a == b && matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply) {
         let (left, right) = (*left, *right);
@@ -164,6 +281,12 @@ fn operated(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
         return Transformed::yes(one_nan(expr));
     }
     Transformed::no(expr)
+}
+
+/// A time in microseconds.
+fn exact(time: Expr, kind: &DataType) -> Expr {
+    let wanted = if is_moment(kind) { time_type() } else { local_type() };
+    if *kind == wanted { time } else { cast(time, wanted) }
 }
 
 fn is_time(kind: &DataType) -> bool {

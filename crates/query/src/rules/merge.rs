@@ -1,7 +1,7 @@
 //! How each aggregate of samples is made of the kernel's partial ones.
 
 use super::aggregate::{PARTIAL, is_partial};
-use crate::functions::{MAX, MIN};
+use crate::functions::{MAX, MIN, one_nan};
 use crate::scan::Sort;
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
@@ -50,7 +50,9 @@ pub(super) fn merged(expr: &Expr, sort: Sort) -> Option<Merged> {
             aggregates: vec![sum(column("count"))],
             finish: Box::new(|mut columns| coalesce(vec![columns.swap_remove(0), lit(0_i64)])),
         }),
-        "sum" if sort == Sort::Doubles && is_partial(arg, "value") => alone(sum(column("sum"))),
+        "sum" if sort == Sort::Doubles && is_partial(arg, "value") => {
+            Some(Merged { aggregates: vec![sum(column("sum"))], finish: Box::new(|mut columns| one_nan(columns.swap_remove(0))) })
+        }
         "sum" if is_partial(uncast(arg), "value") => {
             let wide = aggregate_type(expr)?;
             Some(Merged {
@@ -62,7 +64,7 @@ pub(super) fn merged(expr: &Expr, sort: Sort) -> Option<Merged> {
             aggregates: vec![sum(column("sum")), sum(column("count"))],
             finish: Box::new(|mut columns| {
                 let count = columns.swap_remove(1);
-                columns.swap_remove(0) / cast(count, DataType::Float64)
+                one_nan(columns.swap_remove(0) / cast(count, DataType::Float64))
             }),
         }),
         "min" if is_partial(arg, "value") => alone(MIN.call(vec![column("min")])),
