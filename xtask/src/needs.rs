@@ -6,7 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Programs by the Debian package that brings them.
-const PROGRAMS: &[(&str, &str)] = &[("cc", "build-essential"), ("psql", "postgresql-client"), ("python3", "python3")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("cc", "build-essential"),
+    ("psql", "postgresql-client"),
+    ("python3", "python3"),
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
+];
 
 /// Python packages, for the clients' scripts and the comparisons.
 const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb", "pytz"];

@@ -1,7 +1,8 @@
 //! The side that answers.
 //!
 //! Promises: only who shows a certificate of the authority gets as far as a question; at most
-//! `STREAMS_MAX` questions and watches are open on a connection. May not know who they are.
+//! `STREAMS_MAX` questions and watches are open on a connection; once it is to stop, or its future is dropped,
+//! every open question is refused and every watch ends, on connections that stand, too. May not know who they are.
 
 use super::messages::{Answered, Asked, Failed, Granted, Hinted, Nothing, Question, Told, Watching, id, id_bytes};
 use super::{ASK, SERVICE, WATCH};
@@ -10,12 +11,12 @@ use crate::tickets::answered;
 use meta::{Changed, Error, Key, LeaseId, Meta, Range, Revision, Swap};
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
@@ -41,7 +42,8 @@ pub struct OwnCertificate {
     pub key: Vec<u8>,
 }
 
-/// Answers on a listener until `stop` ends.
+/// Answers on a listener until `stop` ends; a change that is under way then is in doubt. When it returns, nothing
+/// holds the meta on its behalf.
 ///
 /// # Errors
 /// `Error::Open` where the certificates can't be used, or the listener fails.
@@ -56,6 +58,12 @@ pub async fn serve(
         .identity(Identity::from_pem(own.certificate, own.key))
         .client_ca_root(Certificate::from_pem(own.authority))
         .timeout(Duration::from_secs(5));
+    let (alive, stopping) = watch::channel(());
+    let (held, mut free) = mpsc::channel::<Infallible>(1);
+    let stop = async move {
+        stop.await;
+        drop(alive);
+    };
     let serving = Server::builder()
         .tls_config(tls)
         .map_err(failed)?
@@ -63,15 +71,25 @@ pub async fn serve(
         // Whoever vanished without a word is noticed.
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-        .add_service(Door { meta })
+        .add_service(Door { meta, stopping, held })
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
-    serving.await.map_err(failed)
+    let served = serving.await.map_err(failed);
+    while free.recv().await.is_some() {}
+    served
 }
 
 /// The service, as tonic calls it.
 #[derive(Clone)]
 struct Door {
     meta: Arc<dyn Meta>,
+    /// Its other end is dropped when all is to end.
+    stopping: watch::Receiver<()>,
+    /// Its other end sees when nobody holds the meta any more: so it is dropped after the meta, here and below.
+    held: mpsc::Sender<Infallible>,
+}
+
+async fn stopped(mut stopping: watch::Receiver<()>) {
+    while stopping.changed().await.is_ok() {}
 }
 
 impl NamedService for Door {
@@ -107,10 +125,16 @@ impl UnaryService<Question> for Door {
     type Future = Boxed<Response<Told>, Status>;
 
     fn call(&mut self, request: Request<Question>) -> Self::Future {
-        let meta = Arc::clone(&self.meta);
+        let Door { meta, stopping, held } = self.clone();
         Box::pin(async move {
+            let (_held, meta) = (held, meta);
             let witness = meta.witness();
-            let (answered, revision) = match answer(&*meta, request.into_inner()).await {
+            let answer = tokio::select! {
+                biased;
+                () = stopped(stopping) => return Err(Status::unavailable("the manager is stopping")),
+                answer = answer(&*meta, request.into_inner()) => answer,
+            };
+            let (answered, revision) = match answer {
                 Ok((answered, revision)) => (answered, revision.unwrap_or(witness.revision)),
                 Err(error) => (Answered::Failed(Failed::from_error(&error)), witness.revision),
             };
@@ -170,22 +194,26 @@ impl ServerStreamingService<Watching> for Door {
     type Future = Boxed<Response<Self::ResponseStream>, Status>;
 
     fn call(&mut self, request: Request<Watching>) -> Self::Future {
-        let meta = Arc::clone(&self.meta);
+        let Door { meta, stopping, held } = self.clone();
         Box::pin(async move {
+            let (held, meta) = (held, meta);
             let watching = request.into_inner();
             if id(&watching.meta) != Some(meta.witness().id) {
                 return Err(Status::failed_precondition("this is another meta"));
             }
             let range = Range::between(&watching.from, &watching.to);
             let watch = meta.watch(&range, Revision(watching.after));
-            let mut watch = watch.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+            let watch = watch.map_err(|error| Status::resource_exhausted(error.to_string()))?;
             // One hint at a time: while it is not taken, the watch itself merges those that come.
             let (give, take) = mpsc::channel(1);
             tokio::spawn(async move {
+                let (_held, mut watch) = (held, watch);
+                let mut stopped = pin!(stopped(stopping));
                 loop {
                     let hint = tokio::select! {
-                        hint = answered(watch.next()) => hint,
+                        hint = answered(watch.hint()) => hint,
                         () = give.closed() => return,
+                        () = &mut stopped => return,
                     };
                     let Ok(hint) = hint else { return };
                     let (anything, keys) = match hint.changed {

@@ -11,7 +11,7 @@ impl Directory {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("meridian-metas-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).expect("an answer that is no fault");
         Directory(path)
     }
 

@@ -30,9 +30,11 @@ struct Manager {
 impl Manager {
     fn start(runtime: &Arc<Runtime>, directory: &Directory, own: OwnCertificate, port: u16) -> Manager {
         let threads = Threads::start(ThreadCounts::default());
-        let meta = Arc::new(Embedded::open(&World::real(&threads), &directory.path().join("meta"), None).unwrap());
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port))).unwrap();
-        let address = listener.local_addr().unwrap();
+        let meta = Arc::new(
+            Embedded::open(&World::real(&threads), &directory.path().join("meta"), None).expect("an answer that is no fault"),
+        );
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port))).expect("an answer that is no fault");
+        let address = listener.local_addr().expect("an answer that is no fault");
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = runtime.spawn(serve(meta, listener, own, async move { drop(stopped.await) }));
         Manager { address, stop, serving, threads, runtime: Arc::clone(runtime) }
@@ -40,8 +42,8 @@ impl Manager {
 
     fn stop(self) {
         drop(self.stop);
-        self.serving.abort();
-        let _ = self.runtime.block_on(self.serving);
+        let ended = self.runtime.block_on(self.serving).expect("no panic");
+        assert_eq!(ended, Ok(()), "it ends, though questions and watches were open");
         self.threads.stop();
     }
 
@@ -54,7 +56,7 @@ impl Manager {
 fn it_conforms() {
     let (runtime, directory, Fleet { manager, node, .. }) = (runtime(), Directory::new(), fleet());
     let manager = Manager::start(&runtime, &directory, manager, 0);
-    let meta = Arc::new(runtime.block_on(Remote::connect(manager.settings(node), None)).unwrap());
+    let meta = Arc::new(runtime.block_on(Remote::connect(manager.settings(node), None)).expect("an answer that is no fault"));
     conformance::all(&Networked { meta, _runtime: Arc::clone(&runtime) });
     manager.stop();
 }
@@ -94,21 +96,26 @@ fn it_is_found_again_after_a_restart_and_told_from_another() {
     let (runtime, directory, Fleet { manager, node, .. }) = (runtime(), Directory::new(), fleet());
     let first = Manager::start(&runtime, &directory, manager.clone(), 0);
     let (settings, port) = (first.settings(node), first.address.port());
-    let meta = runtime.block_on(Remote::connect(settings.clone(), None)).unwrap();
+    let meta = runtime.block_on(Remote::connect(settings.clone(), None)).expect("an answer that is no fault");
     let place = key("a");
-    let done = meta.swap(Swap::new().when(&place, Is::Absent).put(&place, "1")).wait().unwrap().unwrap();
+    let done = meta
+        .swap(Swap::new().when(&place, Is::Absent).put(&place, "1"))
+        .wait()
+        .expect("an answer that is no fault")
+        .expect("an answer that is no fault");
     let Swapped::Done { revision } = done else { panic!("{done:?}") };
-    let mut watch = meta.watch(&Range::prefix("a").unwrap(), revision).unwrap();
-    let hint = watch.next();
+    let mut watch =
+        meta.watch(&Range::prefix("a").expect("an answer that is no fault"), revision).expect("an answer that is no fault");
+    let hint = watch.hint();
     first.stop();
-    let away = meta.get(&[]).wait().unwrap();
+    let away = meta.get(&[]).wait().expect("an answer that is no fault");
     assert!(matches!(away, Err(Error::Unavailable(_))), "{away:?}");
 
     let second = Manager::start(&runtime, &directory, manager.clone(), port);
     let swap = Swap::new().when(&place, Is::Modified(revision)).put(&place, "2");
-    patiently(|| meta.swap(swap.clone())).unwrap();
+    patiently(|| meta.swap(swap.clone())).expect("an answer that is no fault");
     let bench = Networked { meta: Arc::new(meta), _runtime: Arc::clone(&runtime) };
-    let hint = bench.answer(hint).unwrap();
+    let hint = bench.answer(hint).expect("an answer that is no fault");
     assert!(hint.revision > revision, "the watch was made anew: {hint:?}");
     let witness = bench.meta.witness();
     assert!(witness.revision > revision);
@@ -128,12 +135,13 @@ fn a_swap_that_a_stopping_manager_does_not_answer_is_in_doubt() {
     let first = Manager::start(&runtime, &directory, manager, 0);
     let mut settings = first.settings(node);
     settings.limits.request = Duration::from_millis(300);
-    let meta = runtime.block_on(Remote::connect(settings, None)).unwrap();
+    let meta = runtime.block_on(Remote::connect(settings, None)).expect("an answer that is no fault");
     // The disk's thread is gone: the question arrives, and is never answered.
     first.threads.stop();
-    let doubt = meta.swap(Swap::new().when(&key("a"), Is::Absent).put(&key("a"), "1")).wait().unwrap();
+    let doubt =
+        meta.swap(Swap::new().when(&key("a"), Is::Absent).put(&key("a"), "1")).wait().expect("an answer that is no fault");
     assert!(matches!(doubt, Err(Error::InDoubt(_))), "{doubt:?}");
-    let found = meta.get(&[key("a")]).wait().unwrap().unwrap();
+    let found = meta.get(&[key("a")]).wait().expect("an answer that is no fault").expect("an answer that is no fault");
     assert_eq!((found.revision, found.entries), (Revision(1), vec![None]));
     first.stop();
 }
@@ -142,12 +150,14 @@ fn a_swap_that_a_stopping_manager_does_not_answer_is_in_doubt() {
 fn many_watch_one_key() {
     let (runtime, directory, Fleet { manager, node, .. }) = (runtime(), Directory::new(), fleet());
     let manager = Manager::start(&runtime, &directory, manager, 0);
-    let meta = runtime.block_on(Remote::connect(manager.settings(node), None)).unwrap();
-    let start = meta.get(&[]).wait().unwrap().unwrap().revision;
-    let mut watches: Vec<_> = (0..40).map(|_| meta.watch(&Range::prefix("a").unwrap(), start).unwrap()).collect();
-    meta.swap(Swap::new().put(&key("a"), "1")).wait().unwrap().unwrap();
+    let meta = runtime.block_on(Remote::connect(manager.settings(node), None)).expect("an answer that is no fault");
+    let start = meta.get(&[]).wait().expect("an answer that is no fault").expect("an answer that is no fault").revision;
+    let mut watches: Vec<_> = (0..40)
+        .map(|_| meta.watch(&Range::prefix("a").expect("an answer that is no fault"), start).expect("an answer that is no fault"))
+        .collect();
+    meta.swap(Swap::new().put(&key("a"), "1")).wait().expect("an answer that is no fault").expect("an answer that is no fault");
     for watch in &mut watches {
-        let hint = watch.next().wait().unwrap();
+        let hint = watch.hint().wait().expect("an answer that is no fault");
         assert!(matches!(&hint.changed, Changed::Anything) || hint.changed == Changed::Keys([key("a")].into()), "{hint:?}");
     }
     drop(watches);

@@ -39,5 +39,7 @@ impl Bench for Networked {
 }
 
 fn runtime() -> Arc<Runtime> {
-    Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+    Arc::new(
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("an answer that is no fault"),
+    )
 }

@@ -40,14 +40,18 @@ struct Member {
 impl Members {
     /// So many members, started.
     pub fn start(count: usize, certificates: Option<Certificates>) -> Members {
-        let listeners: Vec<TcpListener> = (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        let listeners: Vec<TcpListener> =
+            (0..2 * count).map(|_| TcpListener::bind("127.0.0.1:0").expect("an answer that is no fault")).collect();
+        let ports: Vec<u16> =
+            listeners.iter().map(|listener| listener.local_addr().expect("an answer that is no fault").port()).collect();
         drop(listeners);
         let member = |pair: &[u16]| Member { client_port: pair[0], peer_port: pair[1], process: None };
         let members = ports.chunks(2).map(member).collect();
         let mut members = Members { directory: Directory::new(), members, certificates };
         if let Some(certificates) = &members.certificates {
-            let write = |name: &str, text: &str| std::fs::write(members.directory.path().join(name), text).unwrap();
+            let write = |name: &str, text: &str| {
+                std::fs::write(members.directory.path().join(name), text).expect("an answer that is no fault")
+            };
             write("authority.crt", &certificates.authority);
             write("server.crt", &certificates.server.certificate);
             write("server.key", &certificates.server.key);
@@ -64,7 +68,11 @@ impl Members {
         let client = format!("{scheme}://127.0.0.1:{}", self.members[i].client_port);
         let peer = |member: &Member| format!("http://127.0.0.1:{}", member.peer_port);
         let all: Vec<String> = self.members.iter().enumerate().map(|(i, member)| format!("m{i}={}", peer(member))).collect();
-        let log = File::options().create(true).append(true).open(self.directory.path().join(format!("m{i}.log"))).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.path().join(format!("m{i}.log")))
+            .expect("an answer that is no fault");
         let mut command = Command::new("etcd");
         command
             .args(["--name", &format!("m{i}"), "--data-dir"])
@@ -83,7 +91,8 @@ impl Members {
             command.arg("--cert-file").arg(file("server.crt")).arg("--key-file").arg(file("server.key"));
             command.arg("--trusted-ca-file").arg(file("authority.crt")).arg("--client-cert-auth");
         }
-        let process = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        let process =
+            command.stdin(Stdio::null()).stdout(log.try_clone().expect("an answer that is no fault")).stderr(log).spawn();
         self.members[i].process = Some(process.expect("etcd is installed (Debian: etcd-server)"));
     }
 
@@ -102,13 +111,14 @@ impl Members {
     /// Sends a signal by name.
     pub fn signal(&self, i: usize, name: &str) {
         let process = self.members[i].process.as_ref().expect("it runs");
-        let sent = Command::new("kill").args(["-s", name, &process.id().to_string()]).status().unwrap();
+        let sent =
+            Command::new("kill").args(["-s", name, &process.id().to_string()]).status().expect("an answer that is no fault");
         assert!(sent.success());
     }
 
     /// Removes what a member that does not run has kept.
     pub fn wipe(&self, i: usize) {
-        std::fs::remove_dir_all(self.data(i)).unwrap();
+        std::fs::remove_dir_all(self.data(i)).expect("an answer that is no fault");
     }
 
     /// Copies what a member that does not run has kept, or brings a copy back.
@@ -116,7 +126,7 @@ impl Members {
         let (data, copy) = (self.data(i), self.directory.path().join("copy"));
         let (from, to) = if back { (copy, data) } else { (data, copy) };
         let _ = std::fs::remove_dir_all(&to);
-        assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
+        assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().expect("an answer that is no fault").success());
     }
 
     /// etcd's own client says something to it, as soon as it listens.

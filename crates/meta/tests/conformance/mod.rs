@@ -10,6 +10,7 @@ mod random;
 mod single;
 
 pub use oracle::Oracle;
+#[allow(unused_imports, reason = "only the embedded store asks for random swaps of its own")]
 pub use random::{Dice, random_swap};
 
 use meta::{Key, Meta};
