@@ -5,6 +5,7 @@
 //! an authority never; each file is whole or not there.
 
 use crate::Error;
+use crate::terminal::say;
 use cluster::certificates::{Authority, CertificateError, Certified};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -71,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         What::Authority { dir, days } => {
             let authority = Authority::make(now, *days).map_err(|error| refused(dir, error))?;
             write(dir, "authority", &authority.certified(), false)?;
-            println!("the authority is in {}; next: meridian cert node NAME --dir {0}", dir.display());
+            say(&format!("the authority is in {}; next: meridian cert node NAME --dir {0}\n", dir.display()));
         }
         What::Node { name, dir, hosts, days, replace } => {
             if name == "authority" {
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
             let authority = Authority::from_pem(&read(&certificate)?, &read(&key)?).map_err(|error| refused(&key, error))?;
             let certified = authority.issue(name, hosts, now, *days).map_err(|error| refused(&key, error))?;
             write(dir, name, &certified, *replace)?;
-            println!("{name} needs {0}/authority.crt, {0}/{name}.crt and {0}/{name}.key", dir.display());
+            say(&format!("{name} needs {0}/authority.crt, {0}/{name}.crt and {0}/{name}.key\n", dir.display()));
         }
     }
     Ok(ExitCode::SUCCESS)
