@@ -6,8 +6,8 @@
 use crate::error::find_word;
 use crate::error::{Error, raise};
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArguments, JoinConstraint, JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor, SetExpr,
-    Statement as Tree, TableFactor, TableWithJoins, Visit, Visitor, WindowFrameUnits, WindowType,
+    Expr, Function, FunctionArguments, JoinConstraint, JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor,
+    SetExpr, Statement as Tree, TableFactor, TableWithJoins, Visit, Visitor, WindowFrameUnits, WindowType, visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -44,7 +44,14 @@ fn statement(tree: &Tree) -> Result<(), Error> {
         other => {
             let text = other.to_string();
             let words: Vec<&str> = text.split_whitespace().take(2).collect();
-            Err(raise(Error::Unsupported, format!("{} is not supported", words.join(" ").to_uppercase())))
+            let refused = raise(Error::Unsupported, format!("{} is not supported", words.join(" ").to_uppercase()));
+            Err(match words.first() {
+                Some(&"VACUUM") => {
+                    refused.with_hint("files are merged as it is needed; SELECT meridian_merge() merges all there is now")
+                }
+                Some(&"ANALYZE") => refused.with_hint("nothing needs to be gathered: every chunk has its statistics"),
+                _ => refused,
+            })
         }
     }
 }
@@ -91,6 +98,7 @@ impl Visitor for Guard {
         };
         let materialized = query.with.as_ref().is_some_and(|with| with.cte_tables.iter().any(|cte| cte.from.is_some()));
         refuse_if(&[
+            (sorted_unnest(query), "unnest in a list together with ORDER BY (put it into FROM)", Some("unnest")),
             (!query.locks.is_empty(), "locking rows (FOR UPDATE, FOR SHARE)", Some("for")),
             (query.for_clause.is_some(), "a FOR clause", Some("for")),
             (query.settings.is_some(), "a SETTINGS clause", Some("settings")),
@@ -156,7 +164,9 @@ impl Visitor for Guard {
                 let sets = !matches!(function.parameters, FunctionArguments::None);
                 let groups = matches!(&function.over, Some(WindowType::WindowSpec(spec))
                     if spec.window_frame.as_ref().is_some_and(|frame| matches!(frame.units, WindowFrameUnits::Groups) && frame.end_bound.is_none()));
+                let series = is_called(function, "generate_series");
                 refuse_if(&[
+                    (series, "generate_series outside FROM", Some("generate_series")),
                     (sets, "a function with two lists of arguments", None),
                     (groups, "this window frame", Some("groups")),
                 ])
@@ -168,6 +178,21 @@ impl Visitor for Guard {
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+fn is_called(function: &Function, name: &str) -> bool {
+    let last = function.name.0.last().and_then(|part| part.as_ident());
+    last.is_some_and(|ident| ident.value.eq_ignore_ascii_case(name))
+}
+
+/// The planner sorts by what is not unnested yet.
+fn sorted_unnest(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let found = visit_expressions(&select.projection, |expr| match expr {
+        Expr::Function(function) if is_called(function, "unnest") => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    query.order_by.is_some() && found.is_break()
 }
 
 fn joins(table: &TableWithJoins) -> ControlFlow<Refusal> {

@@ -130,6 +130,8 @@ async fn series() {
     .await;
     for (sql, state) in [
         ("SELECT * FROM generate_series(1, 2, 0)", "22023"),
+        ("SELECT generate_series(1, 2)", "0A000"),
+        ("SELECT unnest(ARRAY[2, 1]) AS v ORDER BY v", "0A000"),
         ("SELECT * FROM generate_series(now(), now())", "42883"),
         ("SELECT * FROM tags, LATERAL generate_series(1, ordinal) AS g", "0A000"),
     ] {
