@@ -2,9 +2,12 @@
 //! that is named and never served, and commits that are seen whole while threads write.
 
 mod fixture;
+#[path = "fixture/removal.rs"]
+mod removal;
 
 use fixture::{Numbers, open, rows, settings, settle, write};
 use kernel::{Deletion, Error, Kernel, Settings, TagSelection};
+use removal::remove;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -259,12 +262,4 @@ fn a_commit_is_seen_whole_while_threads_write_flush_and_merge() {
     drop(kernel);
     threads.stop();
     remove(&world, &dir);
-}
-
-fn remove(world: &World, dir: &Path) {
-    for entry in world.disk.list(dir).expect("it is there") {
-        let path = dir.join(&entry.name);
-        if entry.directory { remove(world, &path) } else { world.disk.remove(&path).expect("it is there") }
-    }
-    world.disk.remove_dir(dir).expect("it is empty");
 }

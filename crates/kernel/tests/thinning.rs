@@ -1,8 +1,12 @@
 //! What thinning does beyond the model: held samples in the manifest and the log, and threads that write at once.
 
+#[path = "fixture/removal.rs"]
+mod removal;
+
 use kernel::{
     AggregateRequest, Datum, Direction, Error, Kernel, Projection, Reading, ScanRequest, Settings, TagSelection, Write,
 };
+use removal::remove;
 use std::path::Path;
 use std::sync::Arc;
 use types::{Compression, DistributionRule, Kind, Kinds, Quality, Samples, TagId, TimeRange, Timestamp};
@@ -204,12 +208,4 @@ fn threads_that_write_at_once_leave_out_what_is_told() {
     drop(kernel);
     threads.stop();
     remove(&world, &dir);
-}
-
-fn remove(world: &World, dir: &Path) {
-    for entry in world.disk.list(dir).expect("it is there") {
-        let path = dir.join(&entry.name);
-        if entry.directory { remove(world, &path) } else { world.disk.remove(&path).expect("it is there") }
-    }
-    world.disk.remove_dir(dir).expect("it is empty");
 }

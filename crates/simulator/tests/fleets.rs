@@ -94,36 +94,38 @@ fn is_found(bug: Mutation) {
     assert_eq!(run(&plan, None).complaint, None, "{bug:?} alone is at fault in seed {}", plan.seed);
 }
 
+const ACKNOWLEDGING: &[Mutation] =
+    &[Mutation::AcknowledgeBeforeLastMember, Mutation::AcknowledgeInDoubt, Mutation::DeduplicationNotShipped];
+const EPOCHS_AND_LEASES: &[Mutation] =
+    &[Mutation::PromoteNonMember, Mutation::EpochNotPersisted, Mutation::LeaseOnWallClock, Mutation::LeaseBeforeSnapshot];
+const LOGS: &[Mutation] =
+    &[Mutation::AcceptGap, Mutation::CompareSequencesOnly, Mutation::FlushUnstable, Mutation::NewerVersionWins];
+const FILES: &[Mutation] = &[Mutation::RetentionLocal, Mutation::MergeDeletesPinned, Mutation::SourceDeletedEarly];
+
 #[test]
 fn planted_bugs_of_acknowledging_are_found() {
-    for bug in [Mutation::AcknowledgeBeforeLastMember, Mutation::AcknowledgeInDoubt, Mutation::DeduplicationNotShipped] {
-        is_found(bug);
-    }
+    ACKNOWLEDGING.iter().copied().for_each(is_found);
 }
 
 #[test]
 fn planted_bugs_of_epochs_and_leases_are_found() {
-    let epochs = [Mutation::PromoteNonMember, Mutation::EpochNotPersisted];
-    for bug in epochs.into_iter().chain([Mutation::LeaseOnWallClock, Mutation::LeaseBeforeSnapshot]) {
-        is_found(bug);
-    }
+    EPOCHS_AND_LEASES.iter().copied().for_each(is_found);
 }
 
 #[test]
 fn planted_bugs_of_logs_are_found() {
-    for bug in [Mutation::AcceptGap, Mutation::CompareSequencesOnly, Mutation::FlushUnstable, Mutation::NewerVersionWins] {
-        is_found(bug);
-    }
+    LOGS.iter().copied().for_each(is_found);
 }
 
 #[test]
 fn planted_bugs_of_files_are_found() {
-    for bug in [Mutation::RetentionLocal, Mutation::MergeDeletesPinned, Mutation::SourceDeletedEarly] {
-        is_found(bug);
-    }
+    FILES.iter().copied().for_each(is_found);
 }
 
 #[test]
-fn every_planted_bug_is_looked_for() {
-    assert_eq!(Mutation::ALL.len(), 3 + 4 + 4 + 3, "the tests above name each once");
+fn every_planted_bug_is_looked_for_once() {
+    let looked_for = [ACKNOWLEDGING, EPOCHS_AND_LEASES, LOGS, FILES].concat();
+    for bug in Mutation::ALL {
+        assert_eq!(looked_for.iter().filter(|other| **other == bug).count(), 1, "{bug:?}");
+    }
 }
