@@ -289,14 +289,10 @@ fn write_beside(path: &Path, text: &str) -> Result<PathBuf, Error> {
     Ok(beside)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a file that we wrote, not of the store")]
 fn forget_ready(path: &Path) {
     // Somebody else may have removed it: it is theirs as much as ours.
-    let _ = forget(path);
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file that we wrote, not of the store")]
-fn forget(path: &Path) -> std::io::Result<()> {
-    std::fs::remove_file(path)
+    let _ = std::fs::remove_file(path);
 }
 
 /// SIGTERM and SIGINT.
