@@ -24,9 +24,17 @@ pub enum Ended {
 /// A sample that was taken.
 #[derive(Clone, Debug)]
 struct Taken {
-    /// What it may be, where several writes of it are not certain, and how it may then be left out.
-    values: Vec<(Value, Compression)>,
+    /// What it may be, where several writes of it are not certain.
+    values: Vec<Written>,
     certain: bool,
+}
+
+/// A write of a sample: what, how it may be left out, and its place in the order. A write that may not be there says
+/// nothing of what came between it and the one before.
+#[derive(Clone, Debug)]
+struct Written {
+    value: Value,
+    compression: Compression,
     order: usize,
 }
 
@@ -67,15 +75,13 @@ impl Ledger {
             self.edits.push(Edit { order: self.order, tag: row.tag, range: TimeRange::at(row.time), deletes: false });
         }
         *newest = row.time.max(*newest);
-        let value = (row.value.clone(), row.quality);
-        let fresh = Taken { values: Vec::new(), certain: false, order: self.order };
-        let taken = self.taken.entry((row.tag, row.time)).or_insert(fresh);
-        taken.order = self.order;
+        let written = Written { value: (row.value.clone(), row.quality), compression, order: self.order };
+        let taken = self.taken.entry((row.tag, row.time)).or_insert(Taken { values: Vec::new(), certain: false });
         if ended == Ended::Done {
             taken.values.clear();
             taken.certain = true;
         }
-        taken.values.push((value, compression));
+        taken.values.push(written);
     }
 
     fn delete(&mut self, deletion: &Deletion, ended: Ended, tags: u64) {
@@ -109,8 +115,8 @@ impl Ledger {
         let found: BTreeMap<(TagId, Timestamp), &Row> = content.iter().map(|row| ((row.tag, row.time), row)).collect();
         for row in content {
             let taken = self.taken.get(&(row.tag, row.time));
-            let is_it = |value: &Value| (&value.0, value.1) == (&row.value, row.quality);
-            let known = taken.is_some_and(|taken| taken.values.iter().any(|(value, _)| is_it(value)));
+            let is_it = |written: &Written| (&written.value.0, written.value.1) == (&row.value, row.quality);
+            let known = taken.is_some_and(|taken| taken.values.iter().any(is_it));
             assert!(known, "found {row:?}, of which is known: {taken:?}");
         }
         for ((tag, time), taken) in &self.taken {
@@ -119,12 +125,15 @@ impl Ledger {
             }
             let before = found.range((*tag, Timestamp::MIN)..(*tag, *time)).next_back().map(|found| *found.1);
             let after = found.range((*tag, *time)..=(*tag, Timestamp::MAX)).next().map(|found| *found.1);
-            let told = taken.values.iter().any(|(value, how)| is_told(*tag, *time, value, *how, before, after));
-            let told = told || self.is_edited((*tag, *time), taken.order, before, after);
+            let told = taken.values.iter().any(|Written { value, compression, order }| {
+                let edited = self.is_edited((*tag, *time), *order, before, after);
+                edited || is_told(*tag, *time, value, *compression, before, after)
+            });
             assert!(told, "tag {tag} at {time}: {taken:?} is told neither by {before:?} nor by {after:?}");
             // Where a newer one was deleted, this one may have been left out on its account.
             let newest = self.taken.range((*tag, *time)..=(*tag, Timestamp::MAX)).nth(1).is_none();
-            let deleted = self.edits.iter().any(|edit| edit.deletes && edit.tag == *tag && edit.order > taken.order);
+            let later = |edit: &Edit| taken.values.iter().any(|written| edit.order > written.order);
+            let deleted = self.edits.iter().any(|edit| edit.deletes && edit.tag == *tag && later(edit));
             assert!(!newest || deleted, "tag {tag} at {time}: {taken:?} is the newest and not there");
         }
     }
@@ -143,7 +152,7 @@ impl Ledger {
         let found: BTreeMap<(TagId, Timestamp), &Row> = content.iter().map(|row| ((row.tag, row.time), row)).collect();
         self.taken.retain(|key, taken| match found.get(key) {
             Some(row) => {
-                taken.values.iter_mut().for_each(|(value, _)| *value = (row.value.clone(), row.quality));
+                taken.values.retain(|written| (&written.value.0, written.value.1) == (&row.value, row.quality));
                 taken.certain = true;
                 true
             }

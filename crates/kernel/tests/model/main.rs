@@ -43,6 +43,9 @@ fn seeds_that_once_failed() {
     for seed in [213, 6065, 7_002_856] {
         Drive::new(seed, true).run(60);
     }
+    // A write whose answer was lost passed, in the ledger, for one after which nothing had come between its neighbours.
+    ThinnedDrive::new(9_001_331, false).run(80);
+    ThinnedDrive::new(9_002_148, true).run(80);
 }
 
 #[test]
