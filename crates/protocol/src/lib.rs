@@ -1,8 +1,9 @@
 //! Floor 2: the fleet's protocols, as state machines without I/O.
 //!
 //! What it is: what the nodes of a fleet must agree on and how: (state, now, event) in, actions out. Today
-//! the replication of one slice; tag changes, membership and moves will stand beside it. The shells in `cluster` give these machines a network, disks, clocks and etcd; the
-//! simulator gives them faulty ones.
+//! the replication of one slice, and plans of where slices lie (`moves`); tag changes and membership will stand beside
+//! them. The shells in `cluster` give these machines a network, disks, clocks and etcd; the simulator gives them
+//! faulty ones.
 //! What it promises: a machine asks nothing of the world and keeps no thread; the same events give the same
 //! actions; what each protocol promises stands at the head of its file.
 //! What it may not know: networks, disks, clocks, meta's ways, what a record means.
@@ -22,6 +23,7 @@ mod event;
 mod files;
 mod history;
 mod message;
+pub mod moves;
 mod mutation;
 mod producers;
 mod replica;
