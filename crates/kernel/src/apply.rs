@@ -6,7 +6,8 @@
 use crate::commit::Body;
 use crate::core::Core;
 use crate::record::CommitHead;
-use crate::slice::{Applied, Slice};
+use crate::slice::Slice;
+use crate::state::Applied;
 use log::Position;
 use memory::Grant;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Core {
                 let applied = Applied { version, commit: head.commit, origin: head.origin, position, now_us };
                 ground.slice(part.slice).apply(&applied, body, room, self.settings.producers_max);
             }
-            self.applied.store(position.0, Ordering::Release);
+            self.applied.fetch_max(position.0, Ordering::AcqRel);
             self.visible.store(head.commit.0, Ordering::Release);
         }
         let fallen = deletions.into_iter().filter(|(slice, deletion)| slice.forget(deletion));
@@ -86,7 +87,10 @@ impl Core {
     /// sorts what it takes.
     fn sort(self: &Arc<Core>, slice: &Arc<Slice>) {
         loop {
-            let work = slice.state.lock().buffer.sort_work();
+            let (work, of) = {
+                let state = slice.state.lock();
+                (state.buffer.sort_work(), state.buffers_made)
+            };
             let work = work.and_then(|work| {
                 let room = self.shares.buffers.try_take(work.memory_bytes() as u64)?;
                 Some((work.run(), room))
@@ -98,7 +102,10 @@ impl Core {
                     state.sorting = false;
                     return;
                 };
-                state.buffer.install(done);
+                // A buffer that was made anew meanwhile may lack deletions that the run was made without rows of.
+                if state.buffers_made == of {
+                    state.buffer.install(done);
+                }
                 slice.show(&mut state);
                 state.fit(Some(room))
             };

@@ -32,7 +32,8 @@ const THINNED_ROW_BYTES: u64 = 2 * 25 + 9;
 /// What it may add for a slice: a section of held samples.
 const THINNED_PART_BYTES: u64 = 512;
 
-/// What a slice gets of a commit.
+/// What a slice gets of a commit. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) enum Body {
     /// Samples, and the periods that they touch.
     Samples { section: Section, periods: Vec<Period> },
@@ -146,6 +147,17 @@ impl Core {
     /// Takes a deletion. Returns before it is durable.
     pub(crate) fn delete(self: &Arc<Core>, deletion: Deletion) -> Ticket<Outcome> {
         let parts = self.ground().split_deletion(deletion);
+        self.delete_parts(parts)
+    }
+
+    /// As `delete`, but leaves led slices alone.
+    pub(crate) fn delete_own(self: &Arc<Core>, deletion: Deletion) -> Ticket<Outcome> {
+        let mut parts = self.ground().split_deletion(deletion);
+        parts.retain(|(slice, _)| !self.is_led(*slice));
+        self.delete_parts(parts)
+    }
+
+    fn delete_parts(self: &Arc<Core>, parts: Vec<(SliceId, Deletion)>) -> Ticket<Outcome> {
         if parts.is_empty() {
             return Ticket::ready(Ok(self.nothing()));
         }

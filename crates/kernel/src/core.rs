@@ -5,7 +5,9 @@
 //! - `thinning` (mutex): see `thinning`; callers' threads, and Lane::Log where a commit is refused.
 //! - `visibility` (read-write): written on Lane::Log and by jobs that swap a slice's view, read by
 //!   snapshots: so a snapshot sees a commit in all its slices or in none.
-//! - `visible`: the newest commit that reads see; moved last, under `visibility`.
+//! - `visible`: the newest commit of slices that are numbered here that reads see; moved last, under `visibility`.
+//!   `visible_led`: the newest one of led slices. They move apart, since a led slice's commit was numbered elsewhere
+//!   and may stand above commits that are still on their way here.
 //! - a slice's own locks: see `slice`.
 //!
 //! Order of locks: `node` (set the rule, note a cut of the log), then `order` (only to set the rule); `thinning`,
@@ -15,6 +17,7 @@
 
 use crate::commit::WithRoom;
 use crate::jobs::Jobs;
+use crate::led::LedListener;
 use crate::node::Node;
 use crate::origins::Origins;
 use crate::recovery::{open_slices, record_bytes_max};
@@ -53,6 +56,8 @@ pub(crate) struct Order {
     pub(crate) closed: bool,
     /// Whether a tag was ever thinned since opening: then deletions must be told to `thinning`.
     pub(crate) thins: bool,
+    /// Whether a slice is led: then writes must be looked at.
+    pub(crate) leads: bool,
 }
 
 /// Counts since opening.
@@ -82,7 +87,8 @@ pub(crate) struct Core {
     pub(crate) ground: RwLock<Arc<Ground>>,
     pub(crate) visibility: RwLock<()>,
     pub(crate) visible: AtomicU64,
-    /// Where the newest applied record lies in the log.
+    pub(crate) visible_led: AtomicU64,
+    /// Where the newest record lies in the log that was applied, or that a led slice has at hand.
     pub(crate) applied: AtomicU64,
     pub(crate) shares: Shares,
     /// Room of what is being flushed now.
@@ -90,6 +96,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) jobs: Jobs,
     pub(crate) poison: OnceLock<String>,
+    pub(crate) listener: OnceLock<LedListener>,
 }
 
 impl Core {
@@ -138,7 +145,7 @@ impl Core {
     fn try_set_rule(&self, rule: DistributionRule) -> Result<Result<(), Error>, Error> {
         let mut node = self.node.lock();
         let mut order = self.order.lock();
-        if order.commit.0 > 0 || order.in_flight > 0 {
+        if order.commit.0 > 0 || order.in_flight > 0 || order.leads {
             return Err(Error::RuleIsSet);
         }
         if let Some(poison) = self.poison() {

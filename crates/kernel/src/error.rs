@@ -1,6 +1,6 @@
 //! What can go wrong in a kernel: a variant a failed step.
 use thiserror::Error;
-use types::{Kind, TagId};
+use types::{Kind, SliceId, TagId};
 
 /// A failure of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -55,6 +55,14 @@ pub enum Error {
     /// Opening failed.
     #[error("the store can't be opened: {0}")]
     Open(String),
+    /// Something was asked of a slice that does not fit how it is numbered (here, or from outside), or what it holds.
+    #[error("slice {slice} is one of a fleet's or is to be one: {what}")]
+    Led {
+        /// The slice.
+        slice: SliceId,
+        /// What does not fit.
+        what: String,
+    },
     /// The kernel is shutting down.
     #[error("the store is shutting down")]
     Closed,

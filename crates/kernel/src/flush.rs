@@ -33,17 +33,19 @@ use world::Lane;
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a flush took from the slice's state.
-struct Taken {
-    view: Arc<series::BufferView>,
-    version: Version,
-    commit: CommitNumber,
-    bytes: u64,
-    groups: BTreeMap<Period, Version>,
-    producers: Vec<Producer>,
-    epochs: Vec<EpochStart>,
-    graves: Vec<Grave>,
-    deletions: Vec<Tombstone>,
-    position: Position,
+pub(crate) struct Taken {
+    pub(crate) view: Arc<series::BufferView>,
+    pub(crate) version: Version,
+    pub(crate) commit: CommitNumber,
+    pub(crate) bytes: u64,
+    pub(crate) groups: BTreeMap<Period, Version>,
+    pub(crate) producers: Vec<Producer>,
+    pub(crate) epochs: Vec<EpochStart>,
+    pub(crate) graves: Vec<Grave>,
+    pub(crate) deletions: Vec<Tombstone>,
+    pub(crate) position: Position,
+    /// Whether it is not the buffer itself, since that has more than may be flushed.
+    pub(crate) rebuilt: bool,
 }
 
 /// A flush whose files are written.
@@ -64,8 +66,15 @@ impl Core {
         then: impl FnOnce(&Arc<Core>, Result<(), Error>) + Send + 'static,
     ) {
         let then: Then = Box::new(then);
-        let Some(taken) = slice.take_for_flush() else {
-            return self.flush_over(slice, None, Ok(()), then);
+        let led = slice.is_led.load(Ordering::Acquire);
+        let taken = if led { self.take_led(slice) } else { Ok(slice.take_for_flush()) };
+        let taken = match taken {
+            Ok(Some(taken)) => taken,
+            Ok(None) => {
+                let outcome = if led { self.keep_led_note(slice) } else { Ok(()) };
+                return self.flush_over(slice, None, outcome, then);
+            }
+            Err(fault) => return self.flush_over(slice, None, Err(fault), then),
         };
         let bytes = taken.bytes;
         self.flushing_bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -101,6 +110,7 @@ impl Core {
             Ok(()) if bytes.is_some() => {
                 self.counters.flushes.fetch_add(1, Ordering::Relaxed);
                 self.cut_log();
+                self.tell_led(slice);
                 self.consider_merge(slice);
                 self.watch_graves();
             }
@@ -161,16 +171,19 @@ impl Core {
         let mut graves = taken.graves.clone();
         let since_us = self.world.clock.monotonic_us();
         graves.extend(taken.deletions.iter().map(|tombstone| Grave { tombstone: tombstone.clone(), bound, since_us }));
-        let (latest, unknown) = self.write_latest(slice, directory)?;
+        let (latest, unknown) = self.write_latest(slice, directory, taken.version)?;
         let graves = tombstones::store(&mut manifest, &graves, &unknown);
         held::store(&mut manifest, taken.view.held());
-        manifest.latest = Some(latest);
+        manifest.latest = latest;
         manifest.flushed = taken.version;
         manifest.commit = taken.commit;
         manifest.log_position = taken.position.0;
         manifest.groups.clone_from(&taken.groups);
         manifest.producers.clone_from(&taken.producers);
         manifest.epochs.clone_from(&taken.epochs);
+        if let Some(led) = slice.led.lock().as_ref() {
+            led.store_note(&mut manifest);
+        }
         Ok((manifest, graves))
     }
 
@@ -197,18 +210,34 @@ impl Core {
         Ok(Arc::clone(filing.directory.insert(Arc::new(directory))))
     }
 
-    /// Writes the snapshot values; gives the file's number and the tags whose value is not known.
-    fn write_latest(&self, slice: &Slice, directory: &SliceDirectory) -> Result<(FileNumber, Vec<TagId>), Error> {
+    /// Writes the snapshot values; gives the file's number and the tags whose value is not known. No file where too little
+    /// is known: then all are read from the samples at the next opening.
+    fn write_latest(
+        &self,
+        slice: &Slice,
+        directory: &SliceDirectory,
+        flushed: Version,
+    ) -> Result<(Option<FileNumber>, Vec<TagId>), Error> {
         // What can't be read now stays unknown, and is noted as such.
         let _ = slice.recompute();
         let number = directory.next_number();
         // Deletions wait for this lock: one that took a value between the list and the file would leave a hole in
         // the file that neither the list nor its own replay (which finds nothing to take) tells of.
         let values = slice.values.lock();
-        let unknown: Vec<TagId> = values.unknown.iter().copied().collect();
+        let mut unknown: Vec<TagId> = values.unknown.iter().copied().collect();
         slice.latest.write(&*self.world.disk, &directory.latest_path(number), latest_head(self.store, slice.id, number))?;
         drop(values);
-        Ok((number, unknown))
+        if slice.is_led.load(Ordering::Acquire) {
+            // What is ahead of the flush may never become stable: it counts for nothing at the next opening.
+            let Some(ahead) = self.led_ahead(slice, flushed) else {
+                let _ = self.world.disk.remove(&directory.latest_path(number));
+                return Ok((None, Vec::new()));
+            };
+            unknown.extend(ahead);
+            unknown.sort_unstable();
+            unknown.dedup();
+        }
+        Ok((Some(number), unknown))
     }
 
     /// Removes files that no manifest names. A failure costs room until the next opening only.
@@ -230,22 +259,30 @@ impl Core {
     fn publish_flush(&self, slice: &Arc<Slice>, written: Written) -> Result<(), Error> {
         let Written { taken, manifest, files, graves } = written;
         let directory = self.directory(slice)?;
-        if let Err(fault) = directory.publish(manifest) {
-            self.remove_refused(&directory, &files, &fault);
-            return Err(fault.into());
-        }
+        let manifest = match directory.publish(manifest) {
+            Ok(manifest) => manifest,
+            Err(fault) => {
+                self.remove_refused(&directory, &files, &fault);
+                return Err(fault.into());
+            }
+        };
         let bytes: u64 = files.iter().map(|file| file.meta.bytes).sum();
         self.counters.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut led = slice.led.lock();
         let _all = self.visibility.write();
         let mut state = slice.state.lock();
         let until = taken.version.sequence;
         let all = state.files.files().iter().cloned().chain(files).collect();
         state.put_files(all, graves);
         state.deletions.retain(|tombstone| tombstone.version().sequence > until);
-        let released = state.release(until);
+        if let Some(led) = led.as_mut() {
+            self.led_flushed(slice, led, &mut state, &taken, &manifest);
+        }
+        let released = if taken.rebuilt { state.release_room(until) } else { state.release(until) };
         slice.show(&mut state);
         drop(state);
         drop(_all);
+        drop(led);
         // Giving room back wakes writers, who must find no lock held.
         drop(released);
         Ok(())
@@ -256,8 +293,8 @@ impl Core {
         // Read before the slices are asked: what is applied later lies above it.
         let mut before = Position(self.applied.load(Ordering::Acquire));
         for slice in &self.ground().slices {
-            if let Some(oldest) = slice.state.lock().unflushed.front() {
-                before = before.min(oldest.position);
+            if let Some(oldest) = slice.oldest_needed() {
+                before = before.min(oldest);
             }
         }
         let Some(first) = self.log.cut_target(before) else { return };
@@ -292,6 +329,7 @@ impl Slice {
             epochs: state.epochs.clone(),
             graves: state.graves.clone(),
             deletions: state.deletions.clone(),
+            rebuilt: false,
         })
     }
 

@@ -168,9 +168,8 @@ impl Core {
         let by_log = self.is_log_long();
         let idle = ground.slices.iter().filter(|slice| slice.queue.is_idle());
         let ranked = idle.filter_map(|slice| {
-            let state = slice.state.lock();
-            let oldest = state.unflushed.front()?;
-            let rank = if by_log { u64::MAX - oldest.position.0 } else { state.buffer.bytes() as u64 };
+            let oldest = slice.oldest_flushable(by_log)?;
+            let rank = if by_log { u64::MAX - oldest.0 } else { slice.state.lock().buffer.bytes() as u64 };
             Some((rank, slice))
         });
         ranked.max_by_key(|(rank, slice)| (*rank, slice.id)).map(|(_, slice)| Arc::clone(slice))
@@ -224,8 +223,7 @@ impl Core {
         let now = self.world.clock.monotonic_us();
         let mut held = false;
         for slice in &self.ground().slices {
-            let oldest = slice.state.lock().unflushed.front().map(|record| record.since_us);
-            let Some(since) = oldest else { continue };
+            let Some(since) = slice.flushable_since() else { continue };
             held = true;
             if now.saturating_sub(since) >= limit && slice.queue.is_idle() {
                 self.enqueue(slice, Lane::Flush, Box::new(|core, slice| core.flush_slice(&slice, |_, _| {})));

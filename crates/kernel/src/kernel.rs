@@ -34,7 +34,7 @@ pub struct Committed {
 
 /// A data node's database.
 pub struct Kernel {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 impl Kernel {

@@ -15,6 +15,7 @@ mod held;
 mod identity;
 mod jobs;
 mod kernel;
+mod led;
 mod merge;
 mod node;
 mod ordering;
@@ -29,6 +30,7 @@ mod settings;
 mod shares;
 mod slice;
 mod snapshot;
+mod state;
 mod status;
 mod thinning;
 mod tombstones;
@@ -36,6 +38,7 @@ mod tombstones;
 pub use error::Error;
 pub use identity::{Identity, accept_log, identify};
 pub use kernel::{Committed, Kernel, Write};
+pub use led::{LedListener, LedNews, LedSlice};
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,

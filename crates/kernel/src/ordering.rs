@@ -9,6 +9,7 @@
 
 use crate::commit::{Ordered, Part, Pending, WithRoom, body_of};
 use crate::core::{Core, Order};
+use crate::led::refused as refused_led;
 use crate::origins::Bounds;
 use crate::origins::Outcome;
 use crate::record::{self, CommitHead, PartHead, PartKind};
@@ -151,7 +152,14 @@ impl Core {
             let limit = self.write_bytes_max();
             (bytes > limit).then_some(Error::TooLarge { bytes, limit })
         };
-        self.poison().or_else(behind).or_else(too_large)
+        let led = || {
+            if !order.leads {
+                return None;
+            }
+            let slice = pending.parts.iter().map(|part| part.slice).find(|slice| self.is_led(*slice))?;
+            Some(refused_led(slice, "it takes records by `LedSlice::log` only".to_owned()))
+        };
+        self.poison().or_else(behind).or_else(too_large).or_else(led)
     }
 
     /// Numbers a write and appends it to the log.

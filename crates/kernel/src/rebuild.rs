@@ -16,8 +16,9 @@
 //! (a repair gives it none where its footer was lost) is named only where no other file may hold one of its rows.
 
 use crate::Error;
+use crate::led;
 use crate::node;
-use crate::record::{self, RECORD_COMMIT};
+use crate::record::{self, RECORD_COMMIT, RECORD_LED, RECORD_LED_NOTE};
 use crate::recovery::{log_error, slice_dir};
 use series::file::{NoCache, SeriesFile};
 use series::{Projection, SeriesColumns};
@@ -188,6 +189,11 @@ fn read_log(disk: &Arc<dyn Disk>, dir: &Path, slice: SliceId) -> Result<Logged, 
     for record in log::read(disk, &dir).map_err(log_error)? {
         let record = record.map_err(log_error)?;
         let damaged = |what: String| Error::Damaged(format!("log record at position {}: {what}", record.position));
+        if let RECORD_LED | RECORD_LED_NOTE = record.kind
+            && led::slice_of(&record).map_err(damaged)? == slice
+        {
+            return Err(damaged(format!("slice {slice} is led from outside: let it be copied anew from another replica")));
+        }
         if record.kind != RECORD_COMMIT {
             continue;
         }

@@ -18,8 +18,11 @@ use bytes::Bytes;
 use series::{Deletion, TagSelection};
 use types::{CommitNumber, Epoch, Origin, ProducerId, Sequence, SliceId, TagId, TimeRange, Timestamp};
 
-/// Kinds of records in the log. Prepare and decide (3, 4) are reserved for transactions over nodes.
+/// Kinds of records in the log: a commit of slices that the kernel numbers itself; a write and a note of a led slice
+/// (`led::format`). Those of transactions over nodes are the log's `KIND_PREPARE` and `KIND_DECIDE`.
 pub(crate) const RECORD_COMMIT: u8 = 1;
+pub(crate) const RECORD_LED: u8 = 2;
+pub(crate) const RECORD_LED_NOTE: u8 = 3;
 
 const FORMAT: u8 = 1;
 const HEAD_BYTES: usize = 24;
@@ -33,6 +36,12 @@ pub(crate) enum PartKind {
     Samples = 1,
     Deletion = 2,
     Held = 3,
+}
+
+impl PartKind {
+    pub(crate) fn of(kind: u8) -> Option<PartKind> {
+        [PartKind::Samples, PartKind::Deletion, PartKind::Held].into_iter().find(|known| *known as u8 == kind)
+    }
 }
 
 /// A slice's part of a commit.
@@ -100,12 +109,7 @@ pub(crate) fn decode(head: &[u8], body: &Bytes) -> Result<(CommitHead, Vec<Bytes
     for _ in 0..count {
         let slice = SliceId(u32::from_le_bytes(reader.array()?));
         let [kind, ..] = reader.array::<4>()?;
-        let kind = match kind {
-            1 => PartKind::Samples,
-            2 => PartKind::Deletion,
-            3 => PartKind::Held,
-            other => return Err(format!("a commit has a part of unknown kind {other}")),
-        };
+        let kind = PartKind::of(kind).ok_or_else(|| format!("a commit has a part of unknown kind {kind}"))?;
         let sequence = Sequence(reader.u64()?);
         parts.push(PartHead { slice, kind, sequence, bytes: u32::from_le_bytes(reader.array()?) });
     }
@@ -192,7 +196,7 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0 }
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
         let part = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
         let part = part.ok_or_else(|| format!("it ends at byte {}, where {N} more were due", self.bytes.len()))?;
         self.at += N;

@@ -3,7 +3,7 @@
 //! Steps: lock and read the node file -> open each slice's directory (takes its manifest, removes
 //! leftovers; one that the node file lists must be there) -> open the log, which must be the one that the node file names (a torn tail is cut there) ->
 //! replay: parts above their slice's flushed
-//! version go into buffers and snapshot values, in log order -> the next epoch -> recompute what
+//! version go into buffers and snapshot values, in log order; records of led slices are kept and not applied (`led::opening`) -> the next epoch -> recompute what
 //! deletions took.
 //! Why nothing acknowledged is lost: a log segment is cut only when the manifests that made it
 //! unneeded are durable. Why nothing comes twice: a part at or below the flushed version is skipped.
@@ -53,13 +53,16 @@ impl Core {
         for slice in &ground.slices {
             let state = slice.state.lock();
             commit = commit.max(state.commit);
-            for (producer, (number, used)) in &state.producers {
+            // A led slice's producers are its own: whoever leads it asks for them.
+            let own = if slice.is_led.load(Ordering::Acquire) { None } else { Some(&state.producers) };
+            for (producer, (number, used)) in own.into_iter().flatten() {
                 origins.applied(Origin { producer: *producer, number: *number }, *used);
             }
         }
         let sequences = vec![0; ground.slices.len()];
+        let leads = ground.slices.iter().any(|slice| slice.is_led.load(Ordering::Acquire));
         let (in_flight, waiting_idle, closed, thins) = (0, Vec::new(), false, false);
-        let order = Order { commit, sequences, origins, in_flight, waiting_idle, closed, thins };
+        let order = Order { commit, sequences, origins, in_flight, waiting_idle, closed, thins, leads };
         let mut core = Core {
             dir: dir.to_path_buf(),
             store: node.file.store,
@@ -73,18 +76,17 @@ impl Core {
             ground: RwLock::new(Arc::new(ground)),
             visibility: RwLock::new(()),
             visible: AtomicU64::new(commit.0),
+            visible_led: AtomicU64::new(0),
             shares,
             applied: AtomicU64::new(0),
             flushing_bytes: AtomicU64::new(0),
             counters: Counters::default(),
             jobs: Jobs::default(),
             poison: std::sync::OnceLock::new(),
+            listener: std::sync::OnceLock::new(),
             world,
         };
-        let mut epoch = Epoch(0);
-        for record in replay.by_ref() {
-            core.replay(&record.map_err(log_error)?, &mut epoch)?;
-        }
+        let epoch = core.replay_all(&mut replay)?;
         check_log_end(&core.log, replay.reached(), &core.ground())?;
         check_tags(&core.ground(), &*core.kinds)?;
         core.begin_epoch(epoch);
@@ -103,6 +105,21 @@ impl Core {
         Ok(core)
     }
 
+    /// Takes in what the log holds. Gives the highest epoch of slices that are numbered here.
+    fn replay_all(&self, replay: &mut log::Replay) -> Result<Epoch, Error> {
+        let mut epoch = Epoch(0);
+        for record in replay {
+            let record = record.map_err(log_error)?;
+            match record.kind {
+                record::RECORD_LED | record::RECORD_LED_NOTE => self.replay_led(&record)?,
+                _ => self.replay(&record, &mut epoch)?,
+            }
+            self.applied.fetch_max(record.position.0, Ordering::AcqRel);
+        }
+        self.settle_led()?;
+        Ok(epoch)
+    }
+
     /// Applies a record of the log to the slices whose files lack it.
     fn replay(&self, record: &Record, epoch: &mut Epoch) -> Result<(), Error> {
         let damaged = |what: String| Error::Damaged(format!("log record at position {}: {what}", record.position));
@@ -118,6 +135,9 @@ impl Core {
             let Some(slice) = ground.slices.get(part.slice.0 as usize) else {
                 return Err(damaged(format!("it names slice {}, and there are {}", part.slice, ground.slices.len())));
             };
+            if slice.is_led.load(Ordering::Acquire) {
+                return Err(damaged(format!("it numbers a write of slice {}, which is led from outside", part.slice)));
+            }
             if part.sequence <= slice.state.lock().version.sequence {
                 continue;
             }

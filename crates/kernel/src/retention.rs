@@ -3,6 +3,7 @@
 //! A deletion of all tags up to the end of a period is logged like any other, so replicas, snapshot
 //! values and buffers agree on it; files that lie wholly below it are then dropped unread, mixed ones
 //! lose their old rows when they are merged. The bound moves by whole periods.
+//! In a led slice whoever leads it has such deletions logged; here it is left alone.
 //! Promises: nothing younger than the setting goes; a store that holds nothing old logs nothing.
 
 use crate::core::Core;
@@ -51,7 +52,7 @@ impl Core {
             return;
         }
         let core = Arc::downgrade(self);
-        self.delete(Deletion::Range { tags: TagSelection::All, range }).on_done(move |outcome| {
+        self.delete_own(Deletion::Range { tags: TagSelection::All, range }).on_done(move |outcome| {
             let (Some(core), Ok(Ok(_))) = (core.upgrade(), outcome) else { return };
             core.jobs.retention_bound.store(bound.0, Ordering::Release);
             // In files, it lets whole ones go.

@@ -35,6 +35,8 @@ pub struct Settings {
     pub retention: Option<Duration>,
     /// How many producers' numbers are remembered; the one used longest ago is forgotten first.
     pub producers_max: usize,
+    /// How many bytes of records a led slice keeps at hand for its backups after files hold them.
+    pub led_tail_bytes_max: u64,
     /// A slice that holds a record in memory for this long is flushed, however little it holds.
     pub flush_quiet: Duration,
     /// How long deleted rows may stay in files before a merge takes them out, however few deletions there are.
@@ -54,6 +56,7 @@ impl Default for Settings {
             segment_bytes: 256 << 20,
             retention: None,
             producers_max: 10_000,
+            led_tail_bytes_max: 1 << 20,
             flush_quiet: Duration::from_secs(600),
             deletion_age_max: Duration::from_secs(3_600),
         }

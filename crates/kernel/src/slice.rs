@@ -8,30 +8,31 @@
 //!   readers take no lock. `unknown` in it: tags whose value a deletion took and nobody recomputed yet;
 //!   `unknown_count` tells readers whether to look.
 //! - `filing` (mutex): the directory, which holds the manifest; taken by the slice's one job.
+//! - `led` (mutex): what a slice that is numbered from outside keeps besides; see `led`. `is_led` tells whether there
+//!   is something; it is set under `order`, and never taken back.
 //! - `queue`: see `jobs`. `merging`: see `merge`.
 //!
 //! Promises: what is applied is seen whole; a version only rises.
 
-use crate::commit::{Body, RECORD_BYTES};
+use crate::commit::Body;
 use crate::held;
 use crate::jobs::SliceQueue;
+use crate::led::{self, Led};
 use crate::merge::Merging;
 use crate::shares::Shares;
-use crate::tombstones::{self, Grave};
+use crate::state::{Applied, State};
+use crate::tombstones;
 use crate::{Deletion, Error, Reading, TagSelection};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use log::Position;
 use memory::Grant;
 use parking_lot::{Mutex, RwLock};
 use series::file::SeriesFile;
-use series::{Buffer, Held, Latest, Placement, SliceFiles, SliceView, Tombstone, ViewFile};
-use std::collections::{BTreeMap, VecDeque};
+use series::{Held, Latest, Placement, SliceFiles, SliceView, ViewFile};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use storage::{EpochStart, FileHead, FileNumber, FileType, SliceDirectory, StoreId};
-use types::{
-    CommitNumber, Epoch, Kind, Kinds, Origin, Period, ProducerId, Sequence, SliceId, TagId, TimeRange, Timestamp, Version,
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use storage::{FileHead, FileNumber, FileType, SliceDirectory, StoreId};
+use types::{Kind, Kinds, SliceId, TagId, TimeRange, Timestamp};
 use world::World;
 
 /// A slice of this node.
@@ -43,40 +44,12 @@ pub(crate) struct Slice {
     pub(crate) values: Mutex<Values>,
     pub(crate) unknown_count: AtomicUsize,
     pub(crate) filing: Mutex<Filing>,
+    pub(crate) is_led: AtomicBool,
+    pub(crate) led: Mutex<Option<Led>>,
     pub(crate) queue: SliceQueue,
     pub(crate) merging: Merging,
     pub(crate) period_us: i64,
     pub(crate) kinds: Arc<dyn Kinds>,
-}
-
-/// What was applied.
-pub(crate) struct State {
-    pub(crate) buffer: Buffer,
-    pub(crate) files: Arc<SliceFiles>,
-    /// Deletions that files need.
-    pub(crate) graves: Vec<Grave>,
-    /// Deletions that no manifest holds yet, oldest first.
-    pub(crate) deletions: Vec<Tombstone>,
-    pub(crate) version: Version,
-    pub(crate) commit: CommitNumber,
-    pub(crate) groups: BTreeMap<Period, Version>,
-    pub(crate) producers: HashMap<ProducerId, (u64, CommitNumber)>,
-    pub(crate) epochs: Vec<EpochStart>,
-    /// Records that no file holds yet, oldest first, and the room that they take.
-    pub(crate) unflushed: VecDeque<Unflushed>,
-    /// How much room that is.
-    pub(crate) granted: u64,
-    /// Room that the buffer takes beyond it: a run may be larger than the sections that it was made of.
-    pub(crate) beyond: Option<Grant>,
-    pub(crate) sorting: bool,
-}
-
-/// A record that only the log and the buffer hold.
-pub(crate) struct Unflushed {
-    pub(crate) sequence: Sequence,
-    pub(crate) position: Position,
-    pub(crate) since_us: u64,
-    pub(crate) grant: Option<Grant>,
 }
 
 /// Order among those who change snapshot values.
@@ -94,33 +67,10 @@ pub(crate) struct Filing {
     pub(crate) directory: Option<Arc<SliceDirectory>>,
 }
 
-/// Where and when a part of a commit was logged.
-pub(crate) struct Applied {
-    pub(crate) version: Version,
-    pub(crate) commit: CommitNumber,
-    pub(crate) origin: Option<Origin>,
-    pub(crate) position: Position,
-    pub(crate) now_us: u64,
-}
-
 impl Slice {
     /// A slice in which nothing was written.
     pub(crate) fn new(id: SliceId, placement: Placement, period_us: i64, kinds: Arc<dyn Kinds>) -> Slice {
-        let mut state = State {
-            buffer: Buffer::new(),
-            files: SliceFiles::new(Vec::new(), Vec::new()),
-            graves: Vec::new(),
-            deletions: Vec::new(),
-            version: Version::default(),
-            commit: CommitNumber::default(),
-            groups: BTreeMap::new(),
-            producers: HashMap::new(),
-            epochs: Vec::new(),
-            unflushed: VecDeque::new(),
-            granted: 0,
-            beyond: None,
-            sorting: false,
-        };
+        let mut state = State::empty();
         let view = SliceView::new(state.buffer.view(), Arc::clone(&state.files), Arc::clone(&kinds));
         Slice {
             id,
@@ -130,6 +80,8 @@ impl Slice {
             values: Mutex::default(),
             unknown_count: AtomicUsize::new(0),
             filing: Mutex::default(),
+            is_led: AtomicBool::new(false),
+            led: Mutex::default(),
             queue: SliceQueue::default(),
             merging: Merging::default(),
             period_us,
@@ -165,26 +117,27 @@ impl Slice {
             Some(Err(fault)) if fault.is_damage() => self.doubt_all(&files, &held)?,
             Some(Err(fault)) => return Err(Error::opening_file(fault)),
         }
+        if let Some(note) = led::note::load(&manifest).map_err(|what| Error::Damaged(format!("{}: {what}", dir.display())))? {
+            *self.led.lock() = Some(Led::of(&manifest, note));
+            self.is_led.store(true, Ordering::Release);
+        }
         {
             let mut values = self.values.lock();
+            // The file of a led slice may hold values that were ahead of what lies in files.
+            self.latest.forget(&Deletion::Range { tags: TagSelection::of(unknown.clone()), range: TimeRange::ALL });
             values.unknown.extend(unknown);
             self.unknown_count.store(values.unknown.len(), Ordering::Release);
         }
         let mut state = self.state.lock();
-        state.put_files(files, graves);
-        state.buffer.restore(held);
-        state.version = manifest.flushed;
-        state.commit = manifest.commit;
-        state.groups = manifest.groups.clone();
-        state.producers = manifest.producers.iter().map(|p| (p.id, (p.number, p.last_used))).collect();
-        state.epochs = manifest.epochs.clone();
+        let tombstones = graves.iter().map(|grave| grave.tombstone.clone()).collect();
+        *state = State::of(&manifest, SliceFiles::new(files, tombstones), graves, held);
         self.show(&mut state);
         self.filing.lock().directory = Some(Arc::new(directory));
         Ok(())
     }
 
     /// Takes every snapshot value of the files' tags, and of those with held samples, as unknown.
-    fn doubt_all(&self, files: &[Arc<ViewFile>], held: &Held) -> Result<(), Error> {
+    pub(crate) fn doubt_all(&self, files: &[Arc<ViewFile>], held: &Held) -> Result<(), Error> {
         self.latest.forget(&Deletion::Range { tags: TagSelection::All, range: TimeRange::ALL });
         let mut values = self.values.lock();
         values.unknown.extend(held.tags());
@@ -204,45 +157,10 @@ impl Slice {
     /// Puts a part into the buffer. The caller holds `visibility`, and notes snapshot values itself.
     pub(crate) fn apply(&self, applied: &Applied, body: Body, grant: Option<Grant>, producers_max: usize) {
         let mut state = self.state.lock();
-        let before = state.version;
-        assert!(
-            applied.version > before && applied.version.sequence > before.sequence,
-            "slice {}: version {} after {before}: versions only rise",
-            self.id,
-            applied.version
-        );
-        if state.epochs.last().is_none_or(|last| last.epoch < applied.version.epoch) {
-            state.epochs.push(EpochStart { epoch: applied.version.epoch, after: before.sequence });
-        }
-        match body {
-            Body::Samples { section, periods } => {
-                for period in periods {
-                    state.groups.insert(period, applied.version);
-                }
-                state.buffer.push(applied.version, applied.commit, section);
-            }
-            Body::Held { section, periods } => {
-                let State { buffer, groups, .. } = &mut *state;
-                groups.extend(periods.into_iter().map(|period| (period, applied.version)));
-                buffer.hold(applied.version, applied.commit, &section, |replaced| {
-                    groups.insert(Period::of(replaced, self.period_us), applied.version);
-                });
-            }
-            Body::Deletion { deletion, .. } => {
-                state.raise_groups(&deletion, applied.version, self.period_us);
-                let tombstone = Tombstone::new(applied.version, Deletion::clone(&deletion));
-                state.deletions.push(tombstone.clone());
-                state.buffer.delete(applied.commit, tombstone);
-            }
-        }
-        state.version = applied.version;
-        state.commit = applied.commit;
+        state.apply(applied, [body], grant, self.period_us);
         if let Some(origin) = applied.origin {
             state.remember(origin, applied.commit, producers_max);
         }
-        let (sequence, position, since_us) = (applied.version.sequence, applied.position, applied.now_us);
-        state.granted += grant.as_ref().map_or(0, Grant::bytes);
-        state.unflushed.push_back(Unflushed { sequence, position, since_us, grant });
         self.show(&mut state);
     }
 
@@ -250,6 +168,28 @@ impl Slice {
     pub(crate) fn show(&self, state: &mut State) {
         let view = SliceView::new(state.buffer.view(), Arc::clone(&state.files), Arc::clone(&self.kinds));
         *self.view.write() = Arc::new(view);
+    }
+
+    /// Where the oldest record lies in the log that no file of the slice holds.
+    pub(crate) fn oldest_needed(&self) -> Option<Position> {
+        let led = self.led.lock().as_ref().and_then(Led::oldest_needed);
+        let applied = self.state.lock().unflushed.front().map(|record| record.position);
+        led.into_iter().chain(applied).min()
+    }
+
+    /// Where the oldest record lies in the log that a flush would take away from there; none where it would take nothing.
+    /// Notes of a led slice count where the log is to become shorter.
+    pub(crate) fn oldest_flushable(&self, with_notes: bool) -> Option<Position> {
+        if let Some(led) = self.led.lock().as_ref() {
+            return led.oldest_flushable().filter(|_| with_notes || led.has_flushable());
+        }
+        self.state.lock().unflushed.front().map(|record| record.position)
+    }
+
+    /// Since when the oldest record waits that a flush would take.
+    pub(crate) fn flushable_since(&self) -> Option<u64> {
+        let can = self.led.lock().as_ref().is_none_or(Led::has_flushable);
+        self.state.lock().unflushed.front().filter(|_| can).map(|record| record.since_us)
     }
 
     /// Takes the snapshot values that a deletion hits; true where some must be recomputed.
@@ -320,69 +260,4 @@ impl Slice {
 /// The head of a file of snapshot values.
 pub(crate) fn latest_head(store: StoreId, slice: SliceId, number: FileNumber) -> FileHead {
     FileHead { file_type: FileType::Latest, format: series::LATEST_FORMAT, store, slice, number: number.0 }
-}
-
-impl State {
-    /// Exchanges the files and the deletions that they need.
-    pub(crate) fn put_files(&mut self, files: Vec<Arc<ViewFile>>, graves: Vec<Grave>) {
-        self.files = SliceFiles::new(files, graves.iter().map(|grave| grave.tombstone.clone()).collect());
-        self.graves = graves;
-    }
-
-    /// Takes of this room, and of what it had, what the buffer needs beyond that of its records. Gives what is left, to
-    /// be dropped where no lock is held.
-    pub(crate) fn fit(&mut self, room: Option<Grant>) -> Option<Grant> {
-        let held = self.buffer.bytes() as u64 + self.unflushed.len() as u64 * RECORD_BYTES;
-        let needed = held.saturating_sub(self.granted);
-        let mut left = match (self.beyond.take(), room) {
-            (Some(mut had), Some(room)) => {
-                had.merge(room);
-                Some(had)
-            }
-            (had, room) => had.or(room),
-        };
-        self.beyond = left.as_mut().filter(|_| needed > 0).map(|left| left.split(needed.min(left.bytes())));
-        left
-    }
-
-    /// Lets go of the records up to this sequence number, which lie in files now. Gives their room, to be dropped where
-    /// no lock is held.
-    pub(crate) fn release(&mut self, until: Sequence) -> Vec<Option<Grant>> {
-        self.buffer.release(until);
-        let kept = self.unflushed.partition_point(|record| record.sequence <= until);
-        let mut released: Vec<_> = self.unflushed.drain(..kept).map(|record| record.grant).collect();
-        self.granted -= released.iter().flatten().map(Grant::bytes).sum::<u64>();
-        released.push(self.fit(None));
-        released
-    }
-
-    fn raise_groups(&mut self, deletion: &Deletion, version: Version, period_us: i64) {
-        match deletion {
-            Deletion::Range { range, .. } => {
-                let hit = self.groups.iter_mut().filter(|(period, _)| period.range(period_us).overlaps(range));
-                hit.for_each(|(_, group)| *group = version);
-            }
-            Deletion::Points(points) => {
-                for (_, time) in points {
-                    if let Some(group) = self.groups.get_mut(&Period::of(*time, period_us)) {
-                        *group = version;
-                    }
-                }
-            }
-        }
-    }
-
-    pub(crate) fn remember(&mut self, origin: Origin, commit: CommitNumber, producers_max: usize) {
-        let entry = self.producers.entry(origin.producer).or_default();
-        *entry = (entry.0.max(origin.number), commit);
-        if self.producers.len() > producers_max.max(1) {
-            let oldest = self.producers.iter().min_by_key(|(id, (_, used))| (*used, **id)).map(|(id, _)| *id);
-            oldest.map(|id| self.producers.remove(&id));
-        }
-    }
-
-    /// The highest epoch of any write.
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epochs.last().map_or(Epoch(0), |start| start.epoch)
-    }
 }

@@ -11,6 +11,7 @@ use crate::{AggregateBatch, AggregateRequest, Error, Reading, ScanBatch, ScanReq
 use series::SliceView;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use types::{CommitNumber, SliceId, TagId, TimeRange, Timestamp};
 
 /// A view of one commit.
@@ -41,7 +42,8 @@ impl Core {
         let ground = self.ground();
         let _still = self.visibility.read();
         let views = ground.slices.iter().map(|slice| slice.view()).collect();
-        Snapshot { views, commit: self.visible(), ground }
+        let led = CommitNumber(self.visible_led.load(Ordering::Acquire));
+        Snapshot { views, commit: self.visible().max(led), ground }
     }
 }
 

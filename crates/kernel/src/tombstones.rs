@@ -93,7 +93,7 @@ pub(crate) fn load(manifest: &Manifest, now_us: u64) -> Result<(Vec<Grave>, Vec<
                 }
                 reader.end()?;
             }
-            crate::held::KIND_HELD => {}
+            crate::held::KIND_HELD | crate::led::note::KIND_LED => {}
             other => return Err(format!("the manifest holds an entry of kind {other}, which this release does not know")),
         }
     }

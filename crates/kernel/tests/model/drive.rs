@@ -143,31 +143,8 @@ impl Drive {
         assert!(self.clients.iter().all(Client::is_done), "all that producers sent again is acknowledged");
     }
 
-    fn time(&self) -> Timestamp {
-        if self.dice.one_in(200) {
-            return [Timestamp::MIN, Timestamp::MAX, Timestamp(1 << 50)][self.dice.between(0, 2) as usize];
-        }
-        Timestamp(self.dice.between(0, 200) as i64 - 100)
-    }
-
-    fn tag(&self) -> TagId {
-        TagId(self.dice.between(0, TAGS - 1))
-    }
-
     fn row(&self) -> Row {
-        let (tag, dice) = (self.tag(), &self.dice);
-        let value = match kind(tag) {
-            Kind::Text => Datum::Text(format!("text {}", dice.between(0, 30)).as_bytes().into()),
-            Kind::Bool => Datum::Bits(dice.between(0, 1)),
-            Kind::I32 => Datum::Bits((dice.between(0, 2_000) as i64 - 1_000) as u64),
-            Kind::I64 => Datum::Bits(if dice.one_in(20) { dice.next() } else { dice.between(0, 50) }),
-            Kind::State => Datum::Bits(dice.between(0, 5)),
-            Kind::F32 => Datum::Bits(u64::from((dice.between(0, 100) as f32 / 4.0).to_bits())),
-            Kind::F64 if dice.one_in(40) => Datum::Bits([f64::NAN, -0.0, f64::INFINITY][dice.between(0, 2) as usize].to_bits()),
-            Kind::F64 => Datum::Bits((dice.between(0, 1_000) as f64 / 8.0).to_bits()),
-        };
-        let quality = if dice.one_in(8) { Quality(dice.between(0, 255) as u8) } else { Quality::GOOD };
-        Row { tag, time: self.time(), value, quality }
+        random_row(&self.dice)
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -219,11 +196,11 @@ impl Drive {
 
     fn delete(&mut self) {
         let deletion = if self.dice.one_in(3) {
-            Deletion::Points((0..self.dice.between(0, 8)).map(|_| (self.tag(), self.time())).collect())
+            Deletion::Points((0..self.dice.between(0, 8)).map(|_| (random_tag(&self.dice), random_time(&self.dice))).collect())
         } else {
-            let tags = (0..self.dice.between(1, 4)).map(|_| self.tag()).collect();
+            let tags = (0..self.dice.between(1, 4)).map(|_| random_tag(&self.dice)).collect();
             let tags = if self.dice.one_in(4) { TagSelection::All } else { TagSelection::of(tags) };
-            let (a, b) = (self.time(), self.time());
+            let (a, b) = (random_time(&self.dice), random_time(&self.dice));
             let range = if self.dice.one_in(6) { TimeRange::ALL } else { TimeRange { first: a.min(b), last: a.max(b) } };
             Deletion::Range { tags, range }
         };
@@ -440,8 +417,43 @@ impl Drive {
     }
 }
 
+/// A time, mostly one of few.
+pub fn random_time(dice: &SeededRandom) -> Timestamp {
+    if dice.one_in(200) {
+        return [Timestamp::MIN, Timestamp::MAX, Timestamp(1 << 50)][dice.between(0, 2) as usize];
+    }
+    Timestamp(dice.between(0, 200) as i64 - 100)
+}
+
+/// One of the tags.
+pub fn random_tag(dice: &SeededRandom) -> TagId {
+    TagId(dice.between(0, TAGS - 1))
+}
+
+/// A row of one of the tags.
+pub fn random_row(dice: &SeededRandom) -> Row {
+    let tag = random_tag(dice);
+    let value = match kind(tag) {
+        Kind::Text => Datum::Text(format!("text {}", dice.between(0, 30)).as_bytes().into()),
+        Kind::Bool => Datum::Bits(dice.between(0, 1)),
+        Kind::I32 => Datum::Bits((dice.between(0, 2_000) as i64 - 1_000) as u64),
+        Kind::I64 => Datum::Bits(if dice.one_in(20) { dice.next() } else { dice.between(0, 50) }),
+        Kind::State => Datum::Bits(dice.between(0, 5)),
+        Kind::F32 => Datum::Bits(u64::from((dice.between(0, 100) as f32 / 4.0).to_bits())),
+        Kind::F64 if dice.one_in(40) => Datum::Bits([f64::NAN, -0.0, f64::INFINITY][dice.between(0, 2) as usize].to_bits()),
+        Kind::F64 => Datum::Bits((dice.between(0, 1_000) as f64 / 8.0).to_bits()),
+    };
+    let quality = if dice.one_in(8) { Quality(dice.between(0, 255) as u8) } else { Quality::GOOD };
+    Row { tag, time: random_time(dice), value, quality }
+}
+
 /// Sends rows as a kernel takes them.
 pub fn send(kernel: &Kernel, rows: &[Row], origin: Option<Origin>) -> Ticket<Result<Committed, Error>> {
+    as_write(rows, origin, |write| kernel.write(write))
+}
+
+/// Rows as a kernel takes them.
+pub fn as_write<T>(rows: &[Row], origin: Option<Origin>, take: impl FnOnce(Write<'_>) -> T) -> T {
     let (mut tags, mut times, mut bits, mut qualities) = (vec![], vec![], vec![], vec![]);
     let (mut text_tags, mut text_times, mut texts, mut text_qualities) = (vec![], vec![], TextColumn::new(), vec![]);
     for row in rows {
@@ -462,5 +474,5 @@ pub fn send(kernel: &Kernel, rows: &[Row], origin: Option<Origin>) -> Ticket<Res
     }
     let samples = [Samples::new(&tags, &times, &bits, Some(&qualities)).expect("columns of one length")];
     let text_samples = [TextSamples::new(&text_tags, &text_times, &texts, Some(&text_qualities)).expect("columns of one length")];
-    kernel.write(Write { samples: &samples, texts: &text_samples, origin })
+    take(Write { samples: &samples, texts: &text_samples, origin })
 }

@@ -6,11 +6,13 @@
 mod check;
 mod clients;
 mod drive;
+mod led;
 mod ledger;
 mod oracle;
 mod thinned;
 
 use drive::Drive;
+use led::LedDrive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use thinned::ThinnedDrive;
 
@@ -51,6 +53,23 @@ fn seeds_that_once_failed() {
 #[test]
 fn a_faulty_disk() {
     each_seed("a_faulty_disk", 1_000, |seed| Drive::new(seed, true).run(60));
+}
+
+#[test]
+fn led_slices() {
+    let (mut set_aside, mut applied) = (0, 0);
+    each_seed("led_slices", 1_000, |seed| {
+        let mut drive = LedDrive::new(seed, false);
+        drive.run(80);
+        (set_aside, applied) = (set_aside + drive.set_aside.0, applied + drive.set_aside.1);
+    });
+    let seeds = seeds(1_000).count() as u64;
+    assert!(set_aside > seeds && applied > seeds / 10, "{set_aside} records set aside, {applied} of them applied");
+}
+
+#[test]
+fn led_slices_on_a_faulty_disk() {
+    each_seed("led_slices_on_a_faulty_disk", 1_000, |seed| LedDrive::new(seed, true).run(80));
 }
 
 #[test]

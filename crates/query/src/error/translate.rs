@@ -24,6 +24,7 @@ impl From<kernel::Error> for Error {
             kernel::Error::Poisoned(_) | kernel::Error::Read(_) | kernel::Error::Open(_) => raise(Error::Io, text),
             // SQL numbers no batches.
             kernel::Error::Behind { .. } => raise(Error::Internal, text),
+            kernel::Error::Led { .. } => raise(Error::Internal, text),
             kernel::Error::Closed => raise(Error::ShuttingDown, text),
         }
     }

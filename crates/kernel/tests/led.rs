@@ -1,0 +1,114 @@
+//! Led slices beside slices of the kernel's own: each is refused what is the other's, and neither disturbs the other.
+
+mod fixture;
+
+use bytes::Bytes;
+use fixture::{open, rows, settings, settle, write};
+use kernel::{Durability, Error, Kernel, LedNews, LedSlice, Settings, Write};
+use parking_lot::Mutex;
+use protocol::Record;
+use std::sync::Arc;
+use std::time::Duration;
+use types::{Epoch, Samples, Sequence, SliceId, TagId, Timestamp, Version};
+use world::Simulation;
+
+fn at(epoch: u64, sequence: u64) -> Version {
+    Version { epoch: Epoch(epoch), sequence: Sequence(sequence) }
+}
+
+fn body(kernel: &Kernel, tag: u64, time: i64, value: u64) -> Bytes {
+    let (tags, times, bits) = ([TagId(tag)], [Timestamp(time)], [value]);
+    let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
+    let write = Write { samples: &samples, ..Write::default() };
+    kernel.led_bodies(write, &[]).expect("a known tag").remove(0).1
+}
+
+fn record(kernel: &Kernel, prev: Version, version: Version, tag: u64, value: u64) -> Record {
+    Record { version, prev, origin: None, digest: 0, body: body(kernel, tag, version.sequence.0 as i64, value) }
+}
+
+fn is_led_fault<T: std::fmt::Debug>(outcome: Result<T, Error>, slice: u32, text: &str) {
+    let told = outcome.expect_err("it is refused");
+    assert!(matches!(&told, Error::Led { slice: of, .. } if of.0 == slice) && told.to_string().contains(text), "{told}");
+}
+
+/// Tag 1 lies in slice 1, which is led, tag 2 in slice 2, which is the kernel's own.
+fn led_store(simulation: &Simulation) -> (Arc<Kernel>, LedSlice) {
+    let kernel = open(simulation, settings()).expect("an empty directory");
+    let led = kernel.lead(SliceId(1)).expect("nothing was written");
+    (kernel, led)
+}
+
+#[test]
+fn each_is_refused_what_is_the_others() {
+    let simulation = Simulation::new(1);
+    let (kernel, led) = led_store(&simulation);
+    let own = write(&kernel, &[(2, 5, 50)]);
+    let both = write(&kernel, &[(2, 6, 60), (1, 6, 60)]);
+    let strange = led.log(vec![record(&kernel, at(1, 4), at(1, 5), 1, 7)]);
+    let logged = led.log(vec![record(&kernel, at(0, 0), at(1, 1), 1, 7)]);
+    simulation.runner.run_until_idle();
+    assert!(own.wait().expect("answered").is_ok());
+    is_led_fault(both.wait().expect("answered"), 1, "LedSlice::log");
+    is_led_fault(strange.wait().expect("answered"), 1, "follows 1.4, but the log ends with 0.0");
+    assert_eq!(logged.wait().expect("answered"), Ok(at(1, 1)));
+    is_led_fault(kernel.lead(SliceId(2)).map(|_| ()), 2, "numbered here");
+    is_led_fault(kernel.lead(SliceId(9)).map(|_| ()), 9, "no such slice");
+    is_led_fault(led.publish(at(1, 2)), 1, "can't be published");
+    is_led_fault(led.stable(at(2, 1)), 1, "can't be stable");
+    assert_eq!(rows(&kernel.snapshot()), Ok(vec![(2, 5, 50)]), "logged is not published");
+    led.publish(at(1, 1)).expect("it is synced");
+    assert_eq!(rows(&kernel.snapshot()), Ok(vec![(1, 1, 7), (2, 5, 50)]));
+    let interval = Settings { durability: Durability::Interval(Duration::from_secs(1)), ..settings() };
+    let other = open(&Simulation::new(2), interval).expect("an empty directory");
+    is_led_fault(other.lead(SliceId(1)).map(|_| ()), 1, "durability");
+}
+
+#[test]
+fn only_what_is_stable_is_flushed_and_who_listens_is_told() {
+    let simulation = Simulation::new(3);
+    let (kernel, led) = led_store(&simulation);
+    let news = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&news);
+    kernel.listen_to_led(Box::new(move |slice, news| heard.lock().push((slice, news))));
+    let records = (1..=3).map(|n| record(&kernel, at(u64::from(n > 1), n - 1), at(1, n), 1, n)).collect();
+    let logged = led.log(records);
+    let own = write(&kernel, &[(2, 5, 50)]);
+    simulation.runner.run_until_idle();
+    assert_eq!(logged.wait().expect("answered"), Ok(at(1, 3)));
+    assert!(own.wait().expect("answered").is_ok());
+    led.publish(at(1, 3)).expect("it is synced");
+    led.stable(at(1, 2)).expect("the log holds it");
+    settle(&simulation, kernel.flush());
+    assert_eq!(news.lock()[..], [(SliceId(1), LedNews::Flushed { flushed: at(1, 2), log_after: Sequence(0) })]);
+    assert_eq!(rows(&kernel.snapshot()).expect("readable").len(), 4, "all that is published is read");
+    drop((kernel, led));
+    simulation.crash();
+    let kernel = open(&simulation, settings()).expect("a store");
+    assert_eq!(rows(&kernel.snapshot()), Ok(vec![(1, 1, 1), (1, 2, 2), (2, 5, 50)]), "no more than what was stable");
+    let led = kernel.led_slices().remove(0);
+    let recovered = led.recovered();
+    assert_eq!((recovered.flushed, recovered.history.last()), (at(1, 2), at(1, 3)));
+    led.publish(at(1, 3)).expect("it is in the log");
+    assert_eq!(rows(&kernel.snapshot()).expect("readable").len(), 4);
+}
+
+#[test]
+fn an_epoch_outlives_the_cut_of_the_log() {
+    let simulation = Simulation::new(4);
+    let small = || Settings { segment_bytes: 16 << 10, log_bytes_max: 32 << 10, ..settings() };
+    let kernel = open(&simulation, small()).expect("an empty directory");
+    let led = kernel.lead(SliceId(1)).expect("nothing was written");
+    let kept = led.keep_epoch(Epoch(77));
+    let many: Vec<(u64, i64, i64)> = (0..300).map(|n| (2, n, n)).collect();
+    for _ in 0..20 {
+        drop(write(&kernel, &many));
+        simulation.runner.run_until_idle();
+    }
+    assert_eq!(kept.wait().expect("answered"), Ok(Epoch(77)));
+    assert!(kernel.status().log_bytes <= 48 << 10, "an epoch alone does not hold the log: {:?}", kernel.status());
+    drop((kernel, led));
+    simulation.crash();
+    let kernel = open(&simulation, small()).expect("a store");
+    assert_eq!(kernel.led_slices().remove(0).recovered().epoch, Epoch(77));
+}
