@@ -288,6 +288,8 @@ impl Config {
             producers_max: usize::try_from(self.producers_max).unwrap_or(usize::MAX),
             flush_quiet: self.flush_quiet,
             deletion_age_max: self.deletion_age_max,
+            // A fleet's; no fleet is configured here yet.
+            led_tail_bytes_max: kernel::Settings::default().led_tail_bytes_max,
         }
     }
 }
