@@ -202,6 +202,14 @@ impl Slice {
         !values.unknown.is_empty()
     }
 
+    /// Of these tags alone it is unknown whether they have a snapshot value, and which.
+    pub(crate) fn know_all_but(&self, unknown: HashSet<TagId>) {
+        let mut values = self.values.lock();
+        values.deletions += 1;
+        values.unknown = unknown;
+        self.unknown_count.store(values.unknown.len(), Ordering::Release);
+    }
+
     /// Recomputes the snapshot values that deletions took, from what the slice holds.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use world::{DiskError, Lane, Promise};
 
 type Answer = Promise<Result<(Version, Vec<ProducerRow>), Error>>;
 /// What goes on when copies are durable.
-type Then = Box<dyn FnOnce(Arc<Core>, Arc<Slice>, Result<(), Error>) + Send>;
+pub(super) type Then = Box<dyn FnOnce(Arc<Core>, Arc<Slice>, Result<(), Error>) + Send>;
 
 /// What a copy's segment has besides its records.
 const COPY_HEAD_BYTES: u64 = 4 << 10;
@@ -73,9 +73,10 @@ impl Core {
     }
 
     /// Copies records into a log of their own.
-    fn copy_aside(self: &Arc<Core>, slice: &Arc<Slice>, records: &[Record], then: Then) {
+    pub(super) fn copy_aside(self: &Arc<Core>, slice: &Arc<Slice>, records: &[Record], then: Then) {
         let (core, slice_then) = (Arc::clone(self), Arc::clone(slice));
-        let opened = self.aside_dir(slice.id, records).and_then(|dir| self.open_copy(dir, records));
+        let first = records.first().map_or(Version::default(), |record| record.version);
+        let opened = self.aside_dir(slice.id, first).and_then(|dir| self.open_copy(dir, records));
         let copy = match opened {
             Ok(copy) => copy,
             Err(fault) => return then(core, slice_then, Err(fault)),
@@ -99,12 +100,11 @@ impl Core {
     }
 
     /// A directory of that slice below `set-aside` that is not there yet.
-    fn aside_dir(&self, slice: SliceId, records: &[Record]) -> Result<PathBuf, Error> {
+    pub(super) fn aside_dir(&self, slice: SliceId, first: Version) -> Result<PathBuf, Error> {
         let fault = |fault: DiskError| Error::from(storage::Error::from(fault));
         let all = self.dir.join("set-aside");
         self.world.disk.make_dir(&all).map_err(fault)?;
         let names = self.world.disk.list(&all).map_err(fault)?;
-        let first = records.first().map_or(Version::default(), |record| record.version);
         let name = |n: usize| format!("slice-{:04}-{first}-{n}", slice.0);
         let free = (0..).map(name).find(|name| names.iter().all(|entry| entry.name != *name));
         Ok(all.join(free.expect("names are without end")))

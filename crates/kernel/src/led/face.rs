@@ -201,6 +201,21 @@ impl LedSlice {
     }
 }
 
+impl LedSlice {
+    /// Deletes the slice's data; its epoch stays, and `Kernel::lead` makes room for it again. What is not known to be stable
+    /// is kept below `set-aside` first; all of it where an epoch was forced that this replica has nothing of: the one that
+    /// was forced may lack even what was stable.
+    pub fn delete(&self, forced: Epoch) -> Ticket<Result<(), Error>> {
+        let (promise, ticket) = Ticket::pair();
+        let job = move |turn: Result<(Arc<Core>, Arc<Slice>), Error>| match turn {
+            Ok((core, slice)) => core.delete_led(&slice, forced, promise),
+            Err(fault) => promise.keep(Err(fault)),
+        };
+        self.core.led_submit(&self.slice, Op::Barrier(Box::new(job)));
+        ticket
+    }
+}
+
 impl Core {
     /// After a flush of any slice: who listens is told of a led one.
     pub(crate) fn tell_led(&self, slice: &Slice) {

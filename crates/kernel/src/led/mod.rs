@@ -4,6 +4,7 @@
 //!   log      record (version, predecessor from outside) -> the log -> `Logged`, in order        `work`
 //!   publish  up to a version: from the records at hand into the same buffers as ever            `work`
 //!   stable   up to a version: what a flush may take                                             `flushing`
+//!   delete   what only this replica may have is set aside; the epoch stays                      `deleting`
 //!   set aside  beyond a version: into set-aside/, then a note in the log, then out of the buffers  `aside`
 //! ```
 //! A slice is its own (the kernel numbers its writes, applies them once durable) or led, from its first write on. Log,
@@ -21,6 +22,7 @@
 //! May not know: who leads, other replicas, networks.
 
 mod aside;
+mod deleting;
 mod face;
 mod flushing;
 pub(crate) mod format;

@@ -38,6 +38,7 @@ enum Answer {
     Log(Ticket<Result<Version, Error>>),
     End(Ticket<Result<(Version, Vec<ProducerRow>), Error>>, Vec<Version>),
     Epoch(Ticket<Result<Epoch, Error>>),
+    Delete(Ticket<Result<(), Error>>, Vec<Version>),
     Done,
 }
 
@@ -166,7 +167,8 @@ impl LedDrive {
                 83 => drop(self.kernel().merge()),
                 84..=87 => self.epoch(slice),
                 88..=90 => self.end(slice),
-                91..=95 => self.check(),
+                91 => self.delete(slice),
+                92..=95 => self.check(),
                 96 => self.fault(),
                 97 | 98 => self.crash(true),
                 _ => self.crash(false),
@@ -269,6 +271,18 @@ impl LedDrive {
         model.asked.push(Asked { answer, chain, epoch });
     }
 
+    /// Deletes a slice's data, and leads it again once that is done.
+    fn delete(&mut self, slice: usize) {
+        let model = &mut self.slices[slice];
+        let forced = if self.dice.one_in(3) { Epoch(u64::MAX) } else { Epoch(0) };
+        let gone = if forced > Epoch(0) { Vec::new() } else { versions(&model.current().chain[model.stable..]) };
+        let answer = Answer::Delete(model.led.delete(forced), gone);
+        let epoch = Epoch(model.current().epoch.0 + 1);
+        model.asked.push(Asked { answer, chain: Chain::new(), epoch });
+        (model.published, model.stable) = (0, 0);
+        self.check();
+    }
+
     fn failed(&mut self, fault: &Error) {
         assert!(self.faulty, "{fault}");
         self.broken = true;
@@ -292,12 +306,19 @@ impl LedDrive {
     /// Looks at the answers that came.
     fn settle(&mut self) {
         let mut faults = Vec::new();
-        for Model { asked, promised, aside, .. } in &mut self.slices {
+        let mut again = Vec::new();
+        for (id, Model { asked, promised, aside, .. }) in self.slices.iter_mut().enumerate() {
             for Asked { answer, chain, epoch } in asked {
                 let came = match answer {
                     Answer::Done => continue,
                     Answer::Log(ticket) => told(ticket).map(|told| told.map(|at| assert_eq!(at, last(chain)))),
                     Answer::Epoch(ticket) => told(ticket).map(|told| told.map(|kept| *promised = kept.max(*promised))),
+                    Answer::Delete(ticket, gone) => told(ticket).map(|told| {
+                        told.map(|()| {
+                            aside.append(&mut gone.drain(..).collect());
+                            again.push(id);
+                        })
+                    }),
                     Answer::End(ticket, gone) => told(ticket).map(|told| {
                         told.map(|(at, rows)| {
                             assert_eq!((at, rows), (last(chain), producers(chain)), "in epoch {epoch}");
@@ -313,6 +334,12 @@ impl LedDrive {
             }
         }
         faults.iter().for_each(|fault| self.failed(fault));
+        for id in again {
+            let led = self.kernel().lead(SliceId(id as u32)).expect("its data are gone");
+            let epoch = led.recovered().epoch;
+            assert!(epoch >= self.slices[id].promised, "{epoch} is left of {}", self.slices[id].promised);
+            self.slices[id].led = led;
+        }
     }
 
     /// Lets all come to rest, and holds what is read against the records.
@@ -424,7 +451,8 @@ fn recovered(led: LedSlice, mut model: Model) -> Model {
     let highest = model.current().epoch;
     assert!(recovered.epoch >= model.promised && recovered.epoch <= highest, "{} was promised", model.promised);
     let flushed = recovered.flushed.sequence.0 as usize;
-    assert!(flushed <= model.stable.min(model.published), "a file holds what is not stable");
+    let deleting = model.asked[certain..].iter().any(|asked| matches!(asked.answer, Answer::Delete(..)));
+    assert!(deleting || flushed <= model.stable.min(model.published), "a file holds what is not stable");
     assert_eq!(recovered.flushed, last(&chain[..flushed]));
     assert_eq!(recovered.producers, producers(&chain));
     let found = led.read_log(last(&chain[..flushed]), usize::MAX, u64::MAX).expect("what files lack is at hand");
