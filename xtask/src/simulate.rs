@@ -20,9 +20,13 @@ pub fn run(words: &[String]) -> Result<(), String> {
         match word.as_str() {
             "--seeds" => seeds = value()?.parse().map_err(|_| "--seeds needs a number")?,
             "--first-seed" => first = value()?.parse().map_err(|_| "--first-seed needs a number")?,
-            "--trace" => rest.push(word.clone()),
+            "--trace" | "--kernels" => rest.push(word.clone()),
             "--plant" => rest.extend([word.clone(), value()?]),
-            other => return Err(format!("simulate knows --seeds N, --first-seed S, --trace and --plant BUG, not \"{other}\"")),
+            other => {
+                return Err(format!(
+                    "simulate knows --seeds N, --first-seed S, --kernels, --trace and --plant BUG, not \"{other}\""
+                ));
+            }
         }
     }
     let start = Instant::now();

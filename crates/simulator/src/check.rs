@@ -16,9 +16,10 @@
 mod ending;
 mod model;
 
-use crate::data::{Key, State};
+use crate::data::{Key, Op, State};
 use model::Tree;
 use protocol::{Consistency, Mode, Record, ReplicaId};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{Epoch, Origin, Period, SliceId, Version};
 
@@ -115,6 +116,8 @@ pub(crate) struct Checker {
     /// The first broken promise.
     pub(crate) complaint: Option<String>,
     pub(crate) counts: Counts,
+    /// What was composed into a body, by its digest.
+    composed: FxHashMap<u64, Vec<Op>>,
 }
 
 impl Checker {
@@ -131,7 +134,7 @@ impl Checker {
             destroyed: BTreeSet::new(),
             forced: false,
         };
-        Checker { slices: modes.map(slice).collect(), complaint: None, counts: Counts::default() }
+        Checker { slices: modes.map(slice).collect(), complaint: None, counts: Counts::default(), composed: FxHashMap::default() }
     }
 
     fn slice(&mut self, slice: SliceId) -> &mut SliceCheck {
@@ -142,8 +145,14 @@ impl Checker {
         self.complaint.get_or_insert(text);
     }
 
+    /// A store made a record's body of these changes: what it looks like is the store's matter.
+    pub(crate) fn composed(&mut self, digest: u64, ops: &[Op]) {
+        self.composed.entry(digest).or_insert_with(|| ops.to_vec());
+    }
+
     pub(crate) fn logged(&mut self, slice: SliceId, record: &Record) {
-        if let Err(what) = self.slice(slice).tree.note(record) {
+        let ops = self.composed.get(&record.digest).map(Vec::as_slice).unwrap_or_default();
+        if let Err(what) = self.slices[slice.0 as usize].tree.note(record, ops) {
             self.complain(format!("slice {slice}: {what}"));
         }
     }

@@ -74,7 +74,7 @@ impl Fleet {
     pub(crate) fn new(plan: &Plan, planted: Planted, trace: bool) -> Fleet {
         let mut dice = Dice::new(plan.seed, 2);
         let places = plan.nodes + plan.clients + 1;
-        let nodes: Vec<Node> = (0..plan.nodes).map(|n| Node::new(n, &mut dice, plan.log_keeps, planted)).collect();
+        let nodes: Vec<Node> = (0..plan.nodes).map(|n| Node::new(n, &mut dice, plan, planted)).collect();
         let entries = plan.slices.iter().enumerate().map(|(slice, (mode, min_in_sync))| {
             let replicas: Vec<ReplicaId> = (0..plan.copies).map(|copy| nodes[(slice + copy) % plan.nodes].me()).collect();
             SliceEntry {
@@ -296,7 +296,9 @@ impl Fleet {
                 Some((id, &node.locals.get(&slice)?.machine, node.store.state(slice)?))
             });
             let kept = |version| self.nodes.iter().any(|node| node.store.keeps(slice, version));
-            let ending = Ending { slice, primary: entry.primary, replicas: replicas.collect(), kept: &kept };
+            let replicas: Vec<_> = replicas.collect();
+            let replicas = replicas.iter().map(|(id, machine, state)| (*id, *machine, &**state)).collect();
+            let ending = Ending { slice, primary: entry.primary, replicas, kept: &kept };
             self.checker.end(&ending);
         }
     }

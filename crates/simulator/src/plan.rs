@@ -4,8 +4,12 @@
 //! draws which kinds of faults it may have at all, so that rare mixtures come up.
 
 use crate::dice::Dice;
-use protocol::Mode;
+use crate::store::Store;
+use crate::store::kernel::KernelStore;
+use crate::store::small::SmallStore;
+use protocol::{Mode, Planted};
 use std::fmt;
+use types::StoreId;
 
 /// Whom a fault hits; found out when it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,8 @@ pub struct Plan {
     pub faults: Vec<Timed>,
     /// Meta alone fails: then nothing that is served may fail.
     pub meta_alone: bool,
+    /// Nodes keep their slices in kernels, not in small stores.
+    pub kernels: bool,
 }
 
 /// Kinds of faults that a seed may have.
@@ -119,6 +125,7 @@ impl Plan {
             flush_records: *dice.pick(&[3, 10, 40]),
             faults: Vec::new(),
             meta_alone: dice.one_in(20),
+            kernels: false,
         };
         if plan.meta_alone {
             let fault = Fault::MetaAway { applies: dice.one_in(2), for_us: dice.between(100_000, plan.busy_us / 2) };
@@ -131,6 +138,24 @@ impl Plan {
             plan.faults = plan.draw_all(&mut dice, &kinds);
         }
         plan
+    }
+
+    /// The plan of a seed, with kernels. They hand no files over yet, so it forces no epoch: whoever departs from the
+    /// forced primary's history must take files.
+    #[must_use]
+    pub fn of_kernels(seed: u64) -> Plan {
+        let mut plan = Plan { kernels: true, ..Plan::of(seed) };
+        plan.faults.retain(|timed| !matches!(timed.fault, Fault::Force { .. }));
+        plan
+    }
+
+    /// An empty store of a node.
+    #[must_use]
+    pub fn store(&self, id: StoreId, planted: Planted) -> Box<dyn Store> {
+        if self.kernels {
+            return Box::new(KernelStore::new(id, self.slices.len()));
+        }
+        Box::new(SmallStore::new(id, self.log_keeps, planted))
     }
 
     fn policy(dice: &mut Dice, copies: usize) -> (Mode, u32) {
@@ -206,8 +231,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "seed {}: {} nodes, {} copies, slices {:?}, {} clients thinking {} us, {} us long, log keeps {}, flush after {}",
+            "seed {}{}: {} nodes, {} copies, slices {:?}, {} clients thinking {} us, {} us long, log keeps {}, flush after {}",
             self.seed,
+            if self.kernels { " with kernels" } else { "" },
             self.nodes,
             self.copies,
             self.slices,

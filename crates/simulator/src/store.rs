@@ -1,16 +1,19 @@
 //! What a simulated node keeps its slices in, behind a small trait.
 //!
-//! Today one store stands behind it (`small`); the kernel on a simulated disk will be the other. The trait
-//! is what docs/decisions/0008-replication.md asks of the kernel.
+//! Two stores stand behind it: a small one, which does all of it and is quick (`small`), and the kernel on a simulated
+//! disk (`kernel`). The trait is what docs/decisions/0008-replication.md asks of the kernel.
 //! Promises of a store: tasks of all slices are carried out in the order in which they were handed in, one
 //! `work` at a time; what was reported as done survives a crash, and of the rest a beginning may survive.
 //! It may not know the protocol, only what is to be logged and kept.
 
+pub mod kernel;
 pub mod small;
 
-use crate::data::State;
+use crate::data::{Op, State};
+use bytes::Bytes;
 use protocol::{History, Offer, ProducerRow, Record, Recovered, ReplicaId};
 use small::FileGone;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use types::{Epoch, Period, SliceId, StoreId, Version};
@@ -87,6 +90,8 @@ pub trait Store {
     fn open(&mut self, wall: i64) -> Vec<(SliceId, Recovered)>;
     /// Makes room for a slice; what is recovered is its epoch alone, where it was here before.
     fn create(&mut self, slice: SliceId) -> Recovered;
+    /// The body of a record of these changes, in the store's form.
+    fn compose(&self, slice: SliceId, ops: &[Op]) -> Bytes;
     /// Hands a task in.
     fn submit(&mut self, slice: SliceId, task: Task);
     /// Shows records up to this one to readers.
@@ -99,12 +104,15 @@ pub trait Store {
     fn work(&mut self, wall: i64, full: bool, done: &mut Vec<(SliceId, Done)>);
     /// Records that follow this one; none where the log was cut beyond it.
     fn read_log(&self, slice: SliceId, after: Version, records_max: usize) -> Option<Vec<Record>>;
+    /// The newest record that readers see.
+    fn shown(&self, slice: SliceId) -> Option<Version>;
     /// What readers see.
-    fn state(&self, slice: SliceId) -> Option<&State>;
+    fn state(&self, slice: SliceId) -> Option<Cow<'_, State>>;
     /// A pinned group's files; none where the pin is gone.
     fn pinned_group(&self, slice: SliceId, pin: ReplicaId, period: Period) -> Option<Result<CopiedGroup, FileGone>>;
-    /// A crash: what is not durable may go; of records that were not synced as many stay as `keep` says of their number.
-    fn crash(&mut self, keep: &mut dyn FnMut(usize) -> usize);
+    /// The process ends; where the power went, what is not durable may go. Who keeps no disk asks `keep` how many of so many
+    /// records that were not synced stay.
+    fn crash(&mut self, power: bool, keep: &mut dyn FnMut(usize) -> usize);
     /// Whether a record is in the log, in files, or was set aside.
     fn keeps(&self, slice: SliceId, version: Version) -> bool;
     /// Every version that is here in some form: what a disk that is lost takes with it.

@@ -17,6 +17,7 @@ use super::refused;
 use crate::Error;
 use crate::core::Core;
 use crate::record::{RECORD_LED, RECORD_LED_NOTE};
+use crate::recovery::log_error;
 use crate::slice::Slice;
 use crate::{Deletion, TagSelection};
 use hashbrown::HashSet;
@@ -24,10 +25,10 @@ use log::Log;
 use memory::Grant;
 use parking_lot::Mutex;
 use protocol::{ProducerRow, Record};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{SliceId, TagId, TimeRange, Version};
-use world::{DiskError, Lane, Promise};
+use world::{Disk, DiskError, Lane, Promise};
 
 type Answer = Promise<Result<(Version, Vec<ProducerRow>), Error>>;
 /// What goes on when copies are durable.
@@ -39,6 +40,21 @@ const COPY_HEAD_BYTES: u64 = 4 << 10;
 const COPY_RECORD_BYTES: u64 = 256;
 /// Copies beyond this size have several segments.
 const COPY_SEGMENT_BYTES: u64 = 256 << 20;
+
+/// Reads records that were set aside, from a directory below a store's `set-aside`: for whoever looks at what a slice
+/// lost. Reads only.
+///
+/// # Errors
+/// `Error::Damaged`, `Error::Open`: it is no such directory, or not whole.
+pub fn read_set_aside(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<(SliceId, Record)>, Error> {
+    let damaged = |what: String| Error::Damaged(format!("{}: {what}", dir.display()));
+    let mut records = Vec::new();
+    for record in log::read(disk, dir).map_err(log_error)? {
+        let record = record.map_err(log_error)?;
+        records.push(format::decode_write(&record.head, &record.body).map_err(damaged)?);
+    }
+    Ok(records)
+}
 
 impl Core {
     /// As the slice's one job.

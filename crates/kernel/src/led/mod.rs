@@ -33,6 +33,7 @@ mod work;
 
 pub(crate) use opening::slice_of;
 
+pub use aside::read_set_aside;
 pub use face::{LedListener, LedNews, LedSlice};
 
 use crate::Error;

@@ -7,7 +7,7 @@
 use crate::check::{check_points, check_snapshot, content, expected};
 use crate::drive::{DIR, TestKinds, as_write, random_row, random_tag, random_time};
 use crate::oracle::{Change, Oracle, Row};
-use kernel::{Deletion, Error, Kernel, LedSlice, Settings, TagSelection};
+use kernel::{Deletion, Error, Kernel, LedSlice, Settings, TagSelection, read_set_aside};
 use protocol::{History, ProducerRow, Producers, Record};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -419,11 +419,8 @@ impl LedDrive {
         let place = Path::new(DIR).join("set-aside");
         let mut found: Vec<BTreeSet<Version>> = vec![BTreeSet::new(); self.slices.len()];
         for entry in disk.list(&place).unwrap_or_default() {
-            let Ok(records) = log::read(&disk, &place.join(&entry.name)) else { continue };
-            for record in records.filter_map(Result::ok) {
-                let word = |at: usize| u64::from_le_bytes(record.head[at..at + 8].try_into().expect("eight bytes"));
-                let version = Version { epoch: Epoch(word(8)), sequence: Sequence(word(16)) };
-                found[(word(0) >> 32) as usize].insert(version);
+            for (slice, record) in read_set_aside(&disk, &place.join(&entry.name)).unwrap_or_default() {
+                found[slice.0 as usize].insert(record.version);
             }
         }
         for (model, found) in self.slices.iter().zip(&found) {

@@ -6,7 +6,7 @@
 //! ```
 //! Promises: one version is one record; a row's value at a version is what replaying that way gives.
 
-use crate::data::{Key, Op, decode};
+use crate::data::{Key, Op};
 use protocol::Record;
 use rustc_hash::FxHashMap;
 use types::{Origin, Version};
@@ -29,11 +29,11 @@ pub(crate) struct Tree {
 const ROOT: u32 = u32::MAX;
 
 impl Tree {
-    /// Notes that a record was logged somewhere.
+    /// Notes that a record of these changes was logged somewhere.
     ///
     /// # Errors
     /// What differs from the record that had this version before.
-    pub(crate) fn note(&mut self, record: &Record) -> Result<(), String> {
+    pub(crate) fn note(&mut self, record: &Record, ops: &[Op]) -> Result<(), String> {
         if let Some(place) = self.places.get(&record.version) {
             let node = &self.nodes[*place as usize];
             let prev = self.version(node.parent);
@@ -46,7 +46,7 @@ impl Tree {
             return Err(format!("record {} follows {}, which nobody wrote", record.version, record.prev));
         };
         let place = u32::try_from(self.nodes.len()).expect("a run has few records");
-        let ops = decode(&record.body).collect();
+        let ops = ops.to_vec();
         self.nodes.push(Node { version: record.version, parent, origin: record.origin, digest: record.digest, ops });
         self.places.insert(record.version, place);
         Ok(())
@@ -123,11 +123,12 @@ mod tests {
         let key = Key { tag: 1, time: 2 };
         let mut tree = Tree::default();
         let (a, b, c) = (version(1, 1), version(1, 2), version(2, 2));
-        tree.note(&record(a, Version::default(), &[Op::Put(key, 7)])).unwrap();
-        tree.note(&record(b, a, &[Op::Put(key, 8), Op::Delete(None, 0, 9), Op::Put(key, 9)])).unwrap();
-        tree.note(&record(c, a, &[Op::Retain(3)])).unwrap();
-        assert!(tree.note(&record(c, a, &[Op::Retain(4)])).is_err());
-        assert!(tree.note(&record(version(3, 9), version(3, 8), &[])).is_err());
+        let mut note = |at, prev, ops: &[Op]| tree.note(&record(at, prev, ops), ops);
+        note(a, Version::default(), &[Op::Put(key, 7)]).unwrap();
+        note(b, a, &[Op::Put(key, 8), Op::Delete(None, 0, 9), Op::Put(key, 9)]).unwrap();
+        note(c, a, &[Op::Retain(3)]).unwrap();
+        assert!(note(c, a, &[Op::Retain(4)]).is_err());
+        assert!(note(version(3, 9), version(3, 8), &[]).is_err());
         assert_eq!((tree.value(a, key), tree.value(b, key), tree.value(c, key)), (Some(7), Some(9), None));
         assert!(tree.leads_to(a, b) && tree.leads_to(a, c) && !tree.leads_to(b, c) && !tree.leads_to(b, a));
     }

@@ -4,7 +4,6 @@ use super::Fleet;
 use super::network::Weather;
 use super::queue::Happening;
 use crate::plan::{Fault, Who};
-use crate::store::small::SmallStore;
 use protocol::{Event, ReplicaId};
 use types::{SliceId, StoreId};
 
@@ -214,7 +213,7 @@ impl Fleet {
         }
         let number = self.number();
         let store = StoreId(1_000_000 + u128::from(number));
-        self.nodes[n].store = Box::new(SmallStore::new(store, self.plan.log_keeps, self.planted));
+        self.nodes[n].store = self.plan.store(store, self.planted);
     }
 
     /// All is mended, all processes run.

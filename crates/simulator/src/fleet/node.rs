@@ -8,8 +8,8 @@ use super::packet::{Ask, Packet};
 use super::queue::Happening;
 use crate::check::{Known, ReadResult};
 use crate::dice::Dice;
+use crate::plan::Plan;
 use crate::store::Store;
-use crate::store::small::SmallStore;
 use protocol::{
     Action, Event, Moment, Mutation, Offer, Planted, Replica, ReplicaId, RequestId, Run, Settings, SliceEntry, Swapped,
 };
@@ -98,14 +98,14 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(n: usize, dice: &mut Dice, log_keeps: usize, planted: Planted) -> Node {
-        let store = SmallStore::new(StoreId(u128::from(dice.below(1_000)) * 100 + n as u128), log_keeps, planted);
+    pub(super) fn new(n: usize, dice: &mut Dice, plan: &Plan, planted: Planted) -> Node {
+        let store = plan.store(StoreId(u128::from(dice.below(1_000)) * 100 + n as u128), planted);
         // A tenth of drift either way is far more than real clocks have, and within what the settings stand.
         let drift = dice.between(0, 160_000) as i64 - 80_000;
         let wall_offset = 1_795_000_000_000_000 + dice.below(3_000_000) as i64;
         Node {
             id: NodeId(n as u64),
-            store: Box::new(store),
+            store,
             locals: BTreeMap::new(),
             deleting: Vec::new(),
             alive: false,
@@ -258,7 +258,7 @@ impl Fleet {
         node.alive = false;
         node.locals.clear();
         node.deferred.clear();
-        node.store.crash(&mut |unsynced| if power { dice.below(unsynced as u64 + 1) as usize } else { unsynced });
+        node.store.crash(power, &mut |unsynced| if power { dice.below(unsynced as u64 + 1) as usize } else { unsynced });
     }
 
     pub(super) fn pause(&mut self, node: usize) {

@@ -5,7 +5,7 @@ use super::node::{InFlight, Taking};
 use super::packet::{Ask, Packet, Told};
 use super::queue::Happening;
 use crate::check::{Question, ReadResult};
-use crate::data::{digest_bytes, encode};
+use crate::data::digest_bytes;
 use crate::store::Task;
 use protocol::{Action, Answer, Consistency, Event, RequestId};
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ impl Fleet {
         let Some(local) = node.locals.get_mut(&slice) else { return };
         let before = std::mem::replace(&mut local.shown, version);
         self.checker.shows(slice, me, before, version);
-        let shown = node.store.state(slice).map(|state| state.at);
+        let shown = node.store.shown(slice);
         if shown != Some(version) {
             self.checker.complain(format!("slice {slice}: {me} was to show {version} and shows {shown:?}"));
         }
@@ -106,14 +106,17 @@ impl Fleet {
     pub(super) fn asked(&mut self, n: usize, slice: SliceId, place: usize, token: u64, ask: Ask) {
         let request = RequestId(self.number());
         let floor = self.clients[place - self.nodes.len()].floor();
-        let Some(local) = self.nodes[n].locals.get_mut(&slice) else {
+        let node = &mut self.nodes[n];
+        let Some(local) = node.locals.get_mut(&slice) else {
             let told = Told::Refused(protocol::Refusal::NotPrimary { primary: None });
             return self.send(n, place, Packet::Told { token, told });
         };
         let event = match &ask {
             Ask::Write { origin, ops } => {
-                let body = encode(ops);
-                Event::Write { request, origin: Some(*origin), digest: digest_bytes(&body), body }
+                let body = node.store.compose(slice, ops);
+                let digest = digest_bytes(&body);
+                self.checker.composed(digest, ops);
+                Event::Write { request, origin: Some(*origin), digest, body }
             }
             Ask::Read { consistency, .. } => Event::Read { request, consistency: *consistency },
         };

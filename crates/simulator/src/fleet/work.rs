@@ -81,15 +81,15 @@ impl Fleet {
     /// What readers see was made anew.
     fn shown_again(&mut self, n: usize, slice: SliceId) {
         let node = &mut self.nodes[n];
-        if let (Some(state), Some(local)) = (node.store.state(slice), node.locals.get_mut(&slice)) {
-            local.shown = state.at;
+        if let (Some(shown), Some(local)) = (node.store.shown(slice), node.locals.get_mut(&slice)) {
+            local.shown = shown;
         }
     }
 
     fn look_at_groups(&mut self, n: usize, slice: SliceId) {
         let node = &self.nodes[n];
         if let Some(state) = node.store.state(slice) {
-            self.checker.groups(slice, node.me(), state);
+            self.checker.groups(slice, node.me(), &state);
         }
     }
 }

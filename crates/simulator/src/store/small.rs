@@ -14,9 +14,11 @@ pub use kept::FileGone;
 pub use manifest::File;
 
 use super::{CopiedGroup, Done, Store, Task};
-use crate::data::State;
+use crate::data::{Op, State, encode};
+use bytes::Bytes;
 use kept::Kept;
 use protocol::{Planted, Record, Recovered, ReplicaId};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use types::{Period, SliceId, StoreId, Version};
 
@@ -117,6 +119,10 @@ impl Store for SmallStore {
         Recovered { epoch: kept.epoch, ..Recovered::default() }
     }
 
+    fn compose(&self, _: SliceId, ops: &[Op]) -> Bytes {
+        encode(ops)
+    }
+
     fn submit(&mut self, slice: SliceId, task: Task) {
         if let (Task::Log(records), Some(kept)) = (&task, self.slices.get_mut(&slice)) {
             kept.append(records);
@@ -155,15 +161,19 @@ impl Store for SmallStore {
         self.slices.get(&slice)?.read_log(after, records_max)
     }
 
-    fn state(&self, slice: SliceId) -> Option<&State> {
-        self.slices.get(&slice).filter(|kept| kept.exists).map(|kept| &kept.state)
+    fn shown(&self, slice: SliceId) -> Option<Version> {
+        self.state(slice).map(|state| state.at)
+    }
+
+    fn state(&self, slice: SliceId) -> Option<Cow<'_, State>> {
+        self.slices.get(&slice).filter(|kept| kept.exists).map(|kept| Cow::Borrowed(&kept.state))
     }
 
     fn pinned_group(&self, slice: SliceId, pin: ReplicaId, period: Period) -> Option<Result<CopiedGroup, FileGone>> {
         self.slices.get(&slice)?.pinned_group(pin, period)
     }
 
-    fn crash(&mut self, keep: &mut dyn FnMut(usize) -> usize) {
+    fn crash(&mut self, _power: bool, keep: &mut dyn FnMut(usize) -> usize) {
         self.queue.clear();
         for kept in self.slices.values_mut() {
             kept.crash(keep);

@@ -1,0 +1,59 @@
+//! Fleets whose nodes keep their slices in kernels, on simulated disks, keep what was promised.
+//!
+//! `MERIDIAN_SEEDS` says how many seeds each of the two parts runs, `MERIDIAN_FIRST_SEED` where the first begins. A
+//! failure names its seed; `cargo xtask simulate --kernels --first-seed SEED --seeds 1` shows it again, made small.
+
+use protocol::Mutation;
+use simulator::{Counts, Plan, minimise, run};
+
+/// Seeds of one part: two of them run side by side. A kernel takes some ten times as long as a small store.
+const SEEDS: u64 = 150;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+fn hold(part: u64) {
+    let seeds = number("MERIDIAN_SEEDS").unwrap_or(SEEDS);
+    let first = number("MERIDIAN_FIRST_SEED").unwrap_or(1) + part * seeds;
+    let mut counts = Counts::default();
+    for seed in first..first + seeds {
+        let plan = Plan::of_kernels(seed);
+        let outcome = run(&plan, None);
+        if let Some(complaint) = outcome.complaint {
+            let (small, smaller) = minimise(&plan, None);
+            panic!("seed {seed}: {complaint}\nmade smaller: {smaller}\n{small}");
+        }
+        counts.add(&outcome.counts);
+    }
+    let Counts { writes, reads, successions, .. } = counts;
+    assert!(writes > seeds && reads > seeds && successions > 0, "{counts:?}");
+}
+
+#[test]
+fn fleets_of_kernels_hold_part_1() {
+    hold(0);
+}
+
+#[test]
+fn fleets_of_kernels_hold_part_2() {
+    hold(1);
+}
+
+#[test]
+fn a_seed_of_kernels_replays_exactly() {
+    for seed in 1..6 {
+        let plan = Plan::of_kernels(seed);
+        let (once, again) = (run(&plan, None), run(&plan, None));
+        assert_eq!((once.counts, once.complaint), (again.counts, again.complaint), "seed {seed}");
+    }
+}
+
+/// What the checker finds where a small store is below it must be found above kernels too.
+#[test]
+fn a_planted_bug_is_found_above_kernels() {
+    let bug = Mutation::AcknowledgeBeforeLastMember;
+    let found = (1..400).map(Plan::of_kernels).find(|plan| run(plan, Some(bug)).complaint.is_some());
+    let plan = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
+    assert_eq!(run(&plan, None).complaint, None, "{bug:?} alone is at fault in seed {}", plan.seed);
+}
