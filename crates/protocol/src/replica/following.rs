@@ -45,6 +45,8 @@ impl Following {
     pub(crate) fn forget_leader(&mut self) {
         self.leader = None;
         self.aligned = false;
+        // Stamps of two primaries are of two clocks: an old one echoed would be a promise from the future.
+        self.stamp = Moment::default();
     }
 
     pub(crate) fn wait_for_successor(&mut self, until: Moment) {
@@ -258,6 +260,32 @@ impl Replica {
                 next.members.push(self.me);
             }
             self.propose(step, next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, Recovered, Run, Settings};
+    use types::{NodeId, Sequence, StoreId};
+
+    #[test]
+    fn a_new_primarys_promise_counts_from_its_own_stamp() {
+        let id = |node| ReplicaId { node: NodeId(node), store: StoreId(1) };
+        let mut replica = Replica::open(id(3), Run(1), Settings::default(), Recovered::default(), Moment(0));
+        // The second primary's clock is far behind the first one's.
+        for (epoch, primary, stamp) in [(Epoch(1), id(1), Moment(9_000_000)), (Epoch(2), id(2), Moment(1_000))] {
+            let head = Head { epoch, stamp, stable: Sequence(0), fresh: None };
+            let message = Message::Append { head, prev: Version::default(), records: Vec::new() };
+            let mut out = Vec::new();
+            replica.step(Moment(10), Event::Message { from: primary, message }, &mut out);
+            replica.step(Moment(20), Event::EpochPersisted(epoch), &mut out);
+            let promised = out.iter().find_map(|action| match action {
+                Action::Send { to, message: Message::Report(report) } if *to == primary => Some(report.stamp),
+                _ => None,
+            });
+            assert_eq!(promised, Some(stamp), "epoch {epoch}");
         }
     }
 }
