@@ -21,10 +21,10 @@ pub fn run(words: &[String]) -> Result<(), String> {
             "--seeds" => seeds = value()?.parse().map_err(|_| "--seeds needs a number")?,
             "--first-seed" => first = value()?.parse().map_err(|_| "--first-seed needs a number")?,
             "--trace" | "--kernels" => rest.push(word.clone()),
-            "--plant" => rest.extend([word.clone(), value()?]),
+            "--plant" | "--only" => rest.extend([word.clone(), value()?]),
             other => {
                 return Err(format!(
-                    "simulate knows --seeds N, --first-seed S, --kernels, --trace and --plant BUG, not \"{other}\""
+                    "simulate knows --seeds N, --first-seed S, --kernels, --only slices|tags, --trace and --plant BUG, not \"{other}\""
                 ));
             }
         }

@@ -1,8 +1,8 @@
 //! Floor 2: the fleet's protocols, as state machines without I/O.
 //!
 //! What it is: what the nodes of a fleet must agree on and how: (state, now, event) in, actions out. Today
-//! the replication of one slice, and plans of where slices lie (`moves`); tag changes and membership will stand beside
-//! them. The shells in `cluster` give these machines a network, disks, clocks and etcd; the simulator gives them
+//! the replication of one slice, and plans of where slices lie (`moves`), the changes of the tag table
+//! (`tags`); membership will stand beside them. The shells in `cluster` give these machines a network, disks, clocks and etcd; the simulator gives them
 //! faulty ones.
 //! What it promises: a machine asks nothing of the world and keeps no thread; the same events give the same
 //! actions; what each protocol promises stands at the head of its file.
@@ -16,6 +16,11 @@
 //!        │ log, set aside, publish ..  ▲ logged ..
 //!        ▼                             │
 //!   the kernel's store: what it owes is written in docs/decisions/0008-replication.md
+//!
+//!   meta (one key)             TagEntry: epoch, leader, what is committed, the Normal set
+//!        ▲ swap   │ entry
+//!        │        ▼
+//!   scheduler <── messages ──> scheduler      one machine a scheduler: `tags::Scheduler`
 //! ```
 
 mod entry;
@@ -23,11 +28,13 @@ mod event;
 mod files;
 mod history;
 mod message;
+mod meta_view;
 pub mod moves;
 mod mutation;
 mod producers;
 mod replica;
 mod settings;
+pub mod tags;
 mod words;
 
 pub use entry::{EntryError, Mode, Policy, SliceEntry};

@@ -36,11 +36,19 @@ pub enum Mutation {
     SourceDeletedEarly,
     /// Files are copied without the producers' numbers.
     DeduplicationNotShipped,
+    /// A scheduler undoes what was prepared when its leader is silent for long.
+    UndoOnTimeout,
+    /// A scheduler that is not Normal may lead the tag changes.
+    LeaderFromOutside,
+    /// Batches of tag changes are told apart by their numbers, not by the chain's hash.
+    CommitWithoutChainHash,
+    /// The next ordinal is taken from the highest one in use.
+    OrdinalReused,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 14] = [
+    pub const ALL: [Mutation; 18] = [
         Mutation::AcknowledgeBeforeLastMember,
         Mutation::AcknowledgeInDoubt,
         Mutation::PromoteNonMember,
@@ -55,6 +63,10 @@ impl Mutation {
         Mutation::MergeDeletesPinned,
         Mutation::SourceDeletedEarly,
         Mutation::DeduplicationNotShipped,
+        Mutation::UndoOnTimeout,
+        Mutation::LeaderFromOutside,
+        Mutation::CommitWithoutChainHash,
+        Mutation::OrdinalReused,
     ];
 }
 

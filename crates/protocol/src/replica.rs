@@ -10,7 +10,7 @@
 //! - `epoch`, `held`, `adopt` (`epochs`): the highest epoch persisted; one being persisted, with the messages
 //!   that wait for it; whether this process is to run it;
 //! - `log` (`log_view`): what the store was told to log, what is synced, stable, published, flushed;
-//! - `meta` (`meta_view`): the entry as last known, and a swap that is in doubt;
+//! - `meta` (`meta_side`): the entry as last known, and a swap that is in doubt;
 //! - `promise` (`following`): until when no other primary may count on this member's silence;
 //! - `busy` (`following`): the store sets records aside, or takes files; no records are taken meanwhile;
 //! - `starting` (`starting`), `primary` (`primary`, `peer`, `members`, `answers`): at most one of them is there;
@@ -26,18 +26,18 @@ mod epochs;
 mod following;
 mod log_view;
 mod members;
-mod meta_view;
+mod meta_side;
 mod peer;
 mod primary;
 mod reads;
 mod starting;
 
 use crate::event::{Action, Event, Recovered};
+use crate::meta_view::MetaView;
 use crate::{History, Message, Moment, Producers, ReplicaId, RequestId, Run, Settings};
 use epochs::Held;
 use following::{Busy, Following, Promise};
 use log_view::LogView;
-use meta_view::MetaView;
 use primary::Primary;
 use reads::{Freshness, PendingRead};
 use starting::Starting;
@@ -55,7 +55,7 @@ pub struct Replica {
     adopt: Option<Epoch>,
     log: LogView,
     producers: Producers,
-    meta: MetaView,
+    meta: MetaView<crate::SliceEntry>,
     promise: Promise,
     busy: Busy,
     following: Following,

@@ -41,6 +41,12 @@ pub struct Settings {
     pub producers_max: usize,
     /// How long a planned switch-over may hold writes back before it is given up.
     pub hand_over_us: u64,
+    /// The most tag changes of one batch.
+    pub batch_changes_max: usize,
+    /// The most batches of tag changes that are chained and not committed; more changes wait for the next one.
+    pub batches_under_way_max: u64,
+    /// The most applied batches of tag changes that are kept in memory for schedulers that missed some.
+    pub batches_kept_max: usize,
     /// The bug that is planted, in tests.
     pub planted: Planted,
 }
@@ -64,6 +70,9 @@ impl Default for Settings {
             waiting_max: 65_536,
             producers_max: 100_000,
             hand_over_us: 2_000_000,
+            batch_changes_max: 65_536,
+            batches_under_way_max: 4,
+            batches_kept_max: 256,
             planted: Planted::default(),
         }
     }

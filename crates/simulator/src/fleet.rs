@@ -11,25 +11,26 @@
 mod clients;
 mod copying;
 mod faults;
+mod happening;
 mod meta;
-mod network;
 mod node;
 mod operator;
 mod packet;
-mod queue;
 mod shell;
 mod work;
 
 use crate::check::{Checker, Counts, Ending};
 use crate::dice::Dice;
+use crate::network::Network;
 use crate::plan::Plan;
+use crate::queue::Queue;
+use crate::scenario::{Outcome, Play};
 use clients::Client;
+use happening::Happening;
 use meta::Meta;
-use network::Network;
 use node::Node;
 use packet::Packet;
 use protocol::{Action, Planted, Policy, Record, ReplicaId, SliceEntry};
-use queue::{Happening, Queue};
 use std::collections::{BTreeMap, VecDeque};
 use types::{Epoch, SliceId};
 
@@ -46,11 +47,11 @@ const EVENTS_MAX: u64 = 3_000_000;
 const TRACE_LINES: usize = 4_000;
 
 /// A fleet.
-pub(crate) struct Fleet {
+pub struct Fleet {
     plan: Plan,
     planted: Planted,
     now: u64,
-    queue: Queue,
+    queue: Queue<Happening>,
     network: Network,
     meta: Meta,
     nodes: Vec<Node>,
@@ -125,7 +126,7 @@ impl Fleet {
     }
 
     /// Runs to the end, or to the first broken promise.
-    pub(crate) fn run(&mut self) {
+    fn run_to_end(&mut self) {
         while let Some((at, happening)) = self.queue.take() {
             self.now = at;
             self.checker.counts.events += 1;
@@ -319,13 +320,27 @@ impl Fleet {
         }
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        self.checker.counts
-    }
-
     fn note_records(&mut self, slice: SliceId, records: &[Record]) {
         for record in records {
             self.checker.logged(slice, record);
+        }
+    }
+}
+
+impl Play<Counts> for Fleet {
+    fn run(&mut self) {
+        self.run_to_end();
+    }
+
+    fn complain(&mut self, text: String) {
+        self.checker.complain(text);
+    }
+
+    fn end(&mut self) -> Outcome<Counts> {
+        Outcome {
+            complaint: self.checker.complaint.clone(),
+            counts: self.checker.counts,
+            trace: self.trace.take().map(Vec::from).unwrap_or_default(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Floor 6: whole fleets in one thread from one seed, with faults, and checks of what was promised.
 //!
 //! What it is: the protocols' machines, driven over a simulated network, simulated disks, clocks that drift
-//! and jump, and a simulated meta; clients; a plan of faults; a checker with a model of its own.
+//! and jump, and a simulated meta; clients; a plan of faults; a checker with a model of its own. There are fleets of
+//! data nodes (`fleet`: slices) and fleets of schedulers (`tags`).
 //! What it promises: a plan gives one run; a failing seed replays exactly and is minimised; a bug that is
 //! planted on purpose is found.
 //! What it may not know: the standard library's clock, threads, files.
@@ -12,16 +13,23 @@
 //! ```
 
 mod check;
+mod clock;
 pub mod data;
 mod dice;
 mod fleet;
 mod minimise;
+mod network;
 mod plan;
+mod queue;
 mod run;
+mod scenario;
 pub mod store;
+mod tags;
 
 pub use check::Counts;
 pub use dice::Dice;
 pub use minimise::minimise;
 pub use plan::{Fault, Plan, Timed};
-pub use run::{Outcome, run, run_traced};
+pub use run::{run, run_traced};
+pub use scenario::{Outcome, Play, Scenario};
+pub use tags::{TagCounts, TagFault, TagPlan, TimedTagFault, Whom};

@@ -1,10 +1,11 @@
 //! `simulator`: runs the fleets of many seeds, and shows what fails, made as small as it gets.
 //!
-//! `simulator --seeds N [--first-seed S] [--kernels] [--trace] [--plant BUG]`; `cargo xtask simulate` runs it. It promises that a
-//! seed that it prints fails again.
+//! `simulator --seeds N [--first-seed S] [--kernels | --only slices|tags] [--trace] [--plant BUG]`; `cargo xtask simulate`
+//! runs it. A seed is two fleets: one of data nodes with a few slices, one of schedulers with a tag table; with
+//! `--kernels` it is one of data nodes whose slices lie in kernels. It promises that a seed that it prints fails again.
 
 use protocol::Mutation;
-use simulator::{Counts, Plan, minimise, run, run_traced};
+use simulator::{Plan, Scenario, TagPlan, minimise, run, run_traced};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,23 +16,31 @@ fn main() -> ExitCode {
     let planted = after("--plant").and_then(|name| Mutation::ALL.into_iter().find(|bug| format!("{bug:?}") == **name));
     let kernels = words.iter().any(|word| word == "--kernels");
     let trace = words.iter().any(|word| word == "--trace");
-    let mut counts = Counts::default();
+    let runs = |name: &str| !kernels && after("--only").is_none_or(|only| only == name);
+    let (mut slices, mut tags) = (<Plan as Scenario>::Counts::default(), <TagPlan as Scenario>::Counts::default());
     for seed in first..first.saturating_add(seeds) {
-        let plan = if kernels { Plan::of_kernels(seed) } else { Plan::of(seed) };
-        let outcome = run(&plan, planted);
-        counts.add(&outcome.counts);
-        if let Some(complaint) = outcome.complaint {
-            println!("seed {seed} fails: {complaint}\n{plan}");
-            let (small, complaint) = minimise(&plan, planted);
-            println!("made smaller: {complaint}\n{small}");
-            if trace {
-                run_traced(&small, planted).trace.iter().for_each(|line| println!("{line}"));
-            }
+        let held = (!kernels || holds(&Plan::of_kernels(seed), planted, trace, &mut slices))
+            && (!runs("slices") || holds(&Plan::of(seed), planted, trace, &mut slices))
+            && (!runs("tags") || holds(&TagPlan::of_seed(seed), planted, trace, &mut tags));
+        if !held {
             let kernels = if kernels { " --kernels" } else { "" };
             println!("replay with: cargo xtask simulate --first-seed {seed} --seeds 1{kernels}");
             return ExitCode::FAILURE;
         }
     }
-    println!("{seeds} seeds from {first} hold: {counts:?}");
+    println!("{seeds} seeds from {first} hold: {slices:?}, {tags:?}");
     ExitCode::SUCCESS
+}
+
+fn holds<S: Scenario>(plan: &S, planted: Option<Mutation>, trace: bool, counts: &mut S::Counts) -> bool {
+    let outcome = run(plan, planted);
+    S::add(counts, &outcome.counts);
+    let Some(complaint) = outcome.complaint else { return true };
+    println!("it fails: {complaint}\n{plan}");
+    let (small, complaint) = minimise(plan, planted);
+    println!("made smaller: {complaint}\n{small}");
+    if trace {
+        run_traced(&small, planted).trace.iter().for_each(|line| println!("{line}"));
+    }
+    false
 }

@@ -3,12 +3,16 @@
 //! Promises: the same plan gives the same run, event by event; a plan prints as what it is. Every seed
 //! draws which kinds of faults it may have at all, so that rare mixtures come up.
 
+use crate::check::Counts;
 use crate::dice::Dice;
+use crate::fleet::Fleet;
+use crate::scenario::Scenario;
 use crate::store::Store;
 use crate::store::kernel::KernelStore;
 use crate::store::small::SmallStore;
 use protocol::{Mode, Planted};
 use std::fmt;
+use std::ops::Range;
 use types::StoreId;
 
 /// Whom a fault hits; found out when it happens.
@@ -247,5 +251,38 @@ impl fmt::Display for Plan {
             writeln!(out, "  at {:>9} us  {:?}", timed.at_us, timed.fault)?;
         }
         Ok(())
+    }
+}
+
+impl Scenario for Plan {
+    type Counts = Counts;
+    type Play = Fleet;
+
+    const CHANGES: &'static [fn(&mut Plan)] = &[
+        |plan| plan.clients = plan.clients.saturating_sub(1).max(1),
+        |plan| plan.slices.truncate(1),
+        |plan| plan.think_us = (plan.think_us * 3).min(200_000),
+        |plan| plan.busy_us = (plan.busy_us * 3 / 4).max(400_000),
+        |plan| plan.busy_us = plan.busy_us.saturating_sub(100_000).max(400_000),
+    ];
+
+    fn of_seed(seed: u64) -> Plan {
+        Plan::of(seed)
+    }
+
+    fn faults(&self) -> usize {
+        self.faults.len()
+    }
+
+    fn leave_out(&mut self, faults: Range<usize>) {
+        self.faults.drain(faults);
+    }
+
+    fn add(sum: &mut Counts, counts: &Counts) {
+        sum.add(counts);
+    }
+
+    fn begin(&self, planted: Planted, trace: bool) -> Fleet {
+        Fleet::new(self, planted, trace)
     }
 }

@@ -1,23 +1,10 @@
 //! A run of a plan, panics included: a broken invariant of a machine is a broken promise.
 
-use crate::check::Counts;
-use crate::fleet::Fleet;
-use crate::plan::Plan;
+use crate::scenario::{Outcome, Play, Scenario};
 use protocol::{Mutation, Planted};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
-
-/// How a run ended.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The first broken promise, if any.
-    pub complaint: Option<String>,
-    /// What happened.
-    pub counts: Counts,
-    /// The last lines of the trace, where one was asked for.
-    pub trace: Vec<String>,
-}
 
 thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -40,28 +27,24 @@ fn note_panics() {
 
 /// Runs a plan.
 #[must_use]
-pub fn run(plan: &Plan, mutation: Option<Mutation>) -> Outcome {
+pub fn run<S: Scenario>(plan: &S, mutation: Option<Mutation>) -> Outcome<S::Counts> {
     run_with(plan, mutation, false)
 }
 
 /// Runs a plan and keeps the end of its trace.
 #[must_use]
-pub fn run_traced(plan: &Plan, mutation: Option<Mutation>) -> Outcome {
+pub fn run_traced<S: Scenario>(plan: &S, mutation: Option<Mutation>) -> Outcome<S::Counts> {
     run_with(plan, mutation, true)
 }
 
-fn run_with(plan: &Plan, mutation: Option<Mutation>, trace: bool) -> Outcome {
+fn run_with<S: Scenario>(plan: &S, mutation: Option<Mutation>, trace: bool) -> Outcome<S::Counts> {
     note_panics();
     LAST_PANIC.set(Some(String::new()));
-    let mut fleet = Fleet::new(plan, Planted::with(mutation), trace);
-    let ended = catch_unwind(AssertUnwindSafe(|| fleet.run()));
+    let mut play = plan.begin(Planted::with(mutation), trace);
+    let ended = catch_unwind(AssertUnwindSafe(|| play.run()));
     let panic = LAST_PANIC.take();
     if ended.is_err() {
-        fleet.checker.complain(panic.unwrap_or_default());
+        play.complain(panic.unwrap_or_default());
     }
-    Outcome {
-        complaint: fleet.checker.complaint.clone(),
-        counts: fleet.counts(),
-        trace: fleet.trace.take().map(Vec::from).unwrap_or_default(),
-    }
+    play.end()
 }

@@ -2,8 +2,8 @@
 //! write unchanged until it is answered or given up for good.
 
 use super::Fleet;
+use super::happening::Happening;
 use super::packet::{Ask, Packet, Told};
-use super::queue::Happening;
 use crate::check::Known;
 use crate::data::{Key, Op, retention_bound};
 use crate::dice::Dice;

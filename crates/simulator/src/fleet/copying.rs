@@ -1,8 +1,8 @@
 //! Files on their way from a primary to a replica that the log no longer reaches: one group at a time.
 
 use super::Fleet;
+use super::happening::Happening;
 use super::packet::Packet;
-use super::queue::Happening;
 use crate::store::{CopiedGroup, Task};
 use protocol::{Event, ReplicaId};
 use std::collections::BTreeMap;

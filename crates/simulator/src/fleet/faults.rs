@@ -1,8 +1,8 @@
 //! Faults, as the plan has them, and their ends.
 
 use super::Fleet;
-use super::network::Weather;
-use super::queue::Happening;
+use super::happening::Happening;
+use crate::network::Weather;
 use crate::plan::{Fault, Who};
 use protocol::{Event, ReplicaId};
 use types::{SliceId, StoreId};

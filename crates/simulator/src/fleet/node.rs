@@ -4,9 +4,10 @@
 //! have heard; its monotonic clock drifts, its wall clock jumps.
 
 use super::Fleet;
+use super::happening::Happening;
 use super::packet::{Ask, Packet};
-use super::queue::Happening;
 use crate::check::{Known, ReadResult};
+use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::plan::Plan;
 use crate::store::Store;
@@ -15,35 +16,6 @@ use protocol::{
 };
 use std::collections::BTreeMap;
 use types::{Epoch, NodeId, Period, Revision, SliceId, StoreId, Version};
-
-/// A machine's clocks.
-#[derive(Clone, Debug)]
-pub(super) struct Clock {
-    /// The true time at which the process started, and what its monotonic clock said then.
-    started: u64,
-    base: u64,
-    /// How much faster than the truth it runs, in millionths.
-    drift: i64,
-    /// Wall time minus true time, in microseconds.
-    pub(super) wall_offset: i64,
-}
-
-impl Clock {
-    fn monotonic(&self, now: u64) -> u64 {
-        let passed = (now - self.started) as i64;
-        self.base + (passed + passed * self.drift / 1_000_000) as u64
-    }
-
-    /// The first true time at which the monotonic clock has come to a moment.
-    fn true_time(&self, moment: u64) -> u64 {
-        let ahead = moment.saturating_sub(self.base) as i64;
-        self.started + (ahead * 1_000_000 / (1_000_000 + self.drift)) as u64 + 1
-    }
-
-    pub(super) fn wall(&self, now: u64) -> i64 {
-        now as i64 + self.wall_offset
-    }
-}
 
 /// A client's request in a process.
 #[derive(Clone, Debug)]
@@ -100,9 +72,7 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn new(n: usize, dice: &mut Dice, plan: &Plan, planted: Planted) -> Node {
         let store = plan.store(StoreId(u128::from(dice.below(1_000)) * 100 + n as u128), planted);
-        // A tenth of drift either way is far more than real clocks have, and within what the settings stand.
-        let drift = dice.between(0, 160_000) as i64 - 80_000;
-        let wall_offset = 1_795_000_000_000_000 + dice.below(3_000_000) as i64;
+        let clock = Clock::new(dice);
         Node {
             id: NodeId(n as u64),
             store,
@@ -112,7 +82,7 @@ impl Node {
             run: 0,
             paused: 0,
             deferred: Vec::new(),
-            clock: Clock { started: 0, base: 0, drift, wall_offset },
+            clock,
             working: false,
             slow: 1,
             full: 0,
@@ -216,7 +186,7 @@ impl Fleet {
         node.run += 1;
         node.working = false;
         node.deleting.clear();
-        node.clock = Clock { started: self.now, base: self.dice.below(5_000_000), ..node.clock.clone() };
+        node.clock.start(self.now, &mut self.dice);
         let opened = node.store.open(node.clock.wall(self.now));
         let slices: Vec<SliceId> = opened.iter().map(|(slice, _)| *slice).collect();
         for (slice, recovered) in opened {

@@ -2,8 +2,8 @@
 //! wiped disks are replaced, watches are hinted, and where no member is left, one is forced.
 
 use super::Fleet;
+use super::happening::Happening;
 use super::packet::Packet;
-use super::queue::Happening;
 use protocol::{ReplicaId, SliceEntry};
 use types::SliceId;
 

@@ -1,9 +1,9 @@
 //! The shell: what each action of a machine means for store, network and clients.
 
 use super::Fleet;
+use super::happening::Happening;
 use super::node::{InFlight, Taking};
 use super::packet::{Ask, Packet, Told};
-use super::queue::Happening;
 use crate::check::{Question, ReadResult};
 use crate::data::digest_bytes;
 use crate::store::Task;

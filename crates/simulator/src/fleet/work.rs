@@ -1,7 +1,7 @@
 //! A disk at work, and what its results mean for the machines.
 
 use super::Fleet;
-use super::queue::Happening;
+use super::happening::Happening;
 use crate::store::{Done, Task};
 use protocol::Event;
 use types::SliceId;

@@ -1,11 +1,9 @@
-//! What will happen, in order of time; of two things at one time the one that was put in first is first.
+//! What happens to a fleet of data nodes.
 //!
-//! Promises: the order is a function of what was put in. May not know what happens.
+//! It promises to say whose process must run for it. May not know what follows from it.
 
 use super::packet::Packet;
 use protocol::{Event, RequestId};
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use types::SliceId;
 
 /// Something that happens.
@@ -49,34 +47,5 @@ impl Happening {
             | Happening::Inner { node, .. } => Some(*node),
             _ => None,
         }
-    }
-}
-
-/// The order of what will happen.
-#[derive(Default)]
-pub(crate) struct Queue {
-    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
-    slots: Vec<Option<Happening>>,
-    free: Vec<usize>,
-    count: u64,
-}
-
-impl Queue {
-    /// Puts something in.
-    pub(crate) fn put(&mut self, at_us: u64, happening: Happening) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[slot] = Some(happening);
-        self.count += 1;
-        self.heap.push(Reverse((at_us, self.count, slot)));
-    }
-
-    /// Takes what is next.
-    pub(crate) fn take(&mut self) -> Option<(u64, Happening)> {
-        let Reverse((at_us, _, slot)) = self.heap.pop()?;
-        self.free.push(slot);
-        self.slots[slot].take().map(|happening| (at_us, happening))
     }
 }

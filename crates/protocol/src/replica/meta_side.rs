@@ -1,63 +1,12 @@
-//! What the machine knows of its entry, and its one swap that is under way.
+//! What a replica's machine does about its entry, and its one swap that is under way.
 //!
-//! Promises: an entry never gives way to an older revision. A swap that was not answered is sent again,
-//! unchanged, until it is answered or the entry has moved past the revision that it compares with: only
-//! then is it out of doubt. At most one is under way. May not know how meta is reached.
+//! Promises: those of `meta_view`; a higher epoch is held until it is persisted. May not know how meta is reached.
 
 use super::{Replica, Step};
 use crate::event::{Action, Swapped};
-use crate::{Message, Moment, ReplicaId, SliceEntry};
+use crate::meta_view::{Known, Pending};
+use crate::{Message, SliceEntry};
 use types::{Epoch, Revision};
-
-/// The entry as last known.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) entry: SliceEntry,
-    pub(crate) revision: Revision,
-}
-
-/// A swap in doubt.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) expect: Revision,
-    pub(crate) next: SliceEntry,
-    again_at: Moment,
-}
-
-/// Meta, from here.
-#[derive(Debug, Default)]
-pub(crate) struct MetaView {
-    pub(crate) known: Option<Known>,
-    pub(crate) pending: Option<Pending>,
-    /// When to read the entry next.
-    read_at: Moment,
-    /// Before which not even an urgent read is made.
-    pause_until: Moment,
-    /// Whether the wish of a swap still stands (a backup that hears its primary again lets it lie).
-    paused: bool,
-}
-
-impl MetaView {
-    /// The members as last known.
-    pub(crate) fn members(&self) -> &[ReplicaId] {
-        self.known.as_ref().map_or(&[], |known| &known.entry.members)
-    }
-
-    /// Wants news of the entry.
-    pub(crate) fn ask_soon(&mut self, now: Moment) {
-        self.read_at = self.read_at.min(now.max(self.pause_until));
-    }
-
-    /// Whether a swap is under way and still wanted.
-    pub(crate) fn is_asking(&self) -> bool {
-        self.pending.is_some() && !self.paused
-    }
-
-    pub(crate) fn wakes_at(&self) -> Moment {
-        let again = self.pending.as_ref().filter(|_| !self.paused).map_or(Moment::NEVER, |pending| pending.again_at);
-        self.read_at.min(again)
-    }
-}
 
 impl Replica {
     /// Sends a swap; none may be under way.

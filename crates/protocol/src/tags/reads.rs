@@ -1,0 +1,71 @@
+//! Reads of the table: the snapshot is taken first, then it is asked whether it may be served.
+//!
+//! Promises: who answers a reader has a lease from the leader, or leads and has everybody's promise not to; its snapshot
+//! holds all that was answered before the lease was given, and nothing is answered afterwards without it. Without a lease
+//! the leader is to be asked.
+
+use super::event::{Action, Answer, Refusal};
+use super::message::Lease;
+use super::parts::Table;
+use super::{Scheduler, Step};
+use crate::{Moment, RequestId};
+use std::collections::{BTreeSet, VecDeque};
+use types::Sequence;
+
+/// How many leases wait for their batch to be applied.
+const PENDING_MAX: usize = 16;
+
+/// Reads, and the lease that they need.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    asked: BTreeSet<RequestId>,
+    /// Leases whose batches are not applied here yet, in order.
+    pending: VecDeque<(Moment, Sequence)>,
+    /// Until when tables that show this batch may be read.
+    until: Moment,
+    least: Sequence,
+}
+
+impl Reads {
+    pub(crate) fn note(&mut self, lease: Lease) {
+        if self.pending.back().is_none_or(|(last, _)| *last < lease.echo) && self.pending.len() < PENDING_MAX {
+            self.pending.push_back((lease.echo, lease.sequence));
+        }
+    }
+
+    pub(crate) fn forget_pending(&mut self) {
+        self.pending.clear();
+    }
+
+    pub(crate) fn settle(&mut self, applied: Sequence, lease_us: u64) {
+        while let Some((echo, sequence)) = self.pending.pop_front_if(|(_, sequence)| *sequence <= applied) {
+            self.until = self.until.max(echo.after(lease_us));
+            self.least = self.least.max(sequence);
+        }
+    }
+}
+
+impl Scheduler {
+    pub(crate) fn read(&mut self, step: &mut Step<'_>, request: RequestId) {
+        if self.reads.asked.len() >= self.settings.waiting_max {
+            return step.refuse(request, Refusal::Busy);
+        }
+        self.reads.asked.insert(request);
+        step.act(Action::Snapshot { request });
+    }
+
+    pub(crate) fn snapshotted(&mut self, step: &mut Step<'_>, request: RequestId, at: Sequence) {
+        if !self.reads.asked.remove(&request) {
+            return;
+        }
+        self.reads.settle(self.chain.applied, self.settings.lease_us);
+        let leased = step.now < self.reads.until && at >= self.reads.least;
+        let leads = self.leading.as_ref().is_some_and(|leading| at >= leading.begin.sequence) && self.has_lease(step.now);
+        if self.table == Table::Whole && (leased || leads) {
+            return step.act(Action::Answer { request, answer: Answer::Readable { at } });
+        }
+        let leader = self.known().map(|entry| entry.leader).filter(|id| *id != self.me);
+        let refusal = if self.leads() { Refusal::Busy } else { Refusal::NotLeader { leader } };
+        step.refuse(request, refusal);
+    }
+}
