@@ -54,9 +54,18 @@ pub fn python(server: &Server, script: &str, words: &[&str]) {
     assert!(output.status.success(), "{script} ended with {}:\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
 }
 
+/// A path in this package, where it is now: several clones share what is built, so what runs may have been built elsewhere.
+///
+/// # Panics
+/// When it is not cargo that runs the test.
+#[must_use]
+pub fn in_package(path: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is")).join(path)
+}
+
 fn python_command(server: &Server, script: &str, words: &[&str]) -> Command {
     let python = std::env::var_os("MERIDIAN_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+    let path = in_package("clients").join(script);
     let mut command = Command::new(python);
     command.arg(&path).args(words).stdin(Stdio::null());
     command

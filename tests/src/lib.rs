@@ -12,7 +12,7 @@ mod directory;
 mod server;
 mod wire;
 
-pub use clients::{psql, python, start_psql, start_python};
+pub use clients::{in_package, psql, python, start_psql, start_python};
 pub use directory::Directory;
 pub use server::{Server, meridian};
 pub use wire::RawClient;

@@ -1,14 +1,18 @@
 //! Answers against DuckDB on the same data: aggregates of ETTh1 and random rows, and random questions about random
 //! data, in buffers, in files, merged, and under a rule that spreads tags over slices by day.
 
-use tests::{Directory, Server, python};
+use tests::{Directory, Server, in_package, python};
 
 fn compare(name: &str, state: &str) {
     let directory = Directory::new(name);
     let server = Server::start(directory.path(), &[]);
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/ETTh1.csv");
+    let data = in_package("../data/ETTh1.csv");
     let rows = directory.path().join("rows.csv");
-    python(&server, "etth1.py", &[data, rows.to_str().expect("a temporary path is UTF-8"), state]);
+    python(
+        &server,
+        "etth1.py",
+        &[data.to_str().expect("the clone's path is UTF-8"), rows.to_str().expect("a temporary path is UTF-8"), state],
+    );
 }
 
 #[test]

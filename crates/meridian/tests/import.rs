@@ -291,7 +291,7 @@ fn digital_states_come_by_name() {
 }
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is")).join("tests/data").join(name)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::session::{Session, SessionSettings};
+use crate::session::{Session, SessionSettings, State};
 use crate::{functions, rules, tables};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigExtension;
@@ -11,6 +11,7 @@ use datafusion::common::extensions_options;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
+use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
 /// The name of the one database.
@@ -59,7 +60,12 @@ impl ConfigExtension for PlanOptions {
 ///
 /// # Errors
 /// A table of clients' catalogues that can't be made, which is a fault of ours.
-pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> Result<SessionContext, Error> {
+pub(crate) fn build(
+    engine: &Arc<Engine>,
+    id: i32,
+    settings: &SessionSettings,
+    state: &Arc<Mutex<State>>,
+) -> Result<SessionContext, Error> {
     let mut config = SessionConfig::new()
         .with_target_partitions(engine.settings.target_partitions.max(1))
         .with_batch_size(engine.settings.batch_rows.max(1))
@@ -77,7 +83,7 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
     let context = SessionContext::new_with_state(rules::install(builder, engine).build());
-    tables::register(&context, engine, &settings.user)?;
-    functions::register(&context, engine, id, settings);
+    tables::register(&context, engine, &settings.user, state)?;
+    functions::register(&context, engine, id, settings, state);
     Ok(context)
 }

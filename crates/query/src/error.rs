@@ -87,6 +87,10 @@ conditions! {
     Windowing = "42P20", false;
     /// A LIMIT below zero.
     Limiting = "2201W", false;
+    /// A regular expression that is none.
+    InvalidRegex = "2201B", false;
+    /// Bounds or a count of `width_bucket` that make no buckets.
+    Buckets = "2201G", false;
     /// An OFFSET below zero.
     Offsetting = "2201X", false;
     /// Types do not fit together.

@@ -1,21 +1,29 @@
 //! Functions beside DataFusion's own: quality, labels, time and the session's own facts.
 
+mod ages;
 mod aggregates;
 mod arithmetic;
 mod bins;
 mod calendar;
+mod configuration;
 mod dressed;
 mod keyed;
 mod labels;
 mod maintenance;
 mod moving;
 mod node;
+mod numbers;
 mod operators;
+mod ordered_set;
+mod patterns;
 mod quality;
+mod quoting;
 mod scaled;
 mod series;
 mod shown;
 mod simple;
+mod sleeping;
+mod span_totals;
 mod spans;
 mod time;
 mod to_char;
@@ -25,25 +33,34 @@ mod values_at;
 mod zones;
 
 use crate::engine::Engine;
-use crate::session::SessionSettings;
+use crate::session::{SessionSettings, State};
 use datafusion::prelude::SessionContext;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 pub(crate) use aggregates::{MAX, MIN};
 pub(crate) use arithmetic::{checked, is_one_nan, negated, one_nan, one_nan_of, one_zero, rounded};
 pub(crate) use labels::JSON_TEXT;
 pub(crate) use operators::{AS_TYPE, Operators};
+pub(crate) use patterns::SUBSTRING_BY;
 pub(crate) use series::SERIES;
 pub(crate) use shown::{read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
 pub(crate) use zones::{is_moment, local, moment};
 
 /// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, settings: &SessionSettings) {
+pub(crate) fn register(
+    context: &SessionContext,
+    engine: &Arc<Engine>,
+    id: i32,
+    settings: &SessionSettings,
+    state: &Arc<Mutex<State>>,
+) {
     let plain =
         [quality::all(), labels::all(engine), time::all(), calendar::all(), zones::all(), to_char::all(), arithmetic::all()];
-    let own = [node::all(engine, id, settings), maintenance::all(engine)];
-    for function in plain.into_iter().chain(own).flatten() {
+    let texts = [ages::all(), numbers::all(), patterns::all(), quoting::all()];
+    let own = [node::all(engine, id, settings), maintenance::all(engine), configuration::all(state), sleeping::all()];
+    for function in plain.into_iter().chain(texts).chain(own).flatten() {
         context.register_udf(function);
     }
     context.register_udf(AS_TYPE.as_ref().clone());

@@ -7,7 +7,8 @@ use crate::error::find_word;
 use crate::error::{Error, raise};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, JoinConstraint, JoinOperator, LimitClause, OrderByKind, Query, Select, SelectFlavor,
-    SetExpr, Statement as Tree, TableFactor, TableWithJoins, Visit, Visitor, WindowFrameUnits, WindowType, visit_expressions,
+    SetExpr, Statement as Tree, TableFactor, TableWithJoins, Value, Visit, Visitor, WindowFrameUnits, WindowType,
+    visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -49,6 +50,7 @@ fn statement(tree: &Tree) -> Result<(), Error> {
                 Some(&"VACUUM") => {
                     refused.with_hint("files are merged as it is needed; SELECT meridian_merge() merges all there is now")
                 }
+                Some(&"CHECKPOINT") => refused.with_hint("SELECT meridian_flush() writes what is buffered to files"),
                 Some(&"ANALYZE") => refused.with_hint("nothing needs to be gathered: every chunk has its statistics"),
                 _ => refused,
             })
@@ -88,8 +90,11 @@ impl Visitor for Guard {
                     OrderByKind::Expressions(keys) => keys.iter().any(|key| key.with_fill.is_some()),
                 }
         });
-        let odd_fetch =
-            query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties || fetch.percent || query.limit_clause.is_some());
+        let limited = matches!(
+            &query.limit_clause,
+            Some(LimitClause::LimitOffset { limit: Some(_), .. } | LimitClause::OffsetCommaLimit { .. })
+        );
+        let odd_fetch = query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties || fetch.percent || limited);
         let data_change = match query.body.as_ref() {
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => true,
             SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) | SetExpr::Table(_) => {
@@ -172,7 +177,11 @@ impl Visitor for Guard {
                 ])
             }
             Expr::OuterJoin(_) => refuse_if(&[(true, "(+) for outer joins", None)]),
-            Expr::SimilarTo { .. } => refuse_if(&[(true, "SIMILAR TO", Some("similar"))]),
+            Expr::SimilarTo { pattern, escape_char, .. } => {
+                let constant =
+                    matches!(pattern.as_ref(), Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)));
+                refuse_if(&[(!constant || escape_char.is_some(), "SIMILAR TO anything but a constant", Some("similar"))])
+            }
             Expr::Prior(_) => refuse_if(&[(true, "PRIOR", Some("prior"))]),
             Expr::MatchAgainst { .. } => refuse_if(&[(true, "MATCH .. AGAINST", Some("match"))]),
             _ => ControlFlow::Continue(()),

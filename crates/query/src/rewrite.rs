@@ -5,15 +5,18 @@
 //! - `first(value, time)` and `last(value, time)` are ordered aggregates, over a window its edges;
 //! - `time AT TIME ZONE zone` is `timezone(zone, time)`; `varchar(n)` cuts;
 //! - `ARRAY(SELECT ..)` gathers rows; columns of one name are kept apart (`selects.rs`, `apart.rs`);
+//! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` is an array (`arrays.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
 mod apart;
+mod arrays;
 mod catalogue;
+mod compared;
 mod selects;
 
 use crate::error::{Error, raise};
-use crate::functions::SERIES;
+use crate::functions::{SERIES, SUBSTRING_BY};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     OrderBy, OrderByExpr, OrderByKind, Statement as Tree, Value, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
@@ -77,9 +80,11 @@ impl VisitorMut for Rewriter {
 }
 
 fn rewritten(expr: &mut Expr) -> Result<(), Error> {
+    compared::expr(expr)?;
     match expr {
         Expr::Cast { expr: inner, data_type, .. } => {
             catalogue::kind(data_type);
+            arrays::literal(inner, data_type)?;
             microseconds(data_type)?;
             if matches!(data_type, DataType::Interval { .. }) {
                 clocks(inner);
@@ -118,11 +123,24 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
         }
         Expr::Interval(span) => clocks(&mut span.value),
         Expr::Function(function) if selects::is_modulo(function) => *expr = selects::modulo(function),
+        Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. } if is_text(pattern) => {
+            *expr = selects::call(SUBSTRING_BY, vec![text.as_ref().clone(), pattern.as_ref().clone()]);
+        }
+        Expr::Function(function) if selects::shorthand(function).is_some() => {
+            if let Some(instead) = selects::shorthand(function) {
+                *expr = instead;
+            }
+        }
+        Expr::Function(function) if selects::has_named(function) => *expr = selects::in_place(function)?,
         Expr::Function(function) if selects::is_array(function) => *expr = selects::gathered(function)?,
         Expr::Function(function) => aggregate(function)?,
         _ => {}
     }
     Ok(())
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
 }
 
 fn is_logic(expr: &Expr) -> bool {

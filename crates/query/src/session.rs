@@ -75,15 +75,17 @@ pub struct Session {
     pub(crate) id: i32,
     pub(crate) settings: SessionSettings,
     pub(crate) context: SessionContext,
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: Arc<Mutex<State>>,
 }
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, id: i32, settings: SessionSettings) -> Arc<Session> {
-        // Only constants of ours go into it, so it fails in every session or in none.
-        let context = crate::context::build(&engine, id, &settings).expect("the tables of clients' catalogues are constants");
         let state = State { variables: Variables::of(&settings), ..State::default() };
-        Arc::new(Session { engine, id, settings, context, state: Mutex::new(state) })
+        let state = Arc::new(Mutex::new(state));
+        // Only constants of ours go into it, so it fails in every session or in none.
+        let context =
+            crate::context::build(&engine, id, &settings, &state).expect("the tables of clients' catalogues are constants");
+        Arc::new(Session { engine, id, settings, context, state })
     }
 
     /// Its number: what `pg_backend_pid()` gives and a cancel request names.

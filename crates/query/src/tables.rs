@@ -12,10 +12,12 @@ pub(crate) mod tags;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
+use crate::session::State;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
+use parking_lot::Mutex;
 use series::SeriesTable;
 use std::sync::Arc;
 
@@ -70,14 +72,15 @@ impl SchemaProvider for Hidden {
 }
 
 /// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str) -> Result<()> {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str, state: &Arc<Mutex<State>>) -> Result<()> {
     let catalog = Arc::new(MemoryCatalogProvider::new());
     let (tables, node) = (public(engine), node::all(engine));
     let known: Vec<pg_catalog::Known> = [("public", &tables), ("meridian", &node)]
         .into_iter()
         .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
         .collect();
-    let clients = pg_catalog::all(&known, user)?;
+    let mut clients = pg_catalog::all(&known, user)?;
+    clients.extend(node::of_catalogue(engine, state));
     for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
         let schema = schema_of(schema);
         let hidden = name == KEYED_SCHEMA;

@@ -96,7 +96,7 @@ async fn text() {
         &house,
         &[
             ("'abc'::char(5)", "0A000"),
-            ("'abc' SIMILAR TO 'a%'", "0A000"),
+            ("'abc' SIMILAR TO 'a' || '%'", "0A000"),
             ("to_char(125, '999')", "42883"),
             ("CAST(now() AS timestamp(0))", "0A000"),
         ],

@@ -3,13 +3,15 @@
 //! - `sum` of bigint is numeric, so that it can't overflow, and that of smaller integers bigint (`dressed.rs`);
 //! - `min` and `max` of floats know infinity, and NaN as the largest of all (`keyed.rs`);
 //! - `sum`, `avg`, `variance` and `stddev` of floats over a moving frame forget a NaN, an infinity or a
-//!   large number once the frame has left it (`moving.rs`).
+//!   large number once the frame has left it (`moving.rs`);
+//! - `sum` and `avg` know intervals (`span_totals.rs`).
 //!
 //! Everything else is handed on to DataFusion's.
 
 use super::dressed::{Dressed, DressedGroups};
 use super::keyed::{Keyed, KeyedGroups};
 use super::moving::{Measure, Moving};
+use super::span_totals::{self, SpanTotal};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -44,7 +46,8 @@ struct Amended {
 }
 
 fn amended(ours: Ours, inner: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
-    let signature = if ours == Ours::Sum { Signature::user_defined(Volatility::Immutable) } else { inner.signature().clone() };
+    let own = matches!(ours, Ours::Sum | Ours::Moving(Measure::Mean));
+    let signature = if own { Signature::user_defined(Volatility::Immutable) } else { inner.signature().clone() };
     Arc::new(AggregateUDF::new_from_impl(Amended { ours, inner, signature }))
 }
 
@@ -65,7 +68,29 @@ pub(super) fn all() -> Vec<AggregateUDF> {
         moving(Measure::SampleDeviation, stddev_udaf()),
         moving(Measure::Deviation, stddev_pop_udaf()),
     ];
-    all.iter().map(|function| function.as_ref().clone()).collect()
+    all.iter().map(|function| function.as_ref().clone()).chain(super::ordered_set::all()).collect()
+}
+
+/// The mean of an interval, if it is one; None where it is not of intervals.
+fn of_spans(ours: Ours, kind: &DataType) -> Option<SpanTotal> {
+    let mean = match ours {
+        Ours::Sum => false,
+        Ours::Moving(Measure::Mean) => true,
+        _ => return None,
+    };
+    matches!(kind, DataType::Interval(_)).then(|| SpanTotal::of(mean))
+}
+
+fn mean_takes(given: &[DataType]) -> Result<Vec<DataType>> {
+    match given {
+        [DataType::Interval(_)] => Ok(vec![crate::schema::span_type()]),
+        [DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Duration(_)] => Ok(given.to_vec()),
+        [kind] if kind.is_numeric() || kind.is_null() => Ok(vec![DataType::Float64]),
+        _ => {
+            let types: Vec<String> = given.iter().map(ToString::to_string).collect();
+            Err(DataFusionError::Plan(format!("No function matches avg({})", types.join(", "))))
+        }
+    }
 }
 
 fn is_float(kind: &DataType) -> bool {
@@ -92,8 +117,10 @@ impl AggregateUDFImpl for Amended {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        if self.ours != Ours::Sum {
-            return self.inner.coerce_types(given);
+        match self.ours {
+            Ours::Sum => {}
+            Ours::Moving(Measure::Mean) => return mean_takes(given),
+            _ => return self.inner.coerce_types(given),
         }
         use DataType::{
             Decimal128, Duration, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Interval, UInt8, UInt16, UInt32, UInt64,
@@ -116,11 +143,14 @@ impl AggregateUDFImpl for Amended {
         if self.ours == Ours::Sum && given == [DataType::Int32] {
             return Ok(DataType::Int64);
         }
+        if given.first().is_some_and(|kind| of_spans(self.ours, kind).is_some()) {
+            return Ok(crate::schema::span_type());
+        }
         self.inner.return_type(given)
     }
 
     fn return_field(&self, given: &[FieldRef]) -> Result<FieldRef> {
-        if self.ours == Ours::Sum {
+        if matches!(self.ours, Ours::Sum | Ours::Moving(Measure::Mean)) {
             let types: Vec<DataType> = given.iter().map(|field| field.data_type().clone()).collect();
             return Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, true)));
         }
@@ -136,11 +166,17 @@ impl AggregateUDFImpl for Amended {
             let single = *args.return_type() == DataType::Float32;
             return Ok(Box::new(Keyed { single, inner: self.inner.accumulator(of_keys(args))? }));
         }
+        if let Some(total) = of_spans(self.ours, args.return_type()) {
+            return Ok(Box::new(total));
+        }
         let inner = self.inner.accumulator(args)?;
         Ok(if self.ours == Ours::Extreme { inner } else { Box::new(Dressed { inner }) })
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if let Some(total) = of_spans(self.ours, args.return_type()) {
+            return Ok(Box::new(total));
+        }
         let float = is_float(args.return_type()) && args.expr_fields.first().is_some_and(|field| is_float(field.data_type()));
         match self.ours {
             Ours::Extreme if is_float(args.return_type()) => {
@@ -157,7 +193,7 @@ impl AggregateUDFImpl for Amended {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.inner.groups_accumulator_supported(args)
+        of_spans(self.ours, args.return_type()).is_none() && self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
@@ -170,7 +206,10 @@ impl AggregateUDFImpl for Amended {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
+        match of_spans(self.ours, args.return_field.data_type()) {
+            Some(_) => Ok(span_totals::state_fields(args.name)),
+            None => self.inner.state_fields(args),
+        }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -10,8 +10,8 @@ use crate::schema::{local_type, span_type, time_type};
 use crate::time::{day_of, month_of};
 use arrow::array::{Array, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType};
-use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use std::sync::Arc;
 
 /// The function.
@@ -23,16 +23,12 @@ pub(super) struct DateBin {
 
 impl DateBin {
     pub(super) fn new() -> Self {
-        let of = |kinds: &[DataType]| TypeSignature::Exact([&[span_type()], kinds].concat());
-        let (moment, local) = (time_type(), local_type());
-        let all = vec![
-            of(std::slice::from_ref(&moment)),
-            of(&[moment.clone(), moment]),
-            of(std::slice::from_ref(&local)),
-            of(&[local.clone(), local]),
-        ];
-        DateBin { signature: Signature::one_of(all, Volatility::Immutable), aliases: vec!["time_bucket".to_owned()] }
+        DateBin { signature: Signature::user_defined(Volatility::Immutable), aliases: vec!["time_bucket".to_owned()] }
     }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null)
 }
 
 /// How wide bins are.
@@ -88,6 +84,22 @@ impl ScalarUDFImpl for DateBin {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
+        // A time without a zone is what a clock shows only where no other one is a moment.
+        let local = matches!(given.get(1), Some(DataType::Timestamp(_, None)))
+            && !given.get(2..).unwrap_or_default().iter().any(is_moment);
+        let times = given.get(1..).unwrap_or_default();
+        let like = |kind: &DataType| matches!(kind, DataType::Timestamp(..) | DataType::Date32) || is_text(kind);
+        let span =
+            matches!(given.first(), Some(DataType::Interval(_) | DataType::Duration(_))) || given.first().is_some_and(is_text);
+        if !span || !(1..=2).contains(&times.len()) || !times.iter().all(like) {
+            let types: Vec<String> = given.iter().map(ToString::to_string).collect();
+            return Err(DataFusionError::Plan(format!("No function matches date_bin({})", types.join(", "))));
+        }
+        let time = if local { local_type() } else { time_type() };
+        Ok(std::iter::once(span_type()).chain(times.iter().map(|_| time.clone())).collect())
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {

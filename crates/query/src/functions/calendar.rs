@@ -7,8 +7,8 @@ use super::zones::is_moment;
 use crate::error::{Error, raise};
 use crate::schema::{local_type, span_type, time_type};
 use crate::time::{Zone, civil, days_of};
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, IntervalMonthDayNanoType, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, IntervalMonthDayNanoArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, TimestampMicrosecondType};
 use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::{Arc, LazyLock};
@@ -143,7 +143,44 @@ fn trunc(field: Field, us: i64, zone: Option<Zone>) -> std::result::Result<i64, 
     })
 }
 
+/// `date_trunc` of an interval: what is smaller than the field is 0.
+fn trunc_span(field: Field, span: IntervalMonthDayNano) -> std::result::Result<IntervalMonthDayNano, Error> {
+    let months = |unit: i32| Ok(IntervalMonthDayNano::new(span.months / unit * unit, 0, 0));
+    let time = |unit_us: i64| {
+        let unit = unit_us * 1000;
+        Ok(IntervalMonthDayNano::new(span.months, span.days, span.nanoseconds / unit * unit))
+    };
+    match field {
+        Field::Millennium => months(12_000),
+        Field::Century => months(1200),
+        Field::Decade => months(120),
+        Field::Year => months(12),
+        Field::Quarter => months(3),
+        Field::Month => months(1),
+        Field::Day => Ok(IntervalMonthDayNano::new(span.months, span.days, 0)),
+        Field::Hour => time(3600 * SECOND_US),
+        Field::Minute => time(60 * SECOND_US),
+        Field::Second => time(SECOND_US),
+        Field::Millisecond => time(1000),
+        Field::Microsecond => time(1),
+        other => Err(not_supported(other, "type interval")),
+    }
+}
+
+fn trunc_spans(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let (fields, spans) = (args[0].as_string::<i32>(), args[1].as_primitive::<IntervalMonthDayNanoType>());
+    let one = |(field, span): (Option<&str>, Option<IntervalMonthDayNano>)| match (field, span) {
+        (Some(field), Some(span)) => trunc_span(Field::named(field)?, span).map(Some),
+        _ => Ok(None),
+    };
+    let out: IntervalMonthDayNanoArray = fields.iter().zip(spans.iter()).map(one).collect::<std::result::Result<_, Error>>()?;
+    Ok(Arc::new(out))
+}
+
 fn trunc_all(args: &[ArrayRef], zone: Zone) -> Result<ArrayRef> {
+    if matches!(args[1].data_type(), DataType::Interval(_)) {
+        return trunc_spans(args);
+    }
     let (fields, times) = (args[0].as_string::<i32>(), args[1].as_primitive::<TimestampMicrosecondType>());
     let moments = is_moment(args[1].data_type());
     let named = args.get(2).map(|zones| zones.as_string::<i32>());
@@ -278,6 +315,7 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         takes: |given| {
             let of = match given.get(1)? {
                 DataType::Date32 | DataType::Date64 => time_type(),
+                DataType::Interval(_) => span_type(),
                 other => time_like(other)?,
             };
             match given.len() {

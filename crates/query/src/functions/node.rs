@@ -1,13 +1,29 @@
 //! What clients ask a server about itself, and cancelling.
 
 use super::simple::Simple;
+use super::typed::Typed;
 use crate::context::DATABASE;
 use crate::engine::Engine;
+use crate::schema::time_type;
 use crate::session::SessionSettings;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray};
+use crate::time::Zone;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
+};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use datafusion::logical_expr::{ScalarUDF, Volatility};
+use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 use std::sync::Arc;
+
+/// How a thing and a privilege on it are named, with or without a role before them.
+const PRIVILEGES: &[&[DataType]] = &[
+    &[DataType::Int64, DataType::Utf8],
+    &[DataType::Utf8, DataType::Utf8],
+    &[DataType::Utf8, DataType::Int64, DataType::Utf8],
+    &[DataType::Utf8, DataType::Utf8, DataType::Utf8],
+];
+
+/// A relation by its number or its name.
+const RELATIONS: &[&[DataType]] = &[&[DataType::Int64], &[DataType::Utf8]];
 
 fn text(name: &'static str, value: String) -> ScalarUDF {
     Simple::make(name, Vec::new(), DataType::Utf8, Volatility::Stable, move |_, rows| {
@@ -46,8 +62,86 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> 
         }),
         Simple::make("pg_cancel_backend", vec![DataType::Int32], DataType::Boolean, Volatility::Volatile, cancel),
     ];
+    out.push(database_size(engine));
+    out.extend(times(engine));
     out.extend(catalogue(settings.user.clone()));
     out
+}
+
+/// Moments that the node knows, and what it is of a fleet.
+fn times(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
+    let moment = |name, volatility, us: Box<dyn Fn() -> i64 + Send + Sync>| {
+        Simple::make(name, Vec::new(), time_type(), volatility, move |_, rows| {
+            Ok(Arc::new(TimestampMicrosecondArray::from_value(us(), rows).with_timezone("UTC")))
+        })
+    };
+    let (started_us, now, commit) = (engine.started_us, Arc::clone(engine), Arc::clone(engine));
+    let number = move |_: &[ArrayRef], rows: usize| -> datafusion::error::Result<ArrayRef> {
+        let visible = i64::try_from(commit.kernel.status().visible.0).unwrap_or(i64::MAX);
+        Ok(Arc::new(Int64Array::from_value(visible, rows)))
+    };
+    vec![
+        moment("clock_timestamp", Volatility::Volatile, Box::new(move || now.settings.clock.wall_us())),
+        moment("pg_postmaster_start_time", Volatility::Stable, Box::new(move || started_us)),
+        moment("pg_conf_load_time", Volatility::Stable, Box::new(move || started_us)),
+        Simple::make("txid_current", Vec::new(), DataType::Int64, Volatility::Stable, number.clone()),
+        Simple::make("pg_current_xact_id", Vec::new(), DataType::Int64, Volatility::Stable, number),
+        Simple::make("pg_is_in_recovery", Vec::new(), DataType::Boolean, Volatility::Stable, |_, rows| {
+            Ok(Arc::new(BooleanArray::from(vec![false; rows])))
+        }),
+    ]
+}
+
+/// One of several lists of types.
+fn one_of(lists: &[&[DataType]]) -> Signature {
+    Signature::one_of(lists.iter().map(|types| TypeSignature::Exact(types.to_vec())).collect(), Volatility::Stable)
+}
+
+fn yes_of(name: &'static str, lists: &[&[DataType]]) -> ScalarUDF {
+    Simple::any_of(name, one_of(lists), DataType::Boolean, |_, rows| Ok(Arc::new(BooleanArray::from(vec![true; rows]))))
+}
+
+fn nothing_of(name: &'static str, gives: DataType, lists: &[&[DataType]]) -> ScalarUDF {
+    let none = gives.clone();
+    Simple::any_of(name, one_of(lists), gives, move |_, rows| Ok(new_null_array(&none, rows)))
+}
+
+/// The type of a value, by the name that SQL has for it.
+fn type_names() -> ScalarUDF {
+    let takes = |given: &[DataType]| (given.len() == 1).then(|| given.to_vec());
+    let body = |args: &[ArrayRef], _: Zone| -> datafusion::error::Result<ArrayRef> {
+        let name = crate::tables::pg_catalog::type_name_of(args[0].data_type());
+        Ok(Arc::new(StringArray::from(vec![name; args[0].len()])))
+    };
+    Typed { name: "pg_typeof", aliases: &[], takes, gives: |_| DataType::Utf8, body }.udf().as_ref().clone()
+}
+
+/// `pg_size_pretty(bytes)`: a size that people read.
+fn sizes() -> ScalarUDF {
+    let pretty = |bytes: i64| {
+        let (mut size, mut at) = (bytes, 0);
+        let units = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+        // As PostgreSQL: a unit is left for the next from 10 kB, 10 MB .. on, rounded to the nearest.
+        while size.abs() >= 10 * 1024 && at + 1 < units.len() {
+            size = (size + size.signum() * 512) / 1024;
+            at += 1;
+        }
+        format!("{size} {}", units[at])
+    };
+    Simple::make("pg_size_pretty", vec![DataType::Int64], DataType::Utf8, Volatility::Immutable, move |args, _| {
+        let sizes = args[0].as_primitive::<Int64Type>().iter();
+        Ok(Arc::new(sizes.map(|bytes| bytes.map(pretty)).collect::<StringArray>()))
+    })
+}
+
+/// `pg_database_size(name)`: what the log and all files take.
+fn database_size(engine: &Arc<Engine>) -> ScalarUDF {
+    let engine = Arc::clone(engine);
+    Simple::any_of("pg_database_size", one_of(&[&[DataType::Utf8], &[DataType::Int64]]), DataType::Int64, move |_, rows| {
+        let files: u64 = engine.kernel.slices().iter().map(|slice| slice.file_bytes).sum();
+        let bytes = files.saturating_add(engine.kernel.status().log_bytes);
+        Ok(Arc::new(Int64Array::from_value(i64::try_from(bytes).unwrap_or(i64::MAX), rows)))
+    })
 }
 
 /// What is asked beside the tables of `pg_catalog`.
@@ -61,25 +155,32 @@ fn catalogue(user: String) -> Vec<ScalarUDF> {
             let ids = args[0].as_primitive::<Int64Type>().iter();
             Ok(Arc::new(ids.map(|id| id.map(|id| if id == 6 { "UTF8" } else { "" })).collect::<StringArray>()))
         }),
-        yes("has_database_privilege", vec![DataType::Utf8, DataType::Utf8]),
-        yes("pg_has_role", vec![DataType::Utf8, DataType::Utf8]),
-        yes("has_schema_privilege", vec![DataType::Utf8, DataType::Utf8]),
-        yes("has_table_privilege", vec![DataType::Int64, DataType::Utf8]),
+        yes_of("has_database_privilege", PRIVILEGES),
+        yes_of("pg_has_role", PRIVILEGES),
+        yes_of("has_schema_privilege", PRIVILEGES),
+        yes_of("has_table_privilege", PRIVILEGES),
+        yes_of("has_any_column_privilege", PRIVILEGES),
+        yes_of("has_function_privilege", PRIVILEGES),
         yes("pg_table_is_visible", vec![DataType::Int64]),
         yes("pg_type_is_visible", vec![DataType::Int64]),
         yes("pg_function_is_visible", vec![DataType::Int64]),
-        nothing("obj_description", vec![DataType::Int64, DataType::Utf8]),
+        nothing_of("obj_description", DataType::Utf8, &[&[DataType::Int64], &[DataType::Int64, DataType::Utf8]]),
         nothing("col_description", vec![DataType::Int64, DataType::Int64]),
         nothing("shobj_description", vec![DataType::Int64, DataType::Utf8]),
         nothing("pg_get_expr", vec![DataType::Utf8, DataType::Int64]),
         nothing("pg_get_viewdef", vec![DataType::Int64, DataType::Boolean]),
         // What a table takes on disk is not known by table: slices hold them all.
-        nothing("pg_table_size", vec![DataType::Int64]),
-        nothing("pg_total_relation_size", vec![DataType::Int64]),
-        nothing("pg_database_size", vec![DataType::Utf8]),
-        nothing("pg_tablespace_size", vec![DataType::Int64]),
+        nothing_of("pg_table_size", DataType::Int64, RELATIONS),
+        nothing_of("pg_relation_size", DataType::Int64, RELATIONS),
+        nothing_of("pg_indexes_size", DataType::Int64, RELATIONS),
+        nothing_of("pg_total_relation_size", DataType::Int64, RELATIONS),
+        nothing_of("pg_tablespace_size", DataType::Int64, RELATIONS),
+        nothing("inet_client_addr", Vec::new()),
+        nothing("inet_client_port", Vec::new()),
+        nothing("inet_server_port", Vec::new()),
+        type_names(),
+        sizes(),
         nothing("pg_tablespace_location", vec![DataType::Int64]),
-        nothing("pg_size_pretty", vec![DataType::Utf8]),
         Simple::make("format_type", vec![DataType::Int64, DataType::Int64], DataType::Utf8, Volatility::Stable, |args, rows| {
             let oids = args[0].as_primitive::<Int64Type>();
             let name = |row: usize| oids.is_valid(row).then(|| crate::tables::pg_catalog::type_name(oids.value(row)));

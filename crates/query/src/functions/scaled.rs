@@ -61,7 +61,7 @@ fn to_micros(seconds: f64) -> f64 {
 }
 
 /// The interval whose parts are all scaled; None where they don't fit.
-fn scaled(span: IntervalMonthDayNano, scale: impl Fn(f64) -> f64) -> Option<IntervalMonthDayNano> {
+pub(super) fn scaled(span: IntervalMonthDayNano, scale: impl Fn(f64) -> f64) -> Option<IntervalMonthDayNano> {
     let whole = |value: f64| (value.abs() < f64::from(i32::MAX)).then_some(value as i32);
     let (months, days) = (scale(span.months.into()), scale(span.days.into()));
     let (whole_months, mut whole_days) = (whole(months)?, whole(days)?);

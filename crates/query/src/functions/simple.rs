@@ -28,6 +28,16 @@ impl Simple {
         body: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
     ) -> ScalarUDF {
         let signature = if takes.is_empty() { Signature::nullary(volatility) } else { Signature::exact(takes, volatility) };
+        Simple::any_of(name, signature, gives, body)
+    }
+
+    /// A function of any types that a signature takes.
+    pub(crate) fn any_of(
+        name: &'static str,
+        signature: Signature,
+        gives: DataType,
+        body: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> ScalarUDF {
         ScalarUDF::new_from_impl(Simple { name, signature, gives, body: Arc::new(body) })
     }
 }

@@ -53,6 +53,11 @@ pub(crate) fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(Arc::clone(function), args))
 }
 
+/// Types as they were given, with NULL alone as a text: an array of the null type says of no row that it is NULL.
+pub(crate) fn as_given(given: &[DataType]) -> Vec<DataType> {
+    given.iter().map(|kind| if kind.is_null() { DataType::Utf8 } else { kind.clone() }).collect()
+}
+
 /// The session's zone, as its configuration has it.
 pub(crate) fn zone_of(config: &ConfigOptions) -> Zone {
     let options = config.extensions.get::<PlanOptions>();

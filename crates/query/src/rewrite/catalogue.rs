@@ -52,16 +52,28 @@ fn catalogue_name(name: &ObjectName) -> Option<String> {
     }
 }
 
+/// What a function of PostgreSQL's is called here, where that is another name.
+pub(super) fn own_name(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "variance" => "var_samp",
+        "every" => "bool_and",
+        "ceiling" => "ceil",
+        "gen_random_uuid" => "uuid",
+        // PostgreSQL's take all there are, DataFusion's the first.
+        "array_remove" => "array_remove_all",
+        "array_replace" => "array_replace_all",
+        "stddev" => "stddev_samp",
+        _ => return None,
+    })
+}
+
 /// Takes `pg_catalog.` off a function's name.
 pub(super) fn function_name(name: &mut ObjectName) {
     if name.0.len() == 2 && lower(&name.0[0]) == SCHEMA {
         name.0.remove(0);
     }
-    let own = match name.0.as_slice() {
-        [part] if lower(part) == "variance" => "var_samp",
-        [part] if lower(part) == "every" => "bool_and",
-        _ => return,
-    };
+    let [part] = name.0.as_slice() else { return };
+    let Some(own) = own_name(&lower(part)) else { return };
     *name = ObjectName::from(vec![Ident::new(own)]);
 }
 

@@ -5,6 +5,7 @@
 //! - `EXISTS` in a list counts, `mod(a, b)` is `a % b`, `FETCH FIRST` is LIMIT;
 //! - `ARRAY(SELECT x .. ORDER BY k)` is `(SELECT array_agg(x ORDER BY k) ..)`, and empty where there is no row.
 
+use super::catalogue;
 use crate::error::{Error, raise};
 use crate::names::{self, APART, Shown};
 use datafusion::sql::sqlparser::ast::{
@@ -28,7 +29,9 @@ pub(super) fn keep_apart(query: &mut Query) {
                 let star = select.projection.iter().any(|item| names::item(item) == Shown::Star);
                 for item in &mut select.projection {
                     let Shown::Name(name) = names::item(item) else { continue };
-                    let count = seen.entry(name.clone()).or_default();
+                    // Two names of one function are one column to a plan.
+                    let own = catalogue::own_name(&name).unwrap_or(&name);
+                    let count = seen.entry(own.to_owned()).or_default();
                     *count += 1;
                     // Whether a star brings the same name can't be told here.
                     if *count > 1 || star {
@@ -217,4 +220,86 @@ pub(super) fn subquery(value: Expr, from: Vec<TableWithJoins>) -> Result<Expr, E
     select.projection = vec![SelectItem::UnnamedExpr(value)];
     select.from = from;
     Ok(Expr::Subquery(Box::new(outer)))
+}
+
+/// The arguments of `make_interval`, in their places.
+const MAKE_INTERVAL: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+
+/// Whether it is `make_interval(days => 10)`.
+pub(super) fn has_named(function: &Function) -> bool {
+    let named = |list: &FunctionArgumentList| {
+        list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. }))
+    };
+    function.name.to_string().eq_ignore_ascii_case("make_interval")
+        && matches!(&function.args, FunctionArguments::List(list) if named(list))
+}
+
+/// The call with each argument in its place, 0 where none was named.
+pub(super) fn in_place(function: &Function) -> Result<Expr, Error> {
+    let FunctionArguments::List(list) = &function.args else { return Ok(Expr::Function(function.clone())) };
+    let mut args: Vec<Expr> = MAKE_INTERVAL.iter().map(|_| Expr::value(ast::Value::Number("0".to_owned(), false))).collect();
+    let named = |name: &str| MAKE_INTERVAL.iter().position(|known| name.eq_ignore_ascii_case(known));
+    for (at, arg) in list.args.iter().enumerate() {
+        let (place, expr) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => (Some(at), expr),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => (named(&name.value), expr),
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(expr), .. } => {
+                (named(&name.value), expr)
+            }
+            _ => return Ok(Expr::Function(function.clone())),
+        };
+        let place = place.and_then(|place| args.get_mut(place)).ok_or_else(|| {
+            raise(Error::UnknownFunction, format!("make_interval has no argument {arg}")).with_hint(MAKE_INTERVAL.join(", "))
+        })?;
+        *place = expr.clone();
+    }
+    Ok(call("make_interval", args))
+}
+
+fn args_of(function: &Function) -> Option<Vec<&Expr>> {
+    let list = match &function.args {
+        FunctionArguments::None => return Some(Vec::new()),
+        FunctionArguments::List(list) => list,
+        FunctionArguments::Subquery(_) => return None,
+    };
+    let args = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    });
+    args.collect()
+}
+
+/// A call that is short for another one: `age(x)` for `age(current_date, x)`, `localtimestamp` for `now()::timestamp`,
+/// `percentile_cont(ARRAY[a, b])` for an array of both, `encode(x, 'base64')` with the `=` that PostgreSQL ends it with.
+pub(super) fn shorthand(function: &Function) -> Option<Expr> {
+    let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
+    let args = args_of(function)?;
+    let cast = |expr: Expr, data_type: ast::DataType| Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    };
+    let timestamp = |zone| ast::DataType::Timestamp(Some(6), zone);
+    match (name.as_str(), args.as_slice()) {
+        ("age", [since]) => {
+            let today = cast(call("current_date", Vec::new()), timestamp(ast::TimezoneInfo::WithTimeZone));
+            Some(call("age", vec![today, (*since).clone()]))
+        }
+        ("localtimestamp", []) => Some(cast(call("now", Vec::new()), timestamp(ast::TimezoneInfo::None))),
+        ("encode", [bytes, Expr::Value(word)]) if word.value.to_string().eq_ignore_ascii_case("'base64'") => {
+            let padded = Expr::value(ast::Value::SingleQuotedString("base64pad".to_owned()));
+            Some(call("encode", vec![(*bytes).clone(), padded]))
+        }
+        ("percentile_cont" | "percentile_disc", [Expr::Array(shares)]) if !function.within_group.is_empty() => {
+            let one = |share: &Expr| {
+                let arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(share.clone()));
+                let args = FunctionArgumentList { duplicate_treatment: None, args: vec![arg], clauses: Vec::new() };
+                Expr::Function(Function { args: FunctionArguments::List(args), ..function.clone() })
+            };
+            Some(call("make_array", shares.elem.iter().map(one).collect()))
+        }
+        _ => None,
+    }
 }

@@ -1,9 +1,10 @@
-//! Schema `meridian`: what the node says of itself, as it stands when a query reads it.
+//! Schema `meridian`, and two tables of `pg_catalog`: what the node says of itself, as it stands when a query reads it.
 
 use super::source::SourceScan;
 use crate::engine::Engine;
 use crate::error::Error;
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use crate::session::State;
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -11,6 +12,7 @@ use datafusion::datasource::TableType;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 type Column = (&'static str, ArrayRef);
 
 /// Makes the columns of a table.
-type Columns = fn(&Engine) -> Vec<Column>;
+type Columns = Arc<dyn Fn(&Engine) -> Vec<Column> + Send + Sync>;
 
 /// A table made anew for each query.
 pub(crate) struct NodeTable {
@@ -41,7 +43,7 @@ fn schema_of(columns: &[Column]) -> SchemaRef {
 
 impl NodeTable {
     fn new(engine: &Arc<Engine>, name: &'static str, columns: Columns) -> Self {
-        NodeTable { engine: Arc::clone(engine), name, columns, schema: schema_of(&columns(engine)) }
+        NodeTable { engine: Arc::clone(engine), name, schema: schema_of(&columns(engine)), columns }
     }
 }
 
@@ -64,7 +66,7 @@ impl TableProvider for NodeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let shown = Arc::new(self.schema.project(&columns)?);
-        let (engine, make_columns, whole) = (Arc::clone(&self.engine), self.columns, Arc::clone(&self.schema));
+        let (engine, make_columns, whole) = (Arc::clone(&self.engine), Arc::clone(&self.columns), Arc::clone(&self.schema));
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
             let arrays = make_columns(&engine).into_iter().map(|(_, array)| array).collect();
             let batch = RecordBatch::try_new(Arc::clone(&whole), arrays)?.project(&columns)?;
@@ -187,17 +189,81 @@ fn node(engine: &Engine) -> Vec<Column> {
     ]
 }
 
+/// `pg_settings`: the session's settings.
+fn pg_settings(state: &Mutex<State>) -> Vec<Column> {
+    let state = state.lock();
+    let all: Vec<(&str, &str)> = state.variables.all().collect();
+    let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
+    vec![
+        ("name", texts(all.iter().map(|(name, _)| (*name).to_owned()))),
+        ("setting", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
+        ("unit", Arc::new(StringArray::new_null(all.len()))),
+        ("category", same("")),
+        ("short_desc", same("")),
+        ("context", same("user")),
+        ("vartype", same("string")),
+        ("source", same("session")),
+        ("boot_val", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
+        ("reset_val", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
+        ("pending_restart", Arc::new(BooleanArray::from(vec![false; all.len()]))),
+    ]
+}
+
+/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them.
+fn pg_stat_activity(engine: &Engine) -> Vec<Column> {
+    let all = engine.running.list();
+    let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
+    let none = || Arc::new(StringArray::new_null(all.len())) as ArrayRef;
+    let started = || times(all.iter().map(|query| query.started_us));
+    vec![
+        ("datid", numbers(all.iter().map(|_| 1))),
+        ("datname", same(crate::context::DATABASE)),
+        ("pid", Arc::new(all.iter().map(|query| Some(query.session)).collect::<Int32Array>())),
+        ("usesysid", numbers(all.iter().map(|_| 10))),
+        ("usename", texts(all.iter().map(|query| query.user.clone()))),
+        ("application_name", same("")),
+        ("client_addr", none()),
+        ("client_hostname", none()),
+        ("client_port", Arc::new(Int32Array::new_null(all.len()))),
+        ("backend_start", started()),
+        ("xact_start", started()),
+        ("query_start", started()),
+        ("state_change", started()),
+        ("wait_event_type", none()),
+        ("wait_event", none()),
+        ("state", same("active")),
+        ("backend_xid", none()),
+        ("backend_xmin", none()),
+        ("query", texts(all.iter().map(|query| query.sql.to_string()))),
+        ("backend_type", same("client backend")),
+    ]
+}
+
+type Named = (&'static str, Arc<dyn TableProvider>);
+
+fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -> Vec<Named> {
+    let table = |(name, columns)| (name, Arc::new(NodeTable::new(engine, name, columns)) as Arc<dyn TableProvider>);
+    made.into_iter().map(table).collect()
+}
+
 /// The tables of the schema.
-pub(crate) fn all(engine: &Arc<Engine>) -> Vec<(&'static str, Arc<dyn TableProvider>)> {
-    let made: [(&'static str, Columns); 6] = [
-        ("slices", slices),
-        ("file_groups", file_groups),
-        ("files", files),
-        ("settings", settings),
-        ("queries", queries),
-        ("node", node),
+pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
+    let made: Vec<(&'static str, Columns)> = vec![
+        ("slices", Arc::new(slices)),
+        ("file_groups", Arc::new(file_groups)),
+        ("files", Arc::new(files)),
+        ("settings", Arc::new(settings)),
+        ("queries", Arc::new(queries)),
+        ("node", Arc::new(node)),
     ];
-    made.into_iter()
-        .map(|(name, columns)| (name, Arc::new(NodeTable::new(engine, name, columns)) as Arc<dyn TableProvider>))
-        .collect()
+    tables(engine, made)
+}
+
+/// Those of `pg_catalog` that are made anew for each query.
+pub(crate) fn of_catalogue(engine: &Arc<Engine>, state: &Arc<Mutex<State>>) -> Vec<Named> {
+    let state = Arc::clone(state);
+    tables(
+        engine,
+        vec![("pg_settings", Arc::new(move |_| pg_settings(&state))), ("pg_stat_activity", Arc::new(pg_stat_activity))],
+    )
 }

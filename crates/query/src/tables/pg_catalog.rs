@@ -20,42 +20,89 @@ const TABLESPACE: i64 = 1663;
 const NAMESPACES: [(&str, i64); 4] = [("pg_catalog", 11), ("public", 2200), ("meridian", 16_380), ("information_schema", 16_381)];
 
 /// The tables that have rows.
-const FILLED: [&str; 7] = ["pg_namespace", "pg_class", "pg_attribute", "pg_type", "pg_database", "pg_roles", "pg_tablespace"];
+const FILLED: [&str; 9] = [
+    "pg_namespace",
+    "pg_class",
+    "pg_attribute",
+    "pg_type",
+    "pg_database",
+    "pg_roles",
+    "pg_tablespace",
+    "pg_settings",
+    "pg_stat_activity",
+];
 
-const TYPES: [(&str, &str, i64, i32); 14] = [
-    ("bool", "boolean", 16, 1),
-    ("bytea", "bytea", 17, -1),
-    ("int8", "bigint", 20, 8),
-    ("int2", "smallint", 21, 2),
-    ("int4", "integer", 23, 4),
-    ("text", "text", 25, -1),
-    ("oid", "oid", 26, 4),
-    ("float4", "real", 700, 4),
-    ("float8", "double precision", 701, 8),
-    ("varchar", "character varying", 1043, -1),
-    ("timestamptz", "timestamp with time zone", 1184, 8),
-    ("interval", "interval", 1186, 16),
-    ("numeric", "numeric", 1700, -1),
-    ("_text", "text[]", 1009, -1),
+/// Name, SQL's name, number, length, category, and the number of its array (of an array: of its element).
+type TypeRow = (&'static str, &'static str, i64, i32, &'static str, i64);
+
+#[rustfmt::skip]
+const TYPES: [TypeRow; 32] = [
+    ("bool", "boolean", 16, 1, "B", 1000),
+    ("bytea", "bytea", 17, -1, "U", 1001),
+    ("name", "name", 19, 64, "S", 1003),
+    ("int8", "bigint", 20, 8, "N", 1016),
+    ("int2", "smallint", 21, 2, "N", 1005),
+    ("int4", "integer", 23, 4, "N", 1007),
+    ("text", "text", 25, -1, "S", 1009),
+    ("oid", "oid", 26, 4, "N", 1028),
+    ("float4", "real", 700, 4, "N", 1021),
+    ("float8", "double precision", 701, 8, "N", 1022),
+    ("varchar", "character varying", 1043, -1, "S", 1015),
+    ("date", "date", 1082, 4, "D", 1182),
+    ("time", "time without time zone", 1083, 8, "D", 1183),
+    ("timestamp", "timestamp without time zone", 1114, 8, "D", 1115),
+    ("timestamptz", "timestamp with time zone", 1184, 8, "D", 1185),
+    ("interval", "interval", 1186, 16, "T", 1187),
+    ("numeric", "numeric", 1700, -1, "N", 1231),
+    ("_bool", "boolean[]", 1000, -1, "A", 16),
+    ("_bytea", "bytea[]", 1001, -1, "A", 17),
+    ("_int8", "bigint[]", 1016, -1, "A", 20),
+    ("_int2", "smallint[]", 1005, -1, "A", 21),
+    ("_int4", "integer[]", 1007, -1, "A", 23),
+    ("_text", "text[]", 1009, -1, "A", 25),
+    ("_float4", "real[]", 1021, -1, "A", 700),
+    ("_float8", "double precision[]", 1022, -1, "A", 701),
+    ("_varchar", "character varying[]", 1015, -1, "A", 1043),
+    ("_date", "date[]", 1182, -1, "A", 1082),
+    ("_time", "time without time zone[]", 1183, -1, "A", 1083),
+    ("_timestamp", "timestamp without time zone[]", 1115, -1, "A", 1114),
+    ("_timestamptz", "timestamp with time zone[]", 1185, -1, "A", 1184),
+    ("_interval", "interval[]", 1187, -1, "A", 1186),
+    ("_numeric", "numeric[]", 1231, -1, "A", 1700),
 ];
 
 /// The name of a type by its number.
 pub(crate) fn type_name(oid: i64) -> String {
-    TYPES.iter().find(|(_, _, number, _)| *number == oid).map_or_else(|| "unknown".to_owned(), |(_, name, ..)| (*name).to_owned())
+    TYPES
+        .iter()
+        .find(|(_, _, number, ..)| *number == oid)
+        .map_or_else(|| "unknown".to_owned(), |(_, name, ..)| (*name).to_owned())
+}
+
+/// The name of the type that values of a column have.
+pub(crate) fn type_name_of(kind: &DataType) -> String {
+    type_name(type_oid(kind))
 }
 
 fn type_oid(kind: &DataType) -> i64 {
     match kind {
         DataType::Boolean => 16,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => 17,
         DataType::Int8 | DataType::UInt8 | DataType::Int16 => 21,
         DataType::UInt16 | DataType::Int32 => 23,
         DataType::Int64 | DataType::UInt32 | DataType::UInt64 => 20,
-        DataType::Decimal128(..) => 1700,
+        DataType::Decimal128(..) | DataType::Decimal256(..) => 1700,
         DataType::Float32 => 700,
         DataType::Float64 => 701,
+        DataType::Date32 | DataType::Date64 => 1082,
+        DataType::Time32(_) | DataType::Time64(_) => 1083,
+        DataType::Timestamp(_, None) => 1114,
         DataType::Timestamp(..) => 1184,
         DataType::Interval(_) => 1186,
-        DataType::List(_) => 1009,
+        DataType::List(item) | DataType::LargeList(item) => {
+            let of = type_oid(item.data_type());
+            TYPES.iter().find(|(_, _, number, ..)| *number == of).map_or(1009, |(.., array)| *array)
+        }
         _ => 25,
     }
 }
@@ -232,14 +279,14 @@ pub(crate) fn all(known: &[Known], user: &str) -> Result<Vec<(&'static str, Arc<
     ])?;
     let count = TYPES.len();
     let types = table(vec![
-        ("oid", numbers(TYPES.map(|(_, _, oid, _)| oid))),
+        ("oid", numbers(TYPES.map(|(_, _, oid, ..)| oid))),
         ("typname", texts(TYPES.map(|(name, ..)| name))),
         ("typnamespace", all_number(11, count)),
-        ("typlen", Arc::new(Int32Array::from_iter_values(TYPES.map(|(.., length)| length)))),
+        ("typlen", Arc::new(Int32Array::from_iter_values(TYPES.map(|(_, _, _, length, ..)| length)))),
         ("typtype", all_text("b", count)),
-        ("typcategory", all_text("U", count)),
-        ("typelem", numbers(TYPES.map(|(name, ..)| if name == "_text" { 25 } else { 0 }))),
-        ("typarray", numbers(TYPES.map(|(name, ..)| if name == "text" { 1009 } else { 0 }))),
+        ("typcategory", texts(TYPES.map(|(_, _, _, _, category, _)| category))),
+        ("typelem", numbers(TYPES.map(|(.., category, other)| if category == "A" { other } else { 0 }))),
+        ("typarray", numbers(TYPES.map(|(.., category, other)| if category == "A" { 0 } else { other }))),
         ("typrelid", all_number(0, count)),
         ("typbasetype", all_number(0, count)),
         ("typcollation", all_number(0, count)),

@@ -12,7 +12,7 @@ use types::Kind;
 use world::{ThreadCounts, Threads, World};
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is")).join("tests/data").join(name)
 }
 
 fn tls() -> Option<TlsPaths> {
