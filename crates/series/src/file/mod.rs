@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!   append(tag, kind, rows) -> few rows: into the open chunk of its class; many: chunks of their own
-//!                           -> chunk: header | page | page | ..   (pages of 512 rows)
+//!                           -> chunk: header | page | page | ..   (pages of 256 rows)
 //!   finish()                -> index blocks (128 tags) | top | footer
 //!
 //!   find(tag) -> top (cached) -> index block (cached) -> Entry -> chunk header + the pages in range

@@ -97,7 +97,7 @@ mod tests {
         all[600] = "x".repeat(Kind::TEXT_BYTES_MAX);
         let lengths: Vec<u32> = all.iter().map(|text| text.len() as u32).collect();
         let rows = page_rows(&lengths);
-        assert!(rows.iter().sum::<usize>() == 1300 && rows.iter().all(|rows| *rows <= PAGE_ROWS) && rows.len() == 4);
+        assert!(rows.iter().sum::<usize>() == 1300 && rows.iter().all(|rows| *rows <= PAGE_ROWS) && rows.len() == 6);
         let column = encode(&lengths, all.concat().as_bytes(), &rows);
         let mut out = TextColumn::new();
         for (index, rows) in rows.iter().enumerate() {
