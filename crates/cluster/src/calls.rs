@@ -313,7 +313,8 @@ pub(crate) fn grpc(channel: &Channel) -> Grpc<Channel> {
     Grpc::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
-fn config(tls: &Tls) -> ClientTlsConfig {
+/// What a connection is made with.
+pub(crate) fn config(tls: &Tls) -> ClientTlsConfig {
     let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&tls.authority));
     if let Some((certificate, key)) = &tls.own {
         config = config.identity(Identity::from_pem(certificate, key));

@@ -7,7 +7,7 @@ use crate::{Deletion, Error, FileGroupStatus, FileStatus, NodeStatus, Reading, R
 use memory::Budget;
 use std::path::Path;
 use std::sync::Arc;
-use types::{CommitNumber, DistributionRule, Kinds, Origin, Samples, TagId, TextSamples, Timestamp};
+use types::{CommitNumber, DistributionRule, Kinds, Origin, Samples, StoreId, TagId, TextSamples, Timestamp};
 use world::{Ticket, World};
 
 /// One commit: numeric and text samples, and where they come from.
@@ -49,6 +49,12 @@ impl Kernel {
     /// Stops taking writes, makes what was taken durable, and answers when no job runs any more.
     pub fn close(&self) -> Ticket<Result<(), Error>> {
         self.core.close()
+    }
+
+    /// The store's identity: a wiped disk is another one.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        self.core.store
     }
 
     /// The settings in force.

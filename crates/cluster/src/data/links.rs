@@ -1,0 +1,109 @@
+//! Streams to the other nodes: one each, made when something is to be sent, and anew after a failure.
+//!
+//! Promises: parcels to one node keep their order on a stream; what finds no room in a queue, or no stream, is lost: the
+//! protocol stands that. Nothing waits here. May not know what parcels say.
+
+use super::door::DELIVER;
+use super::messages::Parcel;
+use crate::calls::{Tls, chain, config, grpc};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_prost::ProstCodec;
+use types::NodeId;
+
+/// The most parcels that wait for one node.
+const WAITING_MAX: usize = 4_096;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_millis(500);
+/// How long a node that could not be reached is left alone.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Where nodes are reached.
+pub(super) type Addresses = RwLock<HashMap<NodeId, String>>;
+
+/// The streams of a node.
+pub(super) struct Links {
+    runtime: Handle,
+    tls: Tls,
+    addresses: Arc<Addresses>,
+    open: Mutex<HashMap<NodeId, mpsc::Sender<Parcel>>>,
+}
+
+impl Links {
+    pub(super) fn new(runtime: Handle, tls: Tls, addresses: Arc<Addresses>) -> Links {
+        Links { runtime, tls, addresses, open: Mutex::default() }
+    }
+
+    /// Sends a parcel, or loses it.
+    pub(super) fn send(&self, to: NodeId, parcel: Parcel) {
+        let mut open = self.open.lock();
+        let queue = open.entry(to).or_insert_with(|| {
+            let (give, take) = mpsc::channel(WAITING_MAX);
+            self.runtime.spawn(carry(self.tls.clone(), Arc::clone(&self.addresses), to, take));
+            give
+        });
+        if queue.try_send(parcel).is_err() {
+            tracing::debug!(%to, "a message between replicas found no room and is lost");
+        }
+    }
+}
+
+/// Carries parcels to a node until nobody sends any more.
+async fn carry(tls: Tls, addresses: Arc<Addresses>, to: NodeId, mut parcels: mpsc::Receiver<Parcel>) {
+    while let Some(first) = parcels.recv().await {
+        let address = addresses.read().get(&to).cloned();
+        let carried = match address {
+            Some(address) => stream(&tls, &address, first, &mut parcels).await,
+            None => Err(Status::unavailable("it is not known where the node is")),
+        };
+        if let Err(status) = carried {
+            tracing::debug!(%to, %status, "the stream to a node ended");
+            // What waited meanwhile is old: the protocol says it again.
+            while parcels.try_recv().is_ok() {}
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn connect(tls: &Tls, address: &str) -> Result<Channel, Status> {
+    let failed = |cause: tonic::transport::Error| Status::unavailable(chain(&cause));
+    let endpoint = Endpoint::from_shared(address.to_owned())
+        .and_then(|endpoint| endpoint.connect_timeout(CONNECT).tcp_nodelay(true).tls_config(config(tls)))
+        .map_err(failed)?;
+    // A process that is stopped accepts connections and says nothing.
+    match tokio::time::timeout(CONNECT, endpoint.connect()).await {
+        Ok(made) => made.map_err(failed),
+        Err(_) => Err(Status::unavailable("no answer")),
+    }
+}
+
+/// One stream, until it or the node ends.
+async fn stream(tls: &Tls, address: &str, first: Parcel, parcels: &mut mpsc::Receiver<Parcel>) -> Result<(), Status> {
+    let channel = connect(tls, address).await?;
+    let (give, take) = mpsc::channel(64);
+    let codec = ProstCodec::<Parcel, super::messages::Nothing>::default();
+    let mut grpc = grpc(&channel);
+    grpc.ready().await.map_err(|cause| Status::unavailable(chain(&cause)))?;
+    let call = grpc.client_streaming(Request::new(ReceiverStream::new(take)), PathAndQuery::from_static(DELIVER), codec);
+    let pump = async {
+        let mut next = Some(first);
+        while let Some(parcel) = next {
+            if give.send(parcel).await.is_err() {
+                return;
+            }
+            next = parcels.recv().await;
+        }
+    };
+    tokio::select! {
+        ended = call => ended.map(drop).and(Err(Status::unavailable("the node ended the stream"))),
+        () = pump => Err(Status::unavailable("the stream is closed")),
+    }
+}

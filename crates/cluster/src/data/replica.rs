@@ -1,0 +1,272 @@
+//! One replica: a task that owns the machine, and carries out what it wants.
+//!
+//! ```text
+//!   own inputs (store, meta)   never lost, as many as were asked for
+//!   inputs from outside        bounded; what finds no room is lost, or refused as busy
+//! ```
+//! Promises: actions are carried out in their order; a failure of the store ends the replica, and the node is told. What
+//! waits for an answer when it ends hears that it stopped. May not know the network, nor meta's ways.
+
+use super::messages::Parcel;
+use super::node::{Asked, Shared};
+use super::rows::Refused;
+use super::{entries, node::Input};
+use crate::tickets::answered;
+use crc_fast::CrcAlgorithm;
+use kernel::{LedSlice, Snapshot};
+use meta::{Is, Swap};
+use protocol::{Action, Answer, Event, Message, Moment, Replica, ReplicaId, RequestId, SliceEntry, Swapped};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use types::{Epoch, Revision, SliceId, Version};
+use world::{Abandoned, Ticket};
+
+/// How long a replica is without pins: the primary asks again after it was told that one is lost.
+const NO_PIN: Duration = Duration::from_secs(1);
+/// The longest that a task sleeps: the machine may want nothing for ever.
+const SLEEP_MAX: Duration = Duration::from_secs(3_600);
+
+/// Who waits for an answer.
+enum Waiting {
+    Write(oneshot::Sender<Result<Version, Refused>>),
+    Read(oneshot::Sender<Result<(Version, Snapshot), Refused>>, Option<Snapshot>),
+}
+
+/// The task's state.
+pub(super) struct Actor {
+    shared: Arc<Shared>,
+    slice: SliceId,
+    me: ReplicaId,
+    machine: Replica,
+    led: LedSlice,
+    waiting: HashMap<RequestId, Waiting>,
+    requests: u64,
+    own: mpsc::UnboundedSender<Input>,
+    /// Why it ends.
+    ended: Option<Ended>,
+}
+
+/// How a replica ends.
+pub(super) enum Ended {
+    /// The entry does not name it any more, and its data are deleted.
+    Deleted,
+    /// The store failed: it must be opened again.
+    Failed(String),
+}
+
+impl Actor {
+    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>) -> Actor {
+        let (me, slice) = (shared.me, led.id());
+        let machine = Replica::open(me, shared.run, shared.settings.protocol.clone(), led.recovered(), shared.now());
+        let (waiting, requests) = (HashMap::new(), 0);
+        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, ended: None }
+    }
+
+    /// Runs until the replica ends, or nobody can ask it any more.
+    pub(super) async fn run(
+        mut self,
+        mut own: mpsc::UnboundedReceiver<Input>,
+        mut outside: mpsc::Receiver<Input>,
+    ) -> Option<Ended> {
+        self.step(Event::Tick);
+        while self.ended.is_none() {
+            let wakes = self.machine.wakes_at(self.shared.now());
+            let wait = if wakes == Moment::NEVER { SLEEP_MAX } else { Duration::from_micros(wakes.since(self.shared.now())) };
+            let input = tokio::select! {
+                biased;
+                Some(input) = own.recv() => input,
+                input = outside.recv() => input?,
+                () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
+            };
+            self.take(input).await;
+        }
+        self.ended
+    }
+
+    async fn take(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => self.step(event),
+            Input::Message(from, message) => self.step(Event::Message { from, message }),
+            Input::Entry { entry, revision, seen } => {
+                self.step(Event::Entry { entry: entry.clone(), revision, seen });
+                // Every read of meta is linearizable, so a newest entry that does not name this replica is the truth.
+                let gone = self.machine.known().is_some_and(|known| *known == entry && !known.has(self.me));
+                if gone && self.ended.is_none() {
+                    self.delete(&entry).await;
+                }
+            }
+            Input::Asked(Asked::Write { origin, body, answer }) => {
+                let request = self.request(Waiting::Write(answer));
+                let digest = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &body);
+                self.step(Event::Write { request, origin: Some(origin), digest, body });
+            }
+            Input::Asked(Asked::Read { consistency, answer }) => {
+                let request = self.request(Waiting::Read(answer, None));
+                self.step(Event::Read { request, consistency });
+            }
+            Input::Asked(Asked::HandOver { to }) => self.step(Event::HandOver { to }),
+            Input::Asked(Asked::Look { answer }) => {
+                drop(answer.send((self.machine.is_primary(), self.machine.known().cloned(), self.machine.history().last())));
+            }
+            Input::Failed(fault) => self.fail(fault),
+        }
+    }
+
+    fn request(&mut self, waiting: Waiting) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.waiting.insert(request, waiting);
+        request
+    }
+
+    fn step(&mut self, event: Event) {
+        let mut actions = Vec::new();
+        self.machine.step(self.shared.now(), event, &mut actions);
+        for action in actions {
+            self.carry_out(action);
+        }
+    }
+
+    fn fail(&mut self, fault: String) {
+        if self.ended.is_none() {
+            tracing::error!(slice = %self.slice, fault, "a replica's store failed; open the node again");
+            self.machine.step(self.shared.now(), Event::Closed, &mut Vec::new());
+            self.ended = Some(Ended::Failed(fault));
+        }
+    }
+
+    async fn delete(&mut self, entry: &SliceEntry) {
+        tracing::info!(slice = %self.slice, epoch = %entry.epoch, "the slice lies elsewhere now; its data here are deleted");
+        match answered(self.led.delete(entry.forced)).await {
+            Ok(Ok(())) => self.ended = Some(Ended::Deleted),
+            Ok(Err(fault)) => self.fail(fault.to_string()),
+            Err(Abandoned) => self.fail(Abandoned.to_string()),
+        }
+    }
+
+    /// Hands the end of something that the store does back to this task.
+    fn then<T: Send + 'static>(&self, ticket: Ticket<Result<T, kernel::Error>>, event: impl FnOnce(T) -> Event + Send + 'static) {
+        let own = self.own.clone();
+        ticket.on_done(move |done| {
+            let input = match done {
+                Ok(Ok(value)) => Input::Event(event(value)),
+                Ok(Err(fault)) => Input::Failed(fault.to_string()),
+                Err(Abandoned) => Input::Failed(Abandoned.to_string()),
+            };
+            // The task may have ended.
+            drop(own.send(input));
+        });
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::PersistEpoch(epoch) => self.then(self.led.keep_epoch(epoch), Event::EpochPersisted),
+            Action::Log(records) => self.then(self.led.log(records), Event::Logged),
+            Action::ReadLog { reader, after, records_max, bytes_max } => {
+                let records = self.led.read_log(after, records_max, bytes_max);
+                self.tell(Input::Event(Event::LogRead { reader, after, records }));
+            }
+            Action::SetAside { beyond } => {
+                self.then(self.led.set_aside(beyond), |(at, producers)| Event::SetAside { at, producers });
+            }
+            Action::Publish(version) => {
+                let published = self.led.publish(version);
+                self.unless_failed(published);
+            }
+            Action::Stable(version) => {
+                let stable = self.led.stable(version);
+                self.unless_failed(stable);
+            }
+            Action::Pin { peer } => self.tell_later(NO_PIN, Event::PinLost { peer }),
+            Action::Unpin { .. } => {}
+            Action::TakeFiles { .. } => self.tell(Input::Event(Event::FilesRefused)),
+            Action::Send { to, message } => self.send(to, &message),
+            Action::Answer { request, answer } => self.answer(request, answer),
+            Action::Snapshot { request } => {
+                // Only this task publishes, so what is published now is in the snapshot, and nothing beyond it.
+                let (at, snapshot) = (self.led.published(), self.shared.kernel.snapshot());
+                if let Some(Waiting::Read(_, kept)) = self.waiting.get_mut(&request) {
+                    *kept = Some(snapshot);
+                }
+                self.tell(Input::Event(Event::Snapshotted { request, at }));
+            }
+            Action::Swap { expect, next } => self.swap(expect, &next),
+            Action::ReadMeta { seen } => self.read_meta(seen),
+            Action::Began { epoch, after } => {
+                tracing::info!(slice = %self.slice, %epoch, %after, node = %self.me.node, "begins to lead the slice");
+            }
+            Action::MetaIsOld { entry, seen } => tracing::error!(
+                slice = %self.slice, %entry, %seen,
+                "meta is older than what this replica saw: it was brought back from a copy; the replica waits for an operator"
+            ),
+        }
+    }
+
+    /// Hands something to this task, behind what is already there.
+    fn tell(&self, input: Input) {
+        drop(self.own.send(input));
+    }
+
+    fn tell_later(&self, wait: Duration, event: Event) {
+        let own = self.own.clone();
+        self.shared.runtime.spawn(async move {
+            tokio::time::sleep(wait).await;
+            drop(own.send(Input::Event(event)));
+        });
+    }
+
+    fn unless_failed(&mut self, done: Result<(), kernel::Error>) {
+        if let Err(fault) = done {
+            self.fail(fault.to_string());
+        }
+    }
+
+    fn send(&self, to: ReplicaId, message: &Message) {
+        self.shared.links.send(to.node, Parcel::new(self.slice, self.me, to, message));
+    }
+
+    fn answer(&mut self, request: RequestId, answer: Answer) {
+        // Whoever asked may have gone; that is no matter.
+        match (self.waiting.remove(&request), answer) {
+            (Some(Waiting::Write(waits)), Answer::Written { version }) => drop(waits.send(Ok(version))),
+            (Some(Waiting::Read(waits, Some(snapshot))), Answer::Readable { at }) => drop(waits.send(Ok((at, snapshot)))),
+            (Some(Waiting::Write(waits)), Answer::Refused(refusal)) => drop(waits.send(Err(refusal.into()))),
+            (Some(Waiting::Read(waits, _)), Answer::Refused(refusal)) => drop(waits.send(Err(refusal.into()))),
+            (None, _) => {}
+            (Some(_), answer) => self.fail(format!("a request was answered with {answer:?}, which was not asked")),
+        }
+    }
+
+    fn swap(&self, expect: Revision, next: &SliceEntry) {
+        let key = entries::slice_key(self.slice);
+        let swap = Swap::new().when(&key, Is::Modified(expect)).put(&key, entries::slice_value(next));
+        let (ticket, own) = (self.shared.meta.swap(swap), self.own.clone());
+        ticket.on_done(move |done| {
+            let conflict = |found: Vec<Option<meta::Entry>>| {
+                let found = found.into_iter().next().flatten()?;
+                Some(Swapped::Conflict { entry: entries::slice_entry(&found.value)?, revision: found.modified })
+            };
+            // What was not made may be sent again as what is in doubt may.
+            let outcome = match done {
+                Ok(Ok(meta::Swapped::Done { revision })) => Swapped::Done(revision),
+                Ok(Ok(meta::Swapped::Conflict { found, .. })) => conflict(found).unwrap_or(Swapped::InDoubt),
+                Ok(Err(_)) | Err(Abandoned) => Swapped::InDoubt,
+            };
+            drop(own.send(Input::Event(Event::Swapped { expect, outcome })));
+        });
+    }
+
+    fn read_meta(&self, seen: Epoch) {
+        let (ticket, own) = (self.shared.meta.get(&[entries::slice_key(self.slice)]), self.own.clone());
+        ticket.on_done(move |done| {
+            // Meta away: the machine asks again by itself.
+            let Ok(Ok(found)) = done else { return };
+            let Some(found) = found.entries.into_iter().next().flatten() else { return };
+            if let Some(entry) = entries::slice_entry(&found.value) {
+                drop(own.send(Input::Entry { entry, revision: found.modified, seen: Some(seen) }));
+            }
+        });
+    }
+}

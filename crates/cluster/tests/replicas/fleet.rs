@@ -1,0 +1,303 @@
+//! A fleet under test: node processes, a manager's meta in this one, and writers that remember what was acknowledged.
+
+use cluster::certificates::{Authority, NODE_NAME};
+use cluster::data::{Client, Refused, Rows, slice_key, slice_value};
+use cluster::lone::{OwnCertificate, serve};
+use cluster::{Tls, data};
+use meta::embedded::Embedded;
+use meta::{Is, Meta, Swap, Swapped};
+use protocol::{Consistency, Mode, Policy, ReplicaId, SliceEntry};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use types::{Epoch, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
+use world::{Clock, RealClock, ThreadCounts, Threads, World};
+
+pub const SLICES: u32 = 4;
+
+/// What a node's process is told by its environment.
+pub struct Told {
+    pub node: u64,
+    pub directory: PathBuf,
+    pub certificates: PathBuf,
+    pub meta: String,
+    pub port: u16,
+}
+
+impl Told {
+    pub fn from_environment() -> Told {
+        let told = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by the test"));
+        Told {
+            node: told("NODE").parse().expect("a number"),
+            directory: told("DIRECTORY").into(),
+            certificates: told("CERTIFICATES").into(),
+            meta: told("META").clone(),
+            port: told("PORT").parse().expect("a number"),
+        }
+    }
+}
+
+struct Node {
+    process: Child,
+    /// Held open, so that its last words find somebody.
+    _output: BufReader<ChildStdout>,
+    store: StoreId,
+    address: String,
+}
+
+/// Who writes, and what was acknowledged to them.
+pub struct Writers {
+    stop: Arc<AtomicBool>,
+    counts: Vec<Arc<AtomicU64>>,
+    tasks: Vec<JoinHandle<BTreeSet<u64>>>,
+}
+
+pub struct Fleet {
+    directory: PathBuf,
+    meta: Arc<dyn Meta>,
+    address: String,
+    tls: Tls,
+    nodes: Vec<Node>,
+    threads: Arc<Threads>,
+    runtime: Runtime,
+}
+
+impl Fleet {
+    /// Nodes with all slices on each, led by each in turn.
+    pub fn start(name: &str, nodes: u64) -> Fleet {
+        let directory = std::env::temp_dir().join(format!("meridian-replicas-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a temporary directory");
+        let now = RealClock::start().wall_us();
+        let authority = Authority::make(now, 10).expect("an authority");
+        let (certified, of_node) = (authority.certified(), authority.issue("node", &[], now, 10).expect("a certificate"));
+        let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("it is written");
+        write("authority.pem", &certified.certificate);
+        write("node.pem", &of_node.certificate);
+        write("node.key", &of_node.key);
+        let tls = Tls {
+            authority: certified.certificate.clone().into_bytes(),
+            own: Some((of_node.certificate.clone().into(), of_node.key.clone().into())),
+            name: Some(NODE_NAME.to_owned()),
+        };
+        let own = OwnCertificate {
+            authority: certified.certificate.into_bytes(),
+            certificate: of_node.certificate.into(),
+            key: of_node.key.into(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+        let threads = Threads::start(ThreadCounts::default());
+        let meta: Arc<dyn Meta> =
+            Arc::new(Embedded::open(&World::real(&threads), &directory.join("meta"), None).expect("a new meta"));
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
+        let address = format!("https://{}", listener.local_addr().expect("it is bound"));
+        runtime.spawn(serve(Arc::clone(&meta), listener, own, std::future::pending()));
+        let mut fleet = Fleet { directory, meta, address, tls, nodes: Vec::new(), threads, runtime };
+        for node in 0..nodes {
+            let started = fleet.spawn(node, 0);
+            fleet.nodes.push(started);
+        }
+        fleet.place();
+        fleet
+    }
+
+    fn spawn(&self, node: u64, port: u16) -> Node {
+        let mut process = Command::new(std::env::current_exe().expect("this test"))
+            .args(["a_node_ends_when_its_input_does", "--exact", "--nocapture"])
+            .env("NODE", node.to_string())
+            .env("DIRECTORY", self.directory.join(format!("node-{node}")))
+            .env("CERTIFICATES", &self.directory)
+            .env("META", &self.address)
+            .env("PORT", port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let mut output = BufReader::new(process.stdout.take().expect("it is piped"));
+        let ready = loop {
+            let mut line = String::new();
+            assert!(output.read_line(&mut line).expect("text") > 0, "the node came up");
+            if let Some((_, ready)) = line.trim().split_once("ready ") {
+                break ready.to_owned();
+            }
+        };
+        let (store, address) = ready.split_once(' ').expect("store and address");
+        Node { process, _output: output, store: StoreId(store.parse().expect("a number")), address: address.to_owned() }
+    }
+
+    fn id(&self, node: usize) -> ReplicaId {
+        ReplicaId { node: NodeId(node as u64), store: self.nodes[node].store }
+    }
+
+    fn place(&self) {
+        for slice in 0..SLICES {
+            let primary = slice as usize % self.nodes.len();
+            let everyone: Vec<ReplicaId> = (0..self.nodes.len()).map(|node| self.id(node)).collect();
+            let entry = SliceEntry {
+                epoch: Epoch(1),
+                primary: self.id(primary),
+                backups: everyone.iter().copied().filter(|id| *id != self.id(primary)).collect(),
+                members: everyone,
+                policy: Policy { mode: Mode::Sync, min_in_sync: 1 },
+                forced: Epoch(0),
+            };
+            let key = slice_key(SliceId(slice));
+            let swap = Swap::new().when(&key, Is::Absent).put(&key, slice_value(&entry));
+            let swapped = self.meta.swap(swap).wait().expect("meta answers").expect("meta swaps");
+            assert!(matches!(swapped, Swapped::Done { .. }));
+        }
+    }
+
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].process.kill().expect("it runs");
+        self.nodes[node].process.wait().expect("it ended");
+    }
+
+    /// Ends a node's input, and waits for its end.
+    pub fn end(&mut self, node: usize) -> ExitStatus {
+        drop(self.nodes[node].process.stdin.take());
+        self.nodes[node].process.wait().expect("it ended")
+    }
+
+    pub fn signal(&self, node: usize, signal: i32) {
+        // SAFETY: the process is a child of ours that was not waited for, so its number is its own.
+        let sent = unsafe { libc::kill(self.nodes[node].process.id() as i32, signal) };
+        assert_eq!(sent, 0, "the signal is sent");
+    }
+
+    /// On its old port, so that everybody finds it again.
+    pub fn restart(&mut self, node: usize) {
+        let port = self.nodes[node].address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let started = self.spawn(node as u64, port);
+        assert_eq!(started.store, self.nodes[node].store, "the store is the same");
+        self.nodes[node] = started;
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        let _inside = self.runtime.enter();
+        let client = |node: &Node| Client::new(&node.address, &self.tls, Duration::from_secs(1)).expect("an address");
+        self.nodes.iter().map(client).collect()
+    }
+
+    /// One writer a slice, each batch of one row at the time of its number.
+    pub fn write(&self) -> Writers {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counts: Vec<Arc<AtomicU64>> = (0..SLICES).map(|_| Arc::default()).collect();
+        let tasks = counts.iter().enumerate().map(|(slice, count)| {
+            let writer = writer(slice as u32, self.clients(), Arc::clone(&stop), Arc::clone(count));
+            self.runtime.spawn(writer)
+        });
+        Writers { tasks: tasks.collect(), stop, counts }
+    }
+
+    /// Until every slice has taken so many more writes.
+    pub fn wait_for_writes(&self, writers: &Writers, more: u64, patience: Duration) -> Duration {
+        let begun = Instant::now();
+        let before: Vec<u64> = writers.counts.iter().map(|count| count.load(Ordering::Acquire)).collect();
+        self.until("every slice takes writes", patience, || {
+            writers.counts.iter().zip(&before).all(|(count, before)| count.load(Ordering::Acquire) >= before + more)
+        });
+        begun.elapsed()
+    }
+
+    /// Until every slice has so many members.
+    pub fn wait_for_members(&self, members: usize, patience: Duration) {
+        let keys: Vec<_> = (0..SLICES).map(|slice| slice_key(SliceId(slice))).collect();
+        self.until("every replica is a member", patience, || {
+            let found = self.meta.get(&keys).wait().expect("meta answers").expect("meta reads");
+            found
+                .entries
+                .iter()
+                .flatten()
+                .all(|entry| data::slice_entry(&entry.value).is_some_and(|entry| entry.members.len() == members))
+        });
+    }
+
+    fn until(&self, what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn stop(&self, writers: Writers) -> Vec<BTreeSet<u64>> {
+        writers.stop.store(true, Ordering::Release);
+        writers.tasks.into_iter().map(|task| self.runtime.block_on(task).expect("a writer panicked")).collect()
+    }
+
+    /// All that was acknowledged can be read from whoever leads; nobody else answers for it.
+    pub fn check(&self, acknowledged: &[BTreeSet<u64>]) {
+        let clients = self.clients();
+        for (slice, numbers) in acknowledged.iter().enumerate() {
+            let questions: Vec<_> = numbers.iter().map(|number| (TagId(slice as u64), Timestamp(*number as i64))).collect();
+            let mut answer = None;
+            self.until("somebody leads", Duration::from_secs(30), || {
+                for client in &clients {
+                    let read = client.read(SliceId(slice as u32), Consistency::Primary, &questions);
+                    if let Ok(found) = self.runtime.block_on(read) {
+                        answer = Some(found);
+                        return true;
+                    }
+                }
+                false
+            });
+            let (_, found) = answer.expect("it was found above");
+            for (number, found) in numbers.iter().zip(found) {
+                let expect = Some((Timestamp(*number as i64), (*number as f64).to_bits(), 192));
+                assert_eq!(found, expect, "slice {slice}: write {number} was acknowledged");
+            }
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            drop(node.process.kill());
+            drop(node.process.wait());
+        }
+        self.threads.stop();
+        if !std::thread::panicking() {
+            drop(std::fs::remove_dir_all(&self.directory));
+        }
+    }
+}
+
+/// Writes 1, 2, 3 .. and asks node after node until each is acknowledged; what was.
+async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> BTreeSet<u64> {
+    let (mut acknowledged, mut leader) = (BTreeSet::new(), slice as usize % clients.len());
+    for number in 1.. {
+        let origin = Origin { producer: ProducerId(u128::from(slice) + 1), number };
+        let rows = || Rows {
+            tags: vec![slice.into()],
+            times: vec![number as i64],
+            bits: vec![(number as f64).to_bits()],
+            qualities: bytes::Bytes::new(),
+        };
+        loop {
+            if stop.load(Ordering::Acquire) {
+                return acknowledged;
+            }
+            match clients[leader].write(SliceId(slice), origin, rows()).await {
+                Ok(_) => break,
+                Err(Refused::Invalid(text)) => panic!("slice {slice}, write {number}: {text}"),
+                Err(Refused::NotPrimary { leader: Some(node) }) if node.0 as usize != leader => leader = node.0 as usize,
+                Err(Refused::Busy) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(_) => {
+                    leader = (leader + 1) % clients.len();
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+        acknowledged.insert(number);
+        count.fetch_add(1, Ordering::AcqRel);
+    }
+    acknowledged
+}
