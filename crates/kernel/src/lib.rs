@@ -38,7 +38,7 @@ mod tombstones;
 pub use error::Error;
 pub use identity::{Identity, accept_log, identify};
 pub use kernel::{Committed, Kernel, Write};
-pub use led::{LedListener, LedNews, LedSlice, read_set_aside};
+pub use led::{LedListener, LedNews, LedSlice, Piece, Pinned, read_set_aside};
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,

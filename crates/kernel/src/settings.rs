@@ -37,6 +37,9 @@ pub struct Settings {
     pub producers_max: usize,
     /// How many bytes of records a led slice keeps at hand for its backups after files hold them.
     pub led_tail_bytes_max: u64,
+    /// How many bytes of records and files a led slice keeps for a backup that copies its files, which would be gone
+    /// without it; beyond that the backup must begin anew.
+    pub led_pin_bytes_max: u64,
     /// A slice that holds a record in memory for this long is flushed, however little it holds.
     pub flush_quiet: Duration,
     /// How long deleted rows may stay in files before a merge takes them out, however few deletions there are.
@@ -57,6 +60,7 @@ impl Default for Settings {
             retention: None,
             producers_max: 10_000,
             led_tail_bytes_max: 1 << 20,
+            led_pin_bytes_max: 256 << 20,
             flush_quiet: Duration::from_secs(600),
             deletion_age_max: Duration::from_secs(3_600),
         }

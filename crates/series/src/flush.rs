@@ -13,7 +13,7 @@ mod outputs;
 mod tests;
 
 pub use buffer::flush;
-pub use merge::merge;
+pub use merge::{extract, merge};
 
 use crate::ViewFile;
 use crate::file::BlockCache;

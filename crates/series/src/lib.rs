@@ -29,7 +29,7 @@ mod view;
 pub use buffer::{Buffer, BufferView, Held, SortDone, SortWork, SortedRun};
 pub use columns::SeriesColumns;
 pub use error::Error;
-pub use flush::{FlushPlan, flush, merge};
+pub use flush::{FlushPlan, extract, flush, merge};
 pub use latest::{LATEST_FORMAT, Latest};
 pub use placement::Placement;
 pub use plan::{MergeGoal, MergeOptions, MergeTarget, MergeWork, next_merge};

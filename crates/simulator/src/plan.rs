@@ -144,20 +144,17 @@ impl Plan {
         plan
     }
 
-    /// The plan of a seed, with kernels. They hand no files over yet, so it forces no epoch: whoever departs from the
-    /// forced primary's history must take files.
+    /// The plan of a seed, with kernels.
     #[must_use]
     pub fn of_kernels(seed: u64) -> Plan {
-        let mut plan = Plan { kernels: true, ..Plan::of(seed) };
-        plan.faults.retain(|timed| !matches!(timed.fault, Fault::Force { .. }));
-        plan
+        Plan { kernels: true, ..Plan::of(seed) }
     }
 
     /// An empty store of a node.
     #[must_use]
     pub fn store(&self, id: StoreId, planted: Planted) -> Box<dyn Store> {
         if self.kernels {
-            return Box::new(KernelStore::new(id, self.slices.len()));
+            return Box::new(KernelStore::new(id, self.slices.len(), self.log_keeps));
         }
         Box::new(SmallStore::new(id, self.log_keeps, planted))
     }

@@ -54,8 +54,14 @@ pub enum Task {
     },
 }
 
-/// A file group on its way to another store.
-pub type CopiedGroup = Vec<Rc<small::File>>;
+/// A file group on its way to another store of the same sort.
+#[derive(Clone, Debug)]
+pub enum CopiedGroup {
+    /// Between small stores.
+    Small(Vec<Rc<small::File>>),
+    /// Between kernels: the pieces that it takes.
+    Kernel(Vec<(::kernel::Piece, Bytes)>),
+}
 
 /// Something that was kept.
 #[derive(Clone, Debug)]
@@ -72,6 +78,10 @@ pub enum Done {
     Pinned(ReplicaId, Offer),
     /// The groups' versions, ready to be compared.
     Prepared(Vec<(Period, Version)>),
+    /// A pin was let go of, by the limit of what may be held.
+    PinLost(ReplicaId),
+    /// What came was not what was offered: all is as it was.
+    Refused,
     /// The offer was taken over.
     Installed(History, Vec<ProducerRow>),
     /// The data are gone.

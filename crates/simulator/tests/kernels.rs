@@ -26,8 +26,8 @@ fn hold(part: u64) {
         }
         counts.add(&outcome.counts);
     }
-    let Counts { writes, reads, successions, .. } = counts;
-    assert!(writes > seeds && reads > seeds && successions > 0, "{counts:?}");
+    let Counts { writes, reads, successions, files_taken, .. } = counts;
+    assert!(writes > seeds && reads > seeds && successions > 0 && files_taken > 0, "{counts:?}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Core {
     }
 
     /// Copies the files that the manifest names, and the manifest itself.
-    fn copy_files_aside(&self, slice: &Slice) -> Result<(), Error> {
+    pub(super) fn copy_files_aside(&self, slice: &Slice) -> Result<(), Error> {
         let Some(directory) = slice.filing.lock().directory.clone() else { return Ok(()) };
         let manifest = directory.manifest();
         let to = self.aside_dir(slice.id, manifest.flushed)?;

@@ -7,7 +7,7 @@ use crate::record::{PartKind, encode_deletion};
 use crate::slice::Slice;
 use crate::{Deletion, Error, Kernel, Write};
 use bytes::Bytes;
-use protocol::{ProducerRow, Record, Recovered};
+use protocol::{ProducerRow, Record, Recovered, ReplicaId};
 use series::Section;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,13 +31,18 @@ pub enum LedNews {
         /// Records behind this number are at hand.
         log_after: Sequence,
     },
+    /// More was held for a replica that copies files than `Settings::led_pin_bytes_max` allows: its pin is gone.
+    PinLost {
+        /// Whose.
+        peer: ReplicaId,
+    },
 }
 
 /// A slice that is numbered from outside.
 #[derive(Clone)]
 pub struct LedSlice {
-    core: Arc<Core>,
-    slice: Arc<Slice>,
+    pub(super) core: Arc<Core>,
+    pub(super) slice: Arc<Slice>,
 }
 
 impl Kernel {
@@ -220,8 +225,10 @@ impl Core {
     /// After a flush of any slice: who listens is told of a led one.
     pub(crate) fn tell_led(&self, slice: &Slice) {
         let Some(listener) = self.listener.get() else { return };
-        let told = slice.led.lock().as_ref().map(|led| (led.flushed, led.records.begin().sequence));
-        if let Some((flushed, log_after)) = told {
+        let told =
+            slice.led.lock().as_mut().map(|led| (led.flushed, led.records.begin().sequence, std::mem::take(&mut led.pins_lost)));
+        if let Some((flushed, log_after, lost)) = told {
+            lost.into_iter().for_each(|peer| listener(slice.id, LedNews::PinLost { peer }));
             listener(slice.id, LedNews::Flushed { flushed, log_after });
         }
     }

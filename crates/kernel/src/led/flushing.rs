@@ -19,9 +19,10 @@ use protocol::ProducerRow;
 use series::Held;
 use std::sync::Arc;
 use storage::{EpochStart, Manifest, Producer, SliceDirectory};
-use types::{CommitNumber, Sequence, TagId, Version};
+use types::{CommitNumber, TagId, Version};
 
-fn producer(row: &ProducerRow) -> Producer {
+/// As a manifest has it: by the write that brought the number.
+pub(super) fn producer(row: &ProducerRow) -> Producer {
     Producer { id: row.producer, number: row.number, last_used: CommitNumber(row.sequence.0) }
 }
 
@@ -81,19 +82,14 @@ impl Core {
     /// After a flush is durable, under the slice's `led` and `state`: what files hold now.
     pub(crate) fn led_flushed(&self, slice: &Slice, led: &mut Led, state: &mut State, taken: &Taken, manifest: &Manifest) {
         led.flushed = taken.version;
-        let row = |producer: &Producer| ProducerRow {
-            producer: producer.id,
-            number: producer.number,
-            sequence: Sequence(producer.last_used.0),
-        };
-        led.producers = taken.producers.iter().map(row).collect();
+        led.producers = super::producer_rows(manifest);
         led.note_kept(manifest);
         if taken.rebuilt {
             let rest = self.led_rest(slice, led, taken.view.held().clone());
             state.buffer = rest.buffer;
             state.buffers_made += 1;
         }
-        led.records.trim(led.flushed.sequence, self.settings.led_tail_bytes_max);
+        led.trim(manifest, &self.settings);
     }
 
     /// A buffer of what is published beyond the files.

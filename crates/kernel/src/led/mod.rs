@@ -4,6 +4,7 @@
 //!   log      record (version, predecessor from outside) -> the log -> `Logged`, in order        `work`
 //!   publish  up to a version: from the records at hand into the same buffers as ever            `work`
 //!   stable   up to a version: what a flush may take                                             `flushing`
+//!   files    pinned here, read piece by piece; taken there, group by group            `pins`, `taking`
 //!   delete   what only this replica may have is set aside; the epoch stays                      `deleting`
 //!   set aside  beyond a version: into set-aside/, then a note in the log, then out of the buffers  `aside`
 //! ```
@@ -28,20 +29,23 @@ mod flushing;
 pub(crate) mod format;
 pub(crate) mod note;
 mod opening;
+mod pins;
 mod records;
+mod taking;
 mod work;
 
 pub(crate) use opening::slice_of;
 
 pub use aside::read_set_aside;
 pub use face::{LedListener, LedNews, LedSlice};
+pub use pins::{Piece, Pinned};
 
 use crate::Error;
 use log::{Position, Refusals};
 use note::LedNote;
-use protocol::{History, ProducerRow, Producers, Recovered};
+use protocol::{History, ProducerRow, Producers, Recovered, ReplicaId};
 use records::Records;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use storage::Manifest;
 use types::{Epoch, Sequence, SliceId, Version};
 
@@ -67,6 +71,10 @@ pub(crate) struct Led {
     flushed: Version,
     /// The producers' numbers as of `flushed`.
     producers: Vec<ProducerRow>,
+    /// Who copies files, and what is held for it.
+    pins: BTreeMap<ReplicaId, pins::Pin>,
+    /// Whose pins were let go of, and who has not been told.
+    pins_lost: Vec<ReplicaId>,
     /// What was handed to the log and not answered, and what the log told of the first of it.
     in_flight: u64,
     told: Option<Refusals>,
@@ -93,6 +101,8 @@ impl Led {
             stable: Version::default(),
             flushed: Version::default(),
             producers: Vec::new(),
+            pins: BTreeMap::new(),
+            pins_lost: Vec::new(),
             in_flight: 0,
             told: None,
             blocked: false,
@@ -104,8 +114,6 @@ impl Led {
     /// As a manifest has it.
     pub(crate) fn of(manifest: &Manifest, note: LedNote) -> Led {
         let at = manifest.flushed;
-        let row =
-            |row: &storage::Producer| ProducerRow { producer: row.id, number: row.number, sequence: Sequence(row.last_used.0) };
         Led {
             exists: note.exists,
             epoch: note.epoch,
@@ -117,7 +125,7 @@ impl Led {
             published: at,
             stable: at,
             flushed: at,
-            producers: manifest.producers.iter().map(row).collect(),
+            producers: producer_rows(manifest),
             ..Led::new()
         }
     }
@@ -170,6 +178,12 @@ impl Led {
     fn refusal(&self, slice: SliceId) -> Option<Error> {
         self.broken.clone().or_else(|| (!self.exists).then(|| refused(slice, "its data were deleted here".to_owned())))
     }
+}
+
+/// The producers' numbers as a led slice's manifest has them.
+fn producer_rows(manifest: &Manifest) -> Vec<ProducerRow> {
+    let row = |row: &storage::Producer| ProducerRow { producer: row.id, number: row.number, sequence: Sequence(row.last_used.0) };
+    manifest.producers.iter().map(row).collect()
 }
 
 /// Something was asked of a slice that does not fit how it is numbered, or what it holds.

@@ -136,7 +136,7 @@ impl Led {
             return Err(format!("write {version} of a led slice says that it follows {prev}, and stands behind {last}"));
         }
         self.records.push(kept);
-        self.records.trim(self.flushed.sequence, tail_bytes_max);
+        self.records.trim(self.flushed.sequence, self.flushed.sequence, tail_bytes_max);
         Ok(())
     }
 

@@ -114,8 +114,9 @@ impl Records {
         gone
     }
 
-    /// Lets go of what files hold, but for a tail of at most so many bytes.
-    pub(crate) fn trim(&mut self, flushed: Sequence, tail_bytes_max: u64) {
+    /// Lets go of what files hold, but for a tail of at most so many bytes, and what stands behind a number that somebody
+    /// holds.
+    pub(crate) fn trim(&mut self, flushed: Sequence, held: Sequence, tail_bytes_max: u64) {
         for kept in self.between(Sequence(0), flushed) {
             kept.bodies = Vec::new();
         }
@@ -123,13 +124,19 @@ impl Records {
         let mut tail = self.bytes - self.beyond(flushed).map(|kept| kept.record.bytes()).sum::<u64>();
         while tail > tail_bytes_max
             && let Some(front) = self.list.front()
-            && front.version().sequence <= flushed
+            && front.version().sequence <= held.min(flushed)
         {
             self.after = front.version();
             tail -= front.record.bytes();
             self.bytes -= front.record.bytes();
             self.list.pop_front();
         }
+    }
+
+    /// What those behind a number and up to another take.
+    pub(crate) fn bytes_between(&self, after: Sequence, up_to: Sequence) -> u64 {
+        let records = self.beyond(after).take_while(|kept| kept.version().sequence <= up_to);
+        records.map(|kept| kept.record.bytes()).sum()
     }
 
     /// Where the oldest record lies that files lack, among those that are in the log.
@@ -187,11 +194,13 @@ mod tests {
         assert_eq!(read(&records, at(2, 6), 9, 1), Some(vec![7]), "one at least");
         assert_eq!(read(&records, at(2, 8), 9, 1), Some(vec![]));
         assert_eq!(read(&records, at(1, 6), 9, 1), None, "that is another record 6");
-        records.trim(Sequence(6), 100);
+        records.trim(Sequence(6), Sequence(5), 0);
+        assert_eq!(records.begin(), at(2, 5), "somebody holds what stands behind 5");
+        records.trim(Sequence(6), Sequence(6), 100);
         assert_eq!(records.begin(), at(2, 5));
         assert_eq!(read(&records, at(1, 3), 9, 1), None, "cut");
         assert_eq!(records.oldest_needed(Sequence(6)), Some(Position(56)));
-        records.trim(Sequence(8), 0);
+        records.trim(Sequence(8), Sequence(8), 0);
         assert_eq!((records.begin(), records.last(), records.bytes), (at(2, 8), at(2, 8), 0));
     }
 

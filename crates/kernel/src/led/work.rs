@@ -245,6 +245,12 @@ impl Core {
 
     /// What blocked a slice is over: what waited goes on, up to the next that blocks.
     pub(super) fn led_over(self: &Arc<Core>, slice: &Arc<Slice>) {
+        self.led_goes_on(slice);
+        self.finished(slice);
+    }
+
+    /// As `led_over`, where the slice's job ends by itself.
+    pub(super) fn led_goes_on(self: &Arc<Core>, slice: &Arc<Slice>) {
         let mut afters = Vec::new();
         if let Some(led) = slice.led.lock().as_mut() {
             led.blocked = false;
@@ -255,7 +261,6 @@ impl Core {
             }
         }
         afters.into_iter().for_each(|after| after());
-        self.finished(slice);
     }
 
     /// Applies records up to a version, and shows them.

@@ -290,6 +290,7 @@ impl Config {
             deletion_age_max: self.deletion_age_max,
             // A fleet's; no fleet is configured here yet.
             led_tail_bytes_max: kernel::Settings::default().led_tail_bytes_max,
+            led_pin_bytes_max: kernel::Settings::default().led_pin_bytes_max,
         }
     }
 }

@@ -11,10 +11,12 @@ use crate::view::Merged;
 use crate::{Error, MergeTarget, MergeWork, SeriesColumns, Tombstone};
 use std::sync::Arc;
 use storage::FilePlace;
-use types::{Kind, Period, TagId, TimeRange};
+use types::{Kind, Period, TagId, TimeRange, Version};
 
 /// Periods whose files may be open at once.
 const PERIODS_OPEN_MAX: usize = 64;
+/// The level of a file that holds all of a period.
+const EXTRACT_LEVEL: u32 = 1;
 /// Rows of a tag that are gathered before they are written.
 const ROWS_AT_ONCE: usize = 64 << 10;
 /// Bytes of texts of a tag that are gathered before they are written.
@@ -36,6 +38,25 @@ pub fn merge(
     let mut outputs = Outputs::new(plan, work.versions, work.level);
     let mut merging = Merging { files, tombstones, target: work.target, period_us: plan.period_us, stop };
     let worked = merging.run(&mut outputs);
+    outputs.end(worked)
+}
+
+/// Writes the rows that these files (all of the slice's of that period, in order of version) have in one period into a
+/// file of its own, which is said to cover `versions`. Gives none where no row is left.
+///
+/// # Errors
+/// As `merge`.
+pub fn extract(
+    files: &[Arc<ViewFile>],
+    tombstones: &[Tombstone],
+    period: Period,
+    versions: (Version, Version),
+    plan: &FlushPlan<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<Arc<ViewFile>>, Error> {
+    let mut outputs = Outputs::new(plan, versions, EXTRACT_LEVEL);
+    let mut merging = Merging { files, tombstones, target: MergeTarget::Periods, period_us: plan.period_us, stop };
+    let worked = merging.walk(period.range(plan.period_us), &mut outputs);
     outputs.end(worked)
 }
 

@@ -45,7 +45,7 @@ impl Fleet {
         self.queue.put(self.now + ASK_AGAIN_US, Happening::AskGroups { node: n, run, slice, token });
     }
 
-    fn give_up(&mut self, n: usize, slice: SliceId) {
+    pub(super) fn give_up(&mut self, n: usize, slice: SliceId) {
         if let Some(local) = self.nodes[n].locals.get_mut(&slice) {
             local.taking = None;
         }

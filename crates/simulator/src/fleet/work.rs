@@ -58,6 +58,8 @@ impl Fleet {
             }
             Done::Pinned(peer, offer) => Event::Pinned { peer, offer },
             Done::Prepared(groups) => return self.compare(n, slice, &groups),
+            Done::PinLost(peer) => Event::PinLost { peer },
+            Done::Refused => return self.give_up(n, slice),
             Done::Installed(history, producers) => {
                 self.checker.counts.files_taken += 1;
                 let Some(local) = self.nodes[n].locals.get_mut(&slice) else { return };

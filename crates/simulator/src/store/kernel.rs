@@ -4,16 +4,18 @@
 //!   Task ──> LedSlice (a ticket) ──> the kernel's jobs, stepped by `work` ──> Done, in the order of the tasks
 //!   Op   ──> rows and deletions in the kernel's own form      tag t of slice s is the kernel's tag t * slices + s
 //! ```
-//! Promises: those of `Store`, as far as the kernel has them: files are not handed over yet (`Task::Pin`, `Prepare`,
-//! `Install`), so logs are kept whole, and a plan for kernels forces no epochs. The disk forgets what was not synced when the
-//! power goes; it has no other faults here (the kernel's own model tests have them).
+//! Promises: those of `Store`. The disk forgets what was not synced when the power goes; it has no other faults here (the
+//! kernel's own model tests have them).
 
 use super::{CopiedGroup, Done, Store, Task, small::FileGone};
 use crate::data::{Group, Key, Op, PERIOD_TIMES, PRODUCERS_MAX, State};
 use crate::dice::Dice;
 use bytes::Bytes;
-use kernel::{Deletion, Direction, Kernel, LedSlice, Projection, ScanRequest, Settings, TagSelection, Write};
-use protocol::{History, ProducerRow, Producers, Record, Recovered, ReplicaId};
+use kernel::{
+    Deletion, Direction, Kernel, LedNews, LedSlice, Piece, Pinned, Projection, ScanRequest, Settings, TagSelection, Write,
+};
+use parking_lot::Mutex;
+use protocol::{History, Offer, ProducerRow, Producers, Record, Recovered, ReplicaId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -25,6 +27,8 @@ use world::{Clock, Disk, SimulatedDisk, Simulation, Ticket};
 
 /// Tags of each slice.
 const TAGS: u64 = 3;
+/// About what a record takes.
+const RECORD_BYTES: u64 = 250;
 const DIR: &str = "/store";
 
 struct WholeNumbers;
@@ -43,32 +47,41 @@ enum Waiting {
     Flush(Version, Ticket<Result<Version, kernel::Error>>),
     Merge(Ticket<Result<(), kernel::Error>>),
     Delete(Ticket<Result<(), kernel::Error>>),
+    Pin(ReplicaId, Ticket<Result<Pinned, kernel::Error>>),
+    Prepare(Ticket<Result<Vec<(Period, Version)>, kernel::Error>>),
+    Install(Ticket<Result<(History, Vec<ProducerRow>), kernel::Error>>),
 }
+
+type News = Arc<Mutex<Vec<(SliceId, LedNews)>>>;
 
 /// The store.
 pub struct KernelStore {
     id: StoreId,
     slices: u64,
+    tail_bytes_max: u64,
     simulation: Simulation,
     dice: Dice,
     kernel: Option<Arc<Kernel>>,
     led: BTreeMap<SliceId, LedSlice>,
     waiting: VecDeque<(SliceId, Waiting)>,
+    /// What the kernel told unasked.
+    news: News,
     /// What the slices' logs held when the process ended last.
     ended_with: BTreeMap<SliceId, History>,
 }
 
-fn settings(slices: u64) -> Settings {
+fn settings(slices: u64, led_tail_bytes_max: u64) -> Settings {
     Settings {
         rule: DistributionRule { b1: 1, buckets: slices as u32, ..DistributionRule::default() },
         period_us: i64::from(PERIOD_TIMES),
         memory_bytes: 32 << 20,
         buffer_bytes_max: 4 << 20,
         cache_bytes_max: 1 << 20,
-        segment_bytes: 1 << 20,
+        segment_bytes: 16 << 10,
+        log_bytes_max: 64 << 10,
         producers_max: PRODUCERS_MAX,
-        // Files are not handed over yet: whoever lacks records gets them from the log.
-        led_tail_bytes_max: u64::MAX,
+        led_tail_bytes_max,
+        led_pin_bytes_max: 64 << 10,
         ..Settings::default()
     }
 }
@@ -79,19 +92,37 @@ fn told<T: Send + 'static>(ticket: &mut Ticket<Result<T, kernel::Error>>) -> Opt
     Some(answer.unwrap_or_else(|fault| panic!("the kernel: {fault}")))
 }
 
+/// Hands in what came of an offer.
+fn install(
+    led: &LedSlice,
+    offer: Offer,
+    copied: BTreeMap<Period, CopiedGroup>,
+) -> Ticket<Result<(History, Vec<ProducerRow>), kernel::Error>> {
+    let periods = copied.keys().copied().collect();
+    for group in copied.into_values() {
+        let CopiedGroup::Kernel(pieces) = group else { panic!("stores of one sort make a fleet") };
+        for (piece, bytes) in pieces {
+            led.keep_piece(piece, 0, &bytes).expect("the disk works");
+        }
+    }
+    led.install(offer, periods)
+}
+
 impl KernelStore {
-    /// An empty store for so many slices.
+    /// An empty store for so many slices, which keeps about so many records of each at hand behind a flush.
     #[must_use]
-    pub fn new(id: StoreId, slices: usize) -> KernelStore {
+    pub fn new(id: StoreId, slices: usize, log_keeps: usize) -> KernelStore {
         let seed = id.0 as u64;
         KernelStore {
             id,
             slices: slices as u64,
+            tail_bytes_max: log_keeps as u64 * RECORD_BYTES,
             simulation: Simulation::new(seed),
             dice: Dice::new(seed, 9),
             kernel: None,
             led: BTreeMap::new(),
             waiting: VecDeque::new(),
+            news: News::default(),
             ended_with: BTreeMap::new(),
         }
     }
@@ -132,13 +163,17 @@ impl KernelStore {
             Waiting::Log(ticket) => Some(Done::Logged(told(ticket)?)),
             Waiting::SetAside(ticket) => told(ticket).map(|(at, producers)| Some(Done::SetAside(at, producers)))?,
             Waiting::Flush(before, ticket) => {
+                // A flush that took something is told as news.
                 let (before, flushed) = (*before, told(ticket)?);
-                let after = self.led.get(&slice).map_or(Version::default(), |led| {
-                    let recovered = led.recovered();
-                    recovered.history.version_at(recovered.log_after).unwrap_or_default()
-                });
-                Some(if flushed == before { Done::Nothing } else { Done::Flushed(flushed, after) })
+                (flushed == before).then_some(Done::Nothing)
             }
+            Waiting::Pin(peer, ticket) => Some(Done::Pinned(*peer, told(ticket)?.offer)),
+            Waiting::Prepare(ticket) => Some(Done::Prepared(told(ticket)?)),
+            Waiting::Install(ticket) => match ticket.try_take()?.expect("the store is open") {
+                Ok((history, producers)) => Some(Done::Installed(history, producers)),
+                Err(kernel::Error::Led { .. }) => Some(Done::Refused),
+                Err(fault) => panic!("the kernel: {fault}"),
+            },
             Waiting::Merge(ticket) => {
                 told(ticket)?;
                 None
@@ -151,6 +186,16 @@ impl KernelStore {
         };
         self.waiting.pop_front();
         Some((slice, done))
+    }
+
+    fn told_unasked(&self, slice: SliceId, news: LedNews) -> Done {
+        match news {
+            LedNews::Flushed { flushed, log_after } => {
+                let after = self.led.get(&slice).and_then(|led| led.recovered().history.version_at(log_after));
+                Done::Flushed(flushed, after.unwrap_or_default())
+            }
+            LedNews::PinLost { peer } => Done::PinLost(peer),
+        }
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
@@ -205,8 +250,16 @@ impl Store for KernelStore {
 
     fn open(&mut self, wall: i64) -> Vec<(SliceId, Recovered)> {
         self.set_wall(wall);
-        let opened = Kernel::open(self.simulation.world(), Path::new(DIR), settings(self.slices), Arc::new(WholeNumbers));
+        let opened = Kernel::open(
+            self.simulation.world(),
+            Path::new(DIR),
+            settings(self.slices, self.tail_bytes_max),
+            Arc::new(WholeNumbers),
+        );
         let kernel = opened.unwrap_or_else(|fault| panic!("the kernel can't be opened: {fault}"));
+        self.news = News::default();
+        let news = Arc::clone(&self.news);
+        kernel.listen_to_led(Box::new(move |slice, told| news.lock().push((slice, told))));
         self.led = kernel.led_slices().into_iter().map(|led| (led.id(), led)).collect();
         self.kernel = Some(kernel);
         self.led.iter().map(|(slice, led)| (*slice, led.recovered())).collect()
@@ -250,8 +303,10 @@ impl Store for KernelStore {
             Task::Flush => Waiting::Flush(led.recovered().flushed, led.flush()),
             Task::Merge => Waiting::Merge(self.kernel().merge()),
             Task::Delete { forced } => Waiting::Delete(led.delete(forced)),
-            Task::Unpin(_) => return,
-            Task::Pin(_) | Task::Prepare { .. } | Task::Install { .. } => panic!("the kernel hands no files over yet: {task:?}"),
+            Task::Pin(peer) => Waiting::Pin(peer, led.pin(peer)),
+            Task::Unpin(peer) => return led.unpin(peer),
+            Task::Prepare { departs } => Waiting::Prepare(led.prepare(departs)),
+            Task::Install { offer, copied } => Waiting::Install(install(led, offer, copied)),
         };
         self.waiting.push_back((slice, waiting));
     }
@@ -280,6 +335,9 @@ impl Store for KernelStore {
         // Mostly all there is to do, sometimes a few steps: then a crash finds the kernel in the middle of it.
         let steps = if self.dice.one_in(3) { self.dice.between(1, 6) } else { u64::MAX };
         let ran = (0..steps).take_while(|_| self.simulation.runner.step()).count() as u64;
+        for (slice, news) in std::mem::take(&mut *self.news.lock()) {
+            done.push((slice, self.told_unasked(slice, news)));
+        }
         while let Some((slice, outcome)) = self.outcome() {
             done.extend(outcome.map(|outcome| (slice, outcome)));
         }
@@ -314,8 +372,13 @@ impl Store for KernelStore {
         Some(Cow::Owned(State { at: led.published(), groups, latest: latest.collect(), producers }))
     }
 
-    fn pinned_group(&self, _: SliceId, _: ReplicaId, _: Period) -> Option<Result<CopiedGroup, FileGone>> {
-        None
+    fn pinned_group(&self, slice: SliceId, pin: ReplicaId, period: Period) -> Option<Result<CopiedGroup, FileGone>> {
+        let led = self.led.get(&slice)?;
+        let read = |(piece, bytes): (Piece, u64)| {
+            let read = led.read_pinned(pin, piece, 0, bytes as usize).expect("the disk works");
+            (piece, read.expect("it was held a moment ago"))
+        };
+        Some(Ok(CopiedGroup::Kernel(led.pinned_pieces(pin, period)?.into_iter().map(read).collect())))
     }
 
     fn crash(&mut self, power: bool, _keep: &mut dyn FnMut(usize) -> usize) {

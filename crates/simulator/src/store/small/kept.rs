@@ -218,7 +218,8 @@ impl Kept {
 
     pub(super) fn pinned_group(&self, pin: ReplicaId, period: Period) -> Option<Result<CopiedGroup, FileGone>> {
         let group = self.pins.get(&pin)?.groups.get(&period)?;
-        Some(group.files.iter().map(|number| self.files.get(number).cloned().ok_or(FileGone(number.0))).collect())
+        let files = group.files.iter().map(|number| self.files.get(number).cloned().ok_or(FileGone(number.0)));
+        Some(files.collect::<Result<_, _>>().map(CopiedGroup::Small))
     }
 
     /// Takes over an offer. What is replaced and was written here alone is set aside.
@@ -229,8 +230,10 @@ impl Kept {
         let mut groups = BTreeMap::new();
         for (period, version) in &offer.groups {
             let group = match copied.remove(period) {
-                Some(files) => GroupFiles { version: *version, files: files.into_iter().map(|file| self.add(file)).collect() },
-                None => self.manifest.groups.get(period).cloned().unwrap_or_default(),
+                Some(CopiedGroup::Small(files)) => {
+                    GroupFiles { version: *version, files: files.into_iter().map(|file| self.add(file)).collect() }
+                }
+                _ => self.manifest.groups.get(period).cloned().unwrap_or_default(),
             };
             groups.insert(*period, group);
         }

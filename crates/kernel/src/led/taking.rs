@@ -1,0 +1,373 @@
+//! Taking files: a replica that the log does not reach copies the file groups that differ, and equals an offer then.
+//!
+//! ```text
+//!   prepare   what the log has is applied and flushed (unless its files depart from the primary's history) -> group versions
+//!   keep      pieces of the other side's files, in incoming/slice-0007, as they come
+//!   install   set aside what departs -> rows of copied groups, and of own groups that shared files with replaced ones,
+//!             are written into files of their own -> a note in the log -> one manifest: files, groups, history, producers
+//! ```
+//! Versions are compared for equality: a group of one version is one content, so an own group of the offered version stays.
+//! Files lie under seals of their store, so rows are read and written again, with the other side's deletions applied to
+//! theirs. A written file is said to cover versions up to the offer's last, so that no deletion that it had applied
+//! is held against it.
+//! Crash reasoning: until the manifest is durable the replica is as it was, log and all; from then on nothing of it in the
+//! log counts that lies below the note. What lies in incoming/ is nobody's.
+//! Promises: after `install` the replica equals the offer, durably, and its log is empty behind it.
+
+use super::flushing::producer;
+use super::format::{self, Note};
+use super::pins::touches;
+use super::records::Records;
+use super::work::{Barrier, Op};
+use super::{Led, LedSlice, Piece, note, refused};
+use crate::core::Core;
+use crate::record::RECORD_LED_NOTE;
+use crate::slice::Slice;
+use crate::state::State;
+use crate::tombstones::{self, Grave};
+use crate::{Error, held};
+use log::{Body as LogBody, Position};
+use parking_lot::Mutex;
+use protocol::{History, Offer, ProducerRow, Record};
+use series::file::{NoCache, SeriesFile};
+use series::{Held, SliceFiles, Tombstone, ViewFile};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use storage::{FileMeta, Manifest, SliceDirectory};
+use types::{CommitNumber, Period, Sequence, SliceId, Version};
+use world::{Access, DiskError, Lane, Promise, Ticket};
+
+/// What a replica holds once it equals an offer.
+type Taken = (History, Vec<ProducerRow>);
+type Answer = Promise<Result<Taken, Error>>;
+
+/// Files with the deletions held against them.
+struct Source {
+    files: Arc<SliceFiles>,
+    commit: CommitNumber,
+}
+
+impl LedSlice {
+    /// Before files are taken: applies and flushes what the log has, unless the files depart from the primary's history.
+    /// Answers the group versions, to be compared with those that are offered. What came of earlier pieces goes.
+    pub fn prepare(&self, departs: bool) -> Ticket<Result<Vec<(Period, Version)>, Error>> {
+        let (promise, ticket) = Ticket::pair();
+        let job: Barrier = Box::new(move |turn| match turn {
+            Ok((core, slice)) => core.prepare(&slice, departs, promise),
+            Err(fault) => promise.keep(Err(fault)),
+        });
+        self.core.led_submit(&self.slice, Op::Barrier(job));
+        ticket
+    }
+
+    /// Keeps a part of a piece that came; offset 0 begins it anew. It is not durable: a process that ends begins with the
+    /// first piece.
+    ///
+    /// # Errors
+    /// `Error::DiskFull`, `Error::Read`.
+    pub fn keep_piece(&self, piece: Piece, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let disk = &*self.core.world.disk;
+        let path = self.core.incoming(self.slice.id).join(piece_name(piece));
+        let open = || {
+            if offset > 0 {
+                return disk.open(&path, Access::Write);
+            }
+            match disk.remove(&path) {
+                Err(fault) if !fault.is_missing() => Err(fault),
+                _ => disk.create(&path),
+            }
+        };
+        open().and_then(|file| file.write_at(offset, &[bytes])).map_err(disk_error)
+    }
+
+    /// Takes over an offer: these groups came in pieces, others of the offer are here already.
+    ///
+    /// Answered `Error::Led` or `Error::Damaged` where the pieces are not what was offered; the replica is as it was before.
+    pub fn install(&self, offer: Offer, copied: Vec<Period>) -> Ticket<Result<Taken, Error>> {
+        let (promise, ticket) = Ticket::pair();
+        let job: Barrier = Box::new(move |turn| match turn {
+            Ok((core, slice)) => core.install(&slice, offer, copied, promise),
+            Err(fault) => promise.keep(Err(fault)),
+        });
+        self.core.led_submit(&self.slice, Op::Barrier(job));
+        ticket
+    }
+}
+
+fn piece_name(piece: Piece) -> String {
+    match piece {
+        Piece::Manifest => "manifest".to_owned(),
+        Piece::File(number) => format!("{number}.series"),
+    }
+}
+
+fn disk_error(fault: DiskError) -> Error {
+    storage::Error::from(fault).into()
+}
+
+impl Core {
+    fn incoming(&self, slice: SliceId) -> PathBuf {
+        self.dir.join("incoming").join(format!("slice-{:04}", slice.0))
+    }
+
+    /// As the slice's one job.
+    fn prepare(self: &Arc<Core>, slice: &Arc<Slice>, departs: bool, promise: Promise<Result<Vec<(Period, Version)>, Error>>) {
+        let ready = self.clear_incoming(slice.id).and_then(|()| if departs { Ok(()) } else { self.publish_all(slice) });
+        if let Err(fault) = ready {
+            promise.keep(Err(fault));
+            return self.led_over(slice);
+        }
+        let of = Arc::clone(slice);
+        let answer = move |core: &Arc<Core>, flushed: Result<(), Error>| {
+            let directory = of.filing.lock().directory.clone();
+            let groups = directory.map(|directory| directory.manifest().groups.clone()).unwrap_or_default();
+            promise.keep(flushed.map(|()| groups.into_iter().collect()));
+            core.led_goes_on(&of);
+        };
+        if departs {
+            answer(self, Ok(()));
+            return self.finished(slice);
+        }
+        self.flush_slice(slice, answer);
+    }
+
+    /// It is a beginning of what is offered, so it is stable.
+    fn publish_all(self: &Arc<Core>, slice: &Arc<Slice>) -> Result<(), Error> {
+        let last = slice.with_led(|led| led.records.last());
+        self.led_publish(slice, last)?;
+        self.led_stable(slice, last)
+    }
+
+    fn clear_incoming(&self, slice: SliceId) -> Result<(), Error> {
+        let (disk, dir) = (&*self.world.disk, self.incoming(slice));
+        disk.make_dir(&dir).map_err(disk_error)?;
+        for entry in disk.list(&dir).map_err(disk_error)? {
+            disk.remove(&dir.join(entry.name)).map_err(disk_error)?;
+        }
+        Ok(())
+    }
+
+    /// As the slice's one job: first what departs from the offer is kept.
+    fn install(self: &Arc<Core>, slice: &Arc<Slice>, offer: Offer, copied: Vec<Period>, promise: Answer) {
+        let theirs = if copied.is_empty() { Ok(None) } else { self.open_incoming(slice, &offer, &copied).map(Some) };
+        let theirs = match theirs {
+            Ok(theirs) => theirs,
+            Err(fault) => {
+                promise.keep(Err(fault));
+                return self.led_over(slice);
+            }
+        };
+        let (departs, alone) = slice.with_led(|led| {
+            let alone = led.records.beyond(Sequence(0)).filter(|kept| !offer.history.contains(kept.version()));
+            (!offer.history.contains(led.flushed), alone.map(|kept| kept.record.clone()).collect::<Vec<Record>>())
+        });
+        if let Err(fault) = if departs { self.copy_files_aside(slice) } else { Ok(()) } {
+            return self.led_broke(slice, fault, promise);
+        }
+        let then = move |core: Arc<Core>, slice: Arc<Slice>, kept: Result<(), Error>| match kept {
+            Ok(()) => core.write_groups(&slice, offer, &copied, theirs, promise),
+            Err(fault) => core.led_broke(&slice, fault, promise),
+        };
+        if alone.is_empty() {
+            return then(Arc::clone(self), Arc::clone(slice), Ok(()));
+        }
+        self.copy_aside(slice, &alone, Box::new(then));
+    }
+
+    /// Opens what came, which must be what was offered.
+    fn open_incoming(&self, slice: &Slice, offer: &Offer, copied: &[Period]) -> Result<Source, Error> {
+        let (disk, dir) = (&*self.world.disk, self.incoming(slice.id));
+        let (manifest, _) = storage::inspect_manifest(disk, &dir.join(piece_name(Piece::Manifest)))?;
+        let same = manifest.slice == slice.id
+            && manifest.flushed == offer.history.last()
+            && manifest.groups.iter().map(|(period, version)| (*period, *version)).eq(offer.groups.iter().copied());
+        if !same || !held::load(&manifest).map_err(Error::Damaged)?.is_empty() {
+            return Err(refused(slice.id, "what came is not what was offered".to_owned()));
+        }
+        let needed = manifest.files.iter().filter(|meta| copied.iter().any(|period| touches(meta, *period)));
+        let open = |meta: &FileMeta| -> Result<Arc<ViewFile>, Error> {
+            let path = dir.join(piece_name(Piece::File(meta.number)));
+            let file = SeriesFile::open(disk, &path, Arc::new(NoCache))?;
+            file.check_named(manifest.store, slice.id, meta)?;
+            Ok(Arc::new(ViewFile::new(meta.clone(), file)))
+        };
+        let files = needed.map(open).collect::<Result<Vec<_>, Error>>()?;
+        let (graves, _) = tombstones::load(&manifest, 0).map_err(Error::Damaged)?;
+        let tombstones = graves.into_iter().map(|grave| grave.tombstone).collect();
+        Ok(Source { files: SliceFiles::new(files, tombstones), commit: manifest.commit })
+    }
+
+    /// All that departs is kept: the new files are written, then the log says that the slice begins anew.
+    fn write_groups(
+        self: &Arc<Core>,
+        slice: &Arc<Slice>,
+        offer: Offer,
+        copied: &[Period],
+        theirs: Option<Source>,
+        promise: Answer,
+    ) {
+        if let Some(theirs) = &theirs {
+            // Commits that this node numbers later stand above those that it takes over.
+            let mut order = self.order.lock();
+            order.commit = order.commit.max(theirs.commit);
+        }
+        let commit = theirs.as_ref().map_or(CommitNumber(0), |theirs| theirs.commit);
+        let written = self.directory(slice).and_then(|directory| {
+            let mut files = Vec::new();
+            let written = self.write_files(slice, &directory, &offer, copied, theirs.as_ref(), &mut files);
+            if written.is_err() {
+                self.remove_unpublished(&directory, &files);
+            }
+            written.map(|kept| (directory, kept, files))
+        });
+        let (directory, kept, files) = match written {
+            Ok(written) => written,
+            Err(fault) => {
+                promise.keep(Err(fault));
+                return self.led_over(slice);
+            }
+        };
+        let of = Arc::clone(slice);
+        let noted = Arc::new(Mutex::new(Position(0)));
+        let at = Arc::clone(&noted);
+        let entry = (RECORD_LED_NOTE, format::encode_note(slice.id, Note::Anew), LogBody::new(Vec::new()));
+        let done = move |core: &Arc<Core>, outcome: Result<(), Error>| {
+            let (core, runner) = (Arc::clone(core), Arc::clone(&core.world.runner));
+            let job = move || {
+                let taken =
+                    outcome.and_then(|()| core.swap_manifests(&of, &directory, &offer, (kept, files), commit, *at.lock()));
+                match taken {
+                    Ok(taken) => {
+                        promise.keep(Ok(taken));
+                        core.led_over(&of);
+                    }
+                    Err(fault) => core.led_broke(&of, fault, promise),
+                }
+            };
+            runner.submit(Lane::Flush, Box::new(job));
+        };
+        slice.with_led(|led| self.led_put(slice, led, entry, move |_, position| *noted.lock() = position, done));
+    }
+
+    /// Writes the files of copied groups, and of own ones that share files with groups that go. Gives the own files that stay
+    /// as they are.
+    fn write_files(
+        &self,
+        slice: &Slice,
+        directory: &SliceDirectory,
+        offer: &Offer,
+        copied: &[Period],
+        theirs: Option<&Source>,
+        written: &mut Vec<Arc<ViewFile>>,
+    ) -> Result<Vec<Arc<ViewFile>>, Error> {
+        let own = {
+            let state = slice.state.lock();
+            Source { files: Arc::clone(&state.files), commit: state.commit }
+        };
+        let stay: BTreeSet<Period> =
+            offer.groups.iter().map(|(period, _)| *period).filter(|period| !copied.contains(period)).collect();
+        // A file that has rows of anything but groups that stay goes; what it has of those is written again, and with it
+        // all of such a group.
+        let mut again: BTreeSet<Period> = BTreeSet::new();
+        let mut kept: Vec<Arc<ViewFile>> = own.files.files().to_vec();
+        loop {
+            let goes = |file: &Arc<ViewFile>| {
+                let inside = stay.iter().filter(|period| touches(&file.meta, **period)).count() as u64;
+                inside < periods_of(&file.meta) || again.iter().any(|period| touches(&file.meta, *period))
+            };
+            let (gone, left): (Vec<_>, Vec<_>) = std::mem::take(&mut kept).into_iter().partition(goes);
+            kept = left;
+            if gone.is_empty() {
+                break;
+            }
+            again.extend(stay.iter().filter(|period| gone.iter().any(|file| touches(&file.meta, **period))));
+        }
+        let plan = self.flush_plan(slice, directory);
+        let stop = || self.stopping();
+        let last = offer.history.last();
+        let theirs = copied.iter().filter_map(|period| Some((period, theirs?)));
+        for (period, source) in again.iter().map(|period| (period, &own)).chain(theirs) {
+            let files = source.of(*period);
+            let Some(first) = files.iter().map(|file| file.meta.versions.0).min() else { continue };
+            written.extend(series::extract(&files, source.files.tombstones(), *period, (first.min(last), last), &plan, &stop)?);
+        }
+        Ok(kept)
+    }
+
+    /// The manifest that equals the offer comes into force, and then into memory.
+    fn swap_manifests(
+        &self,
+        slice: &Arc<Slice>,
+        directory: &SliceDirectory,
+        offer: &Offer,
+        (kept, written): (Vec<Arc<ViewFile>>, Vec<Arc<ViewFile>>),
+        commit: CommitNumber,
+        anew: Position,
+    ) -> Result<Taken, Error> {
+        let files: Vec<Arc<ViewFile>> = kept.into_iter().chain(written).collect();
+        let mut manifest = Manifest::clone(&directory.manifest());
+        manifest.files = files.iter().map(|file| file.meta.clone()).collect();
+        manifest.files.sort_unstable_by_key(|file| file.number);
+        manifest.flushed = offer.history.last();
+        manifest.epochs = offer.history.starts().to_vec();
+        manifest.groups = offer.groups.iter().copied().collect();
+        manifest.producers = offer.producers.iter().map(producer).collect();
+        (manifest.log_position, manifest.latest) = (anew.0, None);
+        manifest.commit = manifest.commit.max(slice.state.lock().commit).max(commit);
+        let graves = slice.state.lock().graves.clone();
+        // Of a deletion that departs no group that stays knows.
+        let graves: Vec<Grave> = graves.into_iter().filter(|grave| offer.history.contains(grave.tombstone.version())).collect();
+        let graves = tombstones::store(&mut manifest, &graves, &[]);
+        held::store(&mut manifest, &Held::default());
+        let epoch = slice.with_led(|led| led.epoch);
+        note::store(&mut manifest, note::LedNote { exists: true, epoch, anew });
+        let manifest = directory.publish(manifest)?;
+        let mut guard = slice.led.lock();
+        let tombstones: Vec<Tombstone> = graves.iter().map(|grave| grave.tombstone.clone()).collect();
+        let next = State::of(&manifest, SliceFiles::new(files.clone(), tombstones), graves, Held::default());
+        let room = {
+            let _all = self.visibility.write();
+            let mut state = slice.state.lock();
+            let room = state.replace(next);
+            slice.show(&mut state);
+            room
+        };
+        let before = guard.as_mut().map(|led| led.begin_with(&manifest, offer, anew));
+        drop(guard);
+        drop((room, before));
+        slice.doubt_all(&files, &Held::default())?;
+        slice.values.lock().deletions += 1;
+        // What can't be read stays unknown, and readers look into the files.
+        let _ = slice.recompute();
+        let _ = self.clear_incoming(slice.id);
+        self.cut_log();
+        Ok((offer.history.clone(), offer.producers.clone()))
+    }
+}
+
+/// How many periods a file has rows of.
+fn periods_of(meta: &FileMeta) -> u64 {
+    meta.periods.iter().map(|(first, last)| last.0.abs_diff(first.0) + 1).sum()
+}
+
+impl Source {
+    /// All files that have rows of a period, in order of version.
+    fn of(&self, period: Period) -> Vec<Arc<ViewFile>> {
+        self.files.files().iter().filter(|file| touches(&file.meta, period)).cloned().collect()
+    }
+}
+
+impl Led {
+    /// The slice equals an offer now. Gives what it had at hand, to be dropped where no lock is held.
+    fn begin_with(&mut self, manifest: &Manifest, offer: &Offer, anew: Position) -> Records {
+        let last = offer.history.last();
+        self.note_kept(manifest);
+        self.anew = anew;
+        self.history = offer.history.clone();
+        self.producers.clone_from(&offer.producers);
+        (self.logged, self.published, self.stable, self.flushed) = (last, last, last, last);
+        self.pins.clear();
+        std::mem::replace(&mut self.records, Records::after(last))
+    }
+}
