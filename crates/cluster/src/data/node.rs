@@ -246,9 +246,12 @@ impl DataNode {
         let shared = Arc::new(Shared { settings, me, run, kernel, meta, links, runtime, world, addresses, replicas, failed });
         let of = Arc::downgrade(&shared);
         shared.kernel.listen_to_led(Box::new(move |slice, news| {
-            let LedNews::Flushed { flushed, log_after } = news;
+            let event = match news {
+                LedNews::Flushed { flushed, log_after } => Event::Flushed { flushed, log_after },
+                LedNews::PinLost { peer } => Event::PinLost { peer },
+            };
             if let Some(shared) = of.upgrade() {
-                shared.tell(slice, Input::Event(Event::Flushed { flushed, log_after }));
+                shared.tell(slice, Input::Event(event));
             }
         }));
         for led in shared.kernel.led_slices() {
