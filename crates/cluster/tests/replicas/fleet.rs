@@ -6,13 +6,14 @@ use cluster::lone::{OwnCertificate, serve};
 use cluster::{Tls, data};
 use meta::embedded::Embedded;
 use meta::{Is, Meta, Swap, Swapped};
+use parking_lot::Mutex;
 use protocol::{Consistency, Mode, Policy, ReplicaId, SliceEntry};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -55,14 +56,30 @@ struct Node {
 /// Who writes, and what was acknowledged to them.
 pub struct Writers {
     stop: Arc<AtomicBool>,
-    counts: Vec<Arc<AtomicU64>>,
-    tasks: Vec<JoinHandle<BTreeSet<u64>>>,
+    acknowledged: Vec<Acknowledged>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+type Acknowledged = Arc<Mutex<BTreeSet<u64>>>;
+
+impl Writers {
+    /// What was acknowledged so far, by slice.
+    pub fn acknowledged(&self) -> Vec<BTreeSet<u64>> {
+        self.acknowledged.iter().map(|numbers| numbers.lock().clone()).collect()
+    }
+
+    fn counts(&self) -> Vec<usize> {
+        self.acknowledged.iter().map(|numbers| numbers.lock().len()).collect()
+    }
 }
 
 pub struct Fleet {
     directory: PathBuf,
     meta: Arc<dyn Meta>,
     address: String,
+    own: OwnCertificate,
+    /// Whoever answers for meta, while it is there.
+    manager: Option<JoinHandle<()>>,
     tls: Tls,
     nodes: Vec<Node>,
     threads: Arc<Threads>,
@@ -97,14 +114,32 @@ impl Fleet {
             Arc::new(Embedded::open(&World::real(&threads), &directory.join("meta"), None).expect("a new meta"));
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let address = format!("https://{}", listener.local_addr().expect("it is bound"));
-        runtime.spawn(serve(Arc::clone(&meta), listener, own, std::future::pending()));
-        let mut fleet = Fleet { directory, meta, address, tls, nodes: Vec::new(), threads, runtime };
+        drop(listener);
+        let mut fleet = Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), threads, runtime };
+        fleet.start_meta();
         for node in 0..nodes {
             let started = fleet.spawn(node, 0);
             fleet.nodes.push(started);
         }
         fleet.place();
         fleet
+    }
+
+    /// Lets meta answer, at the address at which it did.
+    pub fn start_meta(&mut self) {
+        let address = self.address.trim_start_matches("https://").to_owned();
+        let listener = self.runtime.block_on(TcpListener::bind(address)).expect("the port is still free");
+        let (meta, own) = (Arc::clone(&self.meta), self.own.clone());
+        self.manager = Some(self.runtime.spawn(async move {
+            serve(meta, listener, own, std::future::pending()).await.expect("meta is served");
+        }));
+    }
+
+    /// Lets meta vanish with all connections to it.
+    pub fn stop_meta(&mut self) {
+        let manager = self.manager.take().expect("it was there");
+        manager.abort();
+        assert!(self.runtime.block_on(manager).is_err_and(|ended| ended.is_cancelled()));
     }
 
     fn spawn(&self, node: u64, port: u16) -> Node {
@@ -188,20 +223,19 @@ impl Fleet {
     /// One writer a slice, each batch of one row at the time of its number.
     pub fn write(&self) -> Writers {
         let stop = Arc::new(AtomicBool::new(false));
-        let counts: Vec<Arc<AtomicU64>> = (0..SLICES).map(|_| Arc::default()).collect();
-        let tasks = counts.iter().enumerate().map(|(slice, count)| {
-            let writer = writer(slice as u32, self.clients(), Arc::clone(&stop), Arc::clone(count));
-            self.runtime.spawn(writer)
+        let acknowledged: Vec<Acknowledged> = (0..SLICES).map(|_| Arc::default()).collect();
+        let tasks = acknowledged.iter().zip(0..).map(|(acknowledged, slice)| {
+            self.runtime.spawn(writer(slice, self.clients(), Arc::clone(&stop), Arc::clone(acknowledged)))
         });
-        Writers { tasks: tasks.collect(), stop, counts }
+        Writers { tasks: tasks.collect(), stop, acknowledged }
     }
 
     /// Until every slice has taken so many more writes.
-    pub fn wait_for_writes(&self, writers: &Writers, more: u64, patience: Duration) -> Duration {
+    pub fn wait_for_writes(&self, writers: &Writers, more: usize, patience: Duration) -> Duration {
         let begun = Instant::now();
-        let before: Vec<u64> = writers.counts.iter().map(|count| count.load(Ordering::Acquire)).collect();
+        let before = writers.counts();
         self.until("every slice takes writes", patience, || {
-            writers.counts.iter().zip(&before).all(|(count, before)| count.load(Ordering::Acquire) >= before + more)
+            writers.counts().iter().zip(&before).all(|(count, before)| *count >= before + more)
         });
         begun.elapsed()
     }
@@ -229,7 +263,9 @@ impl Fleet {
 
     pub fn stop(&self, writers: Writers) -> Vec<BTreeSet<u64>> {
         writers.stop.store(true, Ordering::Release);
-        writers.tasks.into_iter().map(|task| self.runtime.block_on(task).expect("a writer panicked")).collect()
+        let acknowledged = writers.acknowledged.clone();
+        writers.tasks.into_iter().for_each(|task| self.runtime.block_on(task).expect("a writer panicked"));
+        acknowledged.iter().map(|numbers| numbers.lock().clone()).collect()
     }
 
     /// All that was acknowledged can be read from whoever leads; nobody else answers for it.
@@ -271,8 +307,8 @@ impl Drop for Fleet {
 }
 
 /// Writes 1, 2, 3 .. and asks node after node until each is acknowledged; what was.
-async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, count: Arc<AtomicU64>) -> BTreeSet<u64> {
-    let (mut acknowledged, mut leader) = (BTreeSet::new(), slice as usize % clients.len());
+async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, acknowledged: Acknowledged) {
+    let mut leader = slice as usize % clients.len();
     for number in 1.. {
         let origin = Origin { producer: ProducerId(u128::from(slice) + 1), number };
         let rows = || Rows {
@@ -283,7 +319,7 @@ async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, count: 
         };
         loop {
             if stop.load(Ordering::Acquire) {
-                return acknowledged;
+                return;
             }
             match clients[leader].write(SliceId(slice), origin, rows()).await {
                 Ok(_) => break,
@@ -296,8 +332,6 @@ async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, count: 
                 }
             }
         }
-        acknowledged.insert(number);
-        count.fetch_add(1, Ordering::AcqRel);
+        acknowledged.lock().insert(number);
     }
-    acknowledged
 }

@@ -57,6 +57,24 @@ fn all_nodes_killed_at_once() {
     fleet.check(&acknowledged);
 }
 
+/// With meta alone away, nothing that is served fails; what needs it waits until it is back.
+#[test]
+fn meta_away() {
+    let mut fleet = Fleet::start("meta", 3);
+    let writers = fleet.write();
+    fleet.wait_for_writes(&writers, 50, PATIENCE);
+    fleet.stop_meta();
+    fleet.wait_for_writes(&writers, 500, PATIENCE);
+    fleet.check(&writers.acknowledged());
+    fleet.kill(2);
+    fleet.start_meta();
+    fleet.wait_for_writes(&writers, 50, PATIENCE);
+    fleet.restart(2);
+    fleet.wait_for_members(3, PATIENCE);
+    let acknowledged = fleet.stop(writers);
+    fleet.check(&acknowledged);
+}
+
 /// A node ends in order when it is told to. The other tests start their nodes as this test, in processes of their own.
 #[test]
 fn a_node_ends_when_its_input_does() {

@@ -1,20 +1,38 @@
 //! The system's clocks and its random numbers.
 
 use crate::{Clock, Random};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The system's clocks; monotonic time counts from `start`.
+/// The system's clocks; monotonic time counts from `start`, also while the machine sleeps: who woke up must not take an
+/// old lease for a good one.
 #[derive(Debug)]
 pub struct RealClock {
-    started: Instant,
+    started_us: u64,
+}
+
+/// Microseconds since the machine was started, sleep included.
+#[cfg(target_os = "linux")]
+fn since_boot_us() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec of ours, which the call fills in.
+    let read = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    assert_eq!(read, 0, "Linux has had this clock since 2.6.39");
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
+}
+
+/// Microseconds since this was first asked: other systems' clocks that count on in sleep differ by system.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "this is the substitute")]
+fn since_boot_us() -> u64 {
+    static FIRST: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    FIRST.elapsed().as_micros() as u64
 }
 
 impl RealClock {
     /// A clock whose monotonic time begins now.
-    #[expect(clippy::disallowed_methods, reason = "this is the substitute")]
     #[must_use]
     pub fn start() -> RealClock {
-        RealClock { started: Instant::now() }
+        RealClock { started_us: since_boot_us() }
     }
 }
 
@@ -29,7 +47,7 @@ impl Clock for RealClock {
 
     fn monotonic_us(&self) -> u64 {
         // 2^64 microseconds are 584,942 years.
-        self.started.elapsed().as_micros() as u64
+        since_boot_us() - self.started_us
     }
 }
 
