@@ -19,7 +19,7 @@ const HELP: &str = "cargo xtask COMMAND
   tidy [--shrink]  the house's rules: floors, heads, names, sizes, leftovers, licences (--shrink records smaller sizes)
   soak [--minutes N] [--first-seed S]
                    the kernel's model tests over new seeds until the time is up (60 minutes)
-  simulate [--seeds N] [--first-seed S] [--kernels | --only slices|tags] [--trace] [--plant BUG]
+  simulate [--seeds N] [--first-seed S] [--kernels | --only slices|tags|members] [--trace] [--plant BUG]
                    fleets in the simulator, one a seed (10000), on all cores; a seed that fails is made small
 ";
 

@@ -1,9 +1,9 @@
 //! Floor 2: the fleet's protocols, as state machines without I/O.
 //!
-//! What it is: what the nodes of a fleet must agree on and how: (state, now, event) in, actions out. Today
-//! the replication of one slice, and plans of where slices lie (`moves`), the changes of the tag table
-//! (`tags`); membership will stand beside them. The shells in `cluster` give these machines a network, disks, clocks and etcd; the simulator gives them
-//! faulty ones.
+//! What it is: what the nodes of a fleet must agree on and how: (state, now, event) in, actions out. Today the
+//! replication of one slice, the changes of the tag table (`tags`), what managers do (`membership`), and plans of where
+//! slices lie (`moves`). The shells in `cluster` give these machines a network, disks, clocks and etcd; the simulator gives
+//! them faulty ones.
 //! What it promises: a machine asks nothing of the world and keeps no thread; the same events give the same
 //! actions; what each protocol promises stands at the head of its file.
 //! What it may not know: networks, disks, clocks, meta's ways, what a record means.
@@ -21,12 +21,15 @@
 //!        ▲ swap   │ entry
 //!        │        ▼
 //!   scheduler <── messages ──> scheduler      one machine a scheduler: `tags::Scheduler`
+//!
+//!   meta (nodes, slices, targets) <── swaps wanted ── `membership::Manager` <── reports of nodes
 //! ```
 
 mod entry;
 mod event;
 mod files;
 mod history;
+pub mod membership;
 mod message;
 mod meta_view;
 pub mod moves;

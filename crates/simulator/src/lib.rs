@@ -2,7 +2,7 @@
 //!
 //! What it is: the protocols' machines, driven over a simulated network, simulated disks, clocks that drift
 //! and jump, and a simulated meta; clients; a plan of faults; a checker with a model of its own. There are fleets of
-//! data nodes (`fleet`: slices) and fleets of schedulers (`tags`).
+//! data nodes (`fleet`: slices), of schedulers (`tags`), and of managers (`members`).
 //! What it promises: a plan gives one run; a failing seed replays exactly and is minimised; a bug that is
 //! planted on purpose is found.
 //! What it may not know: the standard library's clock, threads, files.
@@ -17,6 +17,7 @@ mod clock;
 pub mod data;
 mod dice;
 mod fleet;
+mod members;
 mod minimise;
 mod network;
 mod plan;
@@ -28,6 +29,7 @@ mod tags;
 
 pub use check::Counts;
 pub use dice::Dice;
+pub use members::{MemberCounts, MemberFault, MemberPlan, TimedMemberFault};
 pub use minimise::minimise;
 pub use plan::{Fault, Plan, Timed};
 pub use run::{run, run_traced};

@@ -3,6 +3,7 @@
 //! `MERIDIAN_SEEDS` says how many seeds each part runs, `MERIDIAN_FIRST_SEED` where the first begins. A failure names its
 //! seed; `cargo xtask simulate --first-seed SEED --seeds 1` shows it again, made small.
 
+mod members;
 mod slices;
 mod tags;
 

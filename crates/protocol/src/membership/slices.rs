@@ -1,0 +1,70 @@
+//! A slice's replicas: those of wiped stores are replaced, and a target is approached by one swap at a time.
+//!
+//! ```text
+//!   add backups of the target ──> they are members ──> hand over to its first ──> remove who is not of it ──> target gone
+//! ```
+//! Promises: within an epoch, and never the members: the primary changes those. A replica is removed only when all of the
+//! target are members. A target that names a node which can't be had any more is given up. May not know who set it.
+
+use super::{Manager, NodeState, Order, Seen, View, Wanted};
+use crate::{Mutation, ReplicaId, SliceEntry};
+use types::{NodeId, SliceId};
+
+impl Manager {
+    pub(super) fn tend_slices(&self, view: &View, out: &mut Vec<Wanted>) {
+        for (slice, seen) in &view.slices {
+            if let Some(next) = replaced(view, &seen.value) {
+                out.push(Wanted::Slice { slice: *slice, expect: seen.revision, next });
+            } else if let Some(target) = view.targets.get(slice) {
+                self.approach(view, *slice, seen, target, out);
+            }
+        }
+    }
+
+    fn approach(&self, view: &View, slice: SliceId, seen: &Seen<SliceEntry>, target: &Seen<Vec<NodeId>>, out: &mut Vec<Wanted>) {
+        let entry = &seen.value;
+        let wanted: Vec<ReplicaId> = target.value.iter().filter_map(|node| view.replica(*node)).collect();
+        let can_be_had = |id: &ReplicaId| {
+            let node = view.nodes.get(&id.node).map(|seen| &seen.value);
+            node.is_some_and(|node| !node.drains && (node.state.is_there() || entry.keeps(*id) && node.state != NodeState::Down))
+        };
+        let Some(first) = wanted.first().copied() else {
+            return out.push(Wanted::Target { slice, expect: Some(target.revision), next: None });
+        };
+        if wanted.len() < target.value.len() || !wanted.iter().all(can_be_had) {
+            return out.push(Wanted::Target { slice, expect: Some(target.revision), next: None });
+        }
+        let swap = |backups: Vec<ReplicaId>| {
+            let next = SliceEntry { backups, ..entry.clone() };
+            Wanted::Slice { slice, expect: seen.revision, next }
+        };
+        let missing: Vec<ReplicaId> = wanted.iter().copied().filter(|id| !entry.keeps(*id)).collect();
+        if !missing.is_empty() {
+            return out.push(swap(entry.backups.iter().copied().chain(missing).collect()));
+        }
+        if !wanted.iter().all(|id| entry.is_member(*id)) && !self.settings.planted.has(Mutation::SourceDeletedEarly) {
+            return;
+        }
+        if entry.primary != first {
+            let order = Order::HandOver { slice, primary: entry.primary, to: first };
+            return out.push(Wanted::Order { order, decided_on: seen.revision });
+        }
+        if entry.backups.iter().all(|id| wanted.contains(id)) {
+            return out.push(Wanted::Target { slice, expect: Some(target.revision), next: None });
+        }
+        out.push(swap(entry.backups.iter().copied().filter(|id| wanted.contains(id)).collect()));
+    }
+}
+
+/// The entry with the stores that nodes have now, where it names older ones among the backups.
+fn replaced(view: &View, entry: &SliceEntry) -> Option<SliceEntry> {
+    let mut backups: Vec<ReplicaId> = Vec::with_capacity(entry.backups.len());
+    for id in &entry.backups {
+        let now = view.replica(id.node).unwrap_or(*id);
+        let known = now != *id && (entry.has(now) || backups.contains(&now));
+        if !known {
+            backups.push(now);
+        }
+    }
+    (backups != entry.backups).then(|| SliceEntry { backups, ..entry.clone() })
+}
