@@ -8,9 +8,11 @@
 //! waits for an answer when it ends hears that it stopped. May not know the network, nor meta's ways.
 
 use super::messages::Parcel;
+use super::node::Input;
 use super::node::{Asked, Shared};
-use super::rows::Refused;
-use super::{entries, node::Input};
+use super::refused::Refused;
+use crate::fleet::entries;
+use crate::kinds::KindSource;
 use crate::tickets::answered;
 use crc_fast::CrcAlgorithm;
 use kernel::{LedSlice, Snapshot};
@@ -18,6 +20,7 @@ use meta::{Is, Swap};
 use protocol::{Action, Answer, Event, Message, Moment, Replica, ReplicaId, RequestId, SliceEntry, Swapped};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use types::{Epoch, Revision, SliceId, Version};
@@ -44,6 +47,8 @@ pub(super) struct Actor {
     waiting: HashMap<RequestId, Waiting>,
     requests: u64,
     own: mpsc::UnboundedSender<Input>,
+    /// Whether it leads the slice, for whoever reports.
+    leads: Arc<AtomicBool>,
     /// Why it ends.
     ended: Option<Ended>,
 }
@@ -57,11 +62,11 @@ pub(super) enum Ended {
 }
 
 impl Actor {
-    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>) -> Actor {
+    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>, leads: Arc<AtomicBool>) -> Actor {
         let (me, slice) = (shared.me, led.id());
         let machine = Replica::open(me, shared.run, shared.settings.protocol.clone(), led.recovered(), shared.now());
         let (waiting, requests) = (HashMap::new(), 0);
-        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, ended: None }
+        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, leads, ended: None }
     }
 
     /// Runs until the replica ends, or nobody can ask it any more.
@@ -81,6 +86,7 @@ impl Actor {
                 () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
             };
             self.take(input).await;
+            self.leads.store(self.machine.is_primary(), Ordering::Relaxed);
         }
         self.ended
     }
@@ -224,7 +230,9 @@ impl Actor {
     }
 
     fn send(&self, to: ReplicaId, message: &Message) {
-        self.shared.links.send(to.node, Parcel::new(self.slice, self.me, to, message));
+        // Read after the records were logged, so all their tags are below.
+        let kinds_end = self.shared.keeper.book().end();
+        self.shared.links.send(to.node, Parcel::new(self.slice, self.me, to, message, kinds_end));
     }
 
     fn answer(&mut self, request: RequestId, answer: Answer) {

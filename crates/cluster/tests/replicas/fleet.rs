@@ -1,9 +1,12 @@
 //! A fleet under test: node processes, a manager's meta in this one, and writers that remember what was acknowledged.
 
+use cluster::Tls;
 use cluster::certificates::{Authority, NODE_NAME};
-use cluster::data::{Client, Refused, Rows, slice_key, slice_value};
-use cluster::lone::{OwnCertificate, serve};
-use cluster::{Tls, data};
+use cluster::data::{Batch, Client, Refused, Rows};
+use cluster::door::{Door, OwnCertificate};
+use cluster::fleet::{Member, Membership, Roles, slice_entry, slice_key, slice_value};
+use cluster::kinds::{KindSource, KindsService};
+use cluster::lone::MetaService;
 use meta::embedded::Embedded;
 use meta::{Is, Meta, Swap, Swapped};
 use parking_lot::Mutex;
@@ -18,10 +21,26 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{Epoch, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
+use types::{Epoch, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
 use world::{Clock, RealClock, ThreadCounts, Threads, World};
 
 pub const SLICES: u32 = 4;
+
+/// The scheduler's number: this process plays it.
+const SCHEDULER: NodeId = NodeId(100);
+
+/// The tag table: a tag a slice, all of doubles.
+struct Table;
+
+impl KindSource for Table {
+    fn end(&self) -> u64 {
+        SLICES.into()
+    }
+
+    fn read(&self, first: u64, most: usize) -> Vec<u8> {
+        (first..self.end()).map(|_| Kind::F64 as u8).take(most).collect()
+    }
+}
 
 /// What a node's process is told by its environment.
 pub struct Told {
@@ -115,6 +134,18 @@ impl Fleet {
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let address = format!("https://{}", listener.local_addr().expect("it is bound"));
         drop(listener);
+        let membership = Membership {
+            node: Some(SCHEDULER),
+            roles: Roles::SCHEDULER,
+            address: address.clone(),
+            clients: String::new(),
+            weight: 1,
+            region: String::new(),
+            rack: String::new(),
+        };
+        let (world, own_directory) = (World::real(&threads), directory.join("scheduler"));
+        let joined = Member::join(&membership, None, &*meta, &world, &own_directory);
+        runtime.block_on(joined).expect("the fleet takes it");
         let mut fleet = Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), threads, runtime };
         fleet.start_meta();
         for node in 0..nodes {
@@ -131,7 +162,10 @@ impl Fleet {
         let listener = self.runtime.block_on(TcpListener::bind(address)).expect("the port is still free");
         let (meta, own) = (Arc::clone(&self.meta), self.own.clone());
         self.manager = Some(self.runtime.spawn(async move {
-            serve(meta, listener, own, std::future::pending()).await.expect("meta is served");
+            let door = Door::new(own);
+            let service = MetaService::new(meta, door.lifeline());
+            let door = door.with(service).with(KindsService::new(Arc::new(Table)));
+            door.serve(listener, std::future::pending()).await.expect("meta is served");
         }));
     }
 
@@ -249,7 +283,7 @@ impl Fleet {
                 .entries
                 .iter()
                 .flatten()
-                .all(|entry| data::slice_entry(&entry.value).is_some_and(|entry| entry.members.len() == members))
+                .all(|entry| slice_entry(&entry.value).is_some_and(|entry| entry.members.len() == members))
         });
     }
 
@@ -276,17 +310,19 @@ impl Fleet {
             let mut answer = None;
             self.until("somebody leads", Duration::from_secs(30), || {
                 for client in &clients {
-                    let read = client.read(SliceId(slice as u32), Consistency::Primary, &questions);
-                    if let Ok(found) = self.runtime.block_on(read) {
-                        answer = Some(found);
+                    let slices = [(SliceId(slice as u32), Consistency::Primary)];
+                    let found = self.runtime.block_on(client.values_at(&slices, &questions));
+                    if let Some(found) = found.ok().filter(|found| found.refused.is_empty()) {
+                        answer = Some(found.values);
                         return true;
                     }
                 }
                 false
             });
-            let (_, found) = answer.expect("it was found above");
-            for (number, found) in numbers.iter().zip(found) {
-                let expect = Some((Timestamp(*number as i64), (*number as f64).to_bits(), 192));
+            let found = answer.expect("it was found above");
+            for (row, number) in numbers.iter().enumerate() {
+                let found = (found.found[row], found.times[row], found.bits[row], found.qualities[row]);
+                let expect = (true, Timestamp(*number as i64), (*number as f64).to_bits(), 192);
                 assert_eq!(found, expect, "slice {slice}: write {number} was acknowledged");
             }
         }
@@ -311,17 +347,18 @@ async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, acknowl
     let mut leader = slice as usize % clients.len();
     for number in 1.. {
         let origin = Origin { producer: ProducerId(u128::from(slice) + 1), number };
-        let rows = || Rows {
+        let rows = Rows {
             tags: vec![slice.into()],
             times: vec![number as i64],
             bits: vec![(number as f64).to_bits()],
-            qualities: bytes::Bytes::new(),
+            ..Rows::default()
         };
+        let batch = || Batch { rows: rows.clone(), ..Batch::default() };
         loop {
             if stop.load(Ordering::Acquire) {
                 return;
             }
-            match clients[leader].write(SliceId(slice), origin, rows()).await {
+            match clients[leader].write(SliceId(slice), origin, SLICES.into(), batch()).await {
                 Ok(_) => break,
                 Err(Refused::Invalid(text)) => panic!("slice {slice}, write {number}: {text}"),
                 Err(Refused::NotPrimary { leader: Some(node) }) if node.0 as usize != leader => leader = node.0 as usize,
