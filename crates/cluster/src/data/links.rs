@@ -40,6 +40,12 @@ impl Links {
         Links { runtime, tls, roster, open: Mutex::default() }
     }
 
+    /// A connection of its own to a node.
+    pub(super) async fn connect(&self, to: NodeId) -> Result<Channel, Status> {
+        let address = self.roster.address(to).ok_or_else(|| Status::unavailable("it is not known where the node is"))?;
+        connect(&self.tls, &address).await
+    }
+
     /// Sends a parcel, or loses it.
     pub(super) fn send(&self, to: NodeId, parcel: Parcel) {
         let mut open = self.open.lock();

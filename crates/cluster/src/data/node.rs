@@ -5,6 +5,7 @@
 //! Promises: a replica exists for each slice whose entry names this store, from when meta said so until its data are deleted;
 //! what brings samples is delivered once their tags' kinds are known here. May not know what replicas say.
 
+use super::copying::Throttle;
 use super::links::Links;
 use super::messages::Parcel;
 use super::refused::Refused;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub tls: Tls,
     /// The protocols' numbers.
     pub protocol: protocol::Settings,
+    /// How fast files may be copied to this node, in bytes a second over all its slices.
+    pub copy_bytes_per_s: u64,
 }
 
 /// What is asked of a replica from outside.
@@ -85,6 +88,7 @@ pub(super) enum Input {
 
 /// A replica's inputs.
 struct Inputs {
+    led: LedSlice,
     own: mpsc::UnboundedSender<Input>,
     outside: mpsc::Sender<Input>,
     leads: Arc<AtomicBool>,
@@ -100,6 +104,7 @@ pub(super) struct Shared {
     pub links: Links,
     pub keeper: Arc<Keeper>,
     pub runtime: Handle,
+    pub throttle: Throttle,
     world: World,
     replicas: Mutex<HashMap<SliceId, Inputs>>,
     failed: watch::Sender<Option<String>>,
@@ -125,8 +130,8 @@ impl Shared {
         let (own, own_inputs) = mpsc::unbounded_channel();
         let (outside, outside_inputs) = mpsc::channel(INPUTS_MAX);
         let leads = Arc::default();
-        let actor = Actor::new(self, led, own.clone(), Arc::clone(&leads));
-        replicas.insert(slice, Inputs { own, outside, leads });
+        let actor = Actor::new(self, led.clone(), own.clone(), Arc::clone(&leads));
+        replicas.insert(slice, Inputs { led, own, outside, leads });
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
             let ended = actor.run(own_inputs, outside_inputs).await;
@@ -190,7 +195,21 @@ impl DataNode {
         let links = Links::new(runtime.clone(), settings.tls.clone(), Arc::clone(roster));
         let run = Run(world.random.next_u64());
         let (replicas, failed) = (Mutex::default(), watch::Sender::new(None));
-        let shared = Arc::new(Shared { settings, me, run, kernel, meta, links, keeper, runtime, world, replicas, failed });
+        let throttle = Throttle::new(settings.copy_bytes_per_s);
+        let shared = Arc::new(Shared {
+            settings,
+            me,
+            run,
+            kernel,
+            meta,
+            links,
+            keeper,
+            runtime,
+            throttle,
+            world,
+            replicas,
+            failed,
+        });
         let of = Arc::downgrade(&shared);
         shared.kernel.listen_to_led(Box::new(move |slice, news| {
             let event = match news {
@@ -229,6 +248,17 @@ impl DataNode {
 
     pub(super) fn keeper(&self) -> &Keeper {
         &self.shared.keeper
+    }
+
+    /// Bytes of files that were copied to this node since it was started.
+    #[must_use]
+    pub fn copied_bytes(&self) -> u64 {
+        self.shared.throttle.copied()
+    }
+
+    /// The store of a replica here.
+    pub(super) fn led(&self, slice: SliceId) -> Option<LedSlice> {
+        self.shared.replicas.lock().get(&slice).map(|inputs| inputs.led.clone())
     }
 
     /// What its replicas take on disk and in memory: (slice, whether it is led here, bytes).

@@ -7,6 +7,7 @@
 //! Promises: actions are carried out in their order; a failure of the store ends the replica, and the node is told. What
 //! waits for an answer when it ends hears that it stopped. May not know the network, nor meta's ways.
 
+use super::copying;
 use super::messages::Parcel;
 use super::node::Input;
 use super::node::{Asked, Shared};
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use types::{Epoch, Revision, SliceId, Version};
 use world::{Abandoned, Ticket};
 
-/// How long a replica is without pins: the primary asks again after it was told that one is lost.
+/// How long after a pin that could not be had the machine is told, which then asks again.
 const NO_PIN: Duration = Duration::from_secs(1);
 /// The longest that a task sleeps: the machine may want nothing for ever.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -185,9 +186,11 @@ impl Actor {
                 let stable = self.led.stable(version);
                 self.unless_failed(stable);
             }
-            Action::Pin { peer } => self.tell_later(NO_PIN, Event::PinLost { peer }),
-            Action::Unpin { .. } => {}
-            Action::TakeFiles { .. } => self.tell(Input::Event(Event::FilesRefused)),
+            Action::Pin { peer } => self.pin(peer),
+            Action::Unpin { peer } => self.led.unpin(peer),
+            Action::TakeFiles { from, offer, departs } => {
+                copying::take(&self.shared, &self.led, &self.own, (from, offer, departs));
+            }
             Action::Send { to, message } => self.send(to, &message),
             Action::Answer { request, answer } => self.answer(request, answer),
             Action::Snapshot { request } => {
@@ -215,11 +218,19 @@ impl Actor {
         drop(self.own.send(input));
     }
 
-    fn tell_later(&self, wait: Duration, event: Event) {
-        let own = self.own.clone();
-        self.shared.runtime.spawn(async move {
-            tokio::time::sleep(wait).await;
-            drop(own.send(Input::Event(event)));
+    fn pin(&self, peer: ReplicaId) {
+        let (slice, own, runtime) = (self.slice, self.own.clone(), self.shared.runtime.clone());
+        self.led.pin(peer).on_done(move |done| match done {
+            Ok(Ok(pinned)) => drop(own.send(Input::Event(Event::Pinned { peer, offer: pinned.offer }))),
+            Ok(Err(kernel::Error::Led { what, .. })) => {
+                tracing::warn!(%slice, what, "the slice's files can't be offered to a replica now");
+                runtime.spawn(async move {
+                    tokio::time::sleep(NO_PIN).await;
+                    drop(own.send(Input::Event(Event::PinLost { peer })));
+                });
+            }
+            Ok(Err(fault)) => drop(own.send(Input::Failed(fault.to_string()))),
+            Err(Abandoned) => drop(own.send(Input::Failed(Abandoned.to_string()))),
         });
     }
 

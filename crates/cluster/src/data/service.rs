@@ -4,6 +4,7 @@
 //! door closes. May not know what parcels say.
 
 use super::asking::{Answered, HandingOver, Reading, Told, Writing};
+use super::copying::{self, Part, Pieces, Wanting};
 use super::messages::{Nothing, Parcel};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
@@ -27,6 +28,8 @@ const SERVICE: &str = "meridian.Data1";
 pub(super) const DELIVER: &str = "/meridian.Data1/Deliver";
 pub(super) const WRITE: &str = "/meridian.Data1/Write";
 pub(super) const READ: &str = "/meridian.Data1/Read";
+pub(super) const PIECES: &str = "/meridian.Data1/Pieces";
+pub(super) const PIECE: &str = "/meridian.Data1/Piece";
 pub(crate) const HAND_OVER: &str = "/meridian.Data1/HandOver";
 
 type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -80,6 +83,8 @@ impl Service<http::Request<Body>> for DataService {
                         .await
                 }
                 HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(door, request).await,
+                PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(door), request).await,
+                PIECE => Grpc::new(ProstCodec::<Part, Wanting>::default()).unary(ForPart(door), request).await,
                 _ => Status::unimplemented("there is no such method").into_http(),
             })
         })
@@ -105,6 +110,31 @@ impl ClientStreamingService<Parcel> for DataService {
                 }
             }
         })
+    }
+}
+
+/// The service, for the two questions of who copies files.
+struct ForPieces(DataService);
+struct ForPart(DataService);
+
+impl UnaryService<Wanting> for ForPieces {
+    type Response = Pieces;
+    type Future = Boxed<Response<Pieces>, Status>;
+
+    fn call(&mut self, request: Request<Wanting>) -> Self::Future {
+        let node = Arc::clone(&self.0.node);
+        Box::pin(async move { copying::pieces(&node, request.get_ref()).map(Response::new) })
+    }
+}
+
+impl UnaryService<Wanting> for ForPart {
+    type Response = Part;
+    type Future = Boxed<Response<Part>, Status>;
+
+    fn call(&mut self, request: Request<Wanting>) -> Self::Future {
+        let node = Arc::clone(&self.0.node);
+        let read = tokio::task::spawn_blocking(move || copying::part(&node, request.get_ref()));
+        Box::pin(async move { read.await.map_err(|fault| Status::internal(fault.to_string()))?.map(Response::new) })
     }
 }
 

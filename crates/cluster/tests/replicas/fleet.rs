@@ -12,7 +12,7 @@ use meta::{Is, Meta, Swap, Swapped};
 use parking_lot::Mutex;
 use protocol::{Consistency, Mode, Policy, ReplicaId, SliceEntry};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub struct Told {
     pub certificates: PathBuf,
     pub meta: String,
     pub port: u16,
+    /// Whether the log keeps little behind what files hold.
+    pub small_log: bool,
 }
 
 impl Told {
@@ -60,14 +62,14 @@ impl Told {
             certificates: told("CERTIFICATES").into(),
             meta: told("META").clone(),
             port: told("PORT").parse().expect("a number"),
+            small_log: told("SMALL_LOG") == "yes",
         }
     }
 }
 
 struct Node {
     process: Child,
-    /// Held open, so that its last words find somebody.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     store: StoreId,
     address: String,
 }
@@ -101,6 +103,7 @@ pub struct Fleet {
     manager: Option<JoinHandle<()>>,
     tls: Tls,
     nodes: Vec<Node>,
+    small_log: bool,
     threads: Arc<Threads>,
     runtime: Runtime,
 }
@@ -108,6 +111,11 @@ pub struct Fleet {
 impl Fleet {
     /// Nodes with all slices on each, led by each in turn.
     pub fn start(name: &str, nodes: u64) -> Fleet {
+        Fleet::start_with(name, nodes, false)
+    }
+
+    /// The same; `small_log` has them keep little of their logs.
+    pub fn start_with(name: &str, nodes: u64, small_log: bool) -> Fleet {
         let directory = std::env::temp_dir().join(format!("meridian-replicas-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
         let now = RealClock::start().wall_us();
@@ -146,7 +154,7 @@ impl Fleet {
         let (world, own_directory) = (World::real(&threads), directory.join("scheduler"));
         let joined = Member::join(&membership, None, &*meta, &world, &own_directory);
         runtime.block_on(joined).expect("the fleet takes it");
-        let mut fleet = Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), threads, runtime };
+        let mut fleet = Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), small_log, threads, runtime };
         fleet.start_meta();
         for node in 0..nodes {
             let started = fleet.spawn(node, 0);
@@ -184,6 +192,7 @@ impl Fleet {
             .env("CERTIFICATES", &self.directory)
             .env("META", &self.address)
             .env("PORT", port.to_string())
+            .env("SMALL_LOG", if self.small_log { "yes" } else { "no" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -197,7 +206,7 @@ impl Fleet {
             }
         };
         let (store, address) = ready.split_once(' ').expect("store and address");
-        Node { process, _output: output, store: StoreId(store.parse().expect("a number")), address: address.to_owned() }
+        Node { process, output, store: StoreId(store.parse().expect("a number")), address: address.to_owned() }
     }
 
     fn id(&self, node: usize) -> ReplicaId {
@@ -228,10 +237,14 @@ impl Fleet {
         self.nodes[node].process.wait().expect("it ended");
     }
 
-    /// Ends a node's input, and waits for its end.
-    pub fn end(&mut self, node: usize) -> ExitStatus {
-        drop(self.nodes[node].process.stdin.take());
-        self.nodes[node].process.wait().expect("it ended")
+    /// Ends a node's input, and waits for its end; how many bytes of files it had copied.
+    pub fn end(&mut self, node: usize) -> (ExitStatus, u64) {
+        let node = &mut self.nodes[node];
+        drop(node.process.stdin.take());
+        let mut said = String::new();
+        node.output.read_to_string(&mut said).expect("text");
+        let copied = said.lines().find_map(|line| line.strip_prefix("copied ")).and_then(|bytes| bytes.parse().ok());
+        (node.process.wait().expect("it ended"), copied.expect("it says how much it copied"))
     }
 
     pub fn signal(&self, node: usize, signal: i32) {

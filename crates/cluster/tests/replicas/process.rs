@@ -32,7 +32,10 @@ pub fn run() {
     let world = World::real(&threads);
     // Tag t lies in slice t mod SLICES.
     let rule = DistributionRule { w1: 1, b1: 1, w2: 0, b2: 1, buckets: SLICES, day_us: 86_400_000_000 };
-    let settings = kernel::Settings { rule, memory_bytes: 256 << 20, ..kernel::Settings::default() };
+    let mut settings = kernel::Settings { rule, memory_bytes: 256 << 20, ..kernel::Settings::default() };
+    if told.small_log {
+        (settings.segment_bytes, settings.log_bytes_max, settings.led_tail_bytes_max) = (32 << 10, 256 << 10, 4 << 10);
+    }
     let book = Arc::new(Book::open(&*world.disk, &told.directory).expect("the book opens"));
     let handle = runtime.handle().clone();
     runtime.block_on(async {
@@ -59,7 +62,7 @@ pub fn run() {
         };
         let joined = Member::join(&membership, Some(kernel.store()), &*meta, &world, &told.directory).await;
         let member = joined.expect("the fleet takes it");
-        let settings = Settings { member, tls, protocol: protocol::Settings::default() };
+        let settings = Settings { member, tls, protocol: protocol::Settings::default(), copy_bytes_per_s: 64 << 20 };
         let node = DataNode::start(settings, kernel, keeper, &roster, meta, world, handle).expect("the stores are the same");
         let node = Arc::new(node);
         println!("ready {} {address}", node.me().store.0);
@@ -78,5 +81,6 @@ pub fn run() {
             served = door.serve(listener, async { drop(end.await) }) => served.expect("the door serves"),
             fault = failed => panic!("a replica failed: {fault}"),
         }
+        println!("copied {}", node.copied_bytes());
     });
 }
