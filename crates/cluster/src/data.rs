@@ -23,6 +23,7 @@ mod replica;
 mod rows;
 mod service;
 mod serving;
+mod status;
 
 pub use client::{Answer, Client};
 pub use node::{Asked, DataNode, Settings};
@@ -30,3 +31,4 @@ pub use refused::Refused;
 pub use rows::{Batch, Rows, Texts};
 pub use service::DataService;
 pub use serving::Readable;
+pub use status::Status;

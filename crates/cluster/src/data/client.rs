@@ -70,6 +70,14 @@ impl Client {
         }
     }
 
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     fn limit_ms(&self) -> u64 {
         self.limit.as_millis() as u64
     }

@@ -171,8 +171,7 @@ async fn taken(shared: &Shared, led: &LedSlice, from: ReplicaId, offer: Offer, d
     tracing::info!(%slice, from = %from.node, groups = offer.groups.len(), copies = missing.len(), "takes file groups of the primary");
     let source = Source { shared, slice, from, channel: None };
     copy(source, led, &missing).await?;
-    let (history, producers) =
-        answered(led.install(offer, missing)).await.map_err(|gone| Failure::Store(gone.to_string()))??;
+    let (history, producers) = answered(led.install(offer, missing)).await.map_err(|gone| Failure::Store(gone.to_string()))??;
     Ok(Event::FilesTaken { history, producers })
 }
 
@@ -193,13 +192,7 @@ async fn copy(mut source: Source<'_>, led: &LedSlice, groups: &[Period]) -> Resu
     Ok(())
 }
 
-async fn copy_piece(
-    source: &mut Source<'_>,
-    led: &LedSlice,
-    period: Period,
-    piece: Piece,
-    bytes: u64,
-) -> Result<(), Failure> {
+async fn copy_piece(source: &mut Source<'_>, led: &LedSlice, period: Period, piece: Piece, bytes: u64) -> Result<(), Failure> {
     let mut offset = 0;
     while offset < bytes || (bytes == 0 && offset == 0) {
         let part: Part = source.ask(PIECE, &source.wanting(period, piece, offset)).await?;

@@ -196,20 +196,8 @@ impl DataNode {
         let run = Run(world.random.next_u64());
         let (replicas, failed) = (Mutex::default(), watch::Sender::new(None));
         let throttle = Throttle::new(settings.copy_bytes_per_s);
-        let shared = Arc::new(Shared {
-            settings,
-            me,
-            run,
-            kernel,
-            meta,
-            links,
-            keeper,
-            runtime,
-            throttle,
-            world,
-            replicas,
-            failed,
-        });
+        let shared =
+            Arc::new(Shared { settings, me, run, kernel, meta, links, keeper, runtime, throttle, world, replicas, failed });
         let of = Arc::downgrade(&shared);
         shared.kernel.listen_to_led(Box::new(move |slice, news| {
             let event = match news {

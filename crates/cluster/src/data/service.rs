@@ -9,6 +9,7 @@ use super::messages::{Nothing, Parcel};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
 use super::serving::{read, write};
+use super::status::{self, Asking};
 use crate::calls::MESSAGE_BYTES_MAX;
 use crate::door::Lifeline;
 use std::convert::Infallible;
@@ -30,6 +31,8 @@ pub(super) const WRITE: &str = "/meridian.Data1/Write";
 pub(super) const READ: &str = "/meridian.Data1/Read";
 pub(super) const PIECES: &str = "/meridian.Data1/Pieces";
 pub(super) const PIECE: &str = "/meridian.Data1/Piece";
+pub(super) const STATUS: &str = "/meridian.Data1/Status";
+pub(super) const MAINTAIN: &str = "/meridian.Data1/Maintain";
 pub(crate) const HAND_OVER: &str = "/meridian.Data1/HandOver";
 
 type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -85,6 +88,10 @@ impl Service<http::Request<Body>> for DataService {
                 HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(door, request).await,
                 PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(door), request).await,
                 PIECE => Grpc::new(ProstCodec::<Part, Wanting>::default()).unary(ForPart(door), request).await,
+                STATUS | MAINTAIN => {
+                    let codec = ProstCodec::<status::Told, Asking>::default();
+                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
+                }
                 _ => Status::unimplemented("there is no such method").into_http(),
             })
         })
@@ -160,6 +167,21 @@ impl UnaryService<Reading> for DataService {
     fn call(&mut self, request: Request<Reading>) -> Self::Future {
         let node = Arc::clone(&self.node);
         Box::pin(async move { Ok(told(read(&node, request.into_inner()).await)) })
+    }
+}
+
+impl UnaryService<Asking> for DataService {
+    type Response = status::Told;
+    type Future = Boxed<Response<status::Told>, Status>;
+
+    fn call(&mut self, request: Request<Asking>) -> Self::Future {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move {
+            Ok(Response::new(match request.into_inner() {
+                Asking { what: 0 } => status::status(&node),
+                asking => status::maintain(&node, asking).await,
+            }))
+        })
     }
 }
 

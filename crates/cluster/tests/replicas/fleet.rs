@@ -4,9 +4,10 @@ use cluster::Tls;
 use cluster::certificates::{Authority, NODE_NAME};
 use cluster::data::{Batch, Client, Refused, Rows};
 use cluster::door::{Door, OwnCertificate};
-use cluster::fleet::{Member, Membership, Roles, slice_entry, slice_key, slice_value};
+use cluster::fleet::{Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
 use cluster::kinds::{KindSource, KindsService};
 use cluster::lone::MetaService;
+use cluster::router::{self, Router};
 use meta::embedded::Embedded;
 use meta::{Is, Meta, Swap, Swapped};
 use parking_lot::Mutex;
@@ -21,10 +22,15 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{Epoch, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
+use types::{DistributionRule, Epoch, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
 use world::{Clock, RealClock, ThreadCounts, Threads, World};
 
 pub const SLICES: u32 = 4;
+
+/// Tag t lies in slice t mod SLICES.
+pub fn rule() -> DistributionRule {
+    DistributionRule { w1: 1, b1: 1, w2: 0, b2: 1, buckets: SLICES, day_us: 86_400_000_000 }
+}
 
 /// The scheduler's number: this process plays it.
 const SCHEDULER: NodeId = NodeId(100);
@@ -154,7 +160,8 @@ impl Fleet {
         let (world, own_directory) = (World::real(&threads), directory.join("scheduler"));
         let joined = Member::join(&membership, None, &*meta, &world, &own_directory);
         runtime.block_on(joined).expect("the fleet takes it");
-        let mut fleet = Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), small_log, threads, runtime };
+        let mut fleet =
+            Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), small_log, threads, runtime };
         fleet.start_meta();
         for node in 0..nodes {
             let started = fleet.spawn(node, 0);
@@ -259,6 +266,23 @@ impl Fleet {
         let started = self.spawn(node as u64, port);
         assert_eq!(started.store, self.nodes[node].store, "the store is the same");
         self.nodes[node] = started;
+    }
+
+    /// A scheduler's way to the slices, in this process.
+    pub fn router(&self, patience: Duration) -> Arc<Router> {
+        let settings = router::Settings { me: SCHEDULER, rule: rule(), patience, waiting_bytes_max: 64 << 20 };
+        let (meta, world) = (Arc::clone(&self.meta), World::real(&self.threads));
+        self.runtime.block_on(async {
+            let roster = Roster::follow(Arc::clone(&meta), self.runtime.handle()).await.expect("meta reads");
+            let lines = Arc::new(Lines::new(roster, self.tls.clone()));
+            let started = Router::start(settings, meta, lines, world.random, self.runtime.handle().clone()).await;
+            started.expect("meta reads")
+        })
+    }
+
+    /// The runtime of whoever asks.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     fn clients(&self) -> Vec<Client> {

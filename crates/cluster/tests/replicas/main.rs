@@ -4,6 +4,7 @@
 
 mod fleet;
 mod process;
+mod routed;
 
 use fleet::{Fleet, SLICES};
 use std::time::Duration;

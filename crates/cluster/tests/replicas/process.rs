@@ -1,6 +1,6 @@
 //! A data node as a process of its own: what `meridian serve --role data` will do, without SQL.
 
-use crate::fleet::{SLICES, Told};
+use crate::fleet::{Told, rule};
 use cluster::data::{DataNode, DataService, Settings};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
@@ -13,7 +13,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use types::{DistributionRule, NodeId};
+use types::NodeId;
 use world::{ThreadCounts, Threads, World};
 
 /// Whether this process was started to be a node.
@@ -30,9 +30,7 @@ pub fn run() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
-    // Tag t lies in slice t mod SLICES.
-    let rule = DistributionRule { w1: 1, b1: 1, w2: 0, b2: 1, buckets: SLICES, day_us: 86_400_000_000 };
-    let mut settings = kernel::Settings { rule, memory_bytes: 256 << 20, ..kernel::Settings::default() };
+    let mut settings = kernel::Settings { rule: rule(), memory_bytes: 256 << 20, ..kernel::Settings::default() };
     if told.small_log {
         (settings.segment_bytes, settings.log_bytes_max, settings.led_tail_bytes_max) = (32 << 10, 256 << 10, 4 << 10);
     }
