@@ -10,8 +10,9 @@ mod messages;
 mod remote;
 mod service;
 
+pub use crate::door::OwnCertificate;
 pub use remote::{Remote, Settings};
-pub use service::{OwnCertificate, serve};
+pub use service::{MetaService, serve};
 
 /// The service's name; the number is the layout's.
 const SERVICE: &str = "meridian.Meta1";

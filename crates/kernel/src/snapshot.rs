@@ -54,6 +54,20 @@ impl Snapshot {
         self.commit
     }
 
+    /// One snapshot of several of the same kernel: of each slice named what its own shows, of all other slices nothing. None
+    /// where none is named.
+    #[must_use]
+    pub fn joined(parts: &[(SliceId, Snapshot)]) -> Option<Snapshot> {
+        let (_, first) = parts.first()?;
+        let empty = Arc::new(first.view(SliceId(0)).emptied());
+        let mut views = vec![empty; first.views.len()];
+        for (slice, part) in parts {
+            views[slice.0 as usize] = Arc::clone(part.view(*slice));
+        }
+        let commit = parts.iter().map(|(_, part)| part.commit).fold(first.commit, CommitNumber::max);
+        Some(Snapshot { ground: Arc::clone(&first.ground), views: views.into(), commit })
+    }
+
     fn view(&self, slice: SliceId) -> &Arc<SliceView> {
         &self.views[slice.0 as usize]
     }

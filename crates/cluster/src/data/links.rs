@@ -3,10 +3,11 @@
 //! Promises: parcels to one node keep their order on a stream; what finds no room in a queue, or no stream, is lost: the
 //! protocol stands that. Nothing waits here. May not know what parcels say.
 
-use super::door::DELIVER;
 use super::messages::Parcel;
+use super::service::DELIVER;
 use crate::calls::{Tls, chain, config, grpc};
-use parking_lot::{Mutex, RwLock};
+use crate::fleet::Roster;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,20 +27,23 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// How long a node that could not be reached is left alone.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where nodes are reached.
-pub(super) type Addresses = RwLock<HashMap<NodeId, String>>;
-
 /// The streams of a node.
 pub(super) struct Links {
     runtime: Handle,
     tls: Tls,
-    addresses: Arc<Addresses>,
+    roster: Arc<Roster>,
     open: Mutex<HashMap<NodeId, mpsc::Sender<Parcel>>>,
 }
 
 impl Links {
-    pub(super) fn new(runtime: Handle, tls: Tls, addresses: Arc<Addresses>) -> Links {
-        Links { runtime, tls, addresses, open: Mutex::default() }
+    pub(super) fn new(runtime: Handle, tls: Tls, roster: Arc<Roster>) -> Links {
+        Links { runtime, tls, roster, open: Mutex::default() }
+    }
+
+    /// A connection of its own to a node.
+    pub(super) async fn connect(&self, to: NodeId) -> Result<Channel, Status> {
+        let address = self.roster.address(to).ok_or_else(|| Status::unavailable("it is not known where the node is"))?;
+        connect(&self.tls, &address).await
     }
 
     /// Sends a parcel, or loses it.
@@ -47,7 +51,7 @@ impl Links {
         let mut open = self.open.lock();
         let queue = open.entry(to).or_insert_with(|| {
             let (give, take) = mpsc::channel(WAITING_MAX);
-            self.runtime.spawn(carry(self.tls.clone(), Arc::clone(&self.addresses), to, take));
+            self.runtime.spawn(carry(self.tls.clone(), Arc::clone(&self.roster), to, take));
             give
         });
         if queue.try_send(parcel).is_err() {
@@ -57,10 +61,9 @@ impl Links {
 }
 
 /// Carries parcels to a node until nobody sends any more.
-async fn carry(tls: Tls, addresses: Arc<Addresses>, to: NodeId, mut parcels: mpsc::Receiver<Parcel>) {
+async fn carry(tls: Tls, roster: Arc<Roster>, to: NodeId, mut parcels: mpsc::Receiver<Parcel>) {
     while let Some(first) = parcels.recv().await {
-        let address = addresses.read().get(&to).cloned();
-        let carried = match address {
+        let carried = match roster.address(to) {
             Some(address) => stream(&tls, &address, first, &mut parcels).await,
             None => Err(Status::unavailable("it is not known where the node is")),
         };

@@ -3,10 +3,11 @@
 //! Promises: every message of `protocol` comes back as it was; what was decoded keeps the limits of its types.
 //! May not know who sends.
 
+use crate::fleet::entries::{Place, wide};
 use bytes::Bytes;
 use prost::{Message as Wire, Oneof};
 use protocol::{Fresh, Head, History, Message, Moment, Offer, ProducerRow, Record, ReplicaId, Report, Run};
-use types::{Epoch, EpochStart, NodeId, Origin, Period, ProducerId, Sequence, SliceId, StoreId, Version};
+use types::{Epoch, EpochStart, Origin, Period, ProducerId, Sequence, SliceId, Version};
 
 /// A message, from whom and to whom.
 #[derive(Clone, PartialEq, Wire)]
@@ -19,14 +20,9 @@ pub(crate) struct Parcel {
     pub to: Place,
     #[prost(oneof = "Said", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub said: Option<Said>,
-}
-
-#[derive(Clone, PartialEq, Wire)]
-pub(crate) struct Place {
-    #[prost(uint64, tag = "1")]
-    pub node: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    pub store: Vec<u8>,
+    /// All tags of it are below: the sender's book of kinds ends there.
+    #[prost(uint64, tag = "14")]
+    pub kinds_end: u64,
 }
 
 /// What a stream of parcels is answered with, at its end.
@@ -217,23 +213,6 @@ pub(crate) struct Reported {
     durable: At,
 }
 
-/// A number of 16 bytes.
-pub(crate) fn wide(bytes: &[u8]) -> Option<u128> {
-    Some(u128::from_le_bytes(bytes.try_into().ok()?))
-}
-
-impl From<ReplicaId> for Place {
-    fn from(id: ReplicaId) -> Place {
-        Place { node: id.node.0, store: id.store.0.to_le_bytes().to_vec() }
-    }
-}
-
-impl Place {
-    pub(crate) fn replica(&self) -> Option<ReplicaId> {
-        Some(ReplicaId { node: NodeId(self.node), store: StoreId(wide(&self.store)?) })
-    }
-}
-
 impl From<Version> for At {
     fn from(version: Version) -> At {
         At { epoch: version.epoch.0, sequence: version.sequence.0 }
@@ -341,7 +320,7 @@ impl Offered {
 }
 
 impl Parcel {
-    pub(crate) fn new(slice: SliceId, from: ReplicaId, to: ReplicaId, message: &Message) -> Parcel {
+    pub(crate) fn new(slice: SliceId, from: ReplicaId, to: ReplicaId, message: &Message, kinds_end: u64) -> Parcel {
         let said = match message {
             Message::Inquire { epoch } => Said::Inquire(epoch.0),
             Message::Tail { epoch, history } => Said::Tail(Tail { epoch: epoch.0, history: history.into() }),
@@ -372,7 +351,17 @@ impl Parcel {
             Message::Stale { epoch } => Said::Stale(epoch.0),
             Message::Release { epoch } => Said::Release(epoch.0),
         };
-        Parcel { slice: slice.0, from: from.into(), to: to.into(), said: Some(said) }
+        Parcel { slice: slice.0, from: from.into(), to: to.into(), said: Some(said), kinds_end }
+    }
+
+    /// Whether it brings samples, whose tags must be known first.
+    pub(crate) fn brings_samples(&self) -> bool {
+        match &self.said {
+            Some(Said::Fetched(fetched)) => !fetched.records.is_empty(),
+            Some(Said::Append(append)) => !append.records.is_empty(),
+            Some(Said::Offer(_)) => true,
+            _ => false,
+        }
     }
 
     /// The message; None where it is of another release, or makes no sense.
@@ -411,6 +400,7 @@ impl Parcel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use types::{NodeId, StoreId};
 
     fn version(epoch: u64, sequence: u64) -> Version {
         Version { epoch: Epoch(epoch), sequence: Sequence(sequence) }
@@ -457,9 +447,9 @@ mod tests {
         ];
         let id = |node, store| ReplicaId { node: NodeId(node), store: StoreId(store) };
         for message in messages {
-            let parcel = Parcel::new(SliceId(3), id(1, u128::MAX), id(2, 0), &message);
+            let parcel = Parcel::new(SliceId(3), id(1, u128::MAX), id(2, 0), &message, 77);
             let back = Parcel::decode(parcel.encode_to_vec().as_slice()).unwrap();
-            assert_eq!(back.message(), Some(message));
+            assert_eq!((back.message(), back.kinds_end), (Some(message), 77));
             assert_eq!((back.from.replica(), back.to.replica()), (Some(id(1, u128::MAX)), Some(id(2, 0))));
         }
     }

@@ -1,46 +1,50 @@
-//! A data node: its replicas, and what it knows of slices and nodes.
+//! A data node: its replicas, and what it knows of slices.
 //!
-//! Shared state: `replicas` (a task's inputs by slice) under one mutex, held for a moment. Only the roster's task and
+//! Shared state: `replicas` (a task's inputs by slice) under one mutex, held for a moment. Only the task that follows meta and
 //! `start` put replicas there; a replica that ends takes itself out.
 //! Promises: a replica exists for each slice whose entry names this store, from when meta said so until its data are deleted;
-//! the node's address stands in meta before its first replica speaks. May not know what replicas say.
+//! what brings samples is delivered once their tags' kinds are known here. May not know what replicas say.
 
-use super::entries;
-use super::links::{Addresses, Links};
+use super::copying::Throttle;
+use super::links::Links;
 use super::messages::Parcel;
+use super::refused::Refused;
 use super::replica::{Actor, Ended};
-use super::rows::Refused;
 use crate::calls::Tls;
-use crate::tickets::answered;
+use crate::fleet::entries;
+use crate::fleet::following::{Following, Listener};
+use crate::fleet::{Member, Roster};
+use crate::kinds::Keeper;
 use bytes::Bytes;
 use kernel::{Kernel, LedNews, LedSlice, Snapshot};
-use meta::{Changed, Error, Hint, Key, Meta, PAGE_ENTRIES_MAX, Range, Revision, SWAP_KEYS_MAX, Swap};
+use meta::{Entry, Error, Meta, Range, Revision};
 use parking_lot::Mutex;
 use protocol::{Consistency, Event, Message, Moment, ReplicaId, Run, SliceEntry};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use types::{Epoch, NodeId, Origin, SliceId, Version};
-use world::{Abandoned, World};
+use types::{Epoch, Origin, SliceId, Version};
+use world::World;
 
 /// The most that waits for a replica from outside.
 const INPUTS_MAX: usize = 16_384;
-/// How long a roster that could not be read is left alone.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long a message between replicas waits for kinds.
+const KINDS_WAIT: Duration = Duration::from_millis(400);
 
 /// What a node is told at its start.
 #[derive(Clone)]
 pub struct Settings {
-    /// Its number in the fleet.
-    pub node: NodeId,
-    /// Where other nodes reach it: `https://HOST:PORT`.
-    pub address: String,
+    /// What it is in the fleet, as it joined.
+    pub member: Member,
     /// Its certificate, and whose certificates it accepts.
     pub tls: Tls,
     /// The protocols' numbers.
     pub protocol: protocol::Settings,
+    /// How fast files may be copied to this node, in bytes a second over all its slices.
+    pub copy_bytes_per_s: u64,
 }
 
 /// What is asked of a replica from outside.
@@ -84,8 +88,10 @@ pub(super) enum Input {
 
 /// A replica's inputs.
 struct Inputs {
+    led: LedSlice,
     own: mpsc::UnboundedSender<Input>,
     outside: mpsc::Sender<Input>,
+    leads: Arc<AtomicBool>,
 }
 
 /// What all tasks of a node share.
@@ -96,9 +102,10 @@ pub(super) struct Shared {
     pub kernel: Arc<Kernel>,
     pub meta: Arc<dyn Meta>,
     pub links: Links,
+    pub keeper: Arc<Keeper>,
     pub runtime: Handle,
+    pub throttle: Throttle,
     world: World,
-    addresses: Arc<Addresses>,
     replicas: Mutex<HashMap<SliceId, Inputs>>,
     failed: watch::Sender<Option<String>>,
 }
@@ -122,8 +129,9 @@ impl Shared {
         }
         let (own, own_inputs) = mpsc::unbounded_channel();
         let (outside, outside_inputs) = mpsc::channel(INPUTS_MAX);
-        let actor = Actor::new(self, led, own.clone());
-        replicas.insert(slice, Inputs { own, outside });
+        let leads = Arc::default();
+        let actor = Actor::new(self, led.clone(), own.clone(), Arc::clone(&leads));
+        replicas.insert(slice, Inputs { led, own, outside, leads });
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
             let ended = actor.run(own_inputs, outside_inputs).await;
@@ -148,72 +156,14 @@ impl Shared {
         }
         self.tell(slice, Input::Entry { entry, revision, seen: None });
     }
-
-    /// What stands under a key of the roster.
-    fn note(self: &Arc<Self>, entry: &meta::Entry) {
-        if let Some(slice) = entries::number(&entry.key, entries::SLICES) {
-            match (u32::try_from(slice), entries::slice_entry(&entry.value)) {
-                (Ok(slice), Some(found)) => self.learn(SliceId(slice), found, entry.modified),
-                _ => tracing::error!(key = %entry.key, "a slice's entry can't be read: is it of another release?"),
-            }
-        } else if let Some(node) = entries::number(&entry.key, entries::NODES)
-            && let Some((address, _)) = entries::node_address(&entry.value)
-        {
-            self.addresses.write().insert(NodeId(node), address);
-        }
-    }
-
-    /// Reads all of a range; answers the revision of its first page.
-    async fn read(self: &Arc<Self>, range: &Range) -> Result<Revision, Error> {
-        let (mut rest, mut first) = (range.clone(), None);
-        loop {
-            let page = answered(self.meta.range(&rest, PAGE_ENTRIES_MAX)).await.map_err(gone)??;
-            page.entries.iter().for_each(|entry| self.note(entry));
-            let revision = *first.get_or_insert(page.revision);
-            match page.entries.last().filter(|_| page.more) {
-                Some(last) => rest = rest.after(&last.key),
-                None => return Ok(revision),
-            }
-        }
-    }
-
-    async fn read_keys(self: &Arc<Self>, keys: &[Key]) -> Result<(), Error> {
-        for keys in keys.chunks(SWAP_KEYS_MAX) {
-            let found = answered(self.meta.get(keys)).await.map_err(gone)??;
-            found.entries.iter().flatten().for_each(|entry| self.note(entry));
-        }
-        Ok(())
-    }
-
-    /// Follows a range of meta until it fails.
-    async fn follow(self: &Arc<Self>, range: &Range) -> Result<(), Error> {
-        let mut watch = self.meta.watch(range, self.read(range).await?)?;
-        loop {
-            let Hint { changed, .. } = answered(watch.hint()).await.map_err(gone)?;
-            match changed {
-                Changed::Anything => drop(self.read(range).await?),
-                Changed::Keys(keys) => self.read_keys(&keys.into_iter().collect::<Vec<_>>()).await?,
-            }
-        }
-    }
 }
 
-fn gone(_: Abandoned) -> Error {
-    Error::Unavailable("meta was closed".to_owned())
-}
-
-/// Keeps the roster of a range up to date until the node is dropped.
-async fn keep(shared: Arc<Shared>, range: Range, mut stopping: watch::Receiver<()>) {
-    loop {
-        let followed = tokio::select! {
-            followed = shared.follow(&range) => followed,
-            // Only ever ends by its sender's going.
-            _ = stopping.changed() => return shared.replicas.lock().clear(),
-        };
-        if let Err(fault) = followed {
-            tracing::debug!(%fault, "the roster is read anew");
+impl Listener for Arc<Shared> {
+    fn stands(&self, entry: &Entry) {
+        match (entries::slice_of(&entry.key, entries::SLICES), entries::slice_entry(&entry.value)) {
+            (Some(slice), Some(found)) => self.learn(slice, found, entry.modified),
+            _ => tracing::error!(key = %entry.key, "a slice's entry can't be read: is it of another release?"),
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -224,26 +174,30 @@ pub struct DataNode {
 }
 
 impl DataNode {
-    /// Starts a node over a kernel: tells meta where it is reached, opens the replicas that the kernel has, and from then on
-    /// those that meta places here.
+    /// Starts a node over a kernel, as the member of the fleet that it became (`Member::join`, with the kernel's store): opens
+    /// the replicas that the kernel has, and from then on those that meta places here.
     ///
     /// # Errors
-    /// `Error` of meta, where the node's address can't be written there.
-    pub async fn start(
+    /// `Error::Invalid` where the kernel's store is not the member's.
+    pub fn start(
         settings: Settings,
         kernel: Arc<Kernel>,
+        keeper: Arc<Keeper>,
+        roster: &Arc<Roster>,
         meta: Arc<dyn Meta>,
         world: World,
         runtime: Handle,
     ) -> Result<DataNode, Error> {
-        let me = ReplicaId { node: settings.node, store: kernel.store() };
-        let told = Swap::new().put(&entries::node_key(settings.node), entries::node_value(&settings.address, me.store));
-        answered(meta.swap(told)).await.map_err(gone)??;
-        let addresses = Arc::new(Addresses::default());
-        let links = Links::new(runtime.clone(), settings.tls.clone(), Arc::clone(&addresses));
+        let me = ReplicaId { node: settings.member.node, store: kernel.store() };
+        if me.store != settings.member.store {
+            return Err(Error::Invalid("a data node joins the fleet with its kernel's store".to_owned()));
+        }
+        let links = Links::new(runtime.clone(), settings.tls.clone(), Arc::clone(roster));
         let run = Run(world.random.next_u64());
         let (replicas, failed) = (Mutex::default(), watch::Sender::new(None));
-        let shared = Arc::new(Shared { settings, me, run, kernel, meta, links, runtime, world, addresses, replicas, failed });
+        let throttle = Throttle::new(settings.copy_bytes_per_s);
+        let shared =
+            Arc::new(Shared { settings, me, run, kernel, meta, links, keeper, runtime, throttle, world, replicas, failed });
         let of = Arc::downgrade(&shared);
         shared.kernel.listen_to_led(Box::new(move |slice, news| {
             let event = match news {
@@ -258,9 +212,13 @@ impl DataNode {
             shared.begin(led);
         }
         let (alive, stopping) = watch::channel(());
-        for prefix in [entries::NODES, entries::SLICES] {
-            shared.runtime.spawn(keep(Arc::clone(&shared), Range::prefix(prefix)?, stopping.clone()));
-        }
+        let slices = Range::prefix(entries::SLICES)?;
+        let following = Following::new(Arc::clone(&shared.meta), slices, Arc::new(Arc::clone(&shared)));
+        let ending = Arc::clone(&shared);
+        shared.runtime.spawn(async move {
+            following.run(stopping).await;
+            ending.replicas.lock().clear();
+        });
         Ok(DataNode { shared, _alive: alive })
     }
 
@@ -270,8 +228,36 @@ impl DataNode {
         self.shared.me
     }
 
-    pub(super) fn kernel(&self) -> &Kernel {
+    /// Its database.
+    #[must_use]
+    pub fn kernel(&self) -> &Arc<Kernel> {
         &self.shared.kernel
+    }
+
+    pub(super) fn keeper(&self) -> &Keeper {
+        &self.shared.keeper
+    }
+
+    /// Bytes of files that were copied to this node since it was started.
+    #[must_use]
+    pub fn copied_bytes(&self) -> u64 {
+        self.shared.throttle.copied()
+    }
+
+    /// The store of a replica here.
+    pub(super) fn led(&self, slice: SliceId) -> Option<LedSlice> {
+        self.shared.replicas.lock().get(&slice).map(|inputs| inputs.led.clone())
+    }
+
+    /// What its replicas take on disk and in memory: (slice, whether it is led here, bytes).
+    #[must_use]
+    pub fn sizes(&self) -> Vec<(SliceId, bool, u64)> {
+        let leads: HashMap<SliceId, bool> =
+            self.shared.replicas.lock().iter().map(|(slice, inputs)| (*slice, inputs.leads.load(Ordering::Relaxed))).collect();
+        let size = |status: kernel::SliceStatus| {
+            leads.get(&status.slice).map(|leads| (status.slice, *leads, status.file_bytes + status.buffered_bytes))
+        };
+        self.shared.kernel.slices().into_iter().filter_map(size).collect()
     }
 
     /// Asks a slice's replica here.
@@ -296,13 +282,19 @@ impl DataNode {
         }
     }
 
-    /// A message of another node's replica. What is meant for another store, or finds no room, is dropped.
-    pub(super) fn deliver(&self, parcel: &Parcel) {
+    /// A message of another node's replica. What is meant for another store, finds no room, or needs kinds that can't be had,
+    /// is dropped.
+    pub(super) async fn deliver(&self, parcel: &Parcel) {
         let (Some(from), Some(message)) = (parcel.from.replica(), parcel.message()) else {
             return tracing::debug!("a message between replicas that can't be read is dropped");
         };
         if parcel.to.replica() != Some(self.shared.me) {
             return;
+        }
+        if parcel.brings_samples()
+            && let Err(fault) = self.shared.keeper.reach(parcel.kinds_end, Some(from.node), KINDS_WAIT).await
+        {
+            return tracing::warn!(slice = parcel.slice, %fault, "a message between replicas is dropped");
         }
         if let Some(inputs) = self.shared.replicas.lock().get(&SliceId(parcel.slice)) {
             drop(inputs.outside.try_send(Input::Message(from, message)));

@@ -7,10 +7,13 @@
 //! Promises: actions are carried out in their order; a failure of the store ends the replica, and the node is told. What
 //! waits for an answer when it ends hears that it stopped. May not know the network, nor meta's ways.
 
+use super::copying;
 use super::messages::Parcel;
+use super::node::Input;
 use super::node::{Asked, Shared};
-use super::rows::Refused;
-use super::{entries, node::Input};
+use super::refused::Refused;
+use crate::fleet::entries;
+use crate::kinds::KindSource;
 use crate::tickets::answered;
 use crc_fast::CrcAlgorithm;
 use kernel::{LedSlice, Snapshot};
@@ -18,12 +21,13 @@ use meta::{Is, Swap};
 use protocol::{Action, Answer, Event, Message, Moment, Replica, ReplicaId, RequestId, SliceEntry, Swapped};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use types::{Epoch, Revision, SliceId, Version};
 use world::{Abandoned, Ticket};
 
-/// How long a replica is without pins: the primary asks again after it was told that one is lost.
+/// How long after a pin that could not be had the machine is told, which then asks again.
 const NO_PIN: Duration = Duration::from_secs(1);
 /// The longest that a task sleeps: the machine may want nothing for ever.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -44,6 +48,8 @@ pub(super) struct Actor {
     waiting: HashMap<RequestId, Waiting>,
     requests: u64,
     own: mpsc::UnboundedSender<Input>,
+    /// Whether it leads the slice, for whoever reports.
+    leads: Arc<AtomicBool>,
     /// Why it ends.
     ended: Option<Ended>,
 }
@@ -57,11 +63,11 @@ pub(super) enum Ended {
 }
 
 impl Actor {
-    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>) -> Actor {
+    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>, leads: Arc<AtomicBool>) -> Actor {
         let (me, slice) = (shared.me, led.id());
         let machine = Replica::open(me, shared.run, shared.settings.protocol.clone(), led.recovered(), shared.now());
         let (waiting, requests) = (HashMap::new(), 0);
-        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, ended: None }
+        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, leads, ended: None }
     }
 
     /// Runs until the replica ends, or nobody can ask it any more.
@@ -81,6 +87,7 @@ impl Actor {
                 () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
             };
             self.take(input).await;
+            self.leads.store(self.machine.is_primary(), Ordering::Relaxed);
         }
         self.ended
     }
@@ -179,9 +186,11 @@ impl Actor {
                 let stable = self.led.stable(version);
                 self.unless_failed(stable);
             }
-            Action::Pin { peer } => self.tell_later(NO_PIN, Event::PinLost { peer }),
-            Action::Unpin { .. } => {}
-            Action::TakeFiles { .. } => self.tell(Input::Event(Event::FilesRefused)),
+            Action::Pin { peer } => self.pin(peer),
+            Action::Unpin { peer } => self.led.unpin(peer),
+            Action::TakeFiles { from, offer, departs } => {
+                copying::take(&self.shared, &self.led, &self.own, (from, offer, departs));
+            }
             Action::Send { to, message } => self.send(to, &message),
             Action::Answer { request, answer } => self.answer(request, answer),
             Action::Snapshot { request } => {
@@ -209,11 +218,19 @@ impl Actor {
         drop(self.own.send(input));
     }
 
-    fn tell_later(&self, wait: Duration, event: Event) {
-        let own = self.own.clone();
-        self.shared.runtime.spawn(async move {
-            tokio::time::sleep(wait).await;
-            drop(own.send(Input::Event(event)));
+    fn pin(&self, peer: ReplicaId) {
+        let (slice, own, runtime) = (self.slice, self.own.clone(), self.shared.runtime.clone());
+        self.led.pin(peer).on_done(move |done| match done {
+            Ok(Ok(pinned)) => drop(own.send(Input::Event(Event::Pinned { peer, offer: pinned.offer }))),
+            Ok(Err(kernel::Error::Led { what, .. })) => {
+                tracing::warn!(%slice, what, "the slice's files can't be offered to a replica now");
+                runtime.spawn(async move {
+                    tokio::time::sleep(NO_PIN).await;
+                    drop(own.send(Input::Event(Event::PinLost { peer })));
+                });
+            }
+            Ok(Err(fault)) => drop(own.send(Input::Failed(fault.to_string()))),
+            Err(Abandoned) => drop(own.send(Input::Failed(Abandoned.to_string()))),
         });
     }
 
@@ -224,7 +241,9 @@ impl Actor {
     }
 
     fn send(&self, to: ReplicaId, message: &Message) {
-        self.shared.links.send(to.node, Parcel::new(self.slice, self.me, to, message));
+        // Read after the records were logged, so all their tags are below.
+        let kinds_end = self.shared.keeper.book().end();
+        self.shared.links.send(to.node, Parcel::new(self.slice, self.me, to, message, kinds_end));
     }
 
     fn answer(&mut self, request: RequestId, answer: Answer) {

@@ -1,21 +1,12 @@
-//! Samples written to and read from one slice over the network: what schedulers ask of data nodes.
+//! Samples and deletions on their way to a data node, and values on their way back: columns, as they lie on the wire.
 //!
-//! Promises: a write is answered once it is as durable as its slice's mode says; a refusal says who leads, as far as is known;
-//! a write that was not answered may have happened, and its number makes a repetition harmless. May not know tags' names.
+//! Promises: what was decoded is checked for its lengths before it is used. May not know tags' names, nor slices.
 
-use super::door::{READ, WRITE};
-use super::messages::wide;
-use crate::calls::{Tls, chain, config, grpc};
 use bytes::Bytes;
-use prost::{Message as Wire, Oneof};
-use protocol::{Consistency, Refusal};
-use std::time::Duration;
-use thiserror::Error;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
-use tonic_prost::ProstCodec;
-use types::{Epoch, NodeId, Origin, ProducerId, Sequence, SliceId, TagId, Timestamp, Version};
+use kernel::{Deletion, ReadingColumns, TagSelection};
+use prost::Message as Wire;
+use std::sync::Arc;
+use types::{TagId, TextColumn, TimeRange, Timestamp};
 
 /// Numeric samples, column by column: all columns are of one length, except that no qualities mean good ones.
 #[derive(Clone, PartialEq, Wire)]
@@ -24,7 +15,7 @@ pub struct Rows {
     #[prost(uint64, repeated, tag = "1")]
     pub tags: Vec<u64>,
     /// Microseconds since 1970-01-01 UTC.
-    #[prost(sint64, repeated, tag = "2")]
+    #[prost(sfixed64, repeated, tag = "2")]
     pub times: Vec<i64>,
     /// Values, as the tag's kind has them in 64 bits.
     #[prost(fixed64, repeated, tag = "3")]
@@ -34,261 +25,211 @@ pub struct Rows {
     pub qualities: Bytes,
 }
 
+/// Text samples, column by column, as `Rows`.
 #[derive(Clone, PartialEq, Wire)]
-pub(super) struct Writing {
-    #[prost(uint32, tag = "1")]
-    pub slice: u32,
-    #[prost(bytes = "vec", tag = "2")]
-    pub producer: Vec<u8>,
-    #[prost(uint64, tag = "3")]
-    pub number: u64,
-    #[prost(message, required, tag = "4")]
-    pub rows: Rows,
-}
-
-impl Writing {
-    pub(super) fn origin(&self) -> Option<Origin> {
-        Some(Origin { producer: ProducerId(wide(&self.producer)?), number: self.number })
-    }
-}
-
-#[derive(Clone, PartialEq, Wire)]
-pub(super) struct Reading {
-    #[prost(uint32, tag = "1")]
-    pub slice: u32,
-    #[prost(uint64, repeated, tag = "2")]
+pub struct Texts {
+    /// Ordinals.
+    #[prost(uint64, repeated, tag = "1")]
     pub tags: Vec<u64>,
-    #[prost(sint64, repeated, tag = "3")]
+    /// Microseconds since 1970-01-01 UTC.
+    #[prost(sfixed64, repeated, tag = "2")]
     pub times: Vec<i64>,
-    #[prost(oneof = "How", tags = "4, 5, 6, 7")]
-    pub how: Option<How>,
+    /// How many bytes each text has.
+    #[prost(uint32, repeated, tag = "3")]
+    pub lengths: Vec<u32>,
+    /// All texts, end to end, UTF-8.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub texts: Bytes,
+    /// OPC quality bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub qualities: Bytes,
 }
 
-#[derive(Clone, Copy, PartialEq, Oneof)]
-pub(super) enum How {
+/// A deletion.
+#[derive(Clone, PartialEq, Wire)]
+pub(super) struct Removal {
+    /// Of which tags; all of the slice where `all` says so.
+    #[prost(uint64, repeated, tag = "1")]
+    tags: Vec<u64>,
+    #[prost(bool, tag = "2")]
+    all: bool,
+    /// Of points: one a tag. Of a range: its first and last.
+    #[prost(sfixed64, repeated, tag = "3")]
+    times: Vec<i64>,
     #[prost(bool, tag = "4")]
-    Primary(bool),
-    #[prost(message, tag = "5")]
-    Session(Seen),
-    #[prost(uint64, tag = "6")]
-    BoundedUs(u64),
-    #[prost(bool, tag = "7")]
-    Any(bool),
+    points: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Wire)]
-pub(super) struct Seen {
-    #[prost(uint64, tag = "1")]
-    pub epoch: u64,
-    #[prost(uint64, tag = "2")]
-    pub sequence: u64,
-}
-
-impl From<Version> for Seen {
-    fn from(version: Version) -> Seen {
-        Seen { epoch: version.epoch.0, sequence: version.sequence.0 }
-    }
-}
-
-impl From<Seen> for Version {
-    fn from(seen: Seen) -> Version {
-        Version { epoch: Epoch(seen.epoch), sequence: Sequence(seen.sequence) }
-    }
-}
-
-impl From<Consistency> for How {
-    fn from(consistency: Consistency) -> How {
-        match consistency {
-            Consistency::Primary => How::Primary(true),
-            Consistency::Session(version) => How::Session(version.into()),
-            Consistency::Bounded { us } => How::BoundedUs(us),
-            Consistency::Any => How::Any(true),
-        }
-    }
-}
-
-impl From<How> for Consistency {
-    fn from(how: How) -> Consistency {
-        match how {
-            How::Primary(_) => Consistency::Primary,
-            How::Session(seen) => Consistency::Session(seen.into()),
-            How::BoundedUs(us) => Consistency::Bounded { us },
-            How::Any(_) => Consistency::Any,
-        }
-    }
-}
-
-#[derive(Clone, PartialEq, Wire)]
-pub(super) struct Told {
-    #[prost(oneof = "Answered", tags = "1, 2, 3")]
-    pub answered: Option<Answered>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Answered {
-    #[prost(message, tag = "1")]
-    Written(Seen),
-    #[prost(message, tag = "2")]
-    Read(Found),
-    #[prost(message, tag = "3")]
-    Refused(Because),
-}
-
-#[derive(Clone, PartialEq, Wire)]
-pub(super) struct Found {
-    #[prost(message, required, tag = "1")]
-    pub at: Seen,
-    #[prost(bool, repeated, tag = "2")]
-    pub found: Vec<bool>,
-    #[prost(message, required, tag = "3")]
+/// What one slice is to take in one record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Numeric samples, all of them of the slice.
     pub rows: Rows,
+    /// Text samples, all of them of the slice.
+    pub texts: Texts,
+    /// Deletions: what of them lies in the slice. They hide what earlier records brought, never the samples beside them.
+    pub deletions: Vec<Deletion>,
 }
 
-#[derive(Clone, PartialEq, Wire)]
-pub(super) struct Because {
-    #[prost(string, tag = "1")]
-    word: String,
-    #[prost(uint64, optional, tag = "2")]
-    leader: Option<u64>,
-    #[prost(string, tag = "3")]
-    text: String,
+pub(super) fn tags(numbers: Vec<u64>) -> Vec<TagId> {
+    numbers.into_iter().map(TagId).collect()
 }
 
-/// Why a question was not answered.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Refused {
-    /// Another node leads the slice, as far as the one asked knows. A write may have happened: repeat it there.
-    #[error("the node does not lead the slice; {}", leader.map_or("it is not known who does".to_owned(), |node| format!("node {node} does")))]
-    NotPrimary {
-        /// Who leads.
-        leader: Option<NodeId>,
-    },
-    /// Too much waits, or a switch-over is under way: repeat it soon.
-    #[error("the node is busy")]
-    Busy,
-    /// The copy is not fresh enough: ask the one who leads.
-    #[error("the copy is not fresh enough")]
-    Behind,
-    /// What the session wrote was lost with an `async` primary.
-    #[error("the session's write was lost with a primary that failed")]
-    Lost,
-    /// It makes no sense: nothing was done.
-    #[error("{0}")]
-    Invalid(String),
-    /// No answer: a write may have happened.
-    #[error("no answer: {0}")]
-    Unavailable(String),
+pub(super) fn times(numbers: Vec<i64>) -> Vec<Timestamp> {
+    numbers.into_iter().map(Timestamp).collect()
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Refused {
-        match refusal {
-            Refusal::NotPrimary { primary } => Refused::NotPrimary { leader: primary.map(|id| id.node) },
-            Refusal::Busy => Refused::Busy,
-            Refusal::Behind => Refused::Behind,
-            Refusal::Lost => Refused::Lost,
+impl Texts {
+    /// The texts as a column; None where lengths and bytes don't fit.
+    pub(super) fn column(&self) -> Option<TextColumn> {
+        let mut offsets = Vec::with_capacity(self.lengths.len() + 1);
+        let mut end = 0_u32;
+        offsets.push(end);
+        for length in &self.lengths {
+            end = end.checked_add(*length)?;
+            offsets.push(end);
         }
+        (end as usize == self.texts.len()).then(|| TextColumn { offsets, bytes: self.texts.to_vec() })
     }
 }
 
-impl From<Refused> for Because {
-    fn from(refused: Refused) -> Because {
-        let because = |word: &str, text: String| Because { word: word.to_owned(), leader: None, text };
-        match refused {
-            Refused::NotPrimary { leader } => {
-                Because { leader: leader.map(|node| node.0), ..because("not_primary", String::new()) }
-            }
-            Refused::Busy => because("busy", String::new()),
-            Refused::Behind => because("behind", String::new()),
-            Refused::Lost => because("lost", String::new()),
-            Refused::Invalid(text) => because("invalid", text),
-            Refused::Unavailable(text) => because("unavailable", text),
-        }
-    }
-}
-
-impl From<Because> for Refused {
-    fn from(because: Because) -> Refused {
-        match because.word.as_str() {
-            "not_primary" => Refused::NotPrimary { leader: because.leader.map(NodeId) },
-            "busy" => Refused::Busy,
-            "behind" => Refused::Behind,
-            "lost" => Refused::Lost,
-            "invalid" => Refused::Invalid(because.text),
-            _ => Refused::Unavailable(because.text),
-        }
-    }
-}
-
-/// One who asks a data node.
-#[derive(Clone)]
-pub struct Client {
-    channel: Channel,
-    limit: Duration,
-}
-
-impl Client {
-    /// A client of a node; the connection is made when something is asked, and made again when it was lost. No answer is
-    /// waited for longer than `limit`.
-    ///
-    /// # Errors
-    /// `Refused::Invalid` where the address or the certificates are none.
-    pub fn new(address: &str, tls: &Tls, limit: Duration) -> Result<Client, Refused> {
-        let endpoint = Endpoint::from_shared(address.to_owned())
-            .and_then(|endpoint| endpoint.connect_timeout(limit).tcp_nodelay(true).tls_config(config(tls)))
-            .map_err(|cause| Refused::Invalid(format!("\"{address}\": {}", chain(&cause))))?;
-        Ok(Client { channel: endpoint.connect_lazy(), limit })
-    }
-
-    async fn ask<Q: Wire + 'static>(&self, path: &'static str, question: Q) -> Result<Answered, Refused> {
-        let asked = async {
-            let mut grpc = grpc(&self.channel);
-            grpc.ready().await.map_err(|cause| Status::unavailable(chain(&cause)))?;
-            grpc.unary(Request::new(question), PathAndQuery::from_static(path), ProstCodec::<Q, Told>::default()).await
-        };
-        match tokio::time::timeout(self.limit, asked).await {
-            Ok(Ok(told)) => match told.into_inner().answered {
-                Some(Answered::Refused(because)) => Err(because.into()),
-                Some(answered) => Ok(answered),
-                None => Err(Refused::Unavailable("the answer is of another release".to_owned())),
-            },
-            Ok(Err(status)) => Err(Refused::Unavailable(status.to_string())),
-            Err(_) => Err(Refused::Unavailable(format!("nothing within {} ms", self.limit.as_millis()))),
-        }
-    }
-
-    /// Writes rows, all of one slice.
-    ///
-    /// # Errors
-    /// `Refused`; after `NotPrimary` and `Unavailable` it may have happened: ask again with the same number.
-    pub async fn write(&self, slice: SliceId, origin: Origin, rows: Rows) -> Result<Version, Refused> {
-        let producer = origin.producer.0.to_le_bytes().to_vec();
-        match self.ask(WRITE, Writing { slice: slice.0, producer, number: origin.number, rows }).await? {
-            Answered::Written(version) => Ok(version.into()),
-            _ => Err(Refused::Unavailable("the answer is to another question".to_owned())),
-        }
-    }
-
-    /// The newest sample of each tag at or before a time, and the newest write that the answer saw.
-    ///
-    /// # Errors
-    /// `Refused`.
-    pub async fn read(
-        &self,
-        slice: SliceId,
-        consistency: Consistency,
-        questions: &[(TagId, Timestamp)],
-    ) -> Result<(Version, Vec<Option<(Timestamp, u64, u8)>>), Refused> {
-        let (tags, times) = questions.iter().map(|(tag, time)| (tag.0, time.0)).unzip();
-        match self.ask(READ, Reading { slice: slice.0, tags, times, how: Some(consistency.into()) }).await? {
-            Answered::Read(Found { at, found, rows }) if found.len() == questions.len() => {
-                let row = |row: usize| {
-                    let sample = (Timestamp(*rows.times.get(row)?), *rows.bits.get(row)?, *rows.qualities.get(row)?);
-                    found[row].then_some(sample)
+impl From<&Deletion> for Removal {
+    fn from(deletion: &Deletion) -> Removal {
+        match deletion {
+            Deletion::Range { tags, range } => {
+                let times = vec![range.first.0, range.last.0];
+                let (tags, all) = match tags {
+                    TagSelection::All => (Vec::new(), true),
+                    TagSelection::List(list) => (list.iter().map(|tag| tag.0).collect(), false),
                 };
-                Ok((at.into(), (0..found.len()).map(row).collect()))
+                Removal { tags, all, times, points: false }
             }
-            _ => Err(Refused::Unavailable("the answer is to another question".to_owned())),
+            Deletion::Points(points) => {
+                let (tags, times) = points.iter().map(|(tag, time)| (tag.0, time.0)).unzip();
+                Removal { tags, all: false, times, points: true }
+            }
         }
+    }
+}
+
+impl Removal {
+    /// None where it makes no sense. Tags of a list need not be in order.
+    pub(super) fn deletion(self) -> Option<Deletion> {
+        if self.points {
+            let fits = self.tags.len() == self.times.len() && !self.all;
+            let points = self.tags.iter().zip(&self.times).map(|(tag, time)| (TagId(*tag), Timestamp(*time))).collect();
+            return fits.then_some(Deletion::Points(points));
+        }
+        let [first, last] = *self.times else { return None };
+        let mut list = tags(self.tags);
+        list.sort_unstable();
+        list.dedup();
+        let tags = if self.all { TagSelection::All } else { TagSelection::List(list.into()) };
+        Some(Deletion::Range { tags, range: TimeRange { first: Timestamp(first), last: Timestamp(last) } })
+    }
+}
+
+/// Values that were found, a row a question.
+#[derive(Clone, PartialEq, Wire)]
+pub(super) struct Values {
+    /// A byte a question: 1 where a sample was found.
+    #[prost(bytes = "vec", tag = "1")]
+    found: Vec<u8>,
+    #[prost(sfixed64, repeated, tag = "2")]
+    times: Vec<i64>,
+    #[prost(fixed64, repeated, tag = "3")]
+    bits: Vec<u64>,
+    #[prost(bytes = "vec", tag = "4")]
+    qualities: Vec<u8>,
+    /// The rows that have a text, and the texts.
+    #[prost(uint32, repeated, tag = "5")]
+    text_rows: Vec<u32>,
+    #[prost(uint32, repeated, tag = "6")]
+    text_lengths: Vec<u32>,
+    #[prost(bytes = "vec", tag = "7")]
+    texts: Vec<u8>,
+}
+
+impl From<ReadingColumns> for Values {
+    fn from(columns: ReadingColumns) -> Values {
+        let ReadingColumns { found, times, bits, qualities, texts } = columns;
+        Values {
+            found: found.into_iter().map(u8::from).collect(),
+            times: times.into_iter().map(|time| time.0).collect(),
+            bits,
+            qualities,
+            text_rows: texts.iter().map(|(row, _)| *row).collect(),
+            text_lengths: texts.iter().map(|(_, text)| text.len() as u32).collect(),
+            texts: texts.iter().flat_map(|(_, text)| text.iter().copied()).collect(),
+        }
+    }
+}
+
+impl Values {
+    /// The columns of so many answers; None where they don't fit together.
+    pub(super) fn columns(self, rows: usize) -> Option<ReadingColumns> {
+        let lengths = [self.found.len(), self.times.len(), self.bits.len(), self.qualities.len()];
+        if lengths != [rows; 4] || self.text_rows.len() != self.text_lengths.len() {
+            return None;
+        }
+        let mut texts: Vec<(u32, Arc<[u8]>)> = Vec::with_capacity(self.text_rows.len());
+        let mut rest: &[u8] = &self.texts;
+        for (row, length) in self.text_rows.iter().zip(&self.text_lengths) {
+            let (text, behind) = rest.split_at_checked(*length as usize)?;
+            if *row as usize >= rows {
+                return None;
+            }
+            texts.push((*row, text.into()));
+            rest = behind;
+        }
+        let found = self.found.into_iter().map(|found| found == 1).collect();
+        Some(ReadingColumns { found, times: times(self.times), bits: self.bits, qualities: self.qualities, texts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deletions_and_values_come_back() {
+        let range = TimeRange { first: Timestamp(-5), last: Timestamp::MAX };
+        let deletions = [
+            Deletion::Range { tags: TagSelection::All, range },
+            Deletion::Range { tags: TagSelection::List([TagId(1), TagId(9)].into()), range },
+            Deletion::Points(vec![(TagId(9), Timestamp(1)), (TagId(1), Timestamp(-1))]),
+        ];
+        for deletion in deletions {
+            let bytes = Removal::from(&deletion).encode_to_vec();
+            assert_eq!(Removal::decode(&*bytes).unwrap().deletion(), Some(deletion));
+        }
+        let text: Arc<[u8]> = b"closed".as_slice().into();
+        let columns = ReadingColumns {
+            found: vec![true, false, true],
+            times: vec![Timestamp(-1), Timestamp(0), Timestamp(i64::MAX)],
+            bits: vec![u64::MAX, 0, 0],
+            qualities: vec![192, 192, 0],
+            texts: vec![(2, text)],
+        };
+        let bytes = Values::from(columns.clone()).encode_to_vec();
+        let back = Values::decode(&*bytes).unwrap();
+        assert!(back.clone().columns(2).is_none());
+        let back = back.columns(3).unwrap();
+        assert_eq!((back.found, back.times, back.bits), (columns.found, columns.times, columns.bits));
+        assert_eq!((back.qualities, back.texts), (columns.qualities, columns.texts));
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_no_columns() {
+        let texts = |lengths: &[u32], bytes: &'static [u8]| Texts {
+            lengths: lengths.to_vec(),
+            texts: Bytes::from_static(bytes),
+            ..Texts::default()
+        };
+        assert_eq!(texts(&[2, 0, 1], b"abc").column().unwrap().offsets, [0, 2, 2, 3]);
+        assert!(texts(&[2], b"abc").column().is_none());
+        assert!(texts(&[u32::MAX, u32::MAX], b"abc").column().is_none());
+        let removal = |points, times: &[i64]| Removal { tags: vec![1], all: false, times: times.to_vec(), points };
+        assert!(removal(true, &[]).deletion().is_none() && removal(false, &[1]).deletion().is_none());
     }
 }

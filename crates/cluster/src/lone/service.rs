@@ -1,12 +1,12 @@
 //! The side that answers.
 //!
-//! Promises: only who shows a certificate of the authority gets as far as a question; at most
-//! `STREAMS_MAX` questions and watches are open on a connection; once it is to stop, or its future is dropped,
-//! every open question is refused and every watch ends, on connections that stand, too. May not know who they are.
+//! Promises, beside those of the door: once that closes, every open question is refused and every watch ends, on
+//! connections that stand, too. May not know who they are.
 
 use super::messages::{Answered, Asked, Failed, Granted, Hinted, Nothing, Question, Told, Watching, id, id_bytes};
 use super::{ASK, SERVICE, WATCH};
-use crate::calls::{MESSAGE_BYTES_MAX, chain};
+use crate::calls::MESSAGE_BYTES_MAX;
+use crate::door::{Door, Lifeline, OwnCertificate};
 use crate::tickets::answered;
 use meta::{Changed, Error, Key, LeaseId, Meta, Range, Revision, Swap};
 use std::convert::Infallible;
@@ -16,33 +16,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-/// Most questions and watches that are open on one connection.
-pub const STREAMS_MAX: u32 = 1_024;
-
 type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// This side's certificate, and whose certificates it accepts; each PEM.
-#[derive(Clone)]
-pub struct OwnCertificate {
-    /// The authority's certificate.
-    pub authority: Vec<u8>,
-    /// This process's certificate.
-    pub certificate: Vec<u8>,
-    /// Its key.
-    pub key: Vec<u8>,
-}
-
-/// Answers on a listener until `stop` ends; a change that is under way then is in doubt. When it returns, nothing
+/// Answers on a listener of its own until `stop` ends; a change that is under way then is in doubt. When it returns, nothing
 /// holds the meta on its behalf.
 ///
 /// # Errors
@@ -53,50 +37,32 @@ pub async fn serve(
     own: OwnCertificate,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let failed = |cause: tonic::transport::Error| Error::Open(chain(&cause));
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(own.certificate, own.key))
-        .client_ca_root(Certificate::from_pem(own.authority))
-        .timeout(Duration::from_secs(5));
-    let (alive, stopping) = watch::channel(());
-    let (held, mut free) = mpsc::channel::<Infallible>(1);
-    let stop = async move {
-        stop.await;
-        drop(alive);
-    };
-    let serving = Server::builder()
-        .tls_config(tls)
-        .map_err(failed)?
-        .max_concurrent_streams(STREAMS_MAX)
-        // Whoever vanished without a word is noticed.
-        .http2_keepalive_interval(Some(Duration::from_secs(10)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-        .add_service(Door { meta, stopping, held })
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop);
-    let served = serving.await.map_err(failed);
-    while free.recv().await.is_some() {}
-    served
+    let door = Door::new(own);
+    let service = MetaService::new(meta, door.lifeline());
+    door.with(service).serve(listener, stop).await
 }
 
-/// The service, as tonic calls it.
+/// The service, as tonic calls it: to be added to a process's door.
 #[derive(Clone)]
-struct Door {
+pub struct MetaService {
     meta: Arc<dyn Meta>,
-    /// Its other end is dropped when all is to end.
-    stopping: watch::Receiver<()>,
-    /// Its other end sees when nobody holds the meta any more: so it is dropped after the meta, here and below.
-    held: mpsc::Sender<Infallible>,
+    /// Dropped after the meta, here and below: so nobody holds the meta when the door is closed.
+    lifeline: Lifeline,
 }
 
-async fn stopped(mut stopping: watch::Receiver<()>) {
-    while stopping.changed().await.is_ok() {}
+impl MetaService {
+    /// Offers a meta.
+    #[must_use]
+    pub fn new(meta: Arc<dyn Meta>, lifeline: Lifeline) -> MetaService {
+        MetaService { meta, lifeline }
+    }
 }
 
-impl NamedService for Door {
+impl NamedService for MetaService {
     const NAME: &'static str = SERVICE;
 }
 
-impl Service<http::Request<Body>> for Door {
+impl Service<http::Request<Body>> for MetaService {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Boxed<Self::Response, Infallible>;
@@ -120,18 +86,18 @@ impl Service<http::Request<Body>> for Door {
     }
 }
 
-impl UnaryService<Question> for Door {
+impl UnaryService<Question> for MetaService {
     type Response = Told;
     type Future = Boxed<Response<Told>, Status>;
 
     fn call(&mut self, request: Request<Question>) -> Self::Future {
-        let Door { meta, stopping, held } = self.clone();
+        let MetaService { meta, lifeline } = self.clone();
         Box::pin(async move {
-            let (_held, meta) = (held, meta);
+            let (lifeline, meta) = (lifeline, meta);
             let witness = meta.witness();
             let answer = tokio::select! {
                 biased;
-                () = stopped(stopping) => return Err(Status::unavailable("the manager is stopping")),
+                () = lifeline.ended() => return Err(Status::unavailable("the manager is stopping")),
                 answer = answer(&*meta, request.into_inner()) => answer,
             };
             let (answered, revision) = match answer {
@@ -188,15 +154,15 @@ async fn answer(meta: &dyn Meta, question: Question) -> Result<(Answered, Option
     }
 }
 
-impl ServerStreamingService<Watching> for Door {
+impl ServerStreamingService<Watching> for MetaService {
     type Response = Hinted;
     type ResponseStream = ReceiverStream<Result<Hinted, Status>>;
     type Future = Boxed<Response<Self::ResponseStream>, Status>;
 
     fn call(&mut self, request: Request<Watching>) -> Self::Future {
-        let Door { meta, stopping, held } = self.clone();
+        let MetaService { meta, lifeline } = self.clone();
         Box::pin(async move {
-            let (held, meta) = (held, meta);
+            let (lifeline, meta) = (lifeline, meta);
             let watching = request.into_inner();
             if id(&watching.meta) != Some(meta.witness().id) {
                 return Err(Status::failed_precondition("this is another meta"));
@@ -207,8 +173,8 @@ impl ServerStreamingService<Watching> for Door {
             // One hint at a time: while it is not taken, the watch itself merges those that come.
             let (give, take) = mpsc::channel(1);
             tokio::spawn(async move {
-                let (_held, mut watch) = (held, watch);
-                let mut stopped = pin!(stopped(stopping));
+                let (lifeline, mut watch) = (lifeline, watch);
+                let mut stopped = pin!(lifeline.ended());
                 loop {
                     let hint = tokio::select! {
                         hint = answered(watch.hint()) => hint,

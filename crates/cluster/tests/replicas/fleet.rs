@@ -1,15 +1,19 @@
 //! A fleet under test: node processes, a manager's meta in this one, and writers that remember what was acknowledged.
 
+use cluster::Tls;
 use cluster::certificates::{Authority, NODE_NAME};
-use cluster::data::{Client, Refused, Rows, slice_key, slice_value};
-use cluster::lone::{OwnCertificate, serve};
-use cluster::{Tls, data};
+use cluster::data::{Batch, Client, Refused, Rows};
+use cluster::door::{Door, OwnCertificate};
+use cluster::fleet::{Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
+use cluster::kinds::{KindSource, KindsService};
+use cluster::lone::MetaService;
+use cluster::router::{self, Router};
 use meta::embedded::Embedded;
 use meta::{Is, Meta, Swap, Swapped};
 use parking_lot::Mutex;
 use protocol::{Consistency, Mode, Policy, ReplicaId, SliceEntry};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -18,10 +22,31 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{Epoch, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
+use types::{DistributionRule, Epoch, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
 use world::{Clock, RealClock, ThreadCounts, Threads, World};
 
 pub const SLICES: u32 = 4;
+
+/// Tag t lies in slice t mod SLICES.
+pub fn rule() -> DistributionRule {
+    DistributionRule { w1: 1, b1: 1, w2: 0, b2: 1, buckets: SLICES, day_us: 86_400_000_000 }
+}
+
+/// The scheduler's number: this process plays it.
+const SCHEDULER: NodeId = NodeId(100);
+
+/// The tag table: a tag a slice, all of doubles.
+struct Table;
+
+impl KindSource for Table {
+    fn end(&self) -> u64 {
+        SLICES.into()
+    }
+
+    fn read(&self, first: u64, most: usize) -> Vec<u8> {
+        (first..self.end()).map(|_| Kind::F64 as u8).take(most).collect()
+    }
+}
 
 /// What a node's process is told by its environment.
 pub struct Told {
@@ -30,6 +55,8 @@ pub struct Told {
     pub certificates: PathBuf,
     pub meta: String,
     pub port: u16,
+    /// Whether the log keeps little behind what files hold.
+    pub small_log: bool,
 }
 
 impl Told {
@@ -41,14 +68,14 @@ impl Told {
             certificates: told("CERTIFICATES").into(),
             meta: told("META").clone(),
             port: told("PORT").parse().expect("a number"),
+            small_log: told("SMALL_LOG") == "yes",
         }
     }
 }
 
 struct Node {
     process: Child,
-    /// Held open, so that its last words find somebody.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     store: StoreId,
     address: String,
 }
@@ -82,6 +109,7 @@ pub struct Fleet {
     manager: Option<JoinHandle<()>>,
     tls: Tls,
     nodes: Vec<Node>,
+    small_log: bool,
     threads: Arc<Threads>,
     runtime: Runtime,
 }
@@ -89,6 +117,11 @@ pub struct Fleet {
 impl Fleet {
     /// Nodes with all slices on each, led by each in turn.
     pub fn start(name: &str, nodes: u64) -> Fleet {
+        Fleet::start_with(name, nodes, false)
+    }
+
+    /// The same; `small_log` has them keep little of their logs.
+    pub fn start_with(name: &str, nodes: u64, small_log: bool) -> Fleet {
         let directory = std::env::temp_dir().join(format!("meridian-replicas-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
         let now = RealClock::start().wall_us();
@@ -115,7 +148,20 @@ impl Fleet {
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let address = format!("https://{}", listener.local_addr().expect("it is bound"));
         drop(listener);
-        let mut fleet = Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), threads, runtime };
+        let membership = Membership {
+            node: Some(SCHEDULER),
+            roles: Roles::SCHEDULER,
+            address: address.clone(),
+            clients: String::new(),
+            weight: 1,
+            region: String::new(),
+            rack: String::new(),
+        };
+        let (world, own_directory) = (World::real(&threads), directory.join("scheduler"));
+        let joined = Member::join(&membership, None, &*meta, &world, &own_directory);
+        runtime.block_on(joined).expect("the fleet takes it");
+        let mut fleet =
+            Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), small_log, threads, runtime };
         fleet.start_meta();
         for node in 0..nodes {
             let started = fleet.spawn(node, 0);
@@ -131,7 +177,10 @@ impl Fleet {
         let listener = self.runtime.block_on(TcpListener::bind(address)).expect("the port is still free");
         let (meta, own) = (Arc::clone(&self.meta), self.own.clone());
         self.manager = Some(self.runtime.spawn(async move {
-            serve(meta, listener, own, std::future::pending()).await.expect("meta is served");
+            let door = Door::new(own);
+            let service = MetaService::new(meta, door.lifeline());
+            let door = door.with(service).with(KindsService::new(Arc::new(Table)));
+            door.serve(listener, std::future::pending()).await.expect("meta is served");
         }));
     }
 
@@ -150,6 +199,7 @@ impl Fleet {
             .env("CERTIFICATES", &self.directory)
             .env("META", &self.address)
             .env("PORT", port.to_string())
+            .env("SMALL_LOG", if self.small_log { "yes" } else { "no" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -163,7 +213,7 @@ impl Fleet {
             }
         };
         let (store, address) = ready.split_once(' ').expect("store and address");
-        Node { process, _output: output, store: StoreId(store.parse().expect("a number")), address: address.to_owned() }
+        Node { process, output, store: StoreId(store.parse().expect("a number")), address: address.to_owned() }
     }
 
     fn id(&self, node: usize) -> ReplicaId {
@@ -194,10 +244,14 @@ impl Fleet {
         self.nodes[node].process.wait().expect("it ended");
     }
 
-    /// Ends a node's input, and waits for its end.
-    pub fn end(&mut self, node: usize) -> ExitStatus {
-        drop(self.nodes[node].process.stdin.take());
-        self.nodes[node].process.wait().expect("it ended")
+    /// Ends a node's input, and waits for its end; how many bytes of files it had copied.
+    pub fn end(&mut self, node: usize) -> (ExitStatus, u64) {
+        let node = &mut self.nodes[node];
+        drop(node.process.stdin.take());
+        let mut said = String::new();
+        node.output.read_to_string(&mut said).expect("text");
+        let copied = said.lines().find_map(|line| line.strip_prefix("copied ")).and_then(|bytes| bytes.parse().ok());
+        (node.process.wait().expect("it ended"), copied.expect("it says how much it copied"))
     }
 
     pub fn signal(&self, node: usize, signal: i32) {
@@ -212,6 +266,23 @@ impl Fleet {
         let started = self.spawn(node as u64, port);
         assert_eq!(started.store, self.nodes[node].store, "the store is the same");
         self.nodes[node] = started;
+    }
+
+    /// A scheduler's way to the slices, in this process.
+    pub fn router(&self, patience: Duration) -> Arc<Router> {
+        let settings = router::Settings { me: SCHEDULER, rule: rule(), patience, waiting_bytes_max: 64 << 20 };
+        let (meta, world) = (Arc::clone(&self.meta), World::real(&self.threads));
+        self.runtime.block_on(async {
+            let roster = Roster::follow(Arc::clone(&meta), self.runtime.handle()).await.expect("meta reads");
+            let lines = Arc::new(Lines::new(roster, self.tls.clone()));
+            let started = Router::start(settings, meta, lines, world.random, self.runtime.handle().clone()).await;
+            started.expect("meta reads")
+        })
+    }
+
+    /// The runtime of whoever asks.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     fn clients(&self) -> Vec<Client> {
@@ -249,7 +320,7 @@ impl Fleet {
                 .entries
                 .iter()
                 .flatten()
-                .all(|entry| data::slice_entry(&entry.value).is_some_and(|entry| entry.members.len() == members))
+                .all(|entry| slice_entry(&entry.value).is_some_and(|entry| entry.members.len() == members))
         });
     }
 
@@ -276,17 +347,19 @@ impl Fleet {
             let mut answer = None;
             self.until("somebody leads", Duration::from_secs(30), || {
                 for client in &clients {
-                    let read = client.read(SliceId(slice as u32), Consistency::Primary, &questions);
-                    if let Ok(found) = self.runtime.block_on(read) {
-                        answer = Some(found);
+                    let slices = [(SliceId(slice as u32), Consistency::Primary)];
+                    let found = self.runtime.block_on(client.values_at(&slices, &questions));
+                    if let Some(found) = found.ok().filter(|found| found.refused.is_empty()) {
+                        answer = Some(found.values);
                         return true;
                     }
                 }
                 false
             });
-            let (_, found) = answer.expect("it was found above");
-            for (number, found) in numbers.iter().zip(found) {
-                let expect = Some((Timestamp(*number as i64), (*number as f64).to_bits(), 192));
+            let found = answer.expect("it was found above");
+            for (row, number) in numbers.iter().enumerate() {
+                let found = (found.found[row], found.times[row], found.bits[row], found.qualities[row]);
+                let expect = (true, Timestamp(*number as i64), (*number as f64).to_bits(), 192);
                 assert_eq!(found, expect, "slice {slice}: write {number} was acknowledged");
             }
         }
@@ -311,17 +384,18 @@ async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, acknowl
     let mut leader = slice as usize % clients.len();
     for number in 1.. {
         let origin = Origin { producer: ProducerId(u128::from(slice) + 1), number };
-        let rows = || Rows {
+        let rows = Rows {
             tags: vec![slice.into()],
             times: vec![number as i64],
             bits: vec![(number as f64).to_bits()],
-            qualities: bytes::Bytes::new(),
+            ..Rows::default()
         };
+        let batch = || Batch { rows: rows.clone(), ..Batch::default() };
         loop {
             if stop.load(Ordering::Acquire) {
                 return;
             }
-            match clients[leader].write(SliceId(slice), origin, rows()).await {
+            match clients[leader].write(SliceId(slice), origin, SLICES.into(), batch()).await {
                 Ok(_) => break,
                 Err(Refused::Invalid(text)) => panic!("slice {slice}, write {number}: {text}"),
                 Err(Refused::NotPrimary { leader: Some(node) }) if node.0 as usize != leader => leader = node.0 as usize,

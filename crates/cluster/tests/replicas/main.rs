@@ -4,6 +4,7 @@
 
 mod fleet;
 mod process;
+mod routed;
 
 use fleet::{Fleet, SLICES};
 use std::time::Duration;
@@ -75,6 +76,24 @@ fn meta_away() {
     fleet.check(&acknowledged);
 }
 
+/// What a node missed is not in the log any more: it copies files, and is as good as the others.
+#[test]
+fn a_node_that_missed_much_copies_files() {
+    let mut fleet = Fleet::start_with("files", 3, true);
+    let writers = fleet.write();
+    fleet.wait_for_writes(&writers, 50, PATIENCE);
+    fleet.kill(2);
+    fleet.wait_for_writes(&writers, 1_500, PATIENCE);
+    fleet.restart(2);
+    fleet.wait_for_members(3, PATIENCE);
+    let acknowledged = fleet.stop(writers);
+    fleet.kill(0);
+    fleet.kill(1);
+    fleet.check(&acknowledged);
+    let (status, copied) = fleet.end(2);
+    assert!(status.success() && copied > 0, "{copied} bytes of files were copied");
+}
+
 /// A node ends in order when it is told to. The other tests start their nodes as this test, in processes of their own.
 #[test]
 fn a_node_ends_when_its_input_does() {
@@ -82,5 +101,5 @@ fn a_node_ends_when_its_input_does() {
         return process::run();
     }
     let mut fleet = Fleet::start("end", 1);
-    assert!(fleet.end(0).success());
+    assert!(fleet.end(0).0.success());
 }

@@ -1,23 +1,20 @@
 //! A data node as a process of its own: what `meridian serve --role data` will do, without SQL.
 
-use crate::fleet::{SLICES, Told};
-use cluster::data::{DataNode, Settings, serve};
-use cluster::lone::{OwnCertificate, Remote};
+use crate::fleet::{Told, rule};
+use cluster::data::{DataNode, DataService, Settings};
+use cluster::door::{Door, OwnCertificate};
+use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
+use cluster::kinds::{Book, Keeper, KindsService};
+use cluster::lone::Remote;
 use cluster::{Limits, Tls, certificates::NODE_NAME};
 use kernel::Kernel;
+use meta::Meta;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
-use types::{DistributionRule, Kind, Kinds, NodeId, TagId};
+use types::NodeId;
 use world::{ThreadCounts, Threads, World};
-
-struct Doubles;
-
-impl Kinds for Doubles {
-    fn kind(&self, _: TagId) -> Option<Kind> {
-        Some(Kind::F64)
-    }
-}
 
 /// Whether this process was started to be a node.
 pub fn is_node() -> bool {
@@ -33,21 +30,43 @@ pub fn run() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
-    // Tag t lies in slice t mod SLICES.
-    let rule = DistributionRule { w1: 1, b1: 1, w2: 0, b2: 1, buckets: SLICES, day_us: 86_400_000_000 };
-    let settings = kernel::Settings { rule, memory_bytes: 256 << 20, ..kernel::Settings::default() };
-    let kernel = Kernel::open(world.clone(), &told.directory, settings, Arc::new(Doubles)).expect("the store opens");
+    let mut settings = kernel::Settings { rule: rule(), memory_bytes: 256 << 20, ..kernel::Settings::default() };
+    if told.small_log {
+        (settings.segment_bytes, settings.log_bytes_max, settings.led_tail_bytes_max) = (32 << 10, 256 << 10, 4 << 10);
+    }
+    let book = Arc::new(Book::open(&*world.disk, &told.directory).expect("the book opens"));
     let handle = runtime.handle().clone();
     runtime.block_on(async {
         let remote = cluster::lone::Settings { addresses: vec![told.meta.clone()], tls: tls.clone(), limits: Limits::default() };
-        let meta = Arc::new(Remote::connect(remote, None).await.expect("the manager answers"));
+        let meta: Arc<dyn Meta> = Arc::new(Remote::connect(remote, None).await.expect("the manager answers"));
+        let roster = Roster::follow(Arc::clone(&meta), &handle).await.expect("meta says who is there");
+        let lines = Arc::new(Lines::new(Arc::clone(&roster), tls.clone()));
+        let keeper = Arc::new(Keeper::new(Arc::clone(&book), lines, Arc::clone(&world.clock)));
+        if book.was_lost() {
+            keeper.fill(Duration::from_secs(20)).await.expect("somebody has the kinds");
+        }
+        let kinds: Arc<Book> = Arc::clone(&book);
+        let kernel = Kernel::open(world.clone(), &told.directory, settings, kinds).expect("the store opens");
         let listener = TcpListener::bind(("127.0.0.1", told.port)).await.expect("a free port");
         let address = format!("https://{}", listener.local_addr().expect("it is bound"));
-        let settings =
-            Settings { node: NodeId(told.node), address: address.clone(), tls, protocol: protocol::Settings::default() };
-        let node = Arc::new(DataNode::start(settings, kernel, meta, world, handle).await.expect("meta takes the address"));
+        let membership = Membership {
+            node: Some(NodeId(told.node)),
+            roles: Roles::DATA,
+            address: address.clone(),
+            clients: String::new(),
+            weight: 1,
+            region: String::new(),
+            rack: String::new(),
+        };
+        let joined = Member::join(&membership, Some(kernel.store()), &*meta, &world, &told.directory).await;
+        let member = joined.expect("the fleet takes it");
+        let settings = Settings { member, tls, protocol: protocol::Settings::default(), copy_bytes_per_s: 64 << 20 };
+        let node = DataNode::start(settings, kernel, keeper, &roster, meta, world, handle).expect("the stores are the same");
+        let node = Arc::new(node);
         println!("ready {} {address}", node.me().store.0);
-        let own = OwnCertificate { authority, certificate, key };
+        let door = Door::new(OwnCertificate { authority, certificate, key });
+        let service = DataService::new(Arc::clone(&node), door.lifeline());
+        let door = door.with(service).with(KindsService::new(book));
         // When the test ends, however it ends, so does this process.
         let (ended, end) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
@@ -57,8 +76,9 @@ pub fn run() {
         });
         let failed = node.failed();
         tokio::select! {
-            served = serve(Arc::clone(&node), listener, own, async { drop(end.await) }) => served.expect("the door serves"),
+            served = door.serve(listener, async { drop(end.await) }) => served.expect("the door serves"),
             fault = failed => panic!("a replica failed: {fault}"),
         }
+        println!("copied {}", node.copied_bytes());
     });
 }

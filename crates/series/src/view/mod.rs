@@ -26,7 +26,7 @@ pub(crate) use walk::TagWalk;
 pub(crate) use windows::{Sources, Step, TagWindows, Wanted};
 
 use crate::file::SeriesFile;
-use crate::{BufferView, TagSelection, Tombstone};
+use crate::{Buffer, BufferView, TagSelection, Tombstone};
 use std::sync::Arc;
 use storage::FileMeta;
 use types::{Kind, Kinds, TagId, TimeRange};
@@ -93,6 +93,12 @@ impl SliceView {
     #[must_use]
     pub fn new(buffer: Arc<BufferView>, files: Arc<SliceFiles>, kinds: Arc<dyn Kinds>) -> Self {
         SliceView { buffer, files, kinds }
+    }
+
+    /// A view of nothing, with the same kinds.
+    #[must_use]
+    pub fn emptied(&self) -> SliceView {
+        SliceView::new(Buffer::new().view(), SliceFiles::new(Vec::new(), Vec::new()), Arc::clone(&self.kinds))
     }
 
     /// The buffer.

@@ -1,0 +1,149 @@
+//! One who asks a data node: what schedulers do, slice by slice.
+//!
+//! Promises: a write is answered once it is as durable as its slice's mode says; a refusal says who leads, as far as is known;
+//! a write that was not answered may have happened, and its number makes a repetition harmless. May not know tags' names.
+
+use super::asking::{Answered, Found, OfSlice, Reading, Told, Writing};
+use super::refused::Refused;
+use super::rows::{Batch, Removal};
+use super::service::{READ, WRITE};
+use crate::calls::{Tls, chain};
+use crate::fleet::lines;
+use kernel::ReadingColumns;
+use prost::Message as Wire;
+use protocol::Consistency;
+use std::time::Duration;
+use tonic::transport::Channel;
+use types::{NodeId, Origin, SliceId, TagId, Timestamp, Version};
+
+/// One who asks a data node.
+#[derive(Clone)]
+pub struct Client {
+    channel: Channel,
+    me: Option<NodeId>,
+    limit: Duration,
+}
+
+/// Values from some slices.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The slices that were read, and the newest write that was seen of each.
+    pub at: Vec<(SliceId, Version)>,
+    /// The slices that were not, and why: nothing of them is among the values.
+    pub refused: Vec<(SliceId, Refused)>,
+    /// A row a question, in their order.
+    pub values: ReadingColumns,
+}
+
+impl Client {
+    /// A client of a node at an address; the connection is made when something is asked, and made again when it was lost. No
+    /// answer is waited for longer than `limit`.
+    ///
+    /// # Errors
+    /// `Refused::Invalid` where the address or the certificates are none.
+    pub fn new(address: &str, tls: &Tls, limit: Duration) -> Result<Client, Refused> {
+        let made = lines::channel(address, tls, limit);
+        let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {}", chain(&cause))))?;
+        Ok(Client { channel, me: None, limit })
+    }
+
+    /// A client on a channel (`fleet::Lines::channel`), for a process of the fleet: nodes ask it for kinds that they lack.
+    #[must_use]
+    pub fn on(channel: Channel, me: NodeId, limit: Duration) -> Client {
+        Client { channel, me: Some(me), limit }
+    }
+
+    /// The same with another limit.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Client {
+        Client { limit, ..self.clone() }
+    }
+
+    async fn ask<Q: Wire + 'static>(&self, path: &'static str, question: Q) -> Result<Answered, Refused> {
+        match lines::ask::<Q, Told>(&self.channel, path, question, self.limit).await {
+            Ok(told) => match told.answered {
+                Some(Answered::Refused(because)) => Err(because.into()),
+                Some(answered) => Ok(answered),
+                None => Err(Refused::Unavailable("the answer is of another release".to_owned())),
+            },
+            Err(status) => Err(Refused::Unavailable(status.to_string())),
+        }
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    fn limit_ms(&self) -> u64 {
+        self.limit.as_millis() as u64
+    }
+
+    /// Writes to a slice. All tags of the batch are below `kinds_end`: a node that does not know so many yet asks for them.
+    ///
+    /// # Errors
+    /// `Refused`; after `NotPrimary` and `Unavailable` it may have happened: ask again with the same number.
+    pub async fn write(&self, slice: SliceId, origin: Origin, kinds_end: u64, batch: Batch) -> Result<Version, Refused> {
+        let Batch { rows, texts, deletions } = batch;
+        let writing = Writing {
+            slice: slice.0,
+            producer: origin.producer.0.to_le_bytes().to_vec(),
+            number: origin.number,
+            rows: (!rows.tags.is_empty()).then_some(rows),
+            texts: (!texts.tags.is_empty()).then_some(texts),
+            deletions: deletions.iter().map(Removal::from).collect(),
+            kinds_end,
+            sender: self.me.map(|node| node.0),
+            limit_ms: self.limit_ms(),
+        };
+        match self.ask(WRITE, writing).await? {
+            Answered::Written(version) => Ok(version.into()),
+            _ => Err(another()),
+        }
+    }
+
+    /// The newest sample of each tag at or before a time, from these slices alone. A tag whose slice is not asked has none.
+    ///
+    /// # Errors
+    /// `Refused`, where nothing was read at all.
+    pub async fn values_at(
+        &self,
+        slices: &[(SliceId, Consistency)],
+        questions: &[(TagId, Timestamp)],
+    ) -> Result<Answer, Refused> {
+        let (tags, times) = questions.iter().map(|(tag, time)| (tag.0, time.0)).unzip();
+        self.read(slices, tags, times, questions.len()).await
+    }
+
+    /// The newest sample of each tag, from these slices alone.
+    ///
+    /// # Errors
+    /// `Refused`, where nothing was read at all.
+    pub async fn latest(&self, slices: &[(SliceId, Consistency)], tags: &[TagId]) -> Result<Answer, Refused> {
+        self.read(slices, tags.iter().map(|tag| tag.0).collect(), Vec::new(), tags.len()).await
+    }
+
+    async fn read(
+        &self,
+        slices: &[(SliceId, Consistency)],
+        tags: Vec<u64>,
+        times: Vec<i64>,
+        rows: usize,
+    ) -> Result<Answer, Refused> {
+        let of = |(slice, consistency): &(SliceId, Consistency)| OfSlice { slice: slice.0, how: Some((*consistency).into()) };
+        let reading = Reading { slices: slices.iter().map(of).collect(), tags, times, limit_ms: self.limit_ms() };
+        let Answered::Read(Found { at, refused, values }) = self.ask(READ, reading).await? else { return Err(another()) };
+        Ok(Answer {
+            at: at.into_iter().map(|of| (SliceId(of.slice), of.at.into())).collect(),
+            refused: refused.into_iter().map(|of| (SliceId(of.slice), of.because.into())).collect(),
+            values: values.columns(rows).ok_or_else(another)?,
+        })
+    }
+}
+
+fn another() -> Refused {
+    Refused::Unavailable("the answer is to another question".to_owned())
+}

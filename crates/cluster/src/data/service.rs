@@ -1,0 +1,205 @@
+//! The side of a data node that answers: other nodes' replicas, managers, and whoever writes and reads rows.
+//!
+//! Promises: parcels for another store are dropped; nothing waits for a replica that has no room; streams end when the
+//! door closes. May not know what parcels say.
+
+use super::asking::{Answered, HandingOver, Reading, Told, Writing};
+use super::copying::{self, Part, Pieces, Wanting};
+use super::messages::{Nothing, Parcel};
+use super::node::{Asked, DataNode};
+use super::refused::Refused;
+use super::serving::{read, write};
+use super::status::{self, Asking};
+use crate::calls::MESSAGE_BYTES_MAX;
+use crate::door::Lifeline;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::{ClientStreamingService, Grpc, NamedService, UnaryService};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+use types::SliceId;
+
+/// The service's name; the number is the layout's.
+const SERVICE: &str = "meridian.Data1";
+pub(super) const DELIVER: &str = "/meridian.Data1/Deliver";
+pub(super) const WRITE: &str = "/meridian.Data1/Write";
+pub(super) const READ: &str = "/meridian.Data1/Read";
+pub(super) const PIECES: &str = "/meridian.Data1/Pieces";
+pub(super) const PIECE: &str = "/meridian.Data1/Piece";
+pub(super) const STATUS: &str = "/meridian.Data1/Status";
+pub(super) const MAINTAIN: &str = "/meridian.Data1/Maintain";
+pub(crate) const HAND_OVER: &str = "/meridian.Data1/HandOver";
+
+type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// A data node's service: to be added to the door of its process.
+#[derive(Clone)]
+pub struct DataService {
+    node: Arc<DataNode>,
+    lifeline: Lifeline,
+}
+
+impl DataService {
+    /// Answers for a node.
+    #[must_use]
+    pub fn new(node: Arc<DataNode>, lifeline: Lifeline) -> DataService {
+        DataService { node, lifeline }
+    }
+}
+
+impl NamedService for DataService {
+    const NAME: &'static str = SERVICE;
+}
+
+impl Service<http::Request<Body>> for DataService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Boxed<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let door = self.clone();
+        Box::pin(async move {
+            Ok(match request.uri().path() {
+                DELIVER => {
+                    let codec = ProstCodec::<Nothing, Parcel>::default();
+                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).client_streaming(door, request).await
+                }
+                WRITE => {
+                    let codec = ProstCodec::<Told, Writing>::default();
+                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
+                }
+                READ => {
+                    let codec = ProstCodec::<Told, Reading>::default();
+                    Grpc::new(codec)
+                        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+                        .unary(door, request)
+                        .await
+                }
+                HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(door, request).await,
+                PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(door), request).await,
+                PIECE => Grpc::new(ProstCodec::<Part, Wanting>::default()).unary(ForPart(door), request).await,
+                STATUS | MAINTAIN => {
+                    let codec = ProstCodec::<status::Told, Asking>::default();
+                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
+                }
+                _ => Status::unimplemented("there is no such method").into_http(),
+            })
+        })
+    }
+}
+
+impl ClientStreamingService<Parcel> for DataService {
+    type Response = Nothing;
+    type Future = Boxed<Response<Nothing>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<Parcel>>) -> Self::Future {
+        let DataService { node, lifeline } = self.clone();
+        Box::pin(async move {
+            let mut parcels = request.into_inner();
+            loop {
+                let next = tokio::select! {
+                    next = parcels.message() => next?,
+                    () = lifeline.ended() => return Err(Status::unavailable("the node is stopping")),
+                };
+                match next {
+                    Some(parcel) => node.deliver(&parcel).await,
+                    None => return Ok(Response::new(Nothing {})),
+                }
+            }
+        })
+    }
+}
+
+/// The service, for the two questions of who copies files.
+struct ForPieces(DataService);
+struct ForPart(DataService);
+
+impl UnaryService<Wanting> for ForPieces {
+    type Response = Pieces;
+    type Future = Boxed<Response<Pieces>, Status>;
+
+    fn call(&mut self, request: Request<Wanting>) -> Self::Future {
+        let node = Arc::clone(&self.0.node);
+        Box::pin(async move { copying::pieces(&node, request.get_ref()).map(Response::new) })
+    }
+}
+
+impl UnaryService<Wanting> for ForPart {
+    type Response = Part;
+    type Future = Boxed<Response<Part>, Status>;
+
+    fn call(&mut self, request: Request<Wanting>) -> Self::Future {
+        let node = Arc::clone(&self.0.node);
+        let read = tokio::task::spawn_blocking(move || copying::part(&node, request.get_ref()));
+        Box::pin(async move { read.await.map_err(|fault| Status::internal(fault.to_string()))?.map(Response::new) })
+    }
+}
+
+fn told(answer: Result<Answered, Refused>) -> Response<Told> {
+    let answered = answer.unwrap_or_else(|refused| Answered::Refused(refused.into()));
+    Response::new(Told { answered: Some(answered) })
+}
+
+impl UnaryService<Writing> for DataService {
+    type Response = Told;
+    type Future = Boxed<Response<Told>, Status>;
+
+    fn call(&mut self, request: Request<Writing>) -> Self::Future {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { Ok(told(write(&node, request.into_inner()).await)) })
+    }
+}
+
+impl UnaryService<Reading> for DataService {
+    type Response = Told;
+    type Future = Boxed<Response<Told>, Status>;
+
+    fn call(&mut self, request: Request<Reading>) -> Self::Future {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { Ok(told(read(&node, request.into_inner()).await)) })
+    }
+}
+
+impl UnaryService<Asking> for DataService {
+    type Response = status::Told;
+    type Future = Boxed<Response<status::Told>, Status>;
+
+    fn call(&mut self, request: Request<Asking>) -> Self::Future {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move {
+            Ok(Response::new(match request.into_inner() {
+                Asking { what: 0 } => status::status(&node),
+                asking => status::maintain(&node, asking).await,
+            }))
+        })
+    }
+}
+
+impl UnaryService<HandingOver> for DataService {
+    type Response = Nothing;
+    type Future = Boxed<Response<Nothing>, Status>;
+
+    fn call(&mut self, request: Request<HandingOver>) -> Self::Future {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move {
+            let HandingOver { slice, primary, to } = request.into_inner();
+            let to = to.replica().ok_or_else(|| Status::invalid_argument("a store has 16 bytes"))?;
+            if primary.replica() != Some(node.me()) {
+                return Err(Status::failed_precondition("the order is for another store"));
+            }
+            // An order may be lost: it is given again.
+            node.ask(SliceId(slice), Asked::HandOver { to }).map_err(|refused| Status::unavailable(refused.to_string()))?;
+            Ok(Response::new(Nothing {}))
+        })
+    }
+}

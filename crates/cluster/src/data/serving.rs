@@ -1,0 +1,177 @@
+//! How a data node carries out what it is asked: a write by its slice's replica, a read from copies fresh enough.
+//!
+//! Promises: a write is logged only when the kinds of its tags are known here; a read sees of each slice what its replica
+//! vouched for, and nothing of slices that were not asked or were refused. Reading happens off the runtime's threads. May
+//! not know who asks.
+
+use super::asking::{Answered, AtSlice, Found, NotSlice, Reading, Writing};
+use super::node::{Asked, DataNode};
+use super::refused::Refused;
+use super::rows::{Rows, Texts, tags, times};
+use kernel::{ReadingColumns, Snapshot, Write};
+use protocol::Consistency;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use types::{NodeId, Samples, SliceId, TagId, TextSamples, Timestamp, Version};
+
+/// The longest that a question may wait here, whatever it asks for.
+const LIMIT_MAX: Duration = Duration::from_secs(60);
+
+/// What was read of some slices: those that could be, with the newest write that is seen of each; those that could not;
+/// and what to read.
+pub struct Readable {
+    /// Slices, and the newest write that the snapshot has of each.
+    pub at: Vec<(SliceId, Version)>,
+    /// Slices that can't be read here now.
+    pub refused: Vec<(SliceId, Refused)>,
+    /// Of the slices in `at` what their replicas vouched for, of others nothing. None where none can be read.
+    pub snapshot: Option<Snapshot>,
+}
+
+fn limit(ms: u64) -> Duration {
+    Duration::from_millis(ms).min(LIMIT_MAX)
+}
+
+/// A replica that stopped answers nobody.
+async fn answered<T>(answer: oneshot::Receiver<Result<T, Refused>>) -> Result<T, Refused> {
+    answer.await.unwrap_or_else(|_| Err(Refused::Unavailable("the replica stopped".to_owned())))
+}
+
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    let late = |_| Refused::Unavailable(format!("no answer within {} ms", limit.as_millis()));
+    tokio::time::timeout(limit, answer).await.map_err(late)?
+}
+
+impl DataNode {
+    /// A state of these slices to read from, each as fresh as is asked.
+    pub async fn readable_each(&self, slices: &[(SliceId, Consistency)]) -> Readable {
+        let mut asked = Vec::with_capacity(slices.len());
+        for (slice, consistency) in slices {
+            let (answer, readable) = oneshot::channel();
+            let put = self.ask(*slice, Asked::Read { consistency: *consistency, answer });
+            asked.push((*slice, put.map(|()| readable)));
+        }
+        let (mut at, mut refused, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for (slice, readable) in asked {
+            let found = match readable {
+                Ok(readable) => answered(readable).await,
+                Err(fault) => Err(fault),
+            };
+            match found {
+                Ok((version, snapshot)) => {
+                    at.push((slice, version));
+                    parts.push((slice, snapshot));
+                }
+                Err(fault) => refused.push((slice, fault)),
+            }
+        }
+        Readable { at, refused, snapshot: Snapshot::joined(&parts) }
+    }
+
+    /// A state of these slices to read from, and the newest write that it has of each. Other slices are empty in it.
+    ///
+    /// # Errors
+    /// `Refused` of the first slice that can't be read here now.
+    pub async fn readable(
+        &self,
+        slices: &[SliceId],
+        consistency: Consistency,
+    ) -> Result<(Vec<(SliceId, Version)>, Snapshot), Refused> {
+        let asked: Vec<(SliceId, Consistency)> = slices.iter().map(|slice| (*slice, consistency)).collect();
+        let Readable { at, refused, snapshot } = self.readable_each(&asked).await;
+        if let Some((_, fault)) = refused.into_iter().next() {
+            return Err(fault);
+        }
+        Ok((at, snapshot.ok_or_else(|| Refused::Invalid("a read names one slice at least".to_owned()))?))
+    }
+}
+
+pub(super) async fn write(node: &DataNode, writing: Writing) -> Result<Answered, Refused> {
+    let limit = limit(writing.limit_ms);
+    within(limit, async {
+        let reached = node.keeper().reach(writing.kinds_end, writing.sender.map(NodeId), limit / 2).await;
+        reached.map_err(|fault| Refused::UnknownTags(fault.to_string()))?;
+        let origin = writing.origin().ok_or_else(|| Refused::Invalid("a producer has 16 bytes".to_owned()))?;
+        let slice = SliceId(writing.slice);
+        let body = body(node, slice, writing)?;
+        let (answer, written) = oneshot::channel();
+        node.ask(slice, Asked::Write { origin, body, answer })?;
+        Ok(Answered::Written(answered(written).await?.into()))
+    })
+    .await
+}
+
+/// The record's body: what of a write lies in its slice, which must be all of its samples.
+fn body(node: &DataNode, slice: SliceId, writing: Writing) -> Result<bytes::Bytes, Refused> {
+    let invalid = |text: String| Refused::Invalid(text);
+    let (origin, kernel) = (writing.origin(), node.kernel());
+    let deletions = writing.deletions.into_iter().map(|removal| removal.deletion()).collect::<Option<Vec<_>>>();
+    let deletions = deletions.ok_or_else(|| invalid("a deletion has a time for each point, or two for a range".to_owned()))?;
+    let Rows { tags: numbers, times: row_times, bits, qualities } = writing.rows.unwrap_or_default();
+    let (row_tags, row_times) = (tags(numbers), times(row_times));
+    let given = |qualities: &'_ bytes::Bytes| !qualities.is_empty();
+    let samples = Samples::new(&row_tags, &row_times, &bits, given(&qualities).then_some(&*qualities));
+    let texts = writing.texts.unwrap_or_default();
+    let column = texts.column().ok_or_else(|| invalid("the lengths of texts do not add up to them".to_owned()))?;
+    let Texts { tags: numbers, times: text_times, qualities: text_qualities, .. } = texts;
+    let (text_tags, text_times) = (tags(numbers), times(text_times));
+    let texts = TextSamples::new(&text_tags, &text_times, &column, given(&text_qualities).then_some(&*text_qualities));
+    let samples = samples.map_err(|fault| invalid(fault.to_string()))?;
+    let texts = texts.map_err(|fault| invalid(fault.to_string()))?;
+    let samples = (!samples.is_empty()).then_some(samples);
+    let texts = (!texts.is_empty()).then_some(texts);
+    let write = Write { samples: samples.as_slice(), texts: texts.as_slice(), origin };
+    let bodies = kernel.led_bodies(write, &deletions).map_err(|fault| invalid(fault.to_string()))?;
+    let rule = kernel.rule();
+    let stray = |tags: &[TagId], times: &[Timestamp]| {
+        tags.iter().zip(times).map(|(tag, time)| rule.slice(*tag, *time)).find(|of| *of != slice)
+    };
+    // Without deletions the samples alone make bodies, one a slice.
+    let other = if deletions.is_empty() {
+        bodies.iter().map(|(of, _)| *of).find(|of| *of != slice)
+    } else {
+        stray(&row_tags, &row_times).or_else(|| stray(&text_tags, &text_times))
+    };
+    if let Some(other) = other {
+        return Err(invalid(format!("a sample is of slice {other}, not {slice}")));
+    }
+    let own = bodies.into_iter().find(|(of, _)| *of == slice);
+    own.map(|(_, body)| body).ok_or_else(|| invalid(format!("nothing of the write is of slice {slice}")))
+}
+
+pub(super) async fn read(node: &DataNode, reading: Reading) -> Result<Answered, Refused> {
+    let Reading { slices, tags: numbers, times: at, limit_ms } = reading;
+    if !at.is_empty() && at.len() != numbers.len() {
+        return Err(Refused::Invalid("a read has a time for each tag, or none".to_owned()));
+    }
+    let how = slices.iter().map(|of| of.how.map(|how| (SliceId(of.slice), how.into()))).collect::<Option<Vec<_>>>();
+    let how = how.ok_or_else(|| Refused::Invalid("a read says of each slice how fresh it wants it".to_owned()))?;
+    let questions: Vec<(TagId, Timestamp)> = if at.is_empty() {
+        numbers.into_iter().map(|tag| (TagId(tag), Timestamp::MAX)).collect()
+    } else {
+        numbers.into_iter().zip(at).map(|(tag, time)| (TagId(tag), Timestamp(time))).collect()
+    };
+    within(limit(limit_ms), async {
+        let Readable { at, refused, snapshot } = node.readable_each(&how).await;
+        // Reading may wait for the disk.
+        let found = tokio::task::spawn_blocking(move || values(snapshot.as_ref(), &questions)).await;
+        let values = found.map_err(|fault| Refused::Unavailable(fault.to_string()))??.into();
+        let at = at.into_iter().map(|(slice, at)| AtSlice { slice: slice.0, at: at.into() }).collect();
+        let not = |(slice, fault): (SliceId, Refused)| NotSlice { slice: slice.0, because: fault.into() };
+        Ok(Answered::Read(Found { at, refused: refused.into_iter().map(not).collect(), values }))
+    })
+    .await
+}
+
+fn values(snapshot: Option<&Snapshot>, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Refused> {
+    let failed = |fault: kernel::Error| Refused::Unavailable(fault.to_string());
+    let rows = questions.len();
+    let none = || ReadingColumns {
+        found: vec![false; rows],
+        times: vec![Timestamp(0); rows],
+        bits: vec![0; rows],
+        qualities: vec![192; rows],
+        texts: Vec::new(),
+    };
+    snapshot.map_or_else(|| Ok(none()), |snapshot| snapshot.values_at(questions).map_err(failed))
+}

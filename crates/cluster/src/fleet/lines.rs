@@ -1,0 +1,99 @@
+//! Channels to the fleet's processes, by number: made when something is asked, and anew when a process moved.
+//!
+//! Promises: a question is answered or given up within its limit. May not know what is asked.
+
+use super::roster::Roster;
+use crate::calls::{Tls, chain, config, grpc};
+use parking_lot::Mutex;
+use prost::Message;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_prost::ProstCodec;
+use types::NodeId;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_millis(1_000);
+
+/// Channels to the fleet's processes.
+pub struct Lines {
+    roster: Arc<Roster>,
+    tls: Tls,
+    open: Mutex<HashMap<NodeId, (String, Channel)>>,
+}
+
+/// A channel to an address; the connection is made when something is asked, and made again when it was lost.
+pub(crate) fn channel(address: &str, tls: &Tls, connect: Duration) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(address.to_owned())?
+        .connect_timeout(connect)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(3))
+        .tls_config(config(tls))?;
+    Ok(endpoint.connect_lazy())
+}
+
+/// One question on a channel.
+pub(crate) async fn ask<Q, A>(channel: &Channel, path: &'static str, question: Q, limit: Duration) -> Result<A, Status>
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let asked = async {
+        let mut grpc = grpc(channel);
+        grpc.ready().await.map_err(|cause| Status::unavailable(chain(&cause)))?;
+        grpc.unary(Request::new(question), PathAndQuery::from_static(path), ProstCodec::<Q, A>::default()).await
+    };
+    match tokio::time::timeout(limit, asked).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(Status::unavailable(format!("no answer within {} ms", limit.as_millis()))),
+    }
+}
+
+impl Lines {
+    /// Channels to whom the roster knows. To be made and used within a runtime.
+    #[must_use]
+    pub fn new(roster: Arc<Roster>, tls: Tls) -> Lines {
+        Lines { roster, tls, open: Mutex::default() }
+    }
+
+    /// Who there is.
+    #[must_use]
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    /// A channel to a process.
+    ///
+    /// # Errors
+    /// `Status` where it is not known where it is, or its address is none.
+    pub fn channel(&self, node: NodeId) -> Result<Channel, Status> {
+        let address = self.roster.address(node);
+        let address = address.ok_or_else(|| Status::unavailable(format!("it is not known where node {node} is")))?;
+        let mut open = self.open.lock();
+        if let Some((at, channel)) = open.get(&node)
+            && *at == address
+        {
+            return Ok(channel.clone());
+        }
+        let made = channel(&address, &self.tls, CONNECT);
+        let made = made.map_err(|cause| Status::invalid_argument(format!("node {node} at \"{address}\": {}", chain(&cause))))?;
+        open.insert(node, (address, made.clone()));
+        Ok(made)
+    }
+
+    /// Asks a process.
+    ///
+    /// # Errors
+    /// `Status`.
+    pub(crate) async fn ask<Q, A>(&self, node: NodeId, path: &'static str, question: Q, limit: Duration) -> Result<A, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        ask(&self.channel(node)?, path, question, limit).await
+    }
+}

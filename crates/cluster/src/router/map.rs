@@ -1,0 +1,153 @@
+//! The slice map as a scheduler knows it, and who is asked for what.
+//!
+//! Shared state: `slices`, written by the one task that follows meta, read by all; `changed` tells that it was written. `load`
+//! counts what is under way to each node, and is what "busy" means here: it follows a node that slows down at once, where
+//! its reports are half a second old.
+//! Promises: of one slice the map never goes back. It may be old: whoever is asked says so. May not know what is asked.
+
+use super::{Freshness, RouteError};
+use crate::fleet::entries::{self, slice_entry};
+use crate::fleet::following::{Following, Listener};
+use meta::{Entry, Error, Key, Meta, Range};
+use parking_lot::{Mutex, RwLock};
+use protocol::SliceEntry;
+use protocol::membership::Seen;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use types::{Epoch, NodeId, Revision, SliceId};
+
+#[derive(Default)]
+struct Known {
+    slices: RwLock<BTreeMap<SliceId, Seen<SliceEntry>>>,
+    changed: watch::Sender<()>,
+}
+
+impl Listener for Known {
+    fn stands(&self, entry: &Entry) {
+        let Some(slice) = entries::number(&entry.key, entries::SLICES).and_then(|number| u32::try_from(number).ok()) else {
+            return;
+        };
+        match slice_entry(&entry.value) {
+            Some(value) => drop(self.slices.write().insert(SliceId(slice), Seen { value, revision: entry.modified })),
+            None => tracing::error!(key = %entry.key, "a slice's entry can't be read: is it of another release?"),
+        }
+        self.changed.send_replace(());
+    }
+
+    fn is_gone(&self, key: &Key) {
+        let slice = entries::number(key, entries::SLICES).and_then(|number| u32::try_from(number).ok());
+        if let Some(slice) = slice {
+            self.slices.write().remove(&SliceId(slice));
+            self.changed.send_replace(());
+        }
+    }
+}
+
+/// The slice map. Dropping it ends the watch.
+pub struct SliceMap {
+    known: Arc<Known>,
+    load: Mutex<HashMap<NodeId, Arc<AtomicUsize>>>,
+    _alive: watch::Sender<()>,
+}
+
+/// Who is to be asked for slices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The newest revision of the entries that it was made from.
+    pub revision: Revision,
+    /// The nodes, each with its slices, rising.
+    pub nodes: BTreeMap<NodeId, Vec<Chosen>>,
+}
+
+/// A slice, and the epoch that the map shows.
+pub type Chosen = (SliceId, Epoch);
+
+/// Something that is under way to a node.
+pub(super) struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl SliceMap {
+    pub(super) async fn follow(meta: Arc<dyn Meta>, runtime: &Handle) -> Result<Arc<SliceMap>, Error> {
+        let known = Arc::new(Known::default());
+        let mut following = Following::new(meta, Range::prefix(entries::SLICES)?, Arc::clone(&known));
+        following.read().await?;
+        let (alive, stopping) = watch::channel(());
+        runtime.spawn(following.run(stopping));
+        Ok(Arc::new(SliceMap { known, load: Mutex::default(), _alive: alive }))
+    }
+
+    /// The entry of a slice.
+    #[must_use]
+    pub fn entry(&self, slice: SliceId) -> Option<SliceEntry> {
+        self.known.slices.read().get(&slice).map(|seen| seen.value.clone())
+    }
+
+    /// Who leads a slice.
+    #[must_use]
+    pub fn primary(&self, slice: SliceId) -> Option<NodeId> {
+        self.known.slices.read().get(&slice).map(|seen| seen.value.primary.node)
+    }
+
+    /// All entries, with the revision of each.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<SliceId, Seen<SliceEntry>> {
+        self.known.slices.read().clone()
+    }
+
+    /// Tells of changes: what it holds is of no meaning.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.known.changed.subscribe()
+    }
+
+    fn counter(&self, node: NodeId) -> Arc<AtomicUsize> {
+        Arc::clone(self.load.lock().entry(node).or_default())
+    }
+
+    /// Counts something as under way to a node, until the answer is dropped.
+    pub(super) fn under_way(&self, node: NodeId) -> UnderWay {
+        let counter = self.counter(node);
+        counter.fetch_add(1, Ordering::Relaxed);
+        UnderWay(counter)
+    }
+
+    /// Chooses one node a slice: its primary, or, where the freshness lets it, the member with the least under way. Nobody of
+    /// `avoided` is chosen where there is another.
+    ///
+    /// # Errors
+    /// `RouteError::Unplaced`.
+    pub fn choose(&self, slices: &[SliceId], freshness: &Freshness, avoided: &[NodeId]) -> Result<Choice, RouteError> {
+        let known = self.known.slices.read();
+        let mut choice = Choice::default();
+        for slice in slices {
+            let seen = known.get(slice).ok_or(RouteError::Unplaced { slice: *slice })?;
+            let node = self.one_of(&seen.value, freshness, avoided, &choice);
+            choice.revision = choice.revision.max(seen.revision);
+            choice.nodes.entry(node).or_default().push((*slice, seen.value.epoch));
+        }
+        Ok(choice)
+    }
+
+    fn one_of(&self, entry: &SliceEntry, freshness: &Freshness, avoided: &[NodeId], choice: &Choice) -> NodeId {
+        let primary = entry.primary.node;
+        let copies = entry.members.iter().map(|member| member.node).filter(|node| !avoided.contains(node));
+        // What this very choice gives a node counts, too: else one node would get it all.
+        let load = |node: &NodeId| {
+            let given = choice.nodes.get(node).map_or(0, Vec::len);
+            (self.counter(*node).load(Ordering::Relaxed) * 16 + given, *node != primary)
+        };
+        match freshness {
+            Freshness::Primary if !avoided.contains(&primary) => primary,
+            // Only the primary may answer, unless it can't: a member may lead by now.
+            _ => copies.min_by_key(load).unwrap_or(primary),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Values of tags, asked of the nodes that hold their slices.
+//!
+//! Promises: a row of the answer comes from a copy as fresh as is asked; a slice that one node can't answer is asked of the
+//! next, its primary first, until patience ends. Where the rule looks at time, every slice is asked, and the newest stands.
+//! May not know tags' names.
+
+use super::{Choice, Freshness, RouteError, Router};
+use crate::data::{Answer, Refused};
+use futures::future::join_all;
+use kernel::ReadingColumns;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use types::{NodeId, SliceId, TagId, Timestamp};
+
+/// How long one try waits for its answer.
+const TRY: Duration = Duration::from_secs(5);
+/// How long is waited between tries.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is asked: the newest values, or those at times.
+struct Questions {
+    tags: Vec<TagId>,
+    times: Option<Vec<Timestamp>>,
+}
+
+/// Slices that were not answered yet, each with its rows; all rows where the rule looks at time.
+type Open = BTreeMap<SliceId, Arc<[u32]>>;
+
+impl Router {
+    /// The snapshot values of tags, one row each, in the order asked.
+    ///
+    /// # Errors
+    /// `RouteError::Read`, `RouteError::Unplaced`.
+    pub async fn latest(&self, tags: Vec<TagId>, freshness: &Freshness) -> Result<ReadingColumns, RouteError> {
+        self.ask(&Questions { tags, times: None }, freshness).await
+    }
+
+    /// For each (tag, time): the newest sample at or before that time, one row each, in the order asked.
+    ///
+    /// # Errors
+    /// As `latest`.
+    pub async fn values_at(
+        &self,
+        questions: Vec<(TagId, Timestamp)>,
+        freshness: &Freshness,
+    ) -> Result<ReadingColumns, RouteError> {
+        let (tags, times) = questions.into_iter().unzip();
+        self.ask(&Questions { tags, times: Some(times) }, freshness).await
+    }
+
+    fn open(&self, tags: &[TagId]) -> Open {
+        let rule = &self.settings.rule;
+        if !rule.ignores_time() {
+            let all: Arc<[u32]> = (0..tags.len() as u32).collect();
+            return (0..rule.buckets).map(|slice| (SliceId(slice), Arc::clone(&all))).collect();
+        }
+        let mut rows: BTreeMap<SliceId, Vec<u32>> = BTreeMap::new();
+        for (row, tag) in (0_u32..).zip(tags) {
+            rows.entry(rule.slice(*tag, Timestamp(0))).or_default().push(row);
+        }
+        rows.into_iter().map(|(slice, rows)| (slice, rows.into())).collect()
+    }
+
+    async fn ask(&self, questions: &Questions, freshness: &Freshness) -> Result<ReadingColumns, RouteError> {
+        let rows = questions.tags.len();
+        let mut found = ReadingColumns {
+            found: vec![false; rows],
+            times: vec![Timestamp(0); rows],
+            bits: vec![0; rows],
+            qualities: vec![192; rows],
+            texts: Vec::new(),
+        };
+        if rows == 0 {
+            return Ok(found);
+        }
+        let deadline = Instant::now() + self.settings.patience;
+        let (mut open, mut texts) = (self.open(&questions.tags), BTreeMap::new());
+        let mut avoided: Vec<NodeId> = Vec::new();
+        let mut changes = self.map.changes();
+        loop {
+            let slices: Vec<SliceId> = open.keys().copied().collect();
+            let choice = self.map.choose(&slices, freshness, &avoided)?;
+            let answers = self.ask_all(&choice, &open, questions, freshness).await;
+            let mut last = None;
+            for (node, asked, answer) in answers {
+                let refused = match answer {
+                    Ok(answer) => {
+                        answer.at.iter().for_each(|(slice, _)| drop(open.remove(slice)));
+                        merge(&mut found, &mut texts, &asked, &answer);
+                        answer.refused.into_iter().next()
+                    }
+                    Err(refused) => asked.slices.first().map(|slice| (*slice, refused)),
+                };
+                if refused.is_some() {
+                    avoided.push(node);
+                    last = refused;
+                }
+            }
+            let Some(slice) = open.keys().next().copied() else { break };
+            let left_out = || (slice, Refused::Unavailable("the node left the slice out".to_owned()));
+            let (slice, cause) = last.unwrap_or_else(left_out);
+            if !cause.can_retry() || Instant::now() >= deadline {
+                return Err(RouteError::Read { slice, cause });
+            }
+            // A node is avoided once; when all were tried, all may be tried again.
+            if avoided.len() > choice.nodes.len() * 2 + 2 {
+                avoided.clear();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                _ = changes.changed() => {}
+            }
+        }
+        found.texts = texts.into_iter().collect();
+        Ok(found)
+    }
+
+    async fn ask_all(
+        &self,
+        choice: &Choice,
+        open: &Open,
+        questions: &Questions,
+        freshness: &Freshness,
+    ) -> Vec<(NodeId, Asked, Result<Answer, Refused>)> {
+        let asks = choice.nodes.iter().map(|(node, slices)| async move {
+            let asked = Asked::of(slices.iter().map(|(slice, _)| *slice).collect(), open, self.settings.rule.ignores_time());
+            let how: Vec<_> = asked.slices.iter().map(|slice| (*slice, freshness.of(*slice))).collect();
+            let tags: Vec<TagId> = asked.rows.iter().map(|row| questions.tags[*row as usize]).collect();
+            let _under_way = self.map.under_way(*node);
+            let answer = match (self.client(*node, TRY), &questions.times) {
+                (Err(refused), _) => Err(refused),
+                (Ok(client), None) => client.latest(&how, &tags).await,
+                (Ok(client), Some(times)) => {
+                    let times = asked.rows.iter().map(|row| times[*row as usize]);
+                    client.values_at(&how, &tags.into_iter().zip(times).collect::<Vec<_>>()).await
+                }
+            };
+            (*node, asked, answer)
+        });
+        join_all(asks).await
+    }
+}
+
+/// What one node is asked.
+struct Asked {
+    slices: Vec<SliceId>,
+    /// Positions of the questions.
+    rows: Vec<u32>,
+    /// The slice of each, where each lies in one.
+    of: Option<Vec<SliceId>>,
+}
+
+impl Asked {
+    fn of(slices: Vec<SliceId>, open: &Open, ignores_time: bool) -> Asked {
+        if !ignores_time {
+            let rows = slices.first().and_then(|slice| open.get(slice)).map(|rows| rows.to_vec()).unwrap_or_default();
+            return Asked { slices, rows, of: None };
+        }
+        let (mut rows, mut of) = (Vec::new(), Vec::new());
+        for slice in &slices {
+            let own = open.get(slice).map_or(&[][..], |rows| rows);
+            rows.extend_from_slice(own);
+            of.extend(std::iter::repeat_n(*slice, own.len()));
+        }
+        Asked { slices, rows, of: Some(of) }
+    }
+}
+
+fn merge(into: &mut ReadingColumns, texts: &mut BTreeMap<u32, Arc<[u8]>>, asked: &Asked, answer: &Answer) {
+    let read: BTreeSet<SliceId> = answer.at.iter().map(|(slice, _)| *slice).collect();
+    let values = &answer.values;
+    let mut new_texts = values.texts.iter().peekable();
+    for (at, row) in asked.rows.iter().enumerate() {
+        while new_texts.peek().is_some_and(|(of, _)| (*of as usize) < at) {
+            new_texts.next();
+        }
+        let own = asked.of.as_ref().is_none_or(|of| read.contains(&of[at]));
+        let to = *row as usize;
+        let newer = values.found[at] && (!into.found[to] || values.times[at] > into.times[to]);
+        if !own || !newer {
+            continue;
+        }
+        (into.found[to], into.times[to]) = (true, values.times[at]);
+        (into.bits[to], into.qualities[to]) = (values.bits[at], values.qualities[at]);
+        match new_texts.peek() {
+            Some((of, text)) if *of as usize == at => drop(texts.insert(*row, Arc::clone(text))),
+            _ => drop(texts.remove(row)),
+        }
+    }
+}
