@@ -9,6 +9,7 @@ mod simulate;
 mod soak;
 mod test;
 mod tidy;
+mod yanked;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ const HELP: &str = "cargo xtask COMMAND
                    the kernel's model tests over new seeds until the time is up (60 minutes)
   simulate [--seeds N] [--first-seed S] [--kernels | --only slices|tags|members] [--trace] [--plant BUG]
                    fleets in the simulator, one a seed (10000), on all cores; a seed that fails is made small
+  yanked           asks the registry whether it took back any version that Cargo.lock names
 ";
 
 /// The workspace's root, as cargo tells it now: clones share what is built, and this program may be another one's.
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "simulate" => simulate::run(rest),
         "soak" => soak::run(rest),
+        "yanked" => yanked::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -11,7 +11,7 @@
 //! producer's lower numbers -> ordered -> logged -> applied, or refused at any step before. Once ordered it is
 //! settled on Lane::Log only.
 
-use crate::core::Core;
+use crate::core::{Core, Underway};
 use crate::origins::{Admission, Outcome};
 use crate::record::{self, CommitHead, PartKind};
 use crate::{Committed, Deletion, Error, Write};
@@ -103,6 +103,7 @@ pub(crate) struct Pending {
     pub(crate) rows: u64,
     /// `Kinds::compressions` as they were when it was found out whether it has rows of thinned tags.
     pub(crate) compressions: u64,
+    pub(crate) underway: Underway,
     pub(crate) promise: Promise<Outcome>,
 }
 
@@ -121,7 +122,7 @@ pub(crate) struct Ordered {
 impl Core {
     /// Takes a write of samples. Returns before it is durable.
     pub(crate) fn write(self: &Arc<Core>, write: Write<'_>) -> Ticket<Outcome> {
-        let ground = self.ground();
+        let (ground, underway) = self.ground_of_write();
         let compressions = self.kinds.compressions();
         let thins = write.samples.iter().any(|batch| self.kinds.any_is_thinned(batch.tags()));
         let gathered = series::gather(&ground.placement, &*self.kinds, write.samples, write.texts);
@@ -141,28 +142,29 @@ impl Core {
             let slice = SliceId((origin.producer.0 % u128::from(ground.rule.buckets)) as u32);
             parts.push(Part::deletion(slice, Deletion::Points(Vec::new())));
         }
-        self.take(parts, rows, write.origin, (compressions, thins))
+        self.take(parts, rows, write.origin, (compressions, thins), underway)
     }
 
     /// Takes a deletion. Returns before it is durable.
     pub(crate) fn delete(self: &Arc<Core>, deletion: Deletion) -> Ticket<Outcome> {
-        let parts = self.ground().split_deletion(deletion);
-        self.delete_parts(parts)
+        let (ground, underway) = self.ground_of_write();
+        self.delete_parts(ground.split_deletion(deletion), underway)
     }
 
     /// As `delete`, but leaves led slices alone.
     pub(crate) fn delete_own(self: &Arc<Core>, deletion: Deletion) -> Ticket<Outcome> {
-        let mut parts = self.ground().split_deletion(deletion);
+        let (ground, underway) = self.ground_of_write();
+        let mut parts = ground.split_deletion(deletion);
         parts.retain(|(slice, _)| !self.is_led(*slice));
-        self.delete_parts(parts)
+        self.delete_parts(parts, underway)
     }
 
-    fn delete_parts(self: &Arc<Core>, parts: Vec<(SliceId, Deletion)>) -> Ticket<Outcome> {
+    fn delete_parts(self: &Arc<Core>, parts: Vec<(SliceId, Deletion)>, underway: Underway) -> Ticket<Outcome> {
         if parts.is_empty() {
             return Ticket::ready(Ok(self.nothing()));
         }
         let parts = parts.into_iter().map(|(slice, deletion)| Part::deletion(slice, deletion)).collect();
-        self.take(parts, 0, None, (self.kinds.compressions(), false))
+        self.take(parts, 0, None, (self.kinds.compressions(), false), underway)
     }
 
     /// Gets room for a write, waiting in line where it is short, and then orders it. `thins`: whether it has rows of
@@ -173,6 +175,7 @@ impl Core {
         rows: u64,
         origin: Option<Origin>,
         (compressions, thins): (u64, bool),
+        underway: Underway,
     ) -> Ticket<Outcome> {
         let as_they_are: u64 = parts.iter().map(|part| part.body.memory_bytes()).sum();
         let added = if thins { rows * THINNED_ROW_BYTES + parts.len() as u64 * THINNED_PART_BYTES } else { 0 };
@@ -184,7 +187,7 @@ impl Core {
         let (promise, ticket) = Ticket::pair();
         let Some(promise) = self.admit(origin, promise) else { return ticket };
         let body = (!thins).then(|| body_of(&parts));
-        let pending = Pending { parts, body, origin, rows, compressions, promise };
+        let pending = Pending { parts, body, origin, rows, compressions, underway, promise };
         if let Some(grant) = self.shares.buffers.try_take(bytes) {
             self.order(pending, grant);
             return ticket;

@@ -10,7 +10,7 @@
 //!   and may stand above commits that are still on their way here.
 //! - a slice's own locks: see `slice`.
 //!
-//! Order of locks: `node` (set the rule, note a cut of the log), then `order` (only to set the rule); `thinning`,
+//! Order of locks: `node` (set the rule, note a cut of the log), then `order`, then `ground` (only to set the rule); `thinning`,
 //! then `order`, or a slice's `values` or `view`; a slice's `filing`, then `visibility`, then a slice's `state`,
 //! then its `view`. `order`
 //! is else taken alone.
@@ -42,7 +42,12 @@ pub(crate) struct Ground {
     pub(crate) period_us: i64,
     pub(crate) placement: Placement,
     pub(crate) slices: Vec<Arc<Slice>>,
+    /// Held by each write that was cut by this rule and is not ordered yet: until then it has no number to be seen by.
+    pub(crate) underway: Arc<()>,
 }
+
+/// A write that was cut by the rule in force: as long as it lives, no other rule is set.
+pub(crate) struct Underway(#[expect(dead_code, reason = "it is held, and counted")] Arc<()>);
 
 /// What gives writes their numbers.
 pub(crate) struct Order {
@@ -104,6 +109,13 @@ impl Core {
         Arc::clone(&self.ground.read())
     }
 
+    /// The ground that a write is cut by, which stays until that is ordered or refused.
+    pub(crate) fn ground_of_write(&self) -> (Arc<Ground>, Underway) {
+        // Under the lock, so that whoever sets a rule sees it.
+        let ground = self.ground.read();
+        (Arc::clone(&ground), Underway(Arc::clone(&ground.underway)))
+    }
+
     pub(crate) fn visible(&self) -> CommitNumber {
         CommitNumber(self.visible.load(Ordering::Acquire))
     }
@@ -151,15 +163,20 @@ impl Core {
         if let Some(poison) = self.poison() {
             return Err(poison);
         }
+        // Writes that wait for room were cut by the rule in force; later ones wait here for the new one.
+        let mut ground = self.ground.write();
+        if Arc::strong_count(&ground.underway) > 1 {
+            return Err(Error::RuleIsSet);
+        }
         let set = node.set_rule(&*self.world.disk, rule);
         let opened = set.and_then(|()| open_slices(&self.world, &node, &self.shares, &self.kinds));
         // Nothing may be written under the old rule once another may be on disk: known before `order` is free.
         let opened = opened.inspect_err(|fault| {
             self.poison.get_or_init(|| fault.to_string());
         });
-        Ok(opened.map(|ground| {
-            order.sequences = vec![0; ground.slices.len()];
-            *self.ground.write() = Arc::new(ground);
+        Ok(opened.map(|opened| {
+            order.sequences = vec![0; opened.slices.len()];
+            *ground = Arc::new(opened);
         }))
     }
 

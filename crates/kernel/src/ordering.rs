@@ -170,7 +170,8 @@ impl Core {
         left_out: u64,
         since: Option<Refusals>,
     ) -> Refusals {
-        let Pending { parts, body, origin, rows, promise, .. } = pending;
+        // `_underway` goes once the number is given: from then on that shows that something was written.
+        let Pending { parts, body, origin, rows, promise, compressions: _, underway: _underway } = pending;
         let body = body.unwrap_or_else(|| body_of(&parts));
         let commit = CommitNumber(self.now_us().max(order.commit.0 + 1));
         order.commit = commit;

@@ -292,5 +292,5 @@ pub(crate) fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &A
         Ok(Arc::new(slice))
     });
     let slices = slices.collect::<Result<Vec<_>, Error>>()?;
-    Ok(Ground { rule, period_us, placement, slices })
+    Ok(Ground { rule, period_us, placement, slices, underway: Arc::default() })
 }

@@ -8,11 +8,14 @@
 
 use crate::core::{Core, Ground};
 use crate::{AggregateBatch, AggregateRequest, Error, Reading, ScanBatch, ScanRequest, ScanStatistics, TagSelection};
-use series::SliceView;
+use series::{SliceView, Totals};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use types::{CommitNumber, SliceId, TagId, TimeRange, Timestamp};
+
+/// Rows of merged aggregates (of some 150 bytes) that are held at once.
+const MERGED_ROWS_MAX: usize = 16_384;
 
 /// A view of one commit.
 #[derive(Clone)]
@@ -332,6 +335,23 @@ impl AggregatePart {
             let request = AggregateRequest { tags: unit.selection(), ..self.request.clone() };
             self.open = Some(self.snapshot.view(unit.slice).aggregate(&request, unit.span()));
         }
+    }
+
+    /// As `next_batch`, but with one row of all tags of a kind for each bin; a (kind, bin) may come again. The tag of
+    /// a row then says nothing. `keeps` is given a batch by tag, and puts in for each row whether it counts.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::Read`.
+    pub fn next_merged(&mut self, mut keeps: impl FnMut(&AggregateBatch, &mut Vec<bool>)) -> Result<Option<AggregateBatch>, Error> {
+        let (mut totals, mut kept) = (Totals::default(), Vec::new());
+        while totals.len() < MERGED_ROWS_MAX
+            && let Some(batch) = self.next_batch()?
+        {
+            kept.clear();
+            keeps(&batch, &mut kept);
+            (0..batch.tags.len()).zip(&kept).filter(|(_, kept)| **kept).for_each(|(row, _)| totals.add(&batch, row));
+        }
+        Ok((!totals.is_empty()).then(|| totals.take()))
     }
 
     /// What it looked at so far.

@@ -53,6 +53,43 @@ fn the_rule_is_set_before_the_first_write_and_survives() {
 }
 
 #[test]
+fn the_rule_is_not_set_under_a_write_that_waits() {
+    for deletes in [false, true] {
+        let simulation = Simulation::new(9);
+        let kernel = open(&simulation, settings()).expect("an empty directory");
+        let others = kernel.budget().share("others", u64::MAX);
+        let held = others.try_take(kernel.budget().bytes_max() - kernel.budget().bytes()).expect("all that is left");
+        // Cut for slice 3 of four; of the new rule there are only two.
+        let mut ticket = if deletes {
+            kernel.delete(Deletion::Range { tags: TagSelection::of(vec![TagId(3)]), range: TimeRange::ALL })
+        } else {
+            write(&kernel, &[(3, 5, 1)])
+        };
+        simulation.runner.run_until_idle();
+        assert!(ticket.try_take().is_none(), "it waits for room");
+        let rule = DistributionRule { buckets: 2, ..settings().rule };
+        assert_eq!(kernel.set_rule(rule), Err(Error::RuleIsSet));
+        drop(held);
+        simulation.runner.run_until_idle();
+        assert!(matches!(ticket.try_take(), Some(Ok(Ok(_)))), "it went on as it was cut");
+        assert_eq!(kernel.set_rule(rule), Err(Error::RuleIsSet));
+        assert_eq!(kernel.rule(), settings().rule);
+        assert_eq!(rows(&kernel.snapshot()).expect("readable").len(), usize::from(!deletes));
+    }
+}
+
+#[test]
+fn a_write_that_came_to_nothing_leaves_the_rule_free() {
+    let simulation = Simulation::new(10);
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    let mut refused = write(&kernel, &[(5_000, 5, 1)]);
+    assert!(matches!(refused.try_take(), Some(Ok(Err(Error::UnknownTag(_))))));
+    let rule = DistributionRule { buckets: 2, ..settings().rule };
+    assert_eq!(kernel.set_rule(rule), Ok(()));
+    assert_eq!(kernel.rule(), rule);
+}
+
+#[test]
 fn a_write_raises_the_versions_that_it_touches_and_a_read_none() {
     let simulation = Simulation::new(6);
     let kernel = open(&simulation, settings()).expect("an empty directory");

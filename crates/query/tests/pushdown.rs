@@ -112,6 +112,28 @@ async fn joins_with_tags_equal_plain_execution() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tags_are_one_where_nobody_asks_for_them() {
+    let house = random_house().await;
+    let plan = async |sql: &str| house.rows(&format!("EXPLAIN {sql}")).await.join("\n");
+    for (sql, as_one) in [
+        ("SELECT count(*), avg(value) FROM samples", true),
+        ("SELECT date_bin('1 hour', time), max(value) FROM samples GROUP BY 1", true),
+        ("SELECT tag, avg(value) FROM samples GROUP BY tag", false),
+        ("SELECT unit, count(*) FROM samples JOIN tags ON samples.tag = tags.name GROUP BY unit", false),
+    ] {
+        let shown = plan(sql).await;
+        assert_eq!(shown.contains("all tags as one"), as_one, "{sql}: {shown}");
+    }
+    // Samples of a tag that goes are deleted after it: until then they are there, and not seen.
+    let sql = "SELECT count(*), sum(value), min(time), max(value) FROM samples";
+    let without = house.rows(&format!("{sql} WHERE tag <> 't2'")).await;
+    assert_ne!(house.rows(sql).await, without);
+    let tag = house.engine.catalog().find("t2").unwrap();
+    house.engine.catalog().delete(vec![tag]).wait().unwrap().unwrap();
+    assert_eq!(house.rows(sql).await, without);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn plans_show_what_is_handed_down() {
     let house = random_house().await;
     let plan = async |sql: &str| house.rows(&format!("EXPLAIN {sql}")).await.join("\n");

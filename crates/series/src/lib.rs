@@ -39,4 +39,4 @@ pub use request::{
 };
 pub use section::{Section, gather};
 pub use tombstone::Tombstone;
-pub use view::{Aggregation, Scan, SliceFiles, SliceView, ViewFile};
+pub use view::{Aggregation, Scan, SliceFiles, SliceView, Totals, ViewFile};

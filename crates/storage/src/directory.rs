@@ -194,7 +194,11 @@ impl SliceDirectory {
         inner.number = number;
         if let Err(cause) = self.remove_older(number) {
             inner.poisoned = true;
-            return Err(cause);
+            // The new one is in force: a disk that is full now is no clean refusal.
+            return Err(match cause {
+                Error::Disk(cause) => Error::Disk(not_clean(cause)),
+                other => other,
+            });
         }
         let new = Arc::clone(&inner.manifest);
         drop(inner);

@@ -66,6 +66,11 @@ impl Core {
     ) -> Result<State, Error> {
         let manifest = directory.map(SliceDirectory::manifest);
         let damaged = |what: String| Error::Damaged(format!("slice {}: {what}", slice.id));
+        // A manifest that was refused may be in force all the same; nothing is known of such a disk.
+        if manifest.as_ref().is_some_and(|manifest| manifest.flushed != led.flushed) {
+            let why = || format!("slice {}: a manifest of its was neither refused nor put in force", slice.id);
+            return Err(self.poison().unwrap_or_else(|| Error::Poisoned(why())));
+        }
         let mut state = match &manifest {
             Some(manifest) => {
                 let held = held::load(manifest).map_err(damaged)?;

@@ -441,7 +441,8 @@ fn told<T: Send + 'static>(ticket: &mut Ticket<Result<T, Error>>) -> Option<Resu
 fn recovered(led: LedSlice, mut model: Model) -> Model {
     let recovered = led.recovered();
     let certain = model.asked.iter().rposition(|asked| matches!(asked.answer, Answer::Done)).expect("the first is");
-    let Some(chain) = (certain..model.asked.len()).find_map(|at| beginning(&model.asked, certain, at, &recovered.history)) else {
+    let found = |at: usize| beginning(&model.asked, certain, at, &recovered.history).map(|chain| (at, chain));
+    let Some((at, chain)) = (certain..model.asked.len()).find_map(found) else {
         let could: Vec<_> = model.asked[certain..].iter().map(|asked| versions(&asked.chain)).collect();
         panic!("it came back with {:?}, which is no beginning of {could:?}", recovered.history)
     };
@@ -454,8 +455,16 @@ fn recovered(led: LedSlice, mut model: Model) -> Model {
     assert_eq!(recovered.producers, producers(&chain));
     let found = led.read_log(last(&chain[..flushed]), usize::MAX, u64::MAX).expect("what files lack is at hand");
     assert!(found.iter().eq(chain[flushed..].iter().map(|item| &item.record)), "the records are those that were logged");
-    // What was certain and is not there was set aside, answered or not.
-    let lost = versions(&model.asked[certain].chain).into_iter().filter(|version| !recovered.history.contains(*version));
+    // What was certain and is not there was set aside, answered or not; but for what a deletion leaves to other replicas,
+    // or in the copies of files.
+    let deletions = (certain + 1..=at).filter_map(|at| match &model.asked[at].answer {
+        Answer::Delete(_, aside) => Some((versions(&model.asked[at - 1].chain), aside)),
+        _ => None,
+    });
+    let left: BTreeSet<Version> =
+        deletions.flat_map(|(all, aside)| all.into_iter().filter(|version| !aside.contains(version))).collect();
+    let lost = versions(&model.asked[certain].chain).into_iter();
+    let lost: Vec<Version> = lost.filter(|version| !recovered.history.contains(*version) && !left.contains(version)).collect();
     model.aside.extend(lost);
     let asked = vec![Asked { answer: Answer::Done, chain, epoch: highest }];
     Model { led, asked, published: flushed, stable: flushed, ..model }

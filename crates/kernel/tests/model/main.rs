@@ -48,6 +48,8 @@ fn seeds_that_once_failed() {
     // A write whose answer was lost passed, in the ledger, for one after which nothing had come between its neighbours.
     ThinnedDrive::new(9_001_331, false).run(80);
     ThinnedDrive::new(9_002_148, true).run(80);
+    // More was asked of a deletion that was not answered than it sets aside.
+    LedDrive::new(9_001_782, true).run(80);
 }
 
 #[test]

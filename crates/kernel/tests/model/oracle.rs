@@ -93,6 +93,16 @@ impl Aggregate {
         let close = self.sum == other.sum || (self.sum - other.sum).abs() <= 1e-9 * (1.0 + self.sum.abs());
         exact(self) == exact(other) && (kind.is_integer() || close || (self.sum.is_nan() && other.sum.is_nan()))
     }
+
+    /// The same of many tags: of several that have a sample at the first or last moment any one counts, and large values
+    /// may have gone against each other.
+    pub fn is_like_merged(&self, kind: Kind, other: &Aggregate) -> bool {
+        let (first, last) = ((self.first.0, other.first.1), (self.last.0, other.last.1));
+        let largest = kind.bits_to_f64(self.min).abs().max(kind.bits_to_f64(self.max).abs());
+        let close = (self.sum - other.sum).abs() <= 1e-9 * largest * self.count as f64;
+        let sum = if close { other.sum } else { self.sum };
+        Aggregate { first, last, sum, ..self.clone() }.is_like(kind, other)
+    }
 }
 
 impl Oracle {

@@ -1,4 +1,5 @@
-//! The partial aggregates of the kernel, as a table that only plans name: a row a tag, bin and part.
+//! The partial aggregates of the kernel, as a table that only plans name: a row a tag, bin and part; where nobody
+//! asks for the tag, a row of all tags of a kind.
 
 use super::series::SeriesTable;
 use crate::error::Error;
@@ -26,6 +27,8 @@ use std::fmt;
 use std::sync::Arc;
 use types::Timestamp;
 
+/// The place of the column of names.
+const TAG: usize = 0;
 /// The type of exact sums: of any integers, as many as there can be.
 const INTEGER_SUM: DataType = DataType::Decimal128(28, 0);
 
@@ -116,6 +119,9 @@ impl DisplayAs for PartialScan {
         if let Some(bins) = self.bins {
             write!(out, ", bins of {} us", bins.width_us)?;
         }
+        if !self.columns.contains(&TAG) {
+            out.write_str(", all tags as one")?;
+        }
         Ok(())
     }
 }
@@ -133,8 +139,10 @@ impl ExecutionPlan for PartialScan {
             let request = AggregateRequest { tags: target.tags.clone(), range: target.range, bins, good_only: target.good_only };
             let parts = deal.take(partition, partitions, || target.snapshot.aggregate(&request, partitions));
             let mut counts = ScanStatistics::default();
+            let by_tag = columns.contains(&TAG);
             for mut part in parts {
-                while let Some(batch) = part.next_batch()? {
+                let mut next = || if by_tag { part.next_batch() } else { part.next_merged(|batch, kept| shown(&target, batch, kept)) };
+                while let Some(batch) = next()? {
                     if !out.give(convert(&target, &schema, &columns, &batch)?) {
                         return Ok(());
                     }
@@ -161,16 +169,24 @@ fn values(sort: Sort, batch: &AggregateBatch, bits: &[u64], rows: &[usize]) -> s
     Ok(one_nan_of(&(Arc::new(Float64Array::from(doubles)) as ArrayRef)))
 }
 
+/// Which rows of a batch count: those of tags that are there, and of kinds that the table shows.
+fn shown(target: &Target, batch: &AggregateBatch, kept: &mut Vec<bool>) {
+    target.engine.catalog.names(&batch.tags, |name| kept.push(name.is_some()));
+    kept.iter_mut().zip(&batch.kinds).for_each(|(kept, kind)| *kept &= target.sort.holds(*kind));
+}
+
 fn convert(
     target: &Target,
     schema: &SchemaRef,
     columns: &[usize],
     batch: &AggregateBatch,
 ) -> std::result::Result<RecordBatch, Error> {
-    let mut names = Vec::with_capacity(batch.tags.len());
-    target.engine.catalog.names(&batch.tags, |name| names.push(name.map(str::to_owned)));
-    let rows: Vec<usize> =
-        (0..batch.tags.len()).filter(|row| names[*row].is_some() && target.sort.holds(batch.kinds[*row])).collect();
+    let (mut names, mut rows) = (Vec::new(), Vec::from_iter(0..batch.tags.len()));
+    if columns.contains(&TAG) {
+        names.reserve(batch.tags.len());
+        target.engine.catalog.names(&batch.tags, |name| names.push(name.map(str::to_owned)));
+        rows.retain(|row| names[*row].is_some() && target.sort.holds(batch.kinds[*row]));
+    }
     if target.sort == Sort::Doubles && columns.iter().any(|column| [3, 5, 6, 8, 10].contains(column)) {
         // What plain reading would refuse to show as a double is refused here too.
         values(target.sort, batch, &batch.mins, &rows)?;
@@ -178,8 +194,8 @@ fn convert(
     }
     let array =
         |column: &usize| -> std::result::Result<ArrayRef, Error> {
-            Ok(match column {
-                0 => Arc::new(StringViewArray::from_iter(rows.iter().map(|row| names[*row].as_deref()))),
+            Ok(match *column {
+                TAG => Arc::new(StringViewArray::from_iter(rows.iter().map(|row| names[*row].as_deref()))),
                 1 => times(&batch.bins, &rows),
                 2 => Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| batch.counts[*row] as i64))),
                 3 => {

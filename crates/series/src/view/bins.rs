@@ -36,7 +36,7 @@ pub(super) struct Sum {
 
 /// A key by which bits of a kind compare as its values do; every NaN, whatever its sign, has the highest of all.
 #[inline]
-fn key(kind: Kind, bits: u64) -> i64 {
+pub(super) fn key(kind: Kind, bits: u64) -> i64 {
     match kind {
         Kind::F64 if is_nan(kind, bits) => i64::MAX,
         Kind::F64 => {

@@ -16,12 +16,14 @@ mod point;
 mod scan;
 #[cfg(test)]
 pub(crate) mod tests;
+mod totals;
 mod walk;
 mod windows;
 
 pub use aggregate::Aggregation;
 pub(crate) use merged::Merged;
 pub use scan::Scan;
+pub use totals::Totals;
 pub(crate) use walk::TagWalk;
 pub(crate) use windows::{Sources, Step, TagWindows, Wanted};
 
