@@ -23,6 +23,8 @@ pub struct Snapshot {
     ground: Arc<Ground>,
     views: Arc<[Arc<SliceView>]>,
     commit: CommitNumber,
+    /// The slices that are shown, rising; None = all.
+    only: Option<Arc<[SliceId]>>,
 }
 
 /// Tags of one slice that a part reads.
@@ -46,7 +48,7 @@ impl Core {
         let _still = self.visibility.read();
         let views = ground.slices.iter().map(|slice| slice.view()).collect();
         let led = CommitNumber(self.visible_led.load(Ordering::Acquire));
-        Snapshot { views, commit: self.visible().max(led), ground }
+        Snapshot { views, commit: self.visible().max(led), ground, only: None }
     }
 }
 
@@ -68,21 +70,40 @@ impl Snapshot {
             views[slice.0 as usize] = Arc::clone(part.view(*slice));
         }
         let commit = parts.iter().map(|(_, part)| part.commit).fold(first.commit, CommitNumber::max);
-        Some(Snapshot { ground: Arc::clone(&first.ground), views: views.into(), commit })
+        Some(Snapshot { ground: Arc::clone(&first.ground), views: views.into(), commit, only: None })
+    }
+
+    /// The same commit, of these slices alone: what a node of a fleet reads for a statement, whatever else it holds.
+    #[must_use]
+    pub fn only(&self, mut slices: Vec<SliceId>) -> Snapshot {
+        slices.retain(|slice| self.shows(*slice));
+        slices.sort_unstable();
+        slices.dedup();
+        Snapshot { only: Some(slices.into()), ..self.clone() }
+    }
+
+    /// Whether a slice's samples are shown.
+    fn shows(&self, slice: SliceId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.binary_search(&slice).is_ok())
     }
 
     fn view(&self, slice: SliceId) -> &Arc<SliceView> {
         &self.views[slice.0 as usize]
     }
 
+    /// The slices that are shown, each with its view.
+    fn shown(&self) -> impl Iterator<Item = (SliceId, &Arc<SliceView>)> {
+        (0..).map(SliceId).zip(self.views.iter()).filter(|(slice, _)| self.shows(*slice))
+    }
+
     /// The newest sample of a tag at or before a time. `text` says of which sort the tag is.
     pub(crate) fn newest_until(&self, tag: TagId, time: Timestamp, text: bool) -> Result<Option<Reading>, Error> {
         if self.ground.rule.ignores_time() {
             let slice = self.ground.rule.slice(tag, Timestamp(0));
-            return Ok(self.view(slice).newest_until(tag, time, text)?);
+            return if self.shows(slice) { Ok(self.view(slice).newest_until(tag, time, text)?) } else { Ok(None) };
         }
         let mut best: Option<Reading> = None;
-        for view in self.views.iter() {
+        for (_, view) in self.shown() {
             let found = view.newest_until(tag, time, text)?;
             if found.as_ref().is_some_and(|found| best.as_ref().is_none_or(|best| found.time > best.time)) {
                 best = found;
@@ -111,8 +132,11 @@ impl Snapshot {
         for (row, (tag, time)) in (0_u32..).zip(questions) {
             by_slice[self.ground.rule.slice(*tag, Timestamp(0)).0 as usize].push((row, *tag, *time));
         }
-        for (view, asked) in self.views.iter().zip(&by_slice).filter(|(_, asked)| !asked.is_empty()) {
-            view.newest_until_many(asked, out)?;
+        for (slice, view) in self.shown() {
+            let asked = &by_slice[slice.0 as usize];
+            if !asked.is_empty() {
+                view.newest_until_many(asked, out)?;
+            }
         }
         Ok(())
     }
@@ -173,7 +197,7 @@ impl Snapshot {
     /// sample of these tags in the range: what a reader walks who wants the newest first.
     #[must_use]
     pub fn time_ranges(&self, tags: &TagSelection, range: TimeRange) -> Vec<TimeRange> {
-        let mut all: Vec<TimeRange> = self.views.iter().flat_map(|view| view.time_ranges(tags, range)).collect();
+        let mut all: Vec<TimeRange> = self.shown().flat_map(|(_, view)| view.time_ranges(tags, range)).collect();
         all.retain(|range| !range.is_empty());
         all.sort_unstable_by_key(|range| (range.first, range.last));
         let mut apart: Vec<TimeRange> = Vec::new();
@@ -196,12 +220,18 @@ impl Snapshot {
                 TagSelection::List(list) => UnitTags::List(Arc::clone(list)),
             };
             let unit = |slice| vec![Unit { slice: SliceId(slice), tags: tags.clone() }];
-            return (0..self.ground.rule.buckets).map(unit).collect();
+            return (0..self.ground.rule.buckets).filter(|slice| self.shows(SliceId(*slice))).map(unit).collect();
         }
         match tags {
             TagSelection::All => {
-                let last = self.views.iter().filter_map(|view| view.last_tag()).max();
+                let last = self.shown().filter_map(|(_, view)| view.last_tag()).max();
                 last.map_or_else(Vec::new, |last| deal(self.spans(last, parts), parts))
+            }
+            TagSelection::List(list) if self.only.is_some() => {
+                let shown = |tag: &TagId| self.shows(self.ground.rule.slice(*tag, Timestamp(0)));
+                let list: Vec<TagId> = list.iter().copied().filter(shown).collect();
+                let share = list.len().div_ceil(parts).max(1);
+                list.chunks(share).map(|tags| self.lists(tags)).collect()
             }
             TagSelection::List(list) => {
                 let share = list.len().div_ceil(parts).max(1);
@@ -220,7 +250,9 @@ impl Snapshot {
         loop {
             let end = first.saturating_add(length - 1).min(last.0);
             let slice = rule.slice(TagId(first), Timestamp(0));
-            units.push(Unit { slice, tags: UnitTags::Span(TagId(first), TagId(end)) });
+            if self.shows(slice) {
+                units.push(Unit { slice, tags: UnitTags::Span(TagId(first), TagId(end)) });
+            }
             if end >= last.0 {
                 return units;
             }

@@ -99,6 +99,25 @@ pub struct NodeStatus {
     pub jobs: u64,
 }
 
+impl NodeStatus {
+    /// Adds another node's counters; the newest commit is the newer of both.
+    pub fn add(&mut self, other: &NodeStatus) {
+        self.visible = self.visible.max(other.visible);
+        self.commits += other.commits;
+        self.rows_written += other.rows_written;
+        self.rows_thinned += other.rows_thinned;
+        self.log_syncs += other.log_syncs;
+        self.log_bytes += other.log_bytes;
+        self.buffered_bytes += other.buffered_bytes;
+        self.cached_bytes += other.cached_bytes;
+        self.flushes += other.flushes;
+        self.merges += other.merges;
+        self.flushed_bytes += other.flushed_bytes;
+        self.merged_bytes += other.merged_bytes;
+        self.jobs += other.jobs;
+    }
+}
+
 impl Core {
     pub(crate) fn slice_statuses(&self) -> Vec<SliceStatus> {
         let ground = self.ground();

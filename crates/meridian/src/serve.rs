@@ -192,7 +192,7 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
         settings: shown_settings(loaded),
         ..EngineSettings::new(Arc::clone(&world.clock))
     };
-    Engine::new(kernel, catalog, settings).map_err(|error| failed(error.to_string(), false))
+    Engine::alone(kernel, catalog, settings).map_err(|error| failed(error.to_string(), false))
 }
 
 /// Removes what is in a directory: what queries spilled that a crash ended.

@@ -4,6 +4,7 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::{Session, SessionSettings, State};
+use crate::store::Asker;
 use crate::{functions, rules, tables};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigExtension;
@@ -17,10 +18,12 @@ use std::sync::{Arc, OnceLock};
 /// The name of the one database.
 pub(crate) const DATABASE: &str = "meridian";
 
-/// What all parts of one statement share: one commit, seen from its first scan on.
+/// What all parts of one statement share: one commit, seen from its first scan on; in a fleet, who asks.
 pub(crate) struct StatementContext {
-    kernel: Arc<kernel::Kernel>,
+    local: Option<Arc<kernel::Kernel>>,
     snapshot: OnceLock<Snapshot>,
+    /// Who asks, and how fresh the answer must be.
+    pub asker: Asker,
     /// The wall clock when it began, in microseconds.
     pub now_us: i64,
     /// Its parameters, from $1 on.
@@ -31,16 +34,18 @@ impl StatementContext {
     pub(crate) fn of(session: &Session, params: Vec<ScalarValue>) -> Self {
         let engine = &session.engine;
         StatementContext {
-            kernel: Arc::clone(&engine.kernel),
+            local: engine.local.clone(),
             snapshot: OnceLock::new(),
+            asker: session.asker(),
             now_us: engine.settings.clock.wall_us(),
             params,
         }
     }
 
-    /// The statement's snapshot, taken when it is first asked for.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.snapshot.get_or_init(|| self.kernel.snapshot()).clone()
+    /// The statement's snapshot, taken when it is first asked for. None where samples lie on a fleet's nodes.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        let kernel = self.local.as_ref()?;
+        Some(self.snapshot.get_or_init(|| kernel.snapshot()).clone())
     }
 }
 

@@ -65,7 +65,7 @@ impl Request {
                 let place = |name: &str| self.columns.iter().position(|column| column == name);
                 let value = sort.schema().field(2).name();
                 let places = [place("tag"), place("time"), place(value), place("quality")];
-                let ingest = Ingest::new(&session.engine, sort);
+                let ingest = Ingest::new(session, sort);
                 let (zone, now_us) = (session.time_zone(), session.engine.settings.clock.wall_us());
                 Sink::Series(Box::new(Series { ingest, places, zone, now_us }))
             }
@@ -181,6 +181,7 @@ impl CopyIn {
         if self.ongoing.as_ref().is_some_and(Ongoing::is_cancelled) {
             return Err(cancelled());
         }
+        self.session.engine.readable().await?;
         let wanted = self.request.columns.len();
         let sink = &mut self.sink;
         let mut each = |row: &str, fields: &Fields| {

@@ -1,4 +1,4 @@
-//! The engine: what all sessions share. Kernel, catalog, memory pool, spill directory, the register
+//! The engine: what all sessions share. Where samples lie, catalog, memory pool, spill directory, the register
 //! of running statements, and the tables, functions and rules that SQL sees.
 //!
 //! Shared state: `running` (a mutex around the register of statements) is touched when a statement
@@ -6,14 +6,17 @@
 //! after `Engine::new`.
 
 use crate::error::Error;
+use crate::fleet::DroppedTags;
+use crate::ingest::Answer;
 use crate::pool::QueryPool;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
+use crate::store::{Asker, Lone, Store, Tags};
 use catalog::Catalog;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use kernel::Kernel;
+use kernel::{Committed, Deletion, Kernel, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,10 +89,14 @@ impl EngineSettings {
     }
 }
 
-/// SQL over one kernel and one catalog.
+/// SQL over one store and one catalog.
 pub struct Engine {
-    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) store: Arc<dyn Store>,
+    /// The store's own kernel, where all samples lie in it.
+    pub(crate) local: Option<Arc<Kernel>>,
+    pub(crate) tags: Arc<dyn Tags>,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) dropped: DroppedTags,
     pub(crate) settings: EngineSettings,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: Arc<Running>,
@@ -98,11 +105,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over these two.
+    /// An engine over samples, changes of the tag table, and the tag table as this process has it.
     ///
     /// # Errors
     /// `Error::Io` where the spill directory can't be used.
-    pub fn new(kernel: Arc<Kernel>, catalog: Arc<Catalog>, mut settings: EngineSettings) -> Result<Arc<Engine>, Error> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        tags: Arc<dyn Tags>,
+        catalog: Arc<Catalog>,
+        mut settings: EngineSettings,
+    ) -> Result<Arc<Engine>, Error> {
         let rows = usize::try_from(settings.memory_bytes / MEMORY_OF_BATCH_ROW).unwrap_or(usize::MAX);
         settings.batch_rows = settings.batch_rows.min(rows.max(BATCH_ROWS_MIN));
         let bytes = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
@@ -119,7 +131,28 @@ impl Engine {
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
         let started_us = settings.clock.wall_us();
         let running = Arc::new(Running::new(Arc::clone(&settings.clock)));
-        Ok(Arc::new(Engine { kernel, catalog, settings, runtime, running, started_us, next_session: AtomicI32::new(1) }))
+        let local = store.local().cloned();
+        let next_session = AtomicI32::new(1);
+        Ok(Arc::new(Engine {
+            store,
+            local,
+            tags,
+            catalog,
+            dropped: DroppedTags::default(),
+            settings,
+            runtime,
+            running,
+            started_us,
+            next_session,
+        }))
+    }
+
+    /// An engine over a kernel and a catalog of this process.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn alone(kernel: Arc<Kernel>, catalog: Arc<Catalog>, settings: EngineSettings) -> Result<Arc<Engine>, Error> {
+        Engine::new(Arc::new(Lone(kernel)), Arc::clone(&catalog) as Arc<dyn Tags>, catalog, settings)
     }
 
     /// A session: one a connection.
@@ -134,10 +167,46 @@ impl Engine {
         self.running.cancel_session(session)
     }
 
-    /// The kernel beneath.
+    /// Where samples lie.
     #[must_use]
-    pub fn kernel(&self) -> &Arc<Kernel> {
-        &self.kernel
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The kernel beneath, where all samples lie in it.
+    #[must_use]
+    pub fn local(&self) -> Option<&Arc<Kernel>> {
+        self.local.as_ref()
+    }
+
+    /// Changes of the tag table.
+    #[must_use]
+    pub fn tags(&self) -> &Arc<dyn Tags> {
+        &self.tags
+    }
+
+    /// Resolves when names may be resolved here. On a lone node that is always.
+    ///
+    /// # Errors
+    /// `Error::Unavailable` where this scheduler can't tell whether its tag table is the newest.
+    pub async fn readable(&self) -> Result<(), Error> {
+        if self.local.is_some() { Ok(()) } else { self.tags.readable().await }
+    }
+
+    /// Commits samples; the rows are copied before the answer is waited for.
+    pub(crate) fn write(&self, write: Write<'_>, asker: &Asker) -> Answer<Committed> {
+        match &self.local {
+            Some(kernel) => Answer::Here(kernel.write(write)),
+            None => Answer::Away(self.store.write(write, asker)),
+        }
+    }
+
+    /// Deletes samples.
+    pub(crate) fn delete(&self, deletion: Deletion, asker: &Asker) -> Answer<Committed> {
+        match &self.local {
+            Some(kernel) => Answer::Here(kernel.delete(deletion)),
+            None => Answer::Away(self.store.delete(deletion, asker)),
+        }
     }
 
     /// The catalog beneath.

@@ -141,6 +141,12 @@ conditions! {
     Cancelled = "57014", true;
     /// The server is stopping.
     ShuttingDown = "57P01", true;
+    /// No node of the fleet may serve this now.
+    Unavailable = "57P03", true;
+    /// A node of the fleet was lost in the middle of a statement.
+    Unreachable = "08006", true;
+    /// The statement was planned for slices that have moved since.
+    Stale = "40001", true;
     /// Queries' share of the memory budget is used up.
     OutOfMemory = "53200", true;
     /// The disk is full.
@@ -169,6 +175,24 @@ impl Error {
     #[must_use]
     pub fn unsupported(message: impl Into<String>) -> Error {
         raise(Error::Unsupported, message)
+    }
+
+    /// No node of the fleet may serve this now; for the floors above.
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>) -> Error {
+        raise(Error::Unavailable, message)
+    }
+
+    /// A node of the fleet was lost; for the floors above.
+    #[must_use]
+    pub fn unreachable(message: impl Into<String>) -> Error {
+        raise(Error::Unreachable, message)
+    }
+
+    /// A slice is not what the statement was planned for; for the floors above.
+    #[must_use]
+    pub fn stale(message: impl Into<String>) -> Error {
+        raise(Error::Stale, message)
     }
 
     /// What was wrong.

@@ -6,6 +6,8 @@
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::scan::Sort;
+use crate::session::Session;
+use crate::store::Asker;
 use kernel::{Committed, Write};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ const NAMES_MAX: usize = 1 << 20;
 /// Columns of one commit.
 pub(crate) struct Ingest {
     engine: Arc<Engine>,
+    asker: Asker,
     pub sort: Sort,
     known: FxHashMap<Box<str>, Target>,
     last: Option<(String, Target)>,
@@ -37,9 +40,10 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(engine: &Arc<Engine>, sort: Sort) -> Self {
+    pub(crate) fn new(session: &Session, sort: Sort) -> Self {
         Ingest {
-            engine: Arc::clone(engine),
+            engine: Arc::clone(&session.engine),
+            asker: session.asker(),
             sort,
             known: FxHashMap::default(),
             last: None,
@@ -145,26 +149,42 @@ impl Ingest {
         if rows == 0 {
             return Ok(0);
         }
-        let ticket = self.submit()?;
+        let answer = self.submit()?;
         self.tags.clear();
         self.times.clear();
         self.bits.clear();
         self.texts = TextColumn::new();
         self.qualities.clear();
         self.all_good = true;
-        wait(ticket).await?;
+        answer.wait().await?;
         Ok(rows)
     }
 
-    fn submit(&self) -> Result<Ticket<Result<Committed, kernel::Error>>, Error> {
+    fn submit(&self) -> Result<Answer<Committed>, Error> {
         let qualities = (!self.all_good).then_some(self.qualities.as_slice());
         let fault = |error: types::BatchError| raise(Error::Internal, error.to_string());
         if self.sort == Sort::Texts {
             let batch = TextSamples::new(&self.tags, &self.times, &self.texts, qualities).map_err(fault)?;
-            return Ok(self.engine.kernel.write(Write { texts: &[batch], ..Write::default() }));
+            return Ok(self.engine.write(Write { texts: &[batch], ..Write::default() }, &self.asker));
         }
         let batch = Samples::new(&self.tags, &self.times, &self.bits, qualities).map_err(fault)?;
-        Ok(self.engine.kernel.write(Write { samples: &[batch], ..Write::default() }))
+        Ok(self.engine.write(Write { samples: &[batch], ..Write::default() }, &self.asker))
+    }
+}
+
+/// The answer to a write that comes later: of the kernel here, or of a fleet's store.
+pub(crate) enum Answer<T> {
+    Here(Ticket<Result<T, kernel::Error>>),
+    Away(Ticket<Result<T, Error>>),
+}
+
+impl<T: Send + 'static> Answer<T> {
+    /// Waits for it without blocking the thread.
+    pub(crate) async fn wait(self) -> Result<T, Error> {
+        match self {
+            Answer::Here(ticket) => wait(ticket).await,
+            Answer::Away(ticket) => wait(ticket).await,
+        }
     }
 }
 

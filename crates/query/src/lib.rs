@@ -12,6 +12,7 @@
 //!                               -> rewrite -> plan -> rules ----> kernel (scans, partial aggregates)
 //!                               -> write, copy_in --------------> kernel, catalog
 //!                               -> utility (the session itself)
+//!   kernel and catalog: of this process, or a fleet's behind the traits of `store`
 //! ```
 //!
 //! A connection calls [`split`] on a text, [`Session::prepare`] on each statement and
@@ -26,6 +27,7 @@ mod copy_out;
 mod engine;
 mod error;
 mod explain;
+mod fleet;
 mod frugal;
 mod functions;
 mod guard;
@@ -47,6 +49,7 @@ mod schema;
 mod session;
 mod settings;
 mod statements;
+mod store;
 mod suggest;
 mod tables;
 pub mod text;
@@ -59,11 +62,13 @@ pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
+pub use fleet::{SliceReader, Wanted};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
 pub use point::{Cell, PointAnswer, PointPlan, RowSink};
 pub use prepared::Prepared;
 pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
+pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
 pub use time::{Zone, format as format_time, parse as parse_time};
 pub use write::{array_items, tag_definitions};
 

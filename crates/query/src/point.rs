@@ -9,11 +9,14 @@
 //! `integers` and `events` stand where `samples` stands. Everything else goes through a plan, and
 //! gives the same rows.
 
+mod far;
 mod gathered;
 mod operands;
 mod recognise;
+mod resolved;
 mod run;
 
+pub(crate) use far::far_value_rows;
 pub(crate) use gathered::span;
 pub(crate) use recognise::recognise;
 pub use run::PointAnswer;

@@ -110,10 +110,14 @@ impl Prepared {
         }
     }
 
-    /// Its point plan, where it is one: run that instead of `execute` and nothing is waited for.
+    /// Its point plan, where it is one: run that instead of `execute` and nothing is waited for. In a fleet there is
+    /// always somebody to wait for.
     #[must_use]
     pub fn point(&self) -> Option<&PointPlan> {
-        if let Work::Point(plan, _) = &self.work { Some(plan) } else { None }
+        match &self.work {
+            Work::Point(plan, _) if self.session.engine.local.is_some() => Some(plan),
+            _ => None,
+        }
     }
 
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
@@ -150,6 +154,7 @@ impl Prepared {
             let (given, wanted) = (params.len(), self.parameters.len());
             return Err(raise(Error::ParameterCount, format!("{given} parameters were given, but the statement has {wanted}")));
         }
+        self.session.engine.readable().await?;
         match &self.work {
             Work::Empty => Ok(Outcome::Command(Completion::plain(""))),
             Work::Point(plan, tree) => self.run_point(plan, tree, params).await.map(Outcome::Rows),
@@ -164,7 +169,12 @@ impl Prepared {
     /// A point question asked as a query: at one go where it is short, else through a plan.
     async fn run_point(&self, plan: &PointPlan, tree: &Tree, params: Vec<ScalarValue>) -> Result<Rows, Error> {
         let params = converted(params, &self.parameters)?;
-        if let Some(rows) = plan.collect(&params)? {
+        let rows = if self.session.engine.local.is_some() {
+            plan.collect(&params)?
+        } else {
+            plan.collect_far(&params, &self.session.asker()).await?
+        };
+        if let Some(rows) = rows {
             return Ok(rows);
         }
         let types: Vec<_> = self.parameters.iter().cloned().map(Some).collect();

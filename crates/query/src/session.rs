@@ -13,6 +13,7 @@ use crate::error::{Error, raise};
 use crate::outcome::Notice;
 use crate::prepared::{Prepared, prepare};
 use crate::settings::Variables;
+use crate::store::{Asker, Seen};
 use crate::time::Zone;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -76,6 +77,7 @@ pub struct Session {
     pub(crate) settings: SessionSettings,
     pub(crate) context: SessionContext,
     pub(crate) state: Arc<Mutex<State>>,
+    seen: Arc<Seen>,
 }
 
 impl Session {
@@ -85,7 +87,7 @@ impl Session {
         // Only constants of ours go into it, so it fails in every session or in none.
         let context =
             crate::context::build(&engine, id, &settings, &state).expect("the tables of clients' catalogues are constants");
-        Arc::new(Session { engine, id, settings, context, state })
+        Arc::new(Session { engine, id, settings, context, state, seen: Arc::default() })
     }
 
     /// Its number: what `pg_backend_pid()` gives and a cancel request names.
@@ -142,6 +144,12 @@ impl Session {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         self.state.lock().variables.get(name).map(str::to_owned)
+    }
+
+    /// Who asks, and how fresh the answer must be, for the store.
+    pub(crate) fn asker(&self) -> Asker {
+        let consistency = self.state.lock().variables.consistency();
+        Asker { principal: self.settings.user.as_str().into(), consistency, seen: Arc::clone(&self.seen) }
     }
 
     /// Settings that clients are told of (ParameterStatus) and their values.

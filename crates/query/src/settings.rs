@@ -5,6 +5,7 @@
 
 use crate::error::{Error, raise};
 use crate::session::SessionSettings;
+use crate::store::Consistency;
 use crate::time::Zone;
 use std::collections::BTreeMap;
 
@@ -27,6 +28,8 @@ enum Rule {
     Encoding,
     /// To a style that starts with ISO.
     DateStyle,
+    /// To how fresh what is read must be.
+    Consistency,
 }
 
 struct Declared {
@@ -57,6 +60,7 @@ const DECLARED: &[Declared] = &[
     declared("lock_timeout", "0", Rule::Milliseconds, false),
     declared("max_identifier_length", "63", Rule::Fixed, false),
     declared("meridian.copy_batch_rows", "0", Rule::Number, false),
+    declared("read_consistency", "primary", Rule::Consistency, false),
     declared("search_path", "public", Rule::Free, false),
     declared("server_encoding", "UTF8", Rule::Fixed, true),
     declared("server_version", "16.0", Rule::Fixed, true),
@@ -114,6 +118,12 @@ impl Variables {
         self.get(name) == Some("on")
     }
 
+    /// How fresh what is read must be.
+    pub(crate) fn consistency(&self) -> Consistency {
+        // Only what `checked` took is kept.
+        self.get("read_consistency").and_then(|value| Consistency::parse(value).ok()).unwrap_or_default()
+    }
+
     /// A setting that is a whole number.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.get(name).and_then(|value| value.parse().ok()).unwrap_or(0)
@@ -165,6 +175,7 @@ fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> 
         Rule::Milliseconds => {
             milliseconds(value).map_or_else(|| wrong("a whole number of ms, or with a unit: 10s, 5min"), |ms| Ok(ms.to_string()))
         }
+        Rule::Consistency => Consistency::parse(value).map(|known| known.to_string()),
         Rule::Encoding if ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) => Ok("UTF8".to_owned()),
         Rule::Encoding => wrong("only UTF8 is supported"),
         Rule::DateStyle if value.to_ascii_lowercase().starts_with("iso") => Ok(now.to_owned()),

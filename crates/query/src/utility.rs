@@ -127,6 +127,8 @@ fn text_of(expr: &Expr) -> Result<String, Error> {
         }),
         Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => Ok(format!("-{}", text_of(expr)?)),
         Expr::Interval(interval) => text_of(&interval.value),
+        // read_consistency = bounded(100)
+        Expr::Function(call) => Ok(call.to_string()),
         other => Err(raise(Error::Syntax, format!("a setting can't be {other}"))),
     }
 }

@@ -18,7 +18,7 @@ async fn a_snapshot_value_that_cannot_be_read_is_an_error_and_hides_no_other() {
     house.rows("SELECT meridian_flush()").await;
     disk.set_faults(Faults { read_error_one_in: 1, ..Faults::NONE });
     let newest = (TagId(0), Timestamp(1_767_312_000_000_000));
-    house.engine.kernel().delete(Deletion::Points(vec![newest])).wait().unwrap().unwrap();
+    house.engine.local().unwrap().delete(Deletion::Points(vec![newest])).wait().unwrap().unwrap();
     for sql in [
         "SELECT value FROM latest WHERE tag = 'a'",
         "SELECT value FROM latest WHERE tag = ANY(ARRAY['a', 'b'])",

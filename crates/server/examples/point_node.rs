@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         kernel.flush().wait()??;
     }
-    let engine = Engine::new(kernel, catalog, EngineSettings::new(world.clock.clone()))?;
+    let engine = Engine::alone(kernel, catalog, EngineSettings::new(world.clock.clone()))?;
     let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
     let settings = Settings { pg_address: free, flight_address: free, ..Settings::default() };
     let server = Server::start(settings, engine, Users::in_memory(world.clone()), &world)?;

@@ -138,13 +138,13 @@ impl Server {
         }
         self.query_runtime.shutdown_timeout(CANCEL_MAX);
         flush(&self.shared);
-        let kernel = self.shared.engine.kernel().close().wait();
-        let catalog = self.shared.engine.catalog().close().wait();
-        kernel
+        let store = self.shared.engine.store().close().wait();
+        let tags = self.shared.engine.tags().close().wait();
+        store
             .map_err(|cause| cause.to_string())
             .and_then(|done| done.map_err(|cause| cause.to_string()))
             .map_err(Error::Close)?;
-        catalog.map_err(|cause| cause.to_string()).and_then(|done| done.map_err(|cause| cause.to_string())).map_err(Error::Close)
+        tags.map_err(|cause| cause.to_string()).and_then(|done| done.map_err(|cause| cause.to_string())).map_err(Error::Close)
     }
 
     /// Waits until no connection and no stream is open, but no longer than that.
@@ -166,12 +166,11 @@ impl Server {
 /// Flushes buffers, so that the next start has little to replay; gives up when it takes too long.
 fn flush(shared: &Shared) {
     let limit = shared.settings.stop_max;
-    if limit.is_zero() {
-        return;
-    }
+    // A fleet's buffers are its data nodes' own.
+    let Some(kernel) = shared.engine.local().filter(|_| !limit.is_zero()) else { return };
     let (done, flushed) = mpsc::channel();
     // Nobody listens any more where it took too long.
-    shared.engine.kernel().flush().on_done(move |outcome| drop(done.send(outcome)));
+    kernel.flush().on_done(move |outcome| drop(done.send(outcome)));
     match flushed.recv_timeout(limit) {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(cause))) => tracing::warn!(%cause, "buffers were not flushed; the log holds what they hold"),

@@ -77,7 +77,10 @@ fn times(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
     };
     let (started_us, now, commit) = (engine.started_us, Arc::clone(engine), Arc::clone(engine));
     let number = move |_: &[ArrayRef], rows: usize| -> datafusion::error::Result<ArrayRef> {
-        let visible = i64::try_from(commit.kernel.status().visible.0).unwrap_or(i64::MAX);
+        // Commits of a fleet are numbered by the clock.
+        let clock = || u64::try_from(commit.settings.clock.wall_us()).unwrap_or(0);
+        let visible = commit.local.as_ref().map_or_else(clock, |kernel| kernel.status().visible.0);
+        let visible = i64::try_from(visible).unwrap_or(i64::MAX);
         Ok(Arc::new(Int64Array::from_value(visible, rows)))
     };
     vec![
@@ -134,12 +137,13 @@ fn sizes() -> ScalarUDF {
     })
 }
 
-/// `pg_database_size(name)`: what the log and all files take.
+/// `pg_database_size(name)`: what the log and all files take. A fleet's are in `meridian.files`, by node.
 fn database_size(engine: &Arc<Engine>) -> ScalarUDF {
     let engine = Arc::clone(engine);
     Simple::any_of("pg_database_size", one_of(&[&[DataType::Utf8], &[DataType::Int64]]), DataType::Int64, move |_, rows| {
-        let files: u64 = engine.kernel.slices().iter().map(|slice| slice.file_bytes).sum();
-        let bytes = files.saturating_add(engine.kernel.status().log_bytes);
+        let Some(kernel) = &engine.local else { return Ok(new_null_array(&DataType::Int64, rows)) };
+        let files: u64 = kernel.slices().iter().map(|slice| slice.file_bytes).sum();
+        let bytes = files.saturating_add(kernel.status().log_bytes);
         Ok(Arc::new(Int64Array::from_value(i64::try_from(bytes).unwrap_or(i64::MAX), rows)))
     })
 }

@@ -5,7 +5,7 @@
 
 use crate::engine::Engine;
 use crate::error::{Error, raise};
-use crate::point::value_rows;
+use crate::point::{far_value_rows, value_rows};
 use crate::schema::{self, texts_type};
 use crate::tables::source::SourceScan;
 use crate::tables::statement;
@@ -110,11 +110,18 @@ impl TableProvider for ValuesAtTable {
         let times = computed(state, &self.times, &schema::time_type())?;
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema::VALUES_AT.fields().len()).collect());
         let shown = Arc::new(schema::VALUES_AT.project(&columns)?);
-        let (engine, snapshot) = (Arc::clone(&self.engine), statement(state)?.snapshot());
+        let (engine, statement) = (Arc::clone(&self.engine), statement(state)?);
+        let snapshot = statement.snapshot();
         let zone = super::typed::zone_of(state.config_options());
         let title = format!("ValuesAt: pairs={}", tags.len());
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
-            let rows = value_rows(&engine, &snapshot, Arc::clone(&tags), Arc::clone(&times), zone)?;
+            let rows = match &snapshot {
+                Some(snapshot) => value_rows(&engine, snapshot, Arc::clone(&tags), &times, zone)?,
+                None => {
+                    let asked = far_value_rows(&engine, Arc::clone(&tags), &times, zone, &statement.asker);
+                    tokio::runtime::Handle::current().block_on(asked)?
+                }
+            };
             taker(rows.project(&columns)?);
             Ok(())
         };

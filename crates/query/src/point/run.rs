@@ -2,19 +2,19 @@
 
 use super::gathered::Gathered;
 use super::operands::{array, range, rows_limit, wrong_parameter};
+use super::resolved::{Many, Pairs, moments};
 use super::{Cell, PointPlan, RowSink};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Rows;
 use crate::schema;
-use crate::time::{Zone, parse};
+use crate::time::Zone;
 use crate::value;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
-use kernel::{Datum, Direction, Projection, Reading, ScanBatch, ScanRequest, Snapshot, TagSelection};
+use kernel::{Datum, Direction, Kernel, Projection, Reading, ScanBatch, ScanRequest, Snapshot, TagSelection};
 use std::sync::Arc;
 use types::{Kind, Kinds, TagId, TimeRange, Timestamp};
 
@@ -166,39 +166,49 @@ impl PointPlan {
         if self.execute(params, &mut gathered)? == PointAnswer::TooLong {
             return Ok(None);
         }
+        self.rows(gathered).map(Some)
+    }
+
+    pub(super) fn rows(&self, gathered: Gathered) -> Result<Rows, Error> {
         let batch = gathered.finish(&self.schema)?;
         let batches = futures::stream::iter([Ok(batch)]).boxed();
-        Ok(Some(Rows { schema: Arc::clone(&self.schema), batches, command: "SELECT" }))
+        Ok(Rows { schema: Arc::clone(&self.schema), batches, command: "SELECT" })
     }
 }
 
 impl Plan {
     fn execute(&self, params: &[ScalarValue], sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        let Some(kernel) = &self.engine.local else { return Ok(PointAnswer::TooLong) };
         match &self.question {
             Question::Latest(tag) => {
                 let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
-                let Some(reading) = self.engine.kernel.latest(tag)? else { return Ok(PointAnswer::Done(0)) };
+                let Some(reading) = kernel.latest(tag)? else { return Ok(PointAnswer::Done(0)) };
                 self.reading(name, kind, &reading, sink)
             }
-            Question::LatestMany(tags) => self.latest_many(array(tags, params)?, sink),
+            Question::LatestMany(tags) => {
+                let Some(many) = Many::of(&self.engine, array(tags, params)?)? else { return Ok(PointAnswer::Done(0)) };
+                self.many(&kernel.latest_many(&many.tags)?, &many, sink)
+            }
             Question::ValuesAt { tags, times } => {
-                self.values_at(array(tags, params)?, array(times, params)?, &self.engine.kernel.snapshot(), sink)
+                let pairs = Pairs::of(&self.engine, array(tags, params)?, array(times, params)?)?;
+                let Some(pairs) = pairs else { return Ok(PointAnswer::Done(0)) };
+                self.answers(&kernel.snapshot().values_at(&pairs.questions)?, &pairs, sink)
             }
             Question::Range { tag, lows, highs, descending, limit } => {
                 let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
                 let Some(range) = range(lows, highs, params)? else { return Ok(PointAnswer::Done(0)) };
                 let limit = rows_limit(limit.as_ref(), params)?;
                 if limit == Some(1) && *descending && range.first == Timestamp::MIN {
-                    let Some(reading) = self.engine.kernel.value_at(tag, range.last)? else { return Ok(PointAnswer::Done(0)) };
+                    let Some(reading) = kernel.value_at(tag, range.last)? else { return Ok(PointAnswer::Done(0)) };
                     return self.reading(name, kind, &reading, sink);
                 }
-                self.range((name, tag, kind), range, *descending, limit, sink)
+                self.range(kernel, (name, tag, kind), range, *descending, limit, sink)
             }
         }
     }
 
     /// The tag that an operand names, where it is there and of the table's kinds.
-    fn tag<'a>(
+    pub(super) fn tag<'a>(
         &'a self,
         operand: &'a Operand<String>,
         params: &'a [ScalarValue],
@@ -265,71 +275,45 @@ impl Plan {
         sink.row(&cells)
     }
 
-    fn latest_many(&self, names: Option<ArrayRef>, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
-        let Some(names) = names else { return Ok(PointAnswer::Done(0)) };
-        let names = texts(&names)?;
-        let mut wanted: Vec<&str> = names.as_string::<i32>().iter().flatten().collect();
-        // A set of tags: each comes once, as from a plan.
-        wanted.sort_unstable();
-        wanted.dedup();
-        let found = self.engine.catalog.find_many(&wanted);
-        let pairs: Vec<(&str, TagId)> = wanted.iter().zip(found).filter_map(|(name, tag)| tag.map(|tag| (*name, tag))).collect();
-        let tags: Vec<TagId> = pairs.iter().map(|(_, tag)| *tag).collect();
-        let columns = self.engine.kernel.latest_many(&tags)?;
-        self.many(&columns, &mut |row| Some((pairs[row].0, 0, Some(pairs[row].1))), false, sink)
-    }
-
-    fn values_at(
-        &self,
-        names: Option<ArrayRef>,
-        times: Option<ArrayRef>,
-        snapshot: &Snapshot,
-        sink: &mut impl RowSink,
-    ) -> Result<PointAnswer, Error> {
-        let (Some(names), Some(times)) = (names, times) else { return Ok(PointAnswer::Done(0)) };
-        if names.len() != times.len() {
-            let message = format!("values_at: {} tags but {} times", names.len(), times.len());
-            return Err(raise(Error::InvalidParameter, message).with_hint("the two arrays are pairs: give them the same length"));
-        }
-        let names = texts(&names)?;
-        let names = names.as_string::<i32>();
-        let times = cast(&times, &schema::time_type())?;
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        let wanted: Vec<&str> = names.iter().map(Option::unwrap_or_default).collect();
-        let tags = self.engine.catalog.find_many(&wanted);
-        let asked: Vec<(usize, TagId)> = tags
-            .iter()
-            .enumerate()
-            .filter(|(row, _)| names.is_valid(*row) && times.is_valid(*row))
-            .filter_map(|(row, tag)| tag.map(|tag| (row, tag)))
-            .collect();
-        let questions: Vec<(TagId, Timestamp)> = asked.iter().map(|(row, tag)| (*tag, Timestamp(times.value(*row)))).collect();
-        let columns = snapshot.values_at(&questions)?;
-        let mut place = asked.iter().enumerate().peekable();
-        let mut at_row: Vec<Option<(usize, TagId)>> = vec![None; names.len()];
-        for (index, (row, tag)) in &mut place {
-            at_row[*row] = Some((index, *tag));
-        }
-        self.answers(&columns, names, times, &at_row, sink)
-    }
-
-    fn answers(
+    /// The rows of `latest`.
+    pub(super) fn many(
         &self,
         columns: &kernel::ReadingColumns,
-        names: &arrow::array::StringArray,
-        times: &arrow::array::PrimitiveArray<TimestampMicrosecondType>,
-        at_row: &[Option<(usize, TagId)>],
+        many: &Many,
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
+        let now_us = self.now_us();
+        let mut rows = 0;
+        let mut texts = columns.texts.iter().peekable();
+        for (row, tag) in many.tags.iter().enumerate() {
+            let text = texts.next_if(|(at, _)| *at as usize == row).map(|(_, text)| as_text(text)).transpose()?;
+            if !columns.found[row] {
+                continue;
+            }
+            let kind = self.engine.catalog.kind(*tag).unwrap_or(Kind::F64);
+            let time = Some(columns.times[row].0);
+            let (tag, quality) = (many.name(row), columns.qualities[row]);
+            let found = Found { tag, at: 0, time, kind, bits: columns.bits[row], text, quality };
+            self.emit(&found, now_us, sink)?;
+            rows += 1;
+        }
+        Ok(PointAnswer::Done(rows))
+    }
+
+    /// The rows of `values_at`.
+    pub(super) fn answers(
+        &self,
+        columns: &kernel::ReadingColumns,
+        pairs: &Pairs,
         sink: &mut impl RowSink,
     ) -> Result<PointAnswer, Error> {
         let mut texts = columns.texts.iter().peekable();
-        for (row, place) in at_row.iter().enumerate() {
-            let found = place.filter(|(index, _)| columns.found[*index]);
-            let name = if names.is_valid(row) { names.value(row) } else { "" };
-            let at = if times.is_valid(row) { times.value(row) } else { 0 };
+        for row in 0..pairs.rows() {
+            let (name, at) = pairs.shown(row);
             let mut answer = Found { tag: name, at, time: None, kind: Kind::F64, bits: 0, text: None, quality: 0 };
-            if let Some((index, tag)) = found {
+            if let Some(index) = pairs.places[row].filter(|index| columns.found[*index]) {
                 answer.time = Some(columns.times[index].0);
-                answer.kind = self.engine.catalog.kind(tag).unwrap_or(Kind::F64);
+                answer.kind = self.engine.catalog.kind(pairs.questions[index].0).unwrap_or(Kind::F64);
                 answer.bits = columns.bits[index];
                 answer.quality = columns.qualities[index];
                 while texts.peek().is_some_and(|(at, _)| (*at as usize) < index) {
@@ -341,33 +325,12 @@ impl Plan {
             }
             self.emit(&answer, 0, sink)?;
         }
-        Ok(PointAnswer::Done(at_row.len() as u64))
-    }
-
-    fn many<'a>(
-        &self,
-        columns: &'a kernel::ReadingColumns,
-        named: &mut impl FnMut(usize) -> Option<(&'a str, i64, Option<TagId>)>,
-        all: bool,
-        sink: &mut impl RowSink,
-    ) -> Result<PointAnswer, Error> {
-        let now_us = self.now_us();
-        let mut rows = 0;
-        let mut texts = columns.texts.iter().peekable();
-        for row in 0..columns.found.len() {
-            let text = texts.next_if(|(at, _)| *at as usize == row).map(|(_, text)| as_text(text)).transpose()?;
-            let Some((tag, at, id)) = named(row).filter(|_| columns.found[row] || all) else { continue };
-            let kind = id.and_then(|id| self.engine.catalog.kind(id)).unwrap_or(Kind::F64);
-            let time = columns.found[row].then_some(columns.times[row].0);
-            let found = Found { tag, at, time, kind, bits: columns.bits[row], text, quality: columns.qualities[row] };
-            self.emit(&found, now_us, sink)?;
-            rows += 1;
-        }
-        Ok(PointAnswer::Done(rows))
+        Ok(PointAnswer::Done(pairs.rows() as u64))
     }
 
     fn range(
         &self,
+        kernel: &Kernel,
         (name, tag, kind): (&str, TagId, Kind),
         range: TimeRange,
         descending: bool,
@@ -391,7 +354,7 @@ impl Plan {
             batch_rows: 1024,
         };
         let mut batches = Vec::new();
-        for mut part in self.engine.kernel.snapshot().scan(&request, 1) {
+        for mut part in kernel.snapshot().scan(&request, 1) {
             while let Some(batch) = part.next_batch()? {
                 batches.push(batch);
             }
@@ -401,7 +364,7 @@ impl Plan {
         if limit.is_none() && places.len() as u64 > ROWS_MAX {
             return Ok(PointAnswer::TooLong);
         }
-        if !self.engine.kernel.rule().ignores_time() {
+        if !kernel.rule().ignores_time() {
             places.sort_by_key(|(batch, row)| batches[*batch].times[*row]);
             if descending {
                 places.reverse();
@@ -436,31 +399,26 @@ pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|error| raise(Error::Damaged, format!("a stored text is not UTF-8: {error}")))
 }
 
-fn texts(array: &ArrayRef) -> Result<ArrayRef, Error> {
-    if array.data_type() == &DataType::Utf8 { Ok(Arc::clone(array)) } else { Ok(cast(array, &DataType::Utf8)?) }
-}
-
 /// The rows of `values_at`, for a plan: as a snapshot has them.
 pub(crate) fn value_rows(
     engine: &Arc<Engine>,
     snapshot: &Snapshot,
     tags: ArrayRef,
-    times: ArrayRef,
+    times: &ArrayRef,
     zone: Zone,
 ) -> Result<RecordBatch, Error> {
+    let pairs = Pairs::of(engine, Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
+    shown_pairs(engine, &snapshot.values_at(&pairs.questions)?, &pairs)
+}
+
+/// The rows of `values_at` with all its columns.
+pub(super) fn shown_pairs(engine: &Arc<Engine>, columns: &kernel::ReadingColumns, pairs: &Pairs) -> Result<RecordBatch, Error> {
     let schema = Arc::clone(&schema::VALUES_AT);
-    let columns = schema.fields().iter().filter_map(|field| Column::of(field.name())).collect();
+    let shown = schema.fields().iter().filter_map(|field| Column::of(field.name())).collect();
     let nothing = || Operand::Value(ScalarValue::Null);
     let question = Question::ValuesAt { tags: nothing(), times: nothing() };
-    let plan = Plan { engine: Arc::clone(engine), table: Table::ValuesAt, columns, question };
-    let times: ArrayRef = if matches!(times.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) {
-        let read = texts(&times)?;
-        let read = read.as_string::<i32>().iter().map(|text| text.map(|text| parse(text, zone)).transpose());
-        Arc::new(TimestampMicrosecondArray::from(read.collect::<Result<Vec<_>, _>>()?).with_timezone("UTC"))
-    } else {
-        times
-    };
+    let plan = Plan { engine: Arc::clone(engine), table: Table::ValuesAt, columns: shown, question };
     let mut gathered = Gathered::new(&schema);
-    plan.values_at(Some(tags), Some(times), snapshot, &mut gathered)?;
+    plan.answers(columns, pairs, &mut gathered)?;
     gathered.finish(&schema)
 }

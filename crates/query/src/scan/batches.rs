@@ -3,7 +3,7 @@
 //! A tag's name is laid down once a batch and pointed at by each row of its run. Rows of tags that
 //! are dropped, or of kinds that the table does not show, are left out.
 
-use super::{Sort, Target};
+use super::{RunTags, Sort, Target};
 use crate::error::{Error, raise};
 use crate::functions::one_nan_of;
 use crate::point::as_text;
@@ -17,7 +17,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use kernel::{Run, ScanBatch};
 use std::sync::Arc;
-use types::{Quality, TagId};
+use types::Quality;
 
 /// A column of names, each repeated for the rows of its run.
 pub(crate) fn names_column(names: &[String], rows: &[u32]) -> StringViewArray {
@@ -41,26 +41,17 @@ pub(crate) fn convert(
     mut batch: ScanBatch,
 ) -> Result<RecordBatch, Error> {
     let rows = batch.rows();
-    let ids: Vec<TagId> = batch.runs.iter().map(|run| run.tag).collect();
-    let mut names = Vec::with_capacity(ids.len());
-    let mut dropped = false;
-    target.engine.catalog.names(&ids, |name| {
-        dropped |= name.is_none();
-        names.push(name.map(str::to_owned));
-    });
-    let shown: Vec<bool> =
-        batch.runs.iter().zip(&names).map(|(run, name)| name.is_some() && target.sort.holds(run.kind)).collect();
+    let RunTags { mut names, shown } = target.run_tags(batch.runs.iter().map(|run| (run.tag, run.kind)));
     let counts: Vec<u32> = batch.runs.iter().map(|run| run.rows).collect();
     let keep = kept_rows(target, &batch, &shown, rows);
     let times = std::mem::take(&mut batch.times);
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
-    let mut names = Some(names);
     for column in columns {
         arrays.push(match column {
-            0 => {
-                let names: Vec<String> = names.take().unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect();
-                Arc::new(names_column(&names, &counts))
-            }
+            0 => match names.take() {
+                Some(names) => Arc::new(names_column(&names, &counts)),
+                None => Arc::new(ordinals(&batch.runs, rows)),
+            },
             1 => {
                 let times: Vec<i64> = times.iter().map(|time| time.0).collect();
                 Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))

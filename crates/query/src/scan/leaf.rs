@@ -3,7 +3,8 @@
 //! Reading blocks, so it runs on the blocking pool and hands batches over a channel of two; a dropped
 //! stream ends it at its next batch. What a reader holds is reserved of queries' memory meanwhile.
 
-use crate::error::Error;
+use super::Place;
+use crate::error::{Error, raise};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
@@ -12,9 +13,10 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder};
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{Partitioning, PlanProperties, SendableRecordBatchStream};
-use kernel::ScanStatistics;
+use futures::TryStreamExt;
+use kernel::{ScanStatistics, Snapshot};
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
@@ -102,6 +104,35 @@ pub(crate) fn blocking(
         read(&mut outlet).map_err(DataFusionError::from)
     });
     Ok(builder.build())
+}
+
+/// The batches that `read` makes of a snapshot: the statement's here, or the one that this node has for the part.
+///
+/// # Errors
+/// As `blocking`; a leaf of a fleet that was not cut into parts is a fault of ours.
+pub(crate) fn reading_of(
+    place: &Place,
+    schema: &SchemaRef,
+    metrics: &ExecutionPlanMetricsSet,
+    places: (usize, usize),
+    context: Arc<TaskContext>,
+    read: impl FnOnce(&Snapshot, &mut Outlet) -> std::result::Result<(), Error> + Send + 'static,
+) -> Result<SendableRecordBatchStream> {
+    let part = match place {
+        Place::Here(_, snapshot) => {
+            let snapshot = snapshot.clone();
+            return blocking(schema, metrics, places, &context, move |out| read(&snapshot, out));
+        }
+        Place::Fleet(_) => return Err(raise(Error::Internal, "internal error: a scan of a fleet was not cut into parts").into()),
+        Place::Node(part) => Arc::clone(part),
+    };
+    let (of_stream, metrics) = (Arc::clone(schema), metrics.clone());
+    let opened = async move {
+        let snapshot = part.snapshot().await?;
+        blocking(&of_stream, &metrics, places, &context, move |out| read(&snapshot, out))
+    };
+    let batches = futures::stream::once(opened).try_flatten();
+    Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), batches)))
 }
 
 /// The part of `ExecutionPlan` that is the same for every leaf; `properties` and `metrics` are its fields.

@@ -1,7 +1,7 @@
 //! The plan node that reads samples or events.
 
 use super::batches;
-use super::leaf::{Outlet, blocking, leaf, properties_of};
+use super::leaf::{Outlet, leaf, properties_of, reading_of};
 use super::newest::Newest;
 use super::parts::Deal;
 use super::{Sort, Target};
@@ -12,7 +12,7 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream};
-use kernel::{Direction, Projection, ScanPart, ScanRequest, ScanStatistics};
+use kernel::{Direction, Projection, ScanPart, ScanRequest, ScanStatistics, Snapshot};
 use std::fmt;
 use std::sync::Arc;
 use types::TimeRange;
@@ -76,6 +76,33 @@ impl SeriesScan {
         Self::of(Reading { edge: Some(edge), ..self.reading.clone() }, 1)
     }
 
+    /// The same scan of another target: what one node of a fleet reads of it.
+    pub(crate) fn of_part(&self, target: Arc<Target>) -> Self {
+        Self::of(Reading { target, ..self.reading.clone() }, self.partitions)
+    }
+
+    /// What is read.
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.reading.target
+    }
+
+    /// What says how it is read: columns, partitions, limit, edge.
+    pub(crate) fn how(&self) -> (&Arc<[usize]>, usize, Option<usize>, Option<Edge>) {
+        (&self.reading.columns, self.partitions, self.reading.limit, self.reading.edge)
+    }
+
+    /// The scan that `how` told of, over another target.
+    pub(crate) fn again(
+        target: Arc<Target>,
+        columns: Arc<[usize]>,
+        schema: SchemaRef,
+        partitions: usize,
+        limit: Option<usize>,
+        edge: Option<Edge>,
+    ) -> Self {
+        Self::of(Reading { target, columns, schema, limit, edge }, partitions.max(1))
+    }
+
     /// The number of the table's column that is shown at `index`.
     pub(crate) fn column(&self, index: usize) -> Option<usize> {
         self.reading.columns.get(index).copied()
@@ -87,7 +114,7 @@ impl Reading {
         // Rows of bad quality are left out after reading, so a limit can't count before.
         let most = self.edge.map(|edge| edge.rows).or(self.limit).filter(|_| !self.target.good_only);
         let newest = self.edge.is_some_and(|edge| edge.newest);
-        let batch_rows = self.target.engine.settings.batch_rows.max(1);
+        let batch_rows = self.target.batch_rows.max(1);
         ScanRequest {
             tags: self.target.tags.clone(),
             texts: self.target.sort == Sort::Texts,
@@ -131,15 +158,15 @@ impl Reading {
 
     /// Walks ranges of time from the wanted edge on until enough rows were read; whoever sorts above finds the
     /// wanted ones among them, since every later range lies further away.
-    fn read_edge(&self, edge: Edge, out: &mut Outlet, counts: &mut ScanStatistics) -> Result<(), Error> {
-        let mut ranges = self.target.snapshot.time_ranges(&self.target.tags, self.target.range);
+    fn read_edge(&self, snapshot: &Snapshot, edge: Edge, out: &mut Outlet, counts: &mut ScanStatistics) -> Result<(), Error> {
+        let mut ranges = snapshot.time_ranges(&self.target.tags, self.target.range);
         if !edge.newest {
             ranges.reverse();
         }
         let mut newest = Newest::new(edge);
         let time = self.columns.iter().position(|column| *column == TIME);
         for range in ranges {
-            for mut part in self.target.snapshot.scan(&self.request(range), 1) {
+            for mut part in snapshot.scan(&self.request(range), 1) {
                 part.narrow(newest.range());
                 while let Some(batch) = part.next_batch()? {
                     let batch = self.convert(batch)?;
@@ -188,22 +215,22 @@ impl ExecutionPlan for SeriesScan {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let reading = self.reading.clone();
         let (deal, partitions) = (Arc::clone(&self.deal), self.partitions);
-        let read = move |out: &mut Outlet| {
+        let read = move |snapshot: &Snapshot, out: &mut Outlet| {
             let target = &reading.target;
             let mut counts = ScanStatistics::default();
             if target.is_empty() {
                 return Ok(());
             }
             if let Some(edge) = reading.edge {
-                reading.read_edge(edge, out, &mut counts)?;
+                reading.read_edge(snapshot, edge, out, &mut counts)?;
             } else {
-                let cut = || target.snapshot.scan(&reading.request(target.range), partitions);
+                let cut = || snapshot.scan(&reading.request(target.range), partitions);
                 reading.read(deal.take(partition, partitions, cut), out, &mut counts)?;
             }
             out.record(&counts);
             Ok(())
         };
-        blocking(&self.reading.schema, &self.metrics, (partition, partitions), &context, read)
+        reading_of(&self.reading.target.place, &self.reading.schema, &self.metrics, (partition, partitions), context, read)
     }
 
     fn supports_limit_pushdown(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::source::SourceScan;
 use super::statement;
+use crate::context::StatementContext;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::point::{as_text, span};
@@ -79,13 +80,13 @@ impl TableProvider for LatestTable {
         let tags = select(&self.engine, &|_| true, filters, None, &mut computed)?.tags;
         let shown = if let TagSelection::List(list) = &tags { list.len().to_string() } else { "all".to_owned() };
         let title = format!("LatestScan: tags={shown} of {}", self.engine.catalog.len());
-        let now_us = statement(state)?.now_us;
+        let statement = statement(state)?;
         let engine = Arc::clone(&self.engine);
         let of_batch = Arc::clone(&schema);
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| {
             let mut left = limit.unwrap_or(usize::MAX);
             let mut one = |ids: &[TagId]| -> std::result::Result<bool, Error> {
-                let batch = batch(&engine, &of_batch, &columns, ids, now_us)?;
+                let batch = batch(&engine, &of_batch, &columns, ids, &statement)?;
                 let batch = batch.slice(0, batch.num_rows().min(left));
                 left -= batch.num_rows();
                 Ok((batch.num_rows() == 0 || taker(batch)) && left > 0)
@@ -127,9 +128,14 @@ fn batch(
     schema: &SchemaRef,
     columns: &[usize],
     ids: &[TagId],
-    now_us: i64,
+    statement: &StatementContext,
 ) -> std::result::Result<RecordBatch, Error> {
-    let found = engine.kernel.latest_many(ids)?;
+    let (now_us, asker) = (statement.now_us, &statement.asker);
+    let found = match &engine.local {
+        Some(kernel) => kernel.latest_many(ids)?,
+        // On the blocking pool, as all of this.
+        None => tokio::runtime::Handle::current().block_on(engine.store.latest_many(ids.to_vec(), asker))?,
+    };
     let mut names: Vec<Option<String>> = Vec::with_capacity(ids.len());
     engine.catalog.names(ids, |name| names.push(name.map(str::to_owned)));
     let rows: Vec<usize> = (0..ids.len()).filter(|row| found.found[*row] && names[*row].is_some()).collect();

@@ -4,6 +4,7 @@ use super::source::SourceScan;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::State;
+use crate::store::NodeReport;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -15,18 +16,22 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use tokio::runtime::Handle;
+use types::TimeRange;
 
 /// One column and its values.
 type Column = (&'static str, ArrayRef);
 
-/// Makes the columns of a table.
-type Columns = Arc<dyn Fn(&Engine) -> Vec<Column> + Send + Sync>;
+/// Makes the columns of a table from what nodes say of themselves.
+type Columns = Arc<dyn Fn(&Engine, &[NodeReport]) -> Vec<Column> + Send + Sync>;
 
 /// A table made anew for each query.
 pub(crate) struct NodeTable {
     engine: Arc<Engine>,
     name: &'static str,
     columns: Columns,
+    /// Whether nodes are asked.
+    of_nodes: bool,
     schema: SchemaRef,
 }
 
@@ -42,8 +47,9 @@ fn schema_of(columns: &[Column]) -> SchemaRef {
 }
 
 impl NodeTable {
-    fn new(engine: &Arc<Engine>, name: &'static str, columns: Columns) -> Self {
-        NodeTable { engine: Arc::clone(engine), name, schema: schema_of(&columns(engine)), columns }
+    fn new(engine: &Arc<Engine>, name: &'static str, of_nodes: bool, columns: Columns) -> Self {
+        let schema = schema_of(&columns(engine, &[]));
+        NodeTable { engine: Arc::clone(engine), name, schema, columns, of_nodes }
     }
 }
 
@@ -67,8 +73,11 @@ impl TableProvider for NodeTable {
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let shown = Arc::new(self.schema.project(&columns)?);
         let (engine, make_columns, whole) = (Arc::clone(&self.engine), Arc::clone(&self.columns), Arc::clone(&self.schema));
+        let of_nodes = self.of_nodes;
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
-            let arrays = make_columns(&engine).into_iter().map(|(_, array)| array).collect();
+            // On the blocking pool: a lone node's answer is there at once.
+            let reports = if of_nodes { Handle::current().block_on(engine.store.reports())? } else { Vec::new() };
+            let arrays = make_columns(&engine, &reports).into_iter().map(|(_, array)| array).collect();
             let batch = RecordBatch::try_new(Arc::clone(&whole), arrays)?.project(&columns)?;
             taker(batch);
             Ok(())
@@ -89,10 +98,20 @@ fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
 }
 
-fn slices(engine: &Engine) -> Vec<Column> {
-    let all = engine.kernel.slices();
-    let of = |value: &dyn Fn(&kernel::SliceStatus) -> u64| numbers(all.iter().map(value));
-    vec![
+/// Of a fleet: whose the rows are.
+fn with_node<'a>(engine: &Engine, mut columns: Vec<Column>, nodes: impl Iterator<Item = &'a str>) -> Vec<Column> {
+    if engine.local.is_none() {
+        columns.push(("node", texts(nodes.map(str::to_owned))));
+    }
+    columns
+}
+
+fn slices(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
+    let all: Vec<_> = reports.iter().flat_map(|report| report.slices.iter().map(|slice| (report.node.as_str(), slice))).collect();
+    let nodes = all.iter().map(|(node, _)| *node);
+    let all: Vec<&kernel::SliceStatus> = all.iter().map(|(_, slice)| *slice).collect();
+    let of = |value: &dyn Fn(&kernel::SliceStatus) -> u64| numbers(all.iter().map(|slice| value(slice)));
+    let columns = vec![
         ("slice", of(&|slice| u64::from(slice.slice.0))),
         ("version", texts(all.iter().map(|slice| slice.version.to_string()))),
         ("file_groups", of(&|slice| slice.file_groups)),
@@ -102,28 +121,34 @@ fn slices(engine: &Engine) -> Vec<Column> {
         ("buffered_bytes", of(&|slice| slice.buffered_bytes)),
         ("held_samples", of(&|slice| slice.held_samples)),
         ("tombstones", of(&|slice| slice.tombstones)),
-    ]
+    ];
+    with_node(engine, columns, nodes)
 }
 
-fn file_groups(engine: &Engine) -> Vec<Column> {
-    let all = engine.kernel.file_groups();
-    let period_us = engine.kernel.settings().period_us;
-    let of = |value: &dyn Fn(&kernel::FileGroupStatus) -> u64| numbers(all.iter().map(value));
-    vec![
+fn file_groups(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
+    let all: Vec<_> = reports.iter().flat_map(|report| report.file_groups.iter().map(move |group| (report, group))).collect();
+    let nodes = all.iter().map(|(report, _)| report.node.as_str());
+    let ranges: Vec<TimeRange> = all.iter().map(|(report, group)| group.period.range(report.period_us)).collect();
+    let all: Vec<&kernel::FileGroupStatus> = all.iter().map(|(_, group)| *group).collect();
+    let of = |value: &dyn Fn(&kernel::FileGroupStatus) -> u64| numbers(all.iter().map(|group| value(group)));
+    let columns = vec![
         ("slice", of(&|group| u64::from(group.slice.0))),
-        ("first_time", times(all.iter().map(|group| group.period.range(period_us).first.0))),
-        ("last_time", times(all.iter().map(|group| group.period.range(period_us).last.0))),
+        ("first_time", times(ranges.iter().map(|range| range.first.0))),
+        ("last_time", times(ranges.iter().map(|range| range.last.0))),
         ("version", texts(all.iter().map(|group| group.version.to_string()))),
         ("files", of(&|group| group.files)),
         ("rows", of(&|group| group.rows)),
         ("bytes", of(&|group| group.bytes)),
-    ]
+    ];
+    with_node(engine, columns, nodes)
 }
 
-fn files(engine: &Engine) -> Vec<Column> {
-    let all = engine.kernel.files();
-    let of = |value: &dyn Fn(&kernel::FileStatus) -> u64| numbers(all.iter().map(value));
-    vec![
+fn files(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
+    let all: Vec<_> = reports.iter().flat_map(|report| report.files.iter().map(|file| (report.node.as_str(), file))).collect();
+    let nodes = all.iter().map(|(node, _)| *node);
+    let all: Vec<&kernel::FileStatus> = all.iter().map(|(_, file)| *file).collect();
+    let of = |value: &dyn Fn(&kernel::FileStatus) -> u64| numbers(all.iter().map(|file| value(file)));
+    let columns = vec![
         ("slice", of(&|file| u64::from(file.slice.0))),
         ("path", texts(all.iter().map(|file| file.path.clone()))),
         ("layout", texts(all.iter().map(|file| file.table.to_owned()))),
@@ -135,7 +160,8 @@ fn files(engine: &Engine) -> Vec<Column> {
         ("first_version", texts(all.iter().map(|file| file.versions.0.to_string()))),
         ("last_version", texts(all.iter().map(|file| file.versions.1.to_string()))),
         ("level", of(&|file| u64::from(file.level))),
-    ]
+    ];
+    with_node(engine, columns, nodes)
 }
 
 fn settings(engine: &Engine) -> Vec<Column> {
@@ -163,8 +189,12 @@ fn queries(engine: &Engine) -> Vec<Column> {
     ]
 }
 
-fn node(engine: &Engine) -> Vec<Column> {
-    let status = engine.kernel.status();
+/// This node; of a fleet, this scheduler and the sums of all data nodes.
+fn node(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
+    let mut status = kernel::NodeStatus::default();
+    for report in reports {
+        status.add(&report.status);
+    }
     let one = |value: u64| numbers(std::iter::once(value));
     vec![
         ("name", texts(std::iter::once(engine.settings.node.clone()))),
@@ -242,7 +272,9 @@ fn pg_stat_activity(engine: &Engine) -> Vec<Column> {
 type Named = (&'static str, Arc<dyn TableProvider>);
 
 fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -> Vec<Named> {
-    let table = |(name, columns)| (name, Arc::new(NodeTable::new(engine, name, columns)) as Arc<dyn TableProvider>);
+    let of_nodes = |name| ["slices", "file_groups", "files", "node"].contains(&name);
+    let table =
+        |(name, columns)| (name, Arc::new(NodeTable::new(engine, name, of_nodes(name), columns)) as Arc<dyn TableProvider>);
     made.into_iter().map(table).collect()
 }
 
@@ -252,8 +284,8 @@ pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
         ("slices", Arc::new(slices)),
         ("file_groups", Arc::new(file_groups)),
         ("files", Arc::new(files)),
-        ("settings", Arc::new(settings)),
-        ("queries", Arc::new(queries)),
+        ("settings", Arc::new(|engine: &Engine, _: &[NodeReport]| settings(engine))),
+        ("queries", Arc::new(|engine: &Engine, _: &[NodeReport]| queries(engine))),
         ("node", Arc::new(node)),
     ];
     tables(engine, made)
@@ -264,6 +296,9 @@ pub(crate) fn of_catalogue(engine: &Arc<Engine>, state: &Arc<Mutex<State>>) -> V
     let state = Arc::clone(state);
     tables(
         engine,
-        vec![("pg_settings", Arc::new(move |_| pg_settings(&state))), ("pg_stat_activity", Arc::new(pg_stat_activity))],
+        vec![
+            ("pg_settings", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_settings(&state))),
+            ("pg_stat_activity", Arc::new(|engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine))),
+        ],
     )
 }

@@ -3,15 +3,16 @@
 
 use super::series::SeriesTable;
 use crate::error::Error;
+use crate::fleet::Names;
 use crate::functions::one_nan_of;
-use crate::scan::leaf::{Outlet, blocking, leaf, properties_of};
+use crate::scan::leaf::{Outlet, leaf, properties_of, reading_of};
 use crate::scan::parts::Deal;
-use crate::scan::{Sort, Target};
+use crate::scan::{RunTags, Sort, Target};
 use crate::schema::time_type;
 use crate::value;
 use arrow::array::{
     ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SendableRecordBatchStream};
-use kernel::{AggregateBatch, AggregatePart, AggregateRequest, Bins, ScanStatistics};
+use kernel::{AggregateBatch, AggregatePart, AggregateRequest, Bins, ScanStatistics, Snapshot};
 use std::fmt;
 use std::sync::Arc;
 use types::Timestamp;
@@ -44,21 +45,8 @@ pub(crate) struct PartialTable {
 impl PartialTable {
     /// The partial aggregates of what `filters` leave of a table of samples.
     pub(crate) fn new(series: SeriesTable, filters: Vec<Expr>, bins: Option<Bins>) -> Self {
-        let value = if series.sort == Sort::Integers { DataType::Int64 } else { DataType::Float64 };
-        let fields = vec![
-            Field::new("tag", DataType::Utf8View, false),
-            Field::new("bin", time_type(), false),
-            Field::new("count", DataType::Int64, false),
-            Field::new("sum", DataType::Float64, false),
-            Field::new("integer_sum", INTEGER_SUM, false),
-            Field::new("min", value.clone(), false),
-            Field::new("max", value.clone(), false),
-            Field::new("first_time", time_type(), false),
-            Field::new("first", value.clone(), false),
-            Field::new("last_time", time_type(), false),
-            Field::new("last", value, false),
-        ];
-        PartialTable { series, filters, bins, schema: Arc::new(Schema::new(fields)) }
+        let schema = Arc::new(Schema::new(fields_of(series.sort)));
+        PartialTable { series, filters, bins, schema }
     }
 }
 
@@ -82,20 +70,32 @@ impl TableProvider for PartialTable {
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema = Arc::new(self.schema.project(&columns)?);
         let partitions = state.config().target_partitions().max(1);
-        Ok(Arc::new(PartialScan {
-            target: Arc::new(self.series.target(state, &self.filters)?),
-            bins: self.bins,
-            columns: columns.into(),
-            properties: properties_of(&schema, partitions),
-            schema,
-            partitions,
-            deal: Arc::default(),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }))
+        let target = self.series.target(state, &self.filters)?;
+        let read = target.schema_read(&schema);
+        let scan = Arc::new(PartialScan::new(Arc::new(target), self.bins, columns.into(), read, partitions));
+        Ok(Names::over_scan(scan, &schema, &self.series.engine))
     }
 }
 
-struct PartialScan {
+/// The columns that partial aggregates of a sort have.
+fn fields_of(sort: Sort) -> Vec<Field> {
+    let value = if sort == Sort::Integers { DataType::Int64 } else { DataType::Float64 };
+    vec![
+        Field::new("tag", DataType::Utf8View, false),
+        Field::new("bin", time_type(), false),
+        Field::new("count", DataType::Int64, false),
+        Field::new("sum", DataType::Float64, false),
+        Field::new("integer_sum", INTEGER_SUM, false),
+        Field::new("min", value.clone(), false),
+        Field::new("max", value.clone(), false),
+        Field::new("first_time", time_type(), false),
+        Field::new("first", value.clone(), false),
+        Field::new("last_time", time_type(), false),
+        Field::new("last", value, false),
+    ]
+}
+
+pub(crate) struct PartialScan {
     target: Arc<Target>,
     bins: Option<Bins>,
     columns: Arc<[usize]>,
@@ -104,6 +104,36 @@ struct PartialScan {
     deal: Arc<Deal<AggregatePart>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+impl PartialScan {
+    fn new(target: Arc<Target>, bins: Option<Bins>, columns: Arc<[usize]>, schema: SchemaRef, partitions: usize) -> Self {
+        let properties = properties_of(&schema, partitions);
+        let metrics = ExecutionPlanMetricsSet::new();
+        PartialScan { target, bins, columns, schema, partitions, deal: Arc::default(), properties, metrics }
+    }
+
+    /// The same scan of another target: what one node of a fleet reads of it.
+    pub(crate) fn of_part(&self, target: Arc<Target>) -> Self {
+        Self::new(target, self.bins, Arc::clone(&self.columns), Arc::clone(&self.schema), self.partitions)
+    }
+
+    /// What is read.
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// What says how it is read: bins, columns, partitions.
+    pub(crate) fn how(&self) -> (Option<Bins>, &Arc<[usize]>, usize) {
+        (self.bins, &self.columns, self.partitions)
+    }
+
+    /// The scan that `how` told of; None where there is no such column.
+    pub(crate) fn again(target: Arc<Target>, bins: Option<Bins>, columns: Arc<[usize]>, partitions: usize) -> Option<Self> {
+        let whole = target.schema_read(&Schema::new(fields_of(target.sort)));
+        let schema = Arc::new(whole.project(&columns).ok()?);
+        Some(Self::new(target, bins, columns, schema, partitions.max(1)))
+    }
 }
 
 impl fmt::Debug for PartialScan {
@@ -132,12 +162,13 @@ impl ExecutionPlan for PartialScan {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (target, columns, schema) = (Arc::clone(&self.target), Arc::clone(&self.columns), Arc::clone(&self.schema));
         let (deal, partitions, bins) = (Arc::clone(&self.deal), self.partitions, self.bins);
-        let read = move |out: &mut Outlet| {
+        let place = self.target.place.clone();
+        let read = move |snapshot: &Snapshot, out: &mut Outlet| {
             if target.is_empty() {
                 return Ok(());
             }
             let request = AggregateRequest { tags: target.tags.clone(), range: target.range, bins, good_only: target.good_only };
-            let parts = deal.take(partition, partitions, || target.snapshot.aggregate(&request, partitions));
+            let parts = deal.take(partition, partitions, || snapshot.aggregate(&request, partitions));
             let mut counts = ScanStatistics::default();
             let by_tag = columns.contains(&TAG);
             for mut part in parts {
@@ -152,7 +183,7 @@ impl ExecutionPlan for PartialScan {
             out.record(&counts);
             Ok(())
         };
-        blocking(&self.schema, &self.metrics, (partition, partitions), &context, read)
+        reading_of(&place, &self.schema, &self.metrics, (partition, partitions), context, read)
     }
 }
 
@@ -171,8 +202,7 @@ fn values(sort: Sort, batch: &AggregateBatch, bits: &[u64], rows: &[usize]) -> s
 
 /// Which rows of a batch count: those of tags that are there, and of kinds that the table shows.
 fn shown(target: &Target, batch: &AggregateBatch, kept: &mut Vec<bool>) {
-    target.engine.catalog.names(&batch.tags, |name| kept.push(name.is_some()));
-    kept.iter_mut().zip(&batch.kinds).for_each(|(kept, kind)| *kept &= target.sort.holds(*kind));
+    target.shown_runs(&batch.tags, &batch.kinds, kept);
 }
 
 fn convert(
@@ -181,12 +211,12 @@ fn convert(
     columns: &[usize],
     batch: &AggregateBatch,
 ) -> std::result::Result<RecordBatch, Error> {
-    let (mut names, mut rows) = (Vec::new(), Vec::from_iter(0..batch.tags.len()));
-    if columns.contains(&TAG) {
-        names.reserve(batch.tags.len());
-        target.engine.catalog.names(&batch.tags, |name| names.push(name.map(str::to_owned)));
-        rows.retain(|row| names[*row].is_some() && target.sort.holds(batch.kinds[*row]));
-    }
+    let (names, rows): (_, Vec<usize>) = if columns.contains(&TAG) {
+        let RunTags { names, shown } = target.run_tags(batch.tags.iter().copied().zip(batch.kinds.iter().copied()));
+        (names, (0..batch.tags.len()).filter(|row| shown[*row]).collect())
+    } else {
+        (None, (0..batch.tags.len()).collect())
+    };
     if target.sort == Sort::Doubles && columns.iter().any(|column| [3, 5, 6, 8, 10].contains(column)) {
         // What plain reading would refuse to show as a double is refused here too.
         values(target.sort, batch, &batch.mins, &rows)?;
@@ -195,7 +225,10 @@ fn convert(
     let array =
         |column: &usize| -> std::result::Result<ArrayRef, Error> {
             Ok(match *column {
-                TAG => Arc::new(StringViewArray::from_iter(rows.iter().map(|row| names[*row].as_deref()))),
+                TAG => match &names {
+                    Some(names) => Arc::new(StringViewArray::from_iter_values(rows.iter().map(|row| names[*row].as_str()))),
+                    None => Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| batch.tags[*row].0))),
+                },
                 1 => times(&batch.bins, &rows),
                 2 => Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| batch.counts[*row] as i64))),
                 3 => {

@@ -2,10 +2,11 @@
 
 use super::statement;
 use crate::engine::Engine;
+use crate::fleet::{Away, Names};
 use crate::scan::condition::asked;
 use crate::scan::node::SeriesScan;
 use crate::scan::selection::{evaluate, select};
-use crate::scan::{Sort, Target};
+use crate::scan::{Place, Sort, Target};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -52,13 +53,18 @@ impl SeriesTable {
     pub(crate) fn target(&self, state: &dyn Session, filters: &[Expr]) -> Result<Target> {
         let mut computed = |expr: &Expr, candidates: &[TagId]| evaluate(state, &self.engine.catalog, expr, candidates);
         let selected = select(&self.engine, &|kind| self.sort.holds(kind), filters, self.within.as_ref(), &mut computed)?;
+        let statement = statement(state)?;
+        let place = match statement.snapshot() {
+            Some(snapshot) => Place::Here(Arc::clone(&self.engine), snapshot),
+            None => Place::Fleet(Arc::new(Away::new(&self.engine, &statement.asker, &selected))),
+        };
         Ok(Target {
-            engine: Arc::clone(&self.engine),
-            snapshot: statement(state)?.snapshot(),
+            place,
             sort: self.sort,
             tags: selected.tags,
             range: selected.range,
             good_only: selected.good_only,
+            batch_rows: self.engine.settings.batch_rows,
         })
     }
 }
@@ -93,6 +99,8 @@ impl TableProvider for SeriesTable {
         let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema = Arc::new(self.schema.project(&columns)?);
         let partitions = state.config().target_partitions();
-        Ok(Arc::new(SeriesScan::new(target, columns.into(), schema, partitions, limit)))
+        let read = target.schema_read(&schema);
+        let scan = Arc::new(SeriesScan::new(target, columns.into(), read, partitions, limit));
+        Ok(Names::over_scan(scan, &schema, &self.engine))
     }
 }

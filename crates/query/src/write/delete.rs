@@ -8,23 +8,22 @@
 use super::WritePlan;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ingest::wait;
 use crate::query::{converted, planned, statement_state, stream};
 use crate::rewrite;
-use crate::scan::{Sort, Target};
+use crate::scan::{Place, Sort, Target};
 use crate::session::Session;
 use crate::tables::KEYED_SCHEMA;
 use crate::tables::series::{ORDINAL, SeriesTable};
 use arrow::array::AsArray;
-use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt64Type};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType, UInt64Type};
 use catalog::TagFilter;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::memory_pool::MemoryConsumer;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr as Expression, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::Expr;
 use futures::StreamExt;
-use kernel::{AggregateRequest, Deletion, Direction, Projection, ScanRequest, TagSelection};
+use kernel::{AggregateRequest, Deletion, Direction, Projection, ScanRequest, Snapshot, TagSelection};
 use std::sync::Arc;
 use types::{Kinds, TagId, Timestamp};
 
@@ -68,13 +67,13 @@ pub(crate) async fn run(
     if let Some((table, filters)) = whole_range(&optimized) {
         let target = table.target(&state, &filters)?;
         if !target.good_only {
-            return delete_range(&session.engine, target).await;
+            return delete_range(session, target, &bound, sql).await;
         }
     }
     let keys = keys(session, plan, params, types, sql).await?;
     let rows = keys.len() as u64;
     if rows > 0 {
-        wait(session.engine.kernel.delete(Deletion::Points(keys))).await?;
+        session.engine.delete(Deletion::Points(keys), &session.asker()).wait().await?;
     }
     Ok(rows)
 }
@@ -116,18 +115,36 @@ fn whole_range(plan: &LogicalPlan) -> Option<(SeriesTable, Vec<datafusion::logic
     }
 }
 
-async fn delete_range(engine: &Arc<Engine>, target: Target) -> Result<u64, Error> {
+async fn delete_range(session: &Arc<Session>, target: Target, keys: &LogicalPlan, sql: &str) -> Result<u64, Error> {
+    let engine = &session.engine;
     let listed = listed(engine, target.sort, &target.tags);
     let tags = TagSelection::List(Arc::clone(&listed));
     if target.range.is_empty() || listed.is_empty() {
         return Ok(0);
     }
     let range = target.range;
-    let counted = tags.clone();
-    let rows = tokio::task::spawn_blocking(move || count(&target, counted)).await;
-    let rows = rows.map_err(|error| crate::error::raise(Error::Internal, error.to_string()))??;
-    wait(engine.kernel.delete(Deletion::Range { tags, range })).await?;
+    let rows = match target.place.clone() {
+        Place::Here(_, snapshot) => {
+            let counted = tags.clone();
+            let rows = tokio::task::spawn_blocking(move || count(&target, &snapshot, counted)).await;
+            rows.map_err(|error| crate::error::raise(Error::Internal, error.to_string()))??
+        }
+        Place::Fleet(_) | Place::Node(_) => counted_by_plan(session, keys, sql).await?,
+    };
+    engine.delete(Deletion::Range { tags, range }, &session.asker()).wait().await?;
     Ok(rows)
+}
+
+/// How many keys a query finds.
+async fn counted_by_plan(session: &Arc<Session>, keys: &LogicalPlan, sql: &str) -> Result<u64, Error> {
+    let all = datafusion::functions_aggregate::expr_fn::count(datafusion::logical_expr::lit(1_i64));
+    let counted = LogicalPlanBuilder::from(keys.clone()).aggregate(Vec::<Expression>::new(), vec![all])?.build()?;
+    let mut rows = 0;
+    let mut batches = stream(session, &counted, Vec::new(), &[], sql).await?;
+    while let Some(batch) = batches.next().await {
+        rows += batch?.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>();
+    }
+    Ok(rows.unsigned_abs())
 }
 
 /// The tags of a table among those selected: a range over "all" must not reach another table's.
@@ -142,7 +159,7 @@ fn listed(engine: &Engine, sort: Sort, tags: &TagSelection) -> Arc<[TagId]> {
     }
 }
 
-fn count(target: &Target, tags: TagSelection) -> Result<u64, Error> {
+fn count(target: &Target, snapshot: &Snapshot, tags: TagSelection) -> Result<u64, Error> {
     let mut rows = 0;
     if target.sort == Sort::Texts {
         let request = ScanRequest {
@@ -154,7 +171,7 @@ fn count(target: &Target, tags: TagSelection) -> Result<u64, Error> {
             rows_per_tag_max: None,
             batch_rows: 65_536,
         };
-        for mut part in target.snapshot.scan(&request, 1) {
+        for mut part in snapshot.scan(&request, 1) {
             while let Some(batch) = part.next_batch()? {
                 rows += batch.rows() as u64;
             }
@@ -162,7 +179,7 @@ fn count(target: &Target, tags: TagSelection) -> Result<u64, Error> {
         return Ok(rows);
     }
     let request = AggregateRequest { tags, range: target.range, bins: None, good_only: false };
-    for mut part in target.snapshot.aggregate(&request, 1) {
+    for mut part in snapshot.aggregate(&request, 1) {
         while let Some(batch) = part.next_batch()? {
             rows += batch.counts.iter().sum::<u64>();
         }

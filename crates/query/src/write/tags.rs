@@ -150,7 +150,7 @@ pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition
     if definitions.is_empty() {
         return Ok(0);
     }
-    let made = wait(session.engine.catalog.create(definitions)).await?;
+    let made = wait(session.engine.tags.create(definitions)).await?;
     Ok(made.end - made.start)
 }
 
@@ -217,7 +217,7 @@ pub(super) async fn run_update(
     }
     let rows = changes.len() as u64;
     if rows > 0 {
-        wait(session.engine.catalog.change(changes)).await?;
+        wait(session.engine.tags.change(changes)).await?;
     }
     Ok(rows)
 }
@@ -251,9 +251,9 @@ pub(super) async fn run_delete(
     }
     let rows = tags.len() as u64;
     if rows > 0 {
-        wait(session.engine.catalog.delete(tags.clone())).await?;
+        wait(session.engine.tags.delete(tags.clone())).await?;
         let deletion = Deletion::Range { tags: TagSelection::of(tags), range: TimeRange::ALL };
-        wait(session.engine.kernel.delete(deletion)).await?;
+        session.engine.delete(deletion, &session.asker()).wait().await?;
     }
     Ok(rows)
 }

@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::{Status, Streaming};
 use types::{Origin, ProducerId, Samples, TagId, TextSamples};
+use world::Ticket;
 
 /// Length of an acknowledgement's metadata.
 pub const ACK_BYTES: usize = 25;
@@ -139,6 +140,7 @@ pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc:
             waiting_kib,
             room: Arc::new(Semaphore::new(waiting_kib)),
             pending: pending_sender,
+            asker: query::Asker::new("flight"),
         };
         if let Err(status) = put.read(stream).await {
             // Nobody listens where the client has gone.
@@ -188,6 +190,7 @@ struct Put {
     waiting_kib: usize,
     room: Arc<Semaphore>,
     pending: mpsc::UnboundedSender<Pending>,
+    asker: query::Asker,
 }
 
 impl Put {
@@ -222,6 +225,7 @@ impl Put {
             Message::Dictionary | Message::Nothing => Ok(()),
             Message::Batch(batch) => {
                 let number = self.number(&data.app_metadata)?;
+                self.shared.engine.readable().await.map_err(|error| far_status(&error, &[]))?;
                 let bytes_kib = (data.data_body.len() / KIB + 1).min(self.waiting_kib) as u32;
                 let room = Arc::clone(&self.room).acquire_many_owned(bytes_kib).await;
                 let room = room.map_err(|_| Status::internal("the stream's room was closed"))?;
@@ -259,7 +263,7 @@ impl Put {
         let Some(shape) = &self.shape else {
             let definitions = tags::definitions(batch)?;
             let rows = definitions.len() as u64;
-            catalog.create(definitions).on_done(move |done| {
+            self.shared.engine.tags().create(definitions).on_done(move |done| {
                 let ack = Ack { number, commit: 0, rows, duplicate: false };
                 let answer = done
                     .map_err(|cause| Status::unavailable(cause.to_string()))
@@ -276,31 +280,62 @@ impl Put {
         };
         let origin = producer.map(|producer| Origin { producer, number });
         let wrong = |cause: types::BatchError| Status::invalid_argument(cause.to_string());
-        let kernel = self.shared.engine.kernel();
-        let mut ticket = if shape.texts {
-            let texts = TextSamples::new(columns.tags(), columns.times(), &columns.texts, columns.qualities()).map_err(wrong)?;
-            kernel.write(Write { texts: &[texts], origin, ..Write::default() })
-        } else {
-            let samples = Samples::new(columns.tags(), columns.times(), &columns.bits, columns.qualities()).map_err(wrong)?;
-            kernel.write(Write { samples: &[samples], origin, ..Write::default() })
-        };
-        let acked = move |done: Committed| Ack { number, commit: done.commit.0, rows: done.rows, duplicate: done.duplicate };
-        let closed = |cause: world::Abandoned| Status::unavailable(cause.to_string());
-        // What is wrong with the batch itself is known at once, while its rows are still here.
-        match ticket.try_take() {
-            Some(done) => {
-                let done = done.map_err(closed)?.map_err(|error| status_of(&error, columns.tags()))?;
-                // The receiver is right here.
-                let _ = sender.send(Ok(acked(done)));
-            }
-            // Called on the lane that writes the log: it only hands the answer on.
-            None => ticket.on_done(move |done| {
-                let answer = done.map_err(closed).and_then(|done| done.map_err(|error| status_of(&error, &[])));
-                // The stream may have ended; the commit stands.
-                let _ = sender.send(answer.map(acked));
-            }),
+        let texts = shape
+            .texts
+            .then(|| TextSamples::new(columns.tags(), columns.times(), &columns.texts, columns.qualities()))
+            .transpose()
+            .map_err(wrong)?;
+        let samples = (!shape.texts)
+            .then(|| Samples::new(columns.tags(), columns.times(), &columns.bits, columns.qualities()))
+            .transpose()
+            .map_err(wrong)?;
+        let write = Write { samples: samples.as_slice(), texts: texts.as_slice(), origin };
+        let engine = &self.shared.engine;
+        match engine.local() {
+            Some(kernel) => hand_on(kernel.write(write), number, columns.tags(), status_of, sender)?,
+            None => hand_on(engine.store().write(write, &self.asker), number, &[], far_status, sender)?,
         }
         Ok(answer)
+    }
+}
+
+/// Hands the answer to a commit on once it is there.
+fn hand_on<E: Send + 'static>(
+    mut ticket: Ticket<Result<Committed, E>>,
+    number: u64,
+    tags: &[TagId],
+    status: fn(&E, &[TagId]) -> Status,
+    sender: oneshot::Sender<Result<Ack, Status>>,
+) -> Result<(), Status> {
+    let acked = move |done: Committed| Ack { number, commit: done.commit.0, rows: done.rows, duplicate: done.duplicate };
+    let closed = |cause: world::Abandoned| Status::unavailable(cause.to_string());
+    // What is wrong with the batch itself is known at once, while its rows are still here.
+    match ticket.try_take() {
+        Some(done) => {
+            let done = done.map_err(closed)?.map_err(|error| status(&error, tags))?;
+            // The receiver is right here.
+            let _ = sender.send(Ok(acked(done)));
+        }
+        // Called on the lane that writes the log: it only hands the answer on.
+        None => ticket.on_done(move |done| {
+            let answer = done.map_err(closed).and_then(|done| done.map_err(|error| status(&error, &[])));
+            // The stream may have ended; the commit stands.
+            let _ = sender.send(answer.map(acked));
+        }),
+    }
+    Ok(())
+}
+
+/// A fleet's error as gRPC knows it.
+fn far_status(error: &query::Error, _: &[TagId]) -> Status {
+    use query::Error as E;
+    let message = error.to_string();
+    match error {
+        E::UnknownTag(_) => Status::not_found(message),
+        E::Type(_) | E::TooLarge(_) => Status::invalid_argument(message),
+        E::DiskFull(_) => Status::resource_exhausted(message),
+        E::Unavailable(_) | E::Unreachable(_) | E::Stale(_) | E::ShuttingDown(_) | E::Io(_) => Status::unavailable(message),
+        _ => Status::internal(message),
     }
 }
 

@@ -90,16 +90,16 @@ pub(crate) fn definitions(batch: &RecordBatch) -> Result<Vec<TagDefinition>, Sta
     })
 }
 
-/// A catalog's error as gRPC knows it.
-pub(crate) fn status_of(error: &catalog::Error) -> Status {
-    use catalog::Error as E;
+/// The error of a change of the tag table as gRPC knows it.
+pub(crate) fn status_of(error: &query::Error) -> Status {
+    use query::Error as E;
     let message = error.to_string();
     match error {
-        E::Exists(_) => Status::already_exists(message),
-        E::Unknown(_) => Status::not_found(message),
-        E::Invalid { .. } => Status::invalid_argument(message),
+        E::DuplicateTag(_) => Status::already_exists(message),
+        E::UnknownTag(_) => Status::not_found(message),
+        E::Check(_) => Status::invalid_argument(message),
         E::DiskFull(_) => Status::resource_exhausted(message),
-        E::Poisoned(_) => Status::unavailable(message),
+        E::Io(_) | E::Unavailable(_) | E::Unreachable(_) | E::ShuttingDown(_) => Status::unavailable(message),
         _ => Status::internal(message),
     }
 }

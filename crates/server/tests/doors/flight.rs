@@ -263,7 +263,7 @@ async fn qualities_and_events_are_kept() {
         ("tag", array(UInt64Array::from(vec![0]))),
     ]);
     put(&node, &["samples"], 1, &good).await.unwrap();
-    let reading = node.engine.kernel().latest(types::TagId(0)).unwrap().unwrap();
+    let reading = node.engine.local().unwrap().latest(types::TagId(0)).unwrap().unwrap();
     assert_eq!(reading.quality, types::Quality::BAD);
     let events = batch(vec![
         ("tag", array(UInt64Array::from(vec![1, 1]))),
@@ -271,7 +271,7 @@ async fn qualities_and_events_are_kept() {
         ("text", array(StringArray::from(vec!["", "阀门打开"]))),
     ]);
     put(&node, &["events"], 1, &events).await.unwrap();
-    let reading = node.engine.kernel().latest(types::TagId(1)).unwrap().unwrap();
+    let reading = node.engine.local().unwrap().latest(types::TagId(1)).unwrap().unwrap();
     assert_eq!(reading.value, kernel::Datum::Text("阀门打开".as_bytes().into()));
 }
 
@@ -332,7 +332,7 @@ async fn a_client_that_goes_away_leaves_whole_batches() {
         putter.send(number, &samples(&rows)).await.unwrap();
     }
     drop(putter);
-    let last = |tag: u64| node.engine.kernel().latest(types::TagId(tag)).unwrap().unwrap().time;
+    let last = |tag: u64| node.engine.local().unwrap().latest(types::TagId(tag)).unwrap().unwrap().time;
     let seen: Vec<_> = (0..100).map(last).collect();
     assert!(seen[0].0 >= 1);
     // The node stops cleanly with the stream cut off.

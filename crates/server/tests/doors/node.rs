@@ -63,7 +63,7 @@ impl Node {
         let catalog = Catalog::open(world.clone(), &dir.join("catalog"), catalog::Settings::default()).unwrap();
         let kinds = Arc::<Catalog>::clone(&catalog);
         let kernel = Kernel::open(world.clone(), &dir, kernel::Settings::default(), kinds).unwrap();
-        let engine = Engine::new(kernel, catalog, EngineSettings::new(world.clock.clone())).unwrap();
+        let engine = Engine::alone(kernel, catalog, EngineSettings::new(world.clock.clone())).unwrap();
         let users = Users::open(world.clone(), &dir).unwrap();
         let server = Server::start(settings, Arc::clone(&engine), users, &world).unwrap();
         Node { server: Some(server), engine, threads, dir }
@@ -110,7 +110,7 @@ impl Node {
 
     /// The bits of a tag's newest value at or before a time.
     pub fn bits_at(&self, tag: u64, time: i64) -> Option<u64> {
-        let reading = self.engine.kernel().value_at(types::TagId(tag), Timestamp(time)).unwrap()?;
+        let reading = self.engine.local().unwrap().value_at(types::TagId(tag), Timestamp(time)).unwrap()?;
         match reading.value {
             kernel::Datum::Bits(bits) => Some(bits),
             kernel::Datum::Text(_) => None,

@@ -1,0 +1,139 @@
+//! Who asks, and how fresh an answer must be.
+//!
+//! Promises: what a session has seen only grows.
+//!
+//! Shared state: `Seen` has one mutex around a map by slice, held for the length of a look-up. It is raised when a
+//! write of the session is answered, and read when a statement is routed.
+
+use crate::error::{Error, raise};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use types::{SliceId, Version};
+
+/// How fresh an answer must be: the session's setting `read_consistency`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// As the primary has it.
+    #[default]
+    Primary,
+    /// At least what this session has written.
+    Session,
+    /// At most so many milliseconds old.
+    Bounded(u64),
+    /// Whatever a replica has.
+    Any,
+}
+
+/// The most milliseconds that `bounded` takes: a day.
+const BOUNDED_MS_MAX: u64 = 86_400_000;
+
+impl Consistency {
+    /// From what SET is given.
+    ///
+    /// # Errors
+    /// `Error::InvalidParameter`.
+    pub fn parse(text: &str) -> Result<Consistency, Error> {
+        let plain = text.trim().to_ascii_lowercase();
+        let bounded = || {
+            let inner = plain.strip_prefix("bounded")?.trim().strip_prefix('(')?.strip_suffix(')')?;
+            let ms = inner.trim().trim_end_matches("ms").trim().parse::<u64>().ok()?;
+            (1..=BOUNDED_MS_MAX).contains(&ms).then_some(Consistency::Bounded(ms))
+        };
+        match plain.as_str() {
+            "primary" => Some(Consistency::Primary),
+            "session" => Some(Consistency::Session),
+            "any" => Some(Consistency::Any),
+            _ => bounded(),
+        }
+        .ok_or_else(|| {
+            raise(Error::InvalidParameter, format!("invalid value for parameter \"read_consistency\": \"{text}\""))
+                .with_hint("primary, session, any, or bounded(ms) with 1 to 86400000 milliseconds")
+        })
+    }
+}
+
+impl fmt::Display for Consistency {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Consistency::Primary => out.write_str("primary"),
+            Consistency::Session => out.write_str("session"),
+            Consistency::Bounded(ms) => write!(out, "bounded({ms})"),
+            Consistency::Any => out.write_str("any"),
+        }
+    }
+}
+
+/// The versions of slices that a session has seen: those of its own writes.
+#[derive(Debug, Default)]
+pub struct Seen {
+    versions: Mutex<BTreeMap<SliceId, Version>>,
+}
+
+impl Seen {
+    /// The session has seen this version of a slice.
+    pub fn note(&self, slice: SliceId, version: Version) {
+        let mut versions = self.versions.lock();
+        let known = versions.entry(slice).or_default();
+        *known = version.max(*known);
+    }
+
+    /// The newest version seen of a slice.
+    #[must_use]
+    pub fn of(&self, slice: SliceId) -> Option<Version> {
+        self.versions.lock().get(&slice).copied()
+    }
+
+    /// The newest versions seen, by slice.
+    #[must_use]
+    pub fn all(&self) -> Vec<(SliceId, Version)> {
+        self.versions.lock().iter().map(|(slice, version)| (*slice, *version)).collect()
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The role.
+    pub principal: Arc<str>,
+    /// How fresh an answer must be.
+    pub consistency: Consistency,
+    /// What the session has seen.
+    pub seen: Arc<Seen>,
+}
+
+impl Asker {
+    /// One without a session of its own: a stream of the Flight door.
+    #[must_use]
+    pub fn new(principal: &str) -> Asker {
+        Asker { principal: principal.into(), consistency: Consistency::Primary, seen: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{Epoch, Sequence};
+
+    #[test]
+    fn consistency_comes_back_from_its_text() {
+        for known in [Consistency::Primary, Consistency::Session, Consistency::Bounded(250), Consistency::Any] {
+            assert_eq!(Consistency::parse(&known.to_string()), Ok(known));
+        }
+        assert_eq!(Consistency::parse(" Bounded ( 5ms ) "), Ok(Consistency::Bounded(5)));
+        for wrong in ["", "bounded", "bounded()", "bounded(0)", "bounded(86400001)", "strong", "bounded(-1)"] {
+            assert_eq!(Consistency::parse(wrong).map_err(|error| error.sqlstate()), Err("22023"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_only_grows() {
+        let seen = Seen::default();
+        let version = |epoch, sequence| Version { epoch: Epoch(epoch), sequence: Sequence(sequence) };
+        seen.note(SliceId(3), version(2, 7));
+        seen.note(SliceId(3), version(1, 9));
+        assert_eq!((seen.of(SliceId(3)), seen.of(SliceId(4))), (Some(version(2, 7)), None));
+        assert_eq!(seen.all(), [(SliceId(3), version(2, 7))]);
+    }
+}
