@@ -25,10 +25,13 @@ mod service;
 mod serving;
 mod status;
 
+pub(crate) use asking::HandingOver;
 pub use client::{Answer, Client};
+pub(crate) use messages::Nothing;
 pub use node::{Asked, DataNode, Settings};
 pub use refused::Refused;
 pub use rows::{Batch, Rows, Texts};
 pub use service::DataService;
+pub(crate) use service::HAND_OVER;
 pub use serving::Readable;
 pub use status::Status;

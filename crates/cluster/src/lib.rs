@@ -24,6 +24,7 @@ pub mod etcd;
 pub mod fleet;
 pub mod kinds;
 pub mod lone;
+pub mod manager;
 pub mod router;
 mod tickets;
 mod watching;
