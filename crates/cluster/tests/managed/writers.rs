@@ -72,7 +72,7 @@ fn batch(slice: SliceId, number: u64) -> Batch {
     let lengths = vec![text.len() as u32];
     let texts = Texts { tags: vec![texts.0], times: time, lengths, texts: Bytes::from(text), ..Texts::default() };
     let deleted = vec![(numbers, Timestamp(number as i64 - 5))];
-    let deletions = if number % 10 == 0 { vec![Deletion::Points(deleted)] } else { Vec::new() };
+    let deletions = if number.is_multiple_of(10) { vec![Deletion::Points(deleted)] } else { Vec::new() };
     Batch { rows, texts, deletions }
 }
 
