@@ -82,7 +82,11 @@ fn main() {
         work();
         let took = (clock.monotonic_us() - from) as f64 / 1e6;
         let groups = kernel.file_groups().len();
-        println!("{what}: {took:.3} s; {groups} file groups, {} files, {:.2} ms a group", kernel.files().len(), took * 1e3 / groups as f64);
+        println!(
+            "{what}: {took:.3} s; {groups} file groups, {} files, {:.2} ms a group",
+            kernel.files().len(),
+            took * 1e3 / groups as f64
+        );
     };
     timed("write", &mut || fill(&kernel, tags, samples, days as i64));
     ask(&kernel, &clock, "buffer");

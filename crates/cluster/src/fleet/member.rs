@@ -164,6 +164,10 @@ async fn take(membership: &Membership, member: Member, meta: &dyn Meta) -> Resul
         let found = answered(meta.get(std::slice::from_ref(&key))).await.map_err(gone)??;
         let found = found.entries.into_iter().next().flatten();
         let before = found.as_ref().and_then(|entry| node_record(&entry.value));
+        if found.is_some() && before.is_none() {
+            let text = format!("what stands under number {} can't be read: is it of another release?", member.node);
+            return Err(meta::Error::Invalid(text).into());
+        }
         let (node, wait) = (member.node, before.as_ref().filter(|before| is_anothers(before, membership, member)));
         if let Some(before) = wait {
             if waited >= PATIENCE {

@@ -29,6 +29,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a manager has to say what it heard.
 const LOOKS: Duration = Duration::from_secs(2);
 
+/// What was heard longer ago says nothing of how busy a process is.
+const FRESH_MS: u64 = 5_000;
+
 /// What operators ask.
 pub struct Admin {
     meta: Arc<dyn Meta>,
@@ -143,6 +146,13 @@ impl Admin {
             }
         };
         Ok(standing.records.iter().map(status).collect())
+    }
+
+    /// How busy each process is, in thousandths, as the first manager that answers heard within the last seconds: for
+    /// readers that may choose among copies. Nothing where no manager answers.
+    pub async fn busyness(&self) -> BTreeMap<NodeId, u32> {
+        let looked = self.look(false).await;
+        looked.nodes().filter(|(_, heard)| heard.silence_ms < FRESH_MS).map(|(node, heard)| (node, heard.weighed)).collect()
     }
 
     /// The slice map.

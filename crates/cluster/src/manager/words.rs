@@ -17,7 +17,7 @@ pub struct NodeStatus {
     pub node: NodeId,
     /// What stands in meta.
     pub record: NodeRecord,
-    /// Slices that it leads, and those of which it holds another copy.
+    /// Slices that it leads.
     pub primaries: u64,
     /// Other copies that it holds or is to hold.
     pub backups: u64,

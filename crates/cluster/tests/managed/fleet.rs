@@ -6,7 +6,7 @@ use crate::process;
 use crate::writers::{Acknowledged, Writers, tags, text};
 use cluster::Tls;
 use cluster::certificates::{Authority, NODE_NAME};
-use cluster::data::Client;
+use cluster::data::{Batch, Client, Refused, Rows};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{KindSource, KindsService};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use types::{DistributionRule, Kind, NodeId, SliceId, StoreId, Timestamp};
+use types::{DistributionRule, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, Timestamp};
 use world::{Clock, RealClock, ThreadCounts, Threads, World};
 
 /// Tag t lies in slice t mod buckets.
@@ -347,6 +347,39 @@ impl Fleet {
     fn client(&self, node: NodeId) -> Option<Client> {
         let _inside = self.runtime.enter();
         Some(Client::on(self.lines.channel(node).ok()?, SCHEDULER, Duration::from_secs(2)))
+    }
+
+    /// A node is asked for a slice that it leads and one that it does not hold, in one question.
+    pub fn reads_of_each_slice_by_itself(&self, acknowledged: &[Acknowledged]) {
+        let map = self.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");
+        let (held, entry) = map.iter().next().expect("there are slices");
+        let node = entry.primary.node;
+        let other = map.iter().find(|(_, entry)| entry.everyone().all(|id| id.node != node));
+        let other = *other.expect("of three nodes two hold each slice").0;
+        let asked = [(*held, Consistency::Primary), (other, Consistency::Any)];
+        let all = [tags(*held).0, tags(*held).1, tags(other).0, tags(other).1];
+        let client = self.client(node).expect("it is known");
+        let answer = self.runtime.block_on(client.latest(&asked, &all)).expect("it answers");
+        assert_eq!(answer.at.iter().map(|(slice, _)| *slice).collect::<Vec<_>>(), [*held]);
+        assert!(matches!(answer.refused[..], [(slice, Refused::NotPrimary { .. })] if slice == other), "{:?}", answer.refused);
+        assert_eq!(answer.values.found, [true, true, false, false]);
+        let last = acknowledged[held.0 as usize].last().copied().expect("writes were acknowledged");
+        assert!(answer.values.times[0].0 as u64 >= last && answer.values.times[1].0 as u64 >= last);
+        let texts: Vec<u32> = answer.values.texts.iter().map(|(row, _)| *row).collect();
+        assert_eq!(texts, [1]);
+    }
+
+    /// A write that names more tags than anybody knows is refused, and may be sent again.
+    pub fn refuses_tags_that_nobody_knows(&self) {
+        let map = self.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");
+        let (slice, entry) = map.iter().next().expect("there are slices");
+        let client = self.client(entry.primary.node).expect("it is known");
+        let origin = Origin { producer: ProducerId(999), number: 1 };
+        let rows = Rows { tags: vec![TAGS], times: vec![1], bits: vec![1], ..Rows::default() };
+        let batch = || Batch { rows: rows.clone(), ..Batch::default() };
+        let write = |end| self.runtime.block_on(client.write(*slice, origin, end, batch()));
+        assert!(matches!(write(TAGS + 1), Err(refused @ Refused::UnknownTags(_)) if refused.can_retry()));
+        assert!(matches!(write(TAGS), Err(Refused::Invalid(_))), "a tag beyond the end that was named");
     }
 
     /// All that was acknowledged can be read from whoever leads, numbers and texts; what was deleted is not there.

@@ -69,11 +69,14 @@ fn a_wiped_node_is_restored_though_a_manager_dies() {
     assert_ne!(fleet.store(2), before, "a wiped disk is another store");
     writers.wait_for(20, PATIENCE);
     fleet.wait_for_members(COPIES as usize);
+    // Either manager can be the one: whoever tended, the other sees who is silent.
     fleet.restart(0);
     fleet.wait_for_state(&[2, 3, 4], NodeState::Normal);
+    fleet.kill(1);
     let acknowledged = writers.stop();
     // What only the restored node and one other had is there without the other.
     fleet.kill(3);
+    fleet.wait_for_silence(&[NodeId(3)]);
     fleet.check(acknowledged);
 }
 
@@ -140,7 +143,10 @@ fn slices_are_switched_evened_and_forced() {
     fleet.until("the plan is made", || plan.changes.iter().all(|change| fleet.lies_on(change.slice, &change.after)));
     fleet.wait_for_members(COPIES as usize);
     writers.wait_for(10, PATIENCE);
-    fleet.check(writers.stop());
+    let acknowledged = writers.stop();
+    fleet.reads_of_each_slice_by_itself(&acknowledged);
+    fleet.refuses_tags_that_nobody_knows();
+    fleet.check(acknowledged);
 
     let force = |fleet: &Fleet, node| fleet.admin(move |admin| async move { admin.force(slice, node).await });
     let map = fleet.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");

@@ -128,11 +128,19 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     if book.was_lost() {
         keeper.fill(Duration::from_secs(20)).await.expect("somebody has the kinds");
     }
-    let settings = kernel::Settings { rule: RULE, memory_bytes: 256 << 20, ..kernel::Settings::default() };
+    // Small logs, so that some copies come by files and others by the log.
+    let settings = kernel::Settings {
+        rule: RULE,
+        memory_bytes: 256 << 20,
+        segment_bytes: 32 << 10,
+        log_bytes_max: 256 << 10,
+        led_tail_bytes_max: 4 << 10,
+        ..kernel::Settings::default()
+    };
     let kinds: Arc<Book> = Arc::clone(&book);
     let kernel = Kernel::open(world.clone(), &told.directory, settings, kinds).expect("the store opens");
     let member = common.join(Roles::DATA, Some(kernel.store())).await;
-    let settings = Settings { member, tls: tls.clone(), protocol: protocol::Settings::default() };
+    let settings = Settings { member, tls: tls.clone(), protocol: protocol::Settings::default(), copy_bytes_per_s: 64 << 20 };
     let handle = tokio::runtime::Handle::current();
     let node = DataNode::start(settings, kernel, keeper, roster, Arc::clone(meta), world.clone(), handle);
     let node = Arc::new(node.expect("the stores are the same"));
