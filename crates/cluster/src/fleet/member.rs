@@ -270,11 +270,11 @@ fn read(world: &World, path: &Path) -> Result<Option<Remembered>, JoinError> {
     };
     let mut bytes = [0; BYTES];
     let length = file.len()?;
-    if length == BYTES as u64 {
-        file.read_at(0, &mut bytes)?;
-    }
-    // What was made and not written is as good as none.
-    if length <= BYTES as u64 && bytes.iter().all(|byte| *byte == 0) {
+    let read = BYTES.min(length as usize);
+    file.read_at(0, &mut bytes[..read])?;
+    // What was made and not written to its end is as good as none.
+    let begun = bytes.iter().all(|byte| *byte == 0) || bytes.starts_with(MAGIC) && read < BYTES;
+    if begun && length <= BYTES as u64 {
         return Ok(None);
     }
     Remembered::decode(&bytes).map(Some).ok_or_else(|| JoinError::Damaged { path: path.display().to_string() })

@@ -325,6 +325,13 @@ impl Fleet {
         });
     }
 
+    /// Until nothing is under way.
+    pub fn wait_for_rest(&self) {
+        self.until("nothing is under way", || {
+            self.admin(|admin| async move { admin.operations().await }).expect("meta answers").is_empty()
+        });
+    }
+
     /// Whether a slice lies on these nodes alone, all in sync, led by the first, and is not on its way.
     pub fn lies_on(&self, slice: SliceId, nodes: &[NodeId]) -> bool {
         let map = self.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");

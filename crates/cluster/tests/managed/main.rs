@@ -5,6 +5,7 @@
 #[path = "../metas/directory.rs"]
 mod directory;
 mod fleet;
+mod joining;
 #[path = "../metas/members.rs"]
 #[expect(dead_code, reason = "etcd's own tests do more with them")]
 mod members;
@@ -94,8 +95,8 @@ fn a_move_outlives_its_source_and_its_target() {
     let nodes = [target, stays];
     let move_it = |fleet: &Fleet| fleet.admin(move |admin| async move { admin.move_slice(slice, &nodes).await });
     assert_eq!(move_it(&fleet), Ok(()));
-    let again = fleet.admin(move |admin| async move { admin.move_slice(slice, &[stays, source]).await });
-    assert!(matches!(again, Err(AdminError::State(_)) | Ok(())), "{again:?}");
+    let twice = fleet.admin(move |admin| async move { admin.move_slice(slice, &[target, target]).await });
+    assert!(matches!(twice, Err(AdminError::Invalid(_))), "{twice:?}");
     fleet.kill(target.0 as usize);
     fleet.kill(0);
     fleet.restart(0);
@@ -141,6 +142,18 @@ fn slices_are_switched_evened_and_forced() {
     assert_eq!(execute(&fleet), Ok(expect));
     assert_eq!(execute(&fleet), Ok(expect), "all of it is under way, or made");
     fleet.until("the plan is made", || plan.changes.iter().all(|change| fleet.lies_on(change.slice, &change.after)));
+    fleet.wait_for_members(COPIES as usize);
+    writers.wait_for(10, PATIENCE);
+
+    // A move that is cancelled leaves as many copies as there are to be, all in sync.
+    let map = fleet.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");
+    let holders: Vec<NodeId> = map[&slice].everyone().map(|id| id.node).collect();
+    let other = (1..=3).map(NodeId).find(|node| !holders.contains(node)).expect("of three nodes two hold it");
+    let after = [other, holders[0]];
+    fleet.admin(move |admin| async move { admin.move_slice(slice, &after).await }).expect("it is on its way");
+    let cancel = |fleet: &Fleet| fleet.admin(move |admin| async move { admin.cancel(slice).await });
+    assert_eq!((cancel(&fleet), cancel(&fleet)), (Ok(()), Ok(())));
+    fleet.wait_for_rest();
     fleet.wait_for_members(COPIES as usize);
     writers.wait_for(10, PATIENCE);
     let acknowledged = writers.stop();
