@@ -40,6 +40,8 @@ impl From<catalog::Error> for Error {
             catalog::Error::Damaged(_) => raise(Error::Damaged, text),
             catalog::Error::DiskFull(_) => raise(Error::DiskFull, text),
             catalog::Error::Poisoned(_) | catalog::Error::Open(_) => raise(Error::Io, text),
+            // The doors of a fleet ask a scheduler.
+            catalog::Error::Led | catalog::Error::Own | catalog::Error::Unreadable(_) => raise(Error::Internal, text),
             catalog::Error::Closed => raise(Error::ShuttingDown, text),
         }
     }
