@@ -25,8 +25,8 @@ use log::{Body, Log, Position};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use world::{Lane, Promise, World};
 
 /// Rows of creations that go into one write together.

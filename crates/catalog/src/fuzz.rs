@@ -136,15 +136,10 @@ fn blocks_and_manifests_of_any_bytes_are_read_or_refused() {
     for (number, outcome) in [(1, Ok(3..9)), (2, Err(crate::Error::Exists("a".to_owned())))] {
         producers.note(Origin { producer: ProducerId(number), number: 5 }, Sequence(4), outcome);
     }
-    let kept = Kept { epoch: Epoch(3), point: Some(Point { sequence: Sequence(4), hash: ChainHash(1 << 99) }), next: 9, producers };
-    let alone = Manifest {
-        sequence: 9,
-        position: 1 << 30,
-        rows: BLOCK_ROWS as u64 + 1,
-        next_file: 4,
-        blocks: vec![place; 2],
-        led: None,
-    };
+    let kept =
+        Kept { epoch: Epoch(3), point: Some(Point { sequence: Sequence(4), hash: ChainHash(1 << 99) }), next: 9, producers };
+    let alone =
+        Manifest { sequence: 9, position: 1 << 30, rows: BLOCK_ROWS as u64 + 1, next_file: 4, blocks: vec![place; 2], led: None };
     let torn = Manifest { led: Some(Kept { point: None, ..kept.clone() }), ..alone.clone() };
     let led = Manifest { led: Some(kept), ..alone.clone() };
     let all = [alone, torn, led].map(|manifest| {

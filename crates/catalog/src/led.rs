@@ -17,9 +17,9 @@ mod replay;
 mod state;
 
 pub use batch::{change as change_body, creation as creation_body, deletion as deletion_body};
-pub use outcome::Outcome;
 #[cfg(test)]
 pub(crate) use outcome::Producers;
+pub use outcome::{Outcome, outcome_bytes, outcome_of};
 pub(crate) use replay::Replaying;
 pub(crate) use state::{Kept, Led};
 

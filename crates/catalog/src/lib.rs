@@ -52,5 +52,5 @@ pub use check::{Check, check};
 pub use error::Error;
 pub use filter::{LabelCondition, TagFilter};
 pub use inspection::inspect;
-pub use led::{Differing, LedCatalog, Outcome, change_body, creation_body, deletion_body};
+pub use led::{Differing, LedCatalog, Outcome, change_body, creation_body, deletion_body, outcome_bytes, outcome_of};
 pub use mending::{Repair, Samples, repair};

@@ -13,8 +13,8 @@ use log::{Durability, Known, Log, LogCheck, Options, Position, Replay};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use world::{Disk, World};
 
 /// A log that was never cut begins below this: behind the header of its first segment.

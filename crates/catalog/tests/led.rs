@@ -13,7 +13,7 @@ use protocol::tags::{Batch, Change, Point, Recovered};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use types::{Epoch, Origin, ProducerId, Sequence, TagId, Timestamp};
+use types::{Epoch, Origin, ProducerId, TagId, Timestamp};
 use world::{Clock, Faults, Simulation, Ticket};
 
 const SETTINGS: Settings = Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
@@ -26,7 +26,11 @@ fn open(simulation: &Simulation) -> (Arc<Catalog>, LedCatalog) {
 }
 
 /// The answer, where it comes within so many jobs.
-fn within<T: Send + 'static>(simulation: &Simulation, mut ticket: Ticket<Result<T, Error>>, jobs: u64) -> Option<Result<T, Error>> {
+fn within<T: Send + 'static>(
+    simulation: &Simulation,
+    mut ticket: Ticket<Result<T, Error>>,
+    jobs: u64,
+) -> Option<Result<T, Error>> {
     for _ in 0..jobs {
         if let Some(answer) = ticket.try_take() {
             return answer.ok();
@@ -42,6 +46,9 @@ fn at_last<T: Send + 'static>(simulation: &Simulation, ticket: Ticket<Result<T, 
     within(simulation, ticket, u64::MAX).expect("it is answered").expect("nothing is wrong with the disk")
 }
 
+/// The first ordinal of a creation, or the error where only one can be told.
+type Expected = Result<Option<u64>, Option<Error>>;
+
 /// What the fleet agreed on: a chain, the table after each batch, and a catalog that missed nothing.
 struct Truth {
     simulation: Simulation,
@@ -51,7 +58,7 @@ struct Truth {
     models: Vec<Model>,
     numbers: [u64; 3],
     /// What must have come of the newest change of each producer.
-    outcomes: BTreeMap<u64, (Origin, Result<Option<u64>, Option<Error>>)>,
+    outcomes: BTreeMap<u64, (Origin, Expected)>,
 }
 
 impl Truth {
@@ -135,12 +142,6 @@ struct Kept {
     torn: bool,
 }
 
-/// What one life can end with.
-enum End {
-    Well,
-    Crash,
-}
-
 fn check_opened(led: &LedCatalog, catalog: &Catalog, truth: &Truth, kept: &Kept, dice: &mut Dice) -> Recovered {
     let recovered = led.recovered();
     assert!(recovered.epoch >= kept.epoch, "the epoch was answered as durable");
@@ -158,15 +159,35 @@ fn check_opened(led: &LedCatalog, catalog: &Catalog, truth: &Truth, kept: &Kept,
                 assert_eq!((batch.prev, kept.asked.get(&batch.point)), (tail, Some(batch)));
                 tail = batch.point;
             }
-            let found = kept.durable.sequence <= point.sequence || recovered.batches.iter().any(|batch| batch.point == kept.durable);
+            let found =
+                kept.durable.sequence <= point.sequence || recovered.batches.iter().any(|batch| batch.point == kept.durable);
             assert!(found, "{:?} was answered as durable, but the log ends at {tail:?}", kept.durable);
         }
     }
     recovered
 }
 
-/// One life of the store. Whatever is not answered ends it.
-fn live(simulation: &Simulation, truth: &mut Truth, kept: &mut Kept, dice: &mut Dice, faults: Faults) -> Option<End> {
+/// Takes parts once; the table's point afterwards, or none where that was not answered.
+fn take(
+    simulation: &Simulation,
+    led: &LedCatalog,
+    truth: &Truth,
+    kept: &mut Kept,
+    dice: &mut Dice,
+    jobs: u64,
+) -> Option<Option<Point>> {
+    let hashes = within(simulation, led.hash_parts(), jobs)?.ok()?;
+    let bytes_max = if dice.below(2) == 0 { 1 } else { 1 << 20 };
+    let found = at_last(&truth.simulation, truth.led.read_parts(hashes, bytes_max));
+    (kept.torn, kept.durable) = (true, Point::default());
+    let at = within(simulation, led.take_parts(found.at, found.parts, found.complete), jobs)?.ok()?;
+    assert_eq!(at, found.complete.then_some(truth.tail()));
+    (kept.torn, kept.durable) = (at.is_none(), at.unwrap_or_default());
+    Some(at)
+}
+
+/// One life of the store; whether all was answered. Whatever is not ends it.
+fn live(simulation: &Simulation, truth: &mut Truth, kept: &mut Kept, dice: &mut Dice, faults: Faults) -> bool {
     simulation.disk.set_faults(Faults::NONE);
     let (catalog, led) = open(simulation);
     let recovered = check_opened(&led, &catalog, truth, kept, dice);
@@ -198,7 +219,7 @@ fn live(simulation: &Simulation, truth: &mut Truth, kept: &mut Kept, dice: &mut 
                 let Some(last) = batches.last().map(|batch| batch.point) else { continue };
                 log.extend(batches.iter().map(|batch| batch.point));
                 kept.asked.extend(batches.iter().map(|batch| (batch.point, batch.clone())));
-                let Some(Ok(point)) = within(simulation, led.log(batches), jobs) else { return Some(End::Crash) };
+                let Some(Ok(point)) = within(simulation, led.log(batches), jobs) else { return false };
                 assert_eq!(point, last);
                 kept.durable = point;
             }
@@ -206,7 +227,7 @@ fn live(simulation: &Simulation, truth: &mut Truth, kept: &mut Kept, dice: &mut 
                 let Some(to) = log.iter().rfind(|point| agreed(point)).copied() else { continue };
                 kept.durable = kept.durable.min(to);
                 log.retain(|point| point.sequence <= to.sequence);
-                let Some(Ok(_)) = within(simulation, led.cut(to), jobs) else { return Some(End::Crash) };
+                let Some(Ok(_)) = within(simulation, led.cut(to), jobs) else { return false };
             }
             8..=9 if whole => {
                 let Some(to) = log.iter().rfind(|point| agreed(point)).copied() else { continue };
@@ -214,35 +235,27 @@ fn live(simulation: &Simulation, truth: &mut Truth, kept: &mut Kept, dice: &mut 
                     continue;
                 }
                 applied = to.sequence;
-                let Some(Ok(_)) = within(simulation, led.apply(to.sequence), jobs) else { return Some(End::Crash) };
-                let model = &truth.models[to.sequence.0 as usize];
-                model.compare(&catalog, dice);
+                let Some(Ok(_)) = within(simulation, led.apply(to.sequence), jobs) else { return false };
+                truth.models[to.sequence.0 as usize].compare(&catalog, dice);
                 assert_eq!(led.point(), Some(to));
             }
             10 => {
                 let epoch = Epoch(kept.epoch.0 + dice.below(3));
-                let Some(Ok(epoch)) = within(simulation, led.keep_epoch(epoch), jobs) else { return Some(End::Crash) };
+                let Some(Ok(epoch)) = within(simulation, led.keep_epoch(epoch), jobs) else { return false };
                 kept.epoch = kept.epoch.max(epoch);
             }
             _ => {
-                let Some(Ok(hashes)) = within(simulation, led.hash_parts(), jobs) else { return Some(End::Crash) };
-                let bytes_max = if dice.below(2) == 0 { 1 } else { 1 << 20 };
-                let found = at_last(&truth.simulation, truth.led.read_parts(hashes, bytes_max));
-                (kept.torn, kept.durable, whole) = (true, Point::default(), found.complete);
-                let Some(Ok(at)) = within(simulation, led.take_parts(found.at, found.parts, found.complete), jobs) else {
-                    return Some(End::Crash);
-                };
-                assert_eq!(at, found.complete.then_some(truth.tail()));
+                let Some(at) = take(simulation, &led, truth, kept, dice, jobs) else { return false };
+                whole = at.is_some();
                 log = at.into_iter().collect();
-                (applied, kept.torn) = (at.unwrap_or_default().sequence, !whole);
-                kept.durable = at.unwrap_or_default();
+                applied = at.unwrap_or_default().sequence;
                 if whole {
                     truth.models[applied.0 as usize].compare(&catalog, dice);
                 }
             }
         }
     }
-    None
+    true
 }
 
 fn run(seed: u64, faults: impl Fn(&mut Dice) -> Faults) {
@@ -250,8 +263,8 @@ fn run(seed: u64, faults: impl Fn(&mut Dice) -> Faults) {
     let (mut truth, mut kept) = (Truth::new(seed), Kept::default());
     for _ in 0..=dice.below(5) {
         let faults = faults(&mut dice);
-        let end = live(&simulation, &mut truth, &mut kept, &mut dice, faults);
-        if matches!(end, Some(End::Crash)) || dice.below(2) == 0 || simulation.disk.is_off() {
+        let well = live(&simulation, &mut truth, &mut kept, &mut dice, faults);
+        if !well || dice.below(2) == 0 || simulation.disk.is_off() {
             simulation.crash();
         } else {
             simulation.kill();

@@ -3,10 +3,10 @@
 //! Promises: what comes of a change follows from the table and the change alone; one that was applied before is applied as
 //! nothing; one that does not fit changes nothing, and its outcome says why. What it may not know: the log.
 
-use crate::Error;
 use super::batch::{CHANGE, CREATE, DELETE};
 use super::outcome::Outcome;
 use super::state::Logged;
+use crate::Error;
 use crate::core::Core;
 use crate::profile::{next_label, profile_kind, read_label, read_profile};
 use crate::record;

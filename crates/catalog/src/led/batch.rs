@@ -119,7 +119,11 @@ mod tests {
             for _ in 0..2_000 {
                 let mut spoilt = bytes.clone();
                 let at = random.between(0, spoilt.len() as u64 - 1) as usize;
-                if random.between(0, 1) == 0 { spoilt.truncate(at) } else { spoilt[at] ^= 1 << random.between(0, 7) }
+                if random.between(0, 1) == 0 {
+                    spoilt.truncate(at)
+                } else {
+                    spoilt[at] ^= 1 << random.between(0, 7)
+                }
                 assert_ne!(read(batch.point.sequence.0, &spoilt.into()), Some(batch.clone()));
             }
         }

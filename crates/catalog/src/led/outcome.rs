@@ -97,8 +97,22 @@ impl Producers {
     }
 }
 
-/// Appends an outcome.
-pub fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+/// An outcome as bytes, for whoever asked elsewhere.
+#[must_use]
+pub fn outcome_bytes(outcome: &Outcome) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_outcome(outcome, &mut out);
+    out
+}
+
+/// The outcome of these bytes; None where they are of another release.
+#[must_use]
+pub fn outcome_of(bytes: &[u8]) -> Option<Outcome> {
+    let mut reader = Reader::new(bytes);
+    read_outcome(&mut reader).filter(|_| reader.is_empty())
+}
+
+fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
     let mut text = |kind: u8, texts: &[&str]| {
         out.push(kind);
         texts.iter().for_each(|text| put_text(out, &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]));
@@ -120,8 +134,7 @@ pub fn put_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads an outcome.
-pub fn read_outcome(reader: &mut Reader<'_>) -> Option<Outcome> {
+fn read_outcome(reader: &mut Reader<'_>) -> Option<Outcome> {
     let text = |reader: &mut Reader<'_>| read_text(reader, TEXT_BYTES_MAX).map(str::to_owned);
     Some(match reader.u8()? {
         0 => {
@@ -163,5 +176,8 @@ mod tests {
         all.put(77, &mut bytes);
         assert_eq!(Producers::read(&mut Reader::new(&bytes)), Some((77, all)));
         assert_eq!(Producers::read(&mut Reader::new(&bytes[..bytes.len() - 1])), None);
+        for outcome in outcomes {
+            assert_eq!(outcome_of(&outcome_bytes(&outcome)), Some(outcome));
+        }
     }
 }
