@@ -15,8 +15,7 @@
 mod asking;
 mod client;
 mod copying;
-mod links;
-mod messages;
+pub(crate) mod messages;
 mod node;
 mod refused;
 mod replica;

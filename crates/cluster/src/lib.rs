@@ -2,16 +2,17 @@
 //!
 //! What it is, so far: the `door` of a process, the metas of a fleet behind the trait of crate `meta` (`etcd`, and a `lone`
 //! manager's), the `certificates` by which its processes know each other, what they know of each other (`fleet`), a `data`
-//! node's replicas and its book of `kinds`, a scheduler's way to the slices (`router`).
+//! node's replicas and its book of `kinds`, a scheduler's `tags` and its way to the slices (`router`).
 //! What it promises: every call is bounded in time and number; what was not answered is told apart from
 //! what was not made.
 //! What it may not know: SQL, clients, how data lie.
 //!
 //! ```text
-//!   Door <── services: lone::MetaService, data::DataService, kinds::KindsService, and those of higher floors
+//!   Door <── services: lone::MetaService, data::DataService, tags::TagService, kinds::KindsService, and those of higher floors
 //!   Meta (floor 3) <── etcd::Etcd    ──┬─> calls ──> whichever endpoint answers
 //!                  <── lone::Remote  ──┘             (etcd, or a lone manager's MetaService)
 //!   Replica (floor 2) <── data::DataNode ──> LedSlice (floor 4), other nodes' DataService
+//!   tags::Scheduler (floor 2) <── tags::TagTable ──> LedCatalog (floor 5), other schedulers' TagService
 //!   Router ── data::Client ──> primaries and copies
 //!   Kinds (floor 1) <── kinds::Book <── kinds::Keeper <── whoever's table or book is longer
 //! ```
@@ -23,8 +24,10 @@ pub mod door;
 pub mod etcd;
 pub mod fleet;
 pub mod kinds;
+mod links;
 pub mod lone;
 pub mod router;
+pub mod tags;
 mod tickets;
 mod watching;
 

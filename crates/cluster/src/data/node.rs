@@ -6,7 +6,6 @@
 //! what brings samples is delivered once their tags' kinds are known here. May not know what replicas say.
 
 use super::copying::Throttle;
-use super::links::Links;
 use super::messages::Parcel;
 use super::refused::Refused;
 use super::replica::{Actor, Ended};
@@ -15,6 +14,7 @@ use crate::fleet::entries;
 use crate::fleet::following::{Following, Listener};
 use crate::fleet::{Member, Roster};
 use crate::kinds::Keeper;
+use crate::links::Links;
 use bytes::Bytes;
 use kernel::{Kernel, LedNews, LedSlice, Snapshot};
 use meta::{Entry, Error, Meta, Range, Revision};
@@ -101,7 +101,7 @@ pub(super) struct Shared {
     pub run: Run,
     pub kernel: Arc<Kernel>,
     pub meta: Arc<dyn Meta>,
-    pub links: Links,
+    pub links: Links<Parcel>,
     pub keeper: Arc<Keeper>,
     pub runtime: Handle,
     pub throttle: Throttle,
