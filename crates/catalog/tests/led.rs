@@ -7,13 +7,13 @@
 
 mod oracle;
 
-use catalog::{Catalog, Error, LedCatalog, Outcome, Settings, change_body, creation_body, deletion_body};
+use catalog::{Catalog, Error, LedCatalog, Outcome, Samples, Settings, change_body, creation_body, deletion_body, repair};
 use oracle::{Dice, Model, Step};
 use protocol::tags::{Batch, Change, Point, Recovered};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use types::{Epoch, Origin, ProducerId, TagId, Timestamp};
+use types::{Epoch, Kind, Origin, ProducerId, TagDefinition, TagId, Timestamp};
 use world::{Clock, Faults, Simulation, Ticket};
 
 const SETTINGS: Settings = Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
@@ -315,4 +315,73 @@ fn a_led_table_on_a_faulty_disk() {
         1 => Faults { write_error_one_in: 40, sync_error_one_in: 40, ..Faults::NONE },
         _ => Faults { full_one_in: 30, ..Faults::NONE },
     });
+}
+
+/// A checkpoint cuts the log only up to what is applied: what is logged and unseen stays, over many segments.
+#[test]
+fn what_nobody_applied_outlives_a_checkpoint() {
+    let simulation = Simulation::new(3);
+    let (_catalog, led) = open(&simulation);
+    let mut batches: Vec<Batch> = Vec::new();
+    for number in 0..40 {
+        let tag = |i| TagDefinition {
+            description: format!("{number} {i} ").repeat(30),
+            ..TagDefinition::new(format!("tag.{number}.{i}"), Kind::F64)
+        };
+        let body = creation_body(&(0..50).map(tag).collect::<Vec<_>>(), Timestamp(number)).expect("it keeps the rules");
+        let change = Change { origin: Origin { producer: ProducerId(1), number: number as u64 + 1 }, body };
+        batches.push(Batch::after(batches.last().map_or(Point::default(), |batch| batch.point), Epoch(1), vec![change]));
+    }
+    at_last(&simulation, led.log(batches.clone()));
+    let segment_count = |simulation: &Simulation| {
+        simulation.disk.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|name| name == "log")).count()
+    };
+    let segments = segment_count(&simulation);
+    at_last(&simulation, led.apply(batches[19].point.sequence));
+    simulation.runner.run_until_idle();
+    assert!(segments > 4 && segment_count(&simulation) < segments, "the log was cut");
+    simulation.crash();
+    let (catalog, led) = open(&simulation);
+    let recovered = led.recovered();
+    assert_eq!((recovered.table, recovered.batches.len()), (Some(batches[19].point), 20));
+    assert_eq!(recovered.batches, batches[20..]);
+    assert_eq!(catalog.len(), 1_000);
+    at_last(&simulation, led.apply(batches[39].point.sequence));
+    assert_eq!(catalog.len(), 2_000);
+}
+
+/// A repaired table is of no point: it keeps its epoch and its store, and becomes whole by another one's parts.
+#[test]
+fn a_repaired_table_takes_what_differs_from_another() {
+    let (mut dice, mut truth) = (Dice::new(9), Truth::new(9));
+    let simulation = Simulation::new(9);
+    let store = {
+        let (_catalog, led) = open(&simulation);
+        for _ in 0..60 {
+            truth.grow(&mut dice);
+        }
+        at_last(&simulation, led.keep_epoch(Epoch(7)));
+        at_last(&simulation, led.log(truth.batches.clone()));
+        at_last(&simulation, led.apply(truth.tail().sequence));
+        simulation.runner.run_until_idle();
+        led.store()
+    };
+    simulation.kill();
+    let files = simulation.disk.files();
+    let (path, len) = files.iter().find(|(path, _)| path.extension().is_some_and(|name| name == "tags")).expect("a checkpoint");
+    simulation.disk.damage(path, len / 2, 1);
+    let opened = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS);
+    assert!(matches!(opened.err(), Some(Error::Damaged(_))), "the block is damaged");
+    let samples = Samples { end: 0, kind_of: &|_| None };
+    repair(simulation.world(), Path::new(DIR), SETTINGS, &samples).expect("the rest is whole");
+    let (catalog, led) = open(&simulation);
+    let recovered = led.recovered();
+    assert_eq!((led.store(), recovered.epoch, recovered.table), (store, Epoch(7), None));
+    while led.point().is_none() {
+        let hashes = at_last(&simulation, led.hash_parts());
+        let found = at_last(&truth.simulation, truth.led.read_parts(hashes, 1));
+        at_last(&simulation, led.take_parts(found.at, found.parts, found.complete));
+    }
+    truth.models[truth.batches.len()].compare(&catalog, &mut dice);
+    assert_eq!(at_last(&simulation, led.hash_parts()), at_last(&truth.simulation, truth.led.hash_parts()));
 }
