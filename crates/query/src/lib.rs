@@ -62,7 +62,7 @@ pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
-pub use fleet::{SliceReader, Wanted};
+pub use fleet::{Channels, SliceReader, Wanted, worker};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
 pub use point::{Cell, PointAnswer, PointPlan, RowSink};
 pub use prepared::Prepared;

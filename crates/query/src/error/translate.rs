@@ -75,7 +75,7 @@ fn translated(error: &DataFusionError, sql: &str) -> Error {
         DataFusionError::NotImplemented(text) if text.contains("WindowFunction(") => from_text(text, sql),
         DataFusionError::NotImplemented(text) => raise(Error::Unsupported, first_line(text)),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
-            from_text(text, sql)
+            crate::fleet::told(text).unwrap_or_else(|| from_text(text, sql))
         }
         DataFusionError::Internal(text) => from_internal(text, sql),
         other => from_text(&other.strip_backtrace(), sql),
