@@ -62,6 +62,14 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
     }
 }
 
+/// Registers those that only our rules put into plans: nodes of a fleet must know them, users need not.
+pub(crate) fn register_of_rules(context: &SessionContext) {
+    let all = arithmetic::of_rules().into_iter().chain(shown::of_rules()).chain(spans::of_rules()).chain(zones::of_rules());
+    for function in all {
+        context.register_udf(function.as_ref().clone());
+    }
+}
+
 /// Registers them in a session's context.
 pub(crate) fn register(
     context: &SessionContext,

@@ -20,6 +20,7 @@ static KNOWN: LazyLock<SessionState> = LazyLock::new(|| with_functions(SessionSt
 /// A state with the functions that travel.
 pub(crate) fn with_functions(builder: SessionStateBuilder) -> SessionState {
     let context = SessionContext::new_with_state(builder.build());
+    functions::register_of_rules(&context);
     functions::register_everywhere(&context);
     context.state()
 }
