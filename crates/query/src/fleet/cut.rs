@@ -207,9 +207,16 @@ fn single(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     if plan.output_partitioning().partition_count() == 1 { plan } else { Arc::new(CoalescePartitionsExec::new(plan)) }
 }
 
-/// One partition where there was one.
+/// One partition where there was one, and in the order that each of several has.
 fn as_before(plan: Arc<dyn ExecutionPlan>, was: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    if was.output_partitioning().partition_count() == 1 { single(plan) } else { plan }
+    let several = plan.output_partitioning().partition_count() > 1;
+    if was.output_partitioning().partition_count() > 1 || !several {
+        return plan;
+    }
+    match plan.output_ordering().cloned() {
+        Some(order) => Arc::new(SortPreservingMergeExec::new(order, plan)),
+        None => single(plan),
+    }
 }
 
 /// The column that an expression is, and nothing more.
