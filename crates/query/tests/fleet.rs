@@ -57,7 +57,7 @@ impl Two {
         let (one, many) = (self.lone.try_rows(sql, Vec::new()).await, self.fleet.try_rows(sql, Vec::new()).await);
         match (one, many) {
             (Ok(mut one), Ok(mut many)) => {
-                if !sql.contains("ORDER BY") {
+                if !says_order(sql) {
                     one.sort();
                     many.sort();
                 }
@@ -69,12 +69,23 @@ impl Two {
     }
 }
 
+/// Whether the statement itself says an order, not only a part of it in parentheses.
+fn says_order(sql: &str) -> bool {
+    let mut depth = 0_i32;
+    let outside = sql.chars().filter(|c| {
+        depth += i32::from(*c == '(') - i32::from(*c == ')');
+        depth == 0
+    });
+    outside.collect::<String>().contains("ORDER BY")
+}
+
 async fn all_the_same(rule: DistributionRule) {
     let two = Two::furnished(rule).await;
     let all = questions::all();
     assert!(all.len() > 300, "{}", all.len());
     for round in 0..2 {
-        for sql in &all {
+        // What is deleted and merged is asked of a third of them.
+        for sql in all.iter().step_by(1 + 2 * round) {
             two.same(sql).await;
         }
         if round == 0 {

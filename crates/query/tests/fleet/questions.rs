@@ -38,9 +38,9 @@ const FILTERS: [&str; 12] = [
 
 const AGGREGATES: [&str; 7] = [
     "count(*), count(value), min(value), max(value), min(time), max(time)",
-    "sum(value), round(avg(value)::numeric, 6), first(value, time), last(value, time)",
+    "sum(value), avg(value), first(value, time), last(value, time)",
     "count(DISTINCT value), bool_or(quality = 0), max(tag)",
-    "round(stddev(value)::numeric, 6), round(var_pop(value)::numeric, 6)",
+    "round(CAST(stddev(value) FILTER (WHERE abs(value) < 1e6) AS numeric), 6), round(CAST(var_pop(value) FILTER (WHERE abs(value) < 1e6) AS numeric), 6)",
     "count(*) FILTER (WHERE value > 0), sum(quality)",
     "percentile_disc(0.5) WITHIN GROUP (ORDER BY value)",
     "median(value), array_agg(quality ORDER BY time, tag, value)",
