@@ -129,7 +129,6 @@ fn a_write_that_came_to_nothing_leaves_the_rule_free() {
 }
 
 #[test]
-=======
 fn a_write_raises_the_versions_that_it_touches_and_a_read_none() {
     let simulation = Simulation::new(6);
     let kernel = open(&simulation, settings()).expect("an empty directory");
