@@ -1,9 +1,10 @@
 //! A node of our own: `meridian serve` as a child process, for `demo` and `bench`.
 //!
-//! Promises: the child is this very program; it is killed when the value is dropped; what it logs
-//! is in a file that is named when it fails.
+//! Promises: the child is this very program; it is killed when the value is dropped, and by the second Ctrl-C; what it
+//! logs is in a file that is named when it fails.
 
 use crate::Error;
+use crate::interrupt::Leash;
 use crate::progress::now;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +17,7 @@ const POLL: Duration = Duration::from_millis(5);
 /// A running node.
 pub struct Node {
     child: Child,
+    leash: Option<Leash>,
     /// Its directory.
     pub dir: PathBuf,
     /// Where its PostgreSQL door listens.
@@ -54,8 +56,9 @@ impl Node {
         // Ctrl-C in the terminal is for us alone: we stop the node ourselves, when we are done.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(Error::system("starting a node"))?;
-        let mut node =
-            Node { child, dir: dir.to_path_buf(), pg: String::new(), flight: String::new(), opened_in: Duration::ZERO, log };
+        let leash = Some(Leash::new(child.id(), libc::SIGKILL));
+        let (dir, pg, flight, opened_in) = (dir.to_path_buf(), String::new(), String::new(), Duration::ZERO);
+        let mut node = Node { child, leash, dir, pg, flight, opened_in, log };
         node.wait_ready(&ready, started)?;
         Ok(node)
     }
@@ -110,6 +113,7 @@ impl Node {
     /// `Error::System`.
     pub fn kill(mut self) -> Result<ExitStatus, Error> {
         self.child.kill().map_err(Error::system("killing the node"))?;
+        self.leash = None;
         self.child.wait().map_err(Error::system("waiting for the node"))
     }
 
@@ -123,8 +127,27 @@ impl Node {
         if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
             return Err(Error::System { doing: "stopping the node", cause: std::io::Error::last_os_error() });
         }
+        self.await_end().map_err(Error::system("waiting for the node"))?;
+        self.leash = None;
         let status = self.child.wait().map_err(Error::system("waiting for the node"))?;
         if status.success() { Ok(()) } else { Err(Error::Child(format!("it ended with {status}; {}", self.last_words()))) }
+    }
+}
+
+impl Node {
+    /// Waits until it has ended, and leaves it its number: stopping may take long, and the second Ctrl-C ends it.
+    fn await_end(&self) -> std::io::Result<()> {
+        loop {
+            let mut told = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+            // SAFETY: waitid writes the one value that it is given; the child is ours and not yet waited for.
+            if unsafe { libc::waitid(libc::P_PID, self.child.id(), told.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) } == 0 {
+                return Ok(());
+            }
+            let fault = std::io::Error::last_os_error();
+            if fault.kind() != std::io::ErrorKind::Interrupted {
+                return Err(fault);
+            }
+        }
     }
 }
 
@@ -132,6 +155,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         // Ended already, in `kill` and `stop`: then both are refused, and that is well.
         let _ = self.child.kill();
+        self.leash = None;
         let _ = self.child.wait();
     }
 }
