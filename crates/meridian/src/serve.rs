@@ -16,7 +16,7 @@ use crate::progress::now;
 use crate::terminal::say;
 use crate::{Error, logs};
 use catalog::Catalog;
-use kernel::Kernel;
+use kernel::{Kernel, Neighbour};
 use query::{Engine, EngineSettings};
 use server::{Server, TlsPaths, Users};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -29,6 +29,11 @@ use world::{Disk, DiskError, ThreadCounts, Threads, World};
 
 /// Names that a store's directory may hold before it has a kernel's node file.
 const OURS: [&str; 7] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found"];
+
+/// What can be done about lost passwords.
+const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all passwords and give the user meridian a new one (setting password)";
+/// What can be done about a lost tag table.
+const CATALOG_LOST: &str = "; put it back: samples lie under ordinals, and only it says whose those are; `meridian check --repair DIR` makes one in which each tag that has samples is called lost.ORDINAL";
 
 /// Runs a node until it is told to stop.
 ///
@@ -57,11 +62,17 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         write_beside(path, "")?;
     }
     let users = Users::open(world.clone(), dir)?;
+    must_be_there(dir, &*world.disk, &users)?;
     Server::rehearse(&settings, &users, &world)?;
-    let engine = open(loaded, dir, &world)?;
+    let (engine, kernel) = open(loaded, dir, &world)?;
     // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
     let signals = Signals::listen()?;
-    let server = Server::start(settings, Arc::clone(&engine), users, &world)?;
+    let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
+    if !users.is_empty() {
+        let noted = kernel.note_neighbour(Neighbour::Passwords);
+        noted.map_err(|error| Error::Open { dir: dir.to_path_buf(), problem: error.to_string(), advice: "" })?;
+    }
+    drop((kernel, users));
     let (pg, flight) = (server.pg_address(), server.flight_address());
     if let Some(path) = &config.ready_file {
         write_ready(path, pg, flight)?;
@@ -97,6 +108,28 @@ fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
     }
     if let Some(flight) = flight {
         say(&format!("Arrow Flight on {flight}\n"));
+    }
+}
+
+/// What the store had is there: else one that lost its passwords or its tag table would pass for one that never had any.
+fn must_be_there(dir: &Path, disk: &dyn Disk, users: &Users) -> Result<(), Error> {
+    // Where it can't be told, the kernel refuses the store or makes a new one.
+    let Ok(identity) = kernel::identify(disk, dir) else { return Ok(()) };
+    let open = |problem: &str, advice| Err(Error::Open { dir: dir.to_path_buf(), problem: problem.to_owned(), advice });
+    if identity.has_passwords && users.is_empty() {
+        return open("it has passwords, but no file users-N holds them", PASSWORDS_LOST);
+    }
+    if identity.has_catalog && is_gone(disk, &dir.join("catalog")) {
+        return open("its tag table, the directory catalog, is missing", CATALOG_LOST);
+    }
+    Ok(())
+}
+
+/// Whether a directory is not there, or empty.
+pub fn is_gone(disk: &dyn Disk, dir: &Path) -> bool {
+    match disk.list(dir) {
+        Ok(names) => names.is_empty(),
+        Err(error) => error.is_missing(),
     }
 }
 
@@ -159,7 +192,7 @@ fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
-fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error> {
+fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<(Arc<Engine>, Arc<Kernel>), Error> {
     let config = &loaded.config;
     let failed = |problem: String, damaged: bool| {
         let advice = if damaged {
@@ -174,6 +207,7 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
     let kinds: Arc<dyn Kinds> = Arc::<Catalog>::clone(&catalog);
     let kernel = Kernel::open(world.clone(), dir, config.kernel(), kinds)
         .map_err(|error| failed(error.to_string(), matches!(error, kernel::Error::Damaged(_))))?;
+    kernel.note_neighbour(Neighbour::Catalog).map_err(|error| failed(error.to_string(), false))?;
     if kernel.rule() != config.rule() {
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
@@ -192,7 +226,8 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
         settings: shown_settings(loaded),
         ..EngineSettings::new(Arc::clone(&world.clock))
     };
-    Engine::alone(kernel, catalog, settings).map_err(|error| failed(error.to_string(), false))
+    let engine = Engine::alone(Arc::clone(&kernel), catalog, settings).map_err(|error| failed(error.to_string(), false))?;
+    Ok((engine, kernel))
 }
 
 /// Removes what is in a directory: what queries spilled that a crash ended.
