@@ -9,10 +9,14 @@
 
 mod clients;
 mod directory;
+mod etcd;
+mod fleet;
 mod server;
 mod wire;
 
 pub use clients::{in_package, psql, python, start_psql, start_python};
 pub use directory::Directory;
+pub use etcd::Etcd;
+pub use fleet::Fleet;
 pub use server::{Server, meridian};
 pub use wire::RawClient;

@@ -15,7 +15,12 @@ pub struct Server {
     pub pg: String,
     /// Where the Flight door listens.
     pub flight: String,
+    /// Where the other processes of its fleet reach it; empty where it has none.
+    pub fleet: String,
 }
+
+/// The doors of a lone server.
+const LONE: [&str; 2] = ["pg", "flight"];
 
 /// The binary under test: the one that `cargo xtask test` built, else built now.
 fn binary() -> &'static Path {
@@ -56,14 +61,25 @@ impl Server {
     /// # Errors
     /// What the server printed when it ended before it was ready.
     pub fn try_start(directory: &Path, flags: &[&str]) -> Result<Server, String> {
+        Server::try_start_with(directory, flags, &LONE)
+    }
+
+    /// Starts a process with these doors (`pg`, `flight`, `fleet`), or says why it did not come up.
+    ///
+    /// # Errors
+    /// What it printed when it ended before it was ready.
+    pub fn try_start_with(directory: &Path, flags: &[&str], doors: &[&str]) -> Result<Server, String> {
         let (ready, errors) = (directory.join("ready"), directory.join("server.err"));
-        let mut child = spawn(directory, flags);
+        let mut child = spawn(directory, flags, doors);
         let start = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
-                let address = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-                if let (Some(pg), Some(flight)) = (address("pg="), address("flight=")) {
-                    return Ok(Server { child, pg, flight });
+                let address = |name: &str| {
+                    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+                    found.unwrap_or_default().to_owned()
+                };
+                if doors.iter().all(|door| !address(door).is_empty()) {
+                    return Ok(Server { child, pg: address("pg"), flight: address("flight"), fleet: address("fleet") });
                 }
             }
             let printed = || std::fs::read_to_string(&errors).unwrap_or_default();
@@ -84,7 +100,7 @@ impl Server {
     /// When the server ends by itself with a failure.
     #[must_use]
     pub fn start_and_kill(directory: &Path, flags: &[&str], after: Duration) -> bool {
-        let mut child = spawn(directory, flags);
+        let mut child = spawn(directory, flags, &LONE);
         // The moment of the kill is the fault itself, not a condition that is waited for.
         std::thread::sleep(after);
         let opened = directory.join("ready").exists();
@@ -105,6 +121,15 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal, by its name: STOP, CONT.
+    ///
+    /// # Panics
+    /// When it can't be sent.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill can be started").success(), "the process can be sent SIG{name}");
     }
 
     /// kill -9, and waits until the process is gone.
@@ -149,14 +174,17 @@ impl Drop for Server {
     }
 }
 
-fn spawn(directory: &Path, flags: &[&str]) -> Child {
+fn spawn(directory: &Path, flags: &[&str], doors: &[&str]) -> Child {
     let ready = directory.join("ready");
     drop(std::fs::remove_file(&ready));
     let errors = directory.join("server.err");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&errors).expect("a log file can be made");
     let mut command = Command::new(binary());
     command.arg("serve").arg("--dir").arg(directory.join("store"));
-    command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--ready-file"]).arg(&ready).args(flags);
+    for door in LONE {
+        command.arg(format!("--{door}")).arg(if doors.contains(&door) { "127.0.0.1:0" } else { "none" });
+    }
+    command.arg("--ready-file").arg(&ready).args(flags);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle can be cloned")).stderr(log);
     command.spawn().expect("the binary under test can be started")
 }

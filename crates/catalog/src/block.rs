@@ -35,6 +35,8 @@ pub struct Block {
     garbage: usize,
     /// What can't be in it; worked out when somebody asks, forgotten when a row is added or changed.
     digest: OnceLock<Digest>,
+    /// What it says, hashed; as with `digest`.
+    hash: OnceLock<u128>,
 }
 
 /// What a block holds of names and labels, for passing it over.
@@ -74,6 +76,7 @@ impl Block {
             dead: Vec::with_capacity(BLOCK_ROWS / 64),
             garbage: 0,
             digest: OnceLock::new(),
+            hash: OnceLock::new(),
         }
     }
 
@@ -84,7 +87,7 @@ impl Block {
 
     /// Adds a row.
     pub fn push(&mut self, row: &Row<'_>, numbers: &Numbers<'_>) {
-        self.digest.take();
+        self.forget();
         let at = self.rows();
         self.name_at.push(put(&mut self.names, row.name.as_bytes()));
         let description = match self.description_at.last() {
@@ -109,7 +112,7 @@ impl Block {
 
     /// Adds the row of a deleted tag.
     pub fn push_dead(&mut self) {
-        self.digest.take();
+        self.forget();
         let at = self.rows();
         self.name_at.push(0);
         self.description_at.push(0);
@@ -124,7 +127,7 @@ impl Block {
 
     /// Puts other contents into a row; when it was created stays.
     pub fn replace(&mut self, at: usize, row: &Row<'_>, numbers: &Numbers<'_>) {
-        self.digest.take();
+        self.forget();
         self.garbage += self.texts_bytes(at);
         if self.name(at) != row.name.as_bytes() {
             self.name_at[at] = put(&mut self.names, row.name.as_bytes());
@@ -149,7 +152,7 @@ impl Block {
 
     /// Deletes a row: its ordinal stays.
     pub fn kill(&mut self, at: usize) {
-        self.digest.take();
+        self.forget();
         self.garbage += self.texts_bytes(at);
         self.name_at[at] = 0;
         self.description_at[at] = 0;
@@ -162,7 +165,7 @@ impl Block {
 
     /// Takes the last rows away, which nobody has seen.
     pub fn truncate(&mut self, rows: usize) {
-        self.digest.take();
+        self.forget();
         self.name_at.truncate(rows);
         self.description_at.truncate(rows);
         self.profile.truncate(rows);
@@ -173,6 +176,16 @@ impl Block {
         // The arenas' ends are garbage now; the next rebuild drops it.
         self.garbage += GARBAGE_BYTES;
         self.rebuild_if_wasteful();
+    }
+
+    fn forget(&mut self) {
+        self.digest.take();
+        self.hash.take();
+    }
+
+    /// The hash of what it says, which `make` works out where nobody asked since the last change.
+    pub fn hash(&self, make: impl FnOnce() -> u128) -> u128 {
+        *self.hash.get_or_init(make)
     }
 
     /// Whether a live row's name can begin with the prefix.

@@ -42,6 +42,10 @@ impl Catalog {
         opening::open(world, dir, settings).map(|core| Arc::new(Catalog { core }))
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp(self.core.world.clock.wall_us())
     }

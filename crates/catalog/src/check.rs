@@ -61,7 +61,10 @@ pub fn check(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Check, Error> {
     for index in 0..manifest.blocks.len() {
         let first = (index as u64) << BLOCK_BITS;
         let read = checkpoints.read(index, &mut last).and_then(|(run, rows)| {
-            let push = |table: &mut Table, row: &Row<'_>| table.push(row, &kinds, 0);
+            let torn = manifest.is_torn();
+            let push = |table: &mut Table, row: &Row<'_>| {
+                if torn { table.push_again(row, &kinds, 0) } else { table.push(row, &kinds, 0) }
+            };
             push_run(&run, rows, &mut table, &kinds, push).map_err(|what| checkpoints.damaged_block(index, what))
         });
         match read {

@@ -135,6 +135,11 @@ impl Checkpoints {
         let blocks = self.manifest.blocks.len();
         for index in 0..blocks {
             let (run, rows) = self.read(index, &mut last)?;
+            if self.manifest.is_torn() {
+                let push = |table: &mut Table, row: &Row<'_>| table.push_again(row, kinds, 0);
+                push_run(&run, rows, table, kinds, push).map_err(|what| self.damaged_block(index, what))?;
+                continue;
+            }
             let push = |table: &mut Table, row: &Row<'_>| table.push_unnamed(row, kinds, 0);
             push_run(&run, rows, table, kinds, push).map_err(|what| self.damaged_block(index, what))?;
             if (index + 1) % NAMED_BLOCKS == 0 || index + 1 == blocks {

@@ -8,6 +8,7 @@ use crate::Error;
 use crate::block::{BLOCK_BITS, BLOCK_ROWS, Block};
 use crate::checkpoint::{Checkpoints, TagsFile};
 use crate::core::Core;
+use crate::led::Kept;
 use crate::manifest::{BlockPlace, Manifest};
 use crate::row::RowWriter;
 use log::Position;
@@ -20,6 +21,7 @@ struct Moment {
     position: u64,
     rows: u64,
     changed: Vec<(usize, Arc<Block>)>,
+    led: Option<Kept>,
 }
 
 /// Why a checkpoint was not made.
@@ -84,6 +86,7 @@ impl Core {
         manifest.sequence = moment.sequence;
         manifest.position = moment.position;
         manifest.rows = moment.rows;
+        manifest.led.clone_from(&moment.led);
         manifest.blocks.resize((moment.rows as usize).div_ceil(BLOCK_ROWS), BlockPlace { file: 0, offset: 0, bytes: 0 });
         if !moment.changed.is_empty() {
             let mut file = checkpoints.begin()?;
@@ -107,14 +110,18 @@ impl Core {
     fn moment(&self, checkpoints: &Checkpoints) -> Result<Moment, DiskError> {
         let before: &Manifest = checkpoints.manifest();
         let (mut moment, blocks) = {
+            let led = self.led.get();
+            // A fleet's table changes in many steps: this is a moment between batches.
+            let _gate = led.map(|led| led.gate.lock());
             let table = self.table.read();
             let rows = self.kinds.visible();
             let blocks = table.blocks()[..(rows as usize).div_ceil(BLOCK_ROWS)].to_vec();
             let changed = blocks.iter().zip(table.written()).enumerate();
             let changed = changed.filter(|(_, (_, number))| **number > before.sequence);
             let changed = changed.map(|(index, (block, _))| (index, Arc::clone(block))).collect();
+            let led = led.map(|led| led.kept(rows));
             let commit = self.commit.lock();
-            (Moment { sequence: commit.sequence, position: commit.position, rows, changed }, blocks)
+            (Moment { sequence: commit.sequence, position: commit.position, rows, changed, led }, blocks)
         };
         let stays = |index| moment.changed.binary_search_by_key(&index, |(index, _)| *index).is_err();
         let wasteful = checkpoints.wasteful(stays)?;

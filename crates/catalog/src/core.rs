@@ -16,6 +16,7 @@
 use crate::call::{Call, Creation};
 use crate::checkpoint::Checkpoints;
 use crate::kind_table::KindTable;
+use crate::led::Led;
 use crate::record;
 use crate::table::Table;
 use crate::{Error, Settings};
@@ -24,8 +25,8 @@ use log::{Body, Log, Position};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use world::{Lane, Promise, World};
 
 /// Rows of creations that go into one write together.
@@ -33,7 +34,7 @@ const GROUP_ROWS_MAX: usize = 100_000;
 /// Rows up to which the log's lane does work itself, rather than handing it on.
 const INLINE_ROWS_MAX: usize = 2_000;
 /// Most bytes of one part of a write.
-const PART_BYTES_MAX: u64 = 16 << 20;
+pub const PART_BYTES_MAX: u64 = 16 << 20;
 
 /// The catalog behind its face.
 pub struct Core {
@@ -47,6 +48,8 @@ pub struct Core {
     /// Live tags that are visible.
     pub live: AtomicU64,
     pub version: AtomicU64,
+    /// Of a fleet's catalog: what it has beside all this. It has the queue for closing only.
+    pub led: OnceLock<Led>,
 }
 
 /// The queue, and what was made.
@@ -96,7 +99,10 @@ impl Core {
     /// Takes a call in.
     pub fn submit(self: &Arc<Self>, call: Call) {
         let mut commit = self.commit.lock();
-        let refusal = if commit.closed { Some(Error::Closed) } else { commit.poison.clone() };
+        let mut refusal = if commit.closed { Some(Error::Closed) } else { commit.poison.clone() };
+        if self.led.get().is_some() && !matches!(call, Call::Close(_)) {
+            refusal.get_or_insert(Error::Led);
+        }
         if let Some(error) = refusal {
             drop(commit);
             return call.refuse(error);

@@ -28,6 +28,15 @@ pub enum Error {
     /// A write or sync failed; the catalog refuses changes until it is opened again.
     #[error("the catalog refuses changes since a disk error, restart the server once it is mended: {0}")]
     Poisoned(String),
+    /// Its changes come from the fleet.
+    #[error("tags are changed by all schedulers of the fleet together: ask one of them")]
+    Led,
+    /// It was filled by a process alone, so that its table is of no point of a fleet's history.
+    #[error("the catalog was filled by a process alone and can't become a fleet's: begin with an empty one")]
+    Own,
+    /// A change, or a part of the table, that was made elsewhere.
+    #[error("it can't be read, maybe another release made it: {0}")]
+    Unreadable(String),
     /// The catalog was closed before.
     #[error("the catalog is closed")]
     Closed,

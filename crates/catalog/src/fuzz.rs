@@ -3,13 +3,15 @@
 use crate::block::BLOCK_ROWS;
 use crate::checkpoint::push_run;
 use crate::kind_table::KindTable;
+use crate::led::{Kept, Producers};
 use crate::manifest::{BlockPlace, Manifest};
 use crate::packed::unpack;
 use crate::record::{self, Joiner, Write, apply, put_delete};
 use crate::row::RowWriter;
 use crate::table::Table;
+use protocol::tags::{ChainHash, Point};
 use storage::wire::put_varint;
-use types::{Kind, Limits, TagDefinition};
+use types::{Epoch, Kind, Limits, Origin, ProducerId, Sequence, TagDefinition};
 use world::SeededRandom;
 
 fn definition(i: u64) -> TagDefinition {
@@ -130,11 +132,23 @@ fn blocks_and_manifests_of_any_bytes_are_read_or_refused() {
     block.extend_from_slice(&(rows.len() as u64).to_le_bytes());
     zstd::stream::copy_encode(&rows[..], &mut block, 1).unwrap();
     let place = BlockPlace { file: 3, offset: 99, bytes: 1 << 20 };
-    let manifest = Manifest { sequence: 9, position: 1 << 30, rows: BLOCK_ROWS as u64 + 1, next_file: 4, blocks: vec![place; 2] };
-    let bytes = manifest.encode(7, 1);
-    let payload = &bytes[crate::files::HEAD_BYTES + 12..];
-    assert_eq!(Manifest::parse(payload), Some(manifest.clone()));
-    assert_eq!(Manifest::decode(&bytes, 1, std::path::Path::new("m")), Ok((manifest, 7)));
+    let mut producers = Producers::default();
+    for (number, outcome) in [(1, Ok(3..9)), (2, Err(crate::Error::Exists("a".to_owned())))] {
+        producers.note(Origin { producer: ProducerId(number), number: 5 }, Sequence(4), outcome);
+    }
+    let kept =
+        Kept { epoch: Epoch(3), point: Some(Point { sequence: Sequence(4), hash: ChainHash(1 << 99) }), next: 9, producers };
+    let alone =
+        Manifest { sequence: 9, position: 1 << 30, rows: BLOCK_ROWS as u64 + 1, next_file: 4, blocks: vec![place; 2], led: None };
+    let torn = Manifest { led: Some(Kept { point: None, ..kept.clone() }), ..alone.clone() };
+    let led = Manifest { led: Some(kept), ..alone.clone() };
+    let all = [alone, torn, led].map(|manifest| {
+        let bytes = manifest.encode(7, 1);
+        let payload = bytes[crate::files::HEAD_BYTES + 12..].to_vec();
+        assert_eq!(Manifest::parse(&payload), Some(manifest.clone()));
+        assert_eq!(Manifest::decode(&bytes, 1, std::path::Path::new("m")), Ok((manifest, 7)));
+        (bytes, payload)
+    });
     let read = |block: &[u8]| {
         let (rows, run) = unpack(block)?;
         if rows != 40 {
@@ -145,7 +159,8 @@ fn blocks_and_manifests_of_any_bytes_are_read_or_refused() {
     };
     assert_eq!(read(&block), Ok(()));
     let mut refused = 0;
-    for _ in 0..4_000 {
+    for round in 0..4_000 {
+        let (bytes, payload) = &all[round % 3];
         let mut spoiled = block.clone();
         spoil(&mut spoiled, &random);
         refused += u32::from(read(&spoiled).is_err());
@@ -154,7 +169,7 @@ fn blocks_and_manifests_of_any_bytes_are_read_or_refused() {
         drop(Manifest::parse(&spoiled));
         let mut spoiled = bytes.clone();
         spoil(&mut spoiled, &random);
-        assert!(spoiled == bytes || Manifest::decode(&spoiled, 1, std::path::Path::new("m")).is_err());
+        assert!(spoiled == *bytes || Manifest::decode(&spoiled, 1, std::path::Path::new("m")).is_err());
     }
     assert!(refused > 3_000, "{refused} refused");
 }

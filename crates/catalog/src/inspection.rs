@@ -58,6 +58,10 @@ fn manifest(head: &Head, bytes: &[u8], path: &Path, rows_max: usize) -> Result<(
         ("ordinals", manifest.rows.to_string()),
         ("next file", manifest.next_file.to_string()),
     ]);
+    if let Some(kept) = &manifest.led {
+        let at = kept.point.map_or("none: parts of it were replaced".to_owned(), |point| point.sequence.to_string());
+        facts.extend([("fleet's epoch", kept.epoch.to_string()), ("fleet's batch", at)]);
+    }
     let mut by_file: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut blocks = Table::new("blocks", &["first ordinal", "file", "offset", "bytes"]);
     for (index, place) in manifest.blocks.iter().enumerate() {

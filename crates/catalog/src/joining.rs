@@ -7,7 +7,7 @@
 //! What it may not know: how a write gets to the log and what follows.
 
 use crate::Error;
-use crate::call::{Call, Creation};
+use crate::call::Call;
 use crate::core::{Answers, Core, Flight};
 use crate::kind_table::KindTable;
 use crate::record;
@@ -47,7 +47,7 @@ impl Core {
         let mut staged = Vec::new();
         for call in calls {
             let Call::Create(creation) = call else { continue };
-            match self.stage(&creation, sequence) {
+            match self.stage(&creation.run, creation.rows, sequence) {
                 Ok(range) => staged.push((creation, range)),
                 Err(error) => creation.promise.keep(Err(error)),
             }
@@ -70,13 +70,13 @@ impl Core {
         true
     }
 
-    /// Adds the rows of a call to the table, where nobody sees them yet.
-    fn stage(&self, creation: &Creation, sequence: u64) -> Result<Range<u64>, Error> {
-        let mut run = RowReader::new(&creation.run);
+    /// Adds a run of rows to the table, where nobody sees them yet; all or none.
+    pub fn stage(&self, run: &[u8], rows: u64, sequence: u64) -> Result<Range<u64>, Error> {
+        let mut run = RowReader::new(run);
         let mut table = self.table.write();
         let first = table.rows();
         table.begin_run();
-        for row in 0..creation.rows {
+        for row in 0..rows {
             if row % STAGE_ROWS == STAGE_ROWS - 1 {
                 parking_lot::RwLockWriteGuard::bump(&mut table);
             }
@@ -88,12 +88,16 @@ impl Core {
                     return Err(match refusal {
                         Refusal::Taken => Error::Exists(name.to_owned()),
                         Refusal::TooMany => invalid(name, format!("a node holds at most {} tags", KindTable::TAGS_MAX)),
-                        Refusal::Malformed => unreachable!("the caller encoded it"),
+                        Refusal::Malformed => Error::Unreadable("a creation of tags".to_owned()),
                     });
                 }
             }
         }
-        Ok(first..first + creation.rows)
+        if !run.is_empty() {
+            table.take_back(first);
+            return Err(Error::Unreadable("a creation has more bytes than rows".to_owned()));
+        }
+        Ok(first..first + rows)
     }
 
     fn start_changes(self: &Arc<Self>, calls: Vec<Call>, sequence: u64) -> bool {

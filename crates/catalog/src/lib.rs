@@ -13,6 +13,8 @@
 //!                                                                         then the log is cut
 //! ```
 //!
+//! In a fleet the changes come from outside, agreed on by all schedulers: `LedCatalog`.
+//!
 //! The bytes are specified in `docs/formats/catalog.md`.
 
 mod block;
@@ -32,6 +34,7 @@ mod hash_index;
 mod inspection;
 mod joining;
 mod kind_table;
+mod led;
 mod manifest;
 mod mending;
 mod opening;
@@ -49,4 +52,5 @@ pub use check::{Check, check};
 pub use error::Error;
 pub use filter::{LabelCondition, TagFilter};
 pub use inspection::inspect;
+pub use led::{Differing, LedCatalog, Outcome, change_body, creation_body, deletion_body, outcome_bytes, outcome_of};
 pub use mending::{Repair, Samples, repair};

@@ -4,7 +4,7 @@
 //!   head | length u64 LE of what follows | crc u32 LE | payload
 //!   payload  format of rows varint | sequence varint | log position varint | rows varint | next file varint
 //!            count varint, then for each block of 4,096 ordinals, in order:
-//!            file varint | offset varint | length varint
+//!            file varint | offset varint | length varint; then, in a fleet's catalog, what `led::Kept` says
 //! ```
 //! Promises: what decodes is consistent in itself: as many blocks as rows need, files below `next_file`.
 //! What it may not know: what is in the blocks.
@@ -13,6 +13,7 @@ use crate::Error;
 use crate::block::BLOCK_ROWS;
 use crate::files::{FORMAT, HEAD_BYTES, Head, What, damaged};
 use crate::kind_table::KindTable;
+use crate::led::Kept;
 use std::path::Path;
 use storage::block::{self, BLOCK_OVERHEAD};
 use storage::wire::{Reader, put_varint};
@@ -41,7 +42,12 @@ pub struct Manifest {
     pub next_file: u64,
     /// A place for each block.
     pub blocks: Vec<BlockPlace>,
+    /// Of a fleet's catalog: what it keeps beside the table.
+    pub led: Option<Kept>,
 }
+
+/// The payload's layout where the catalog is a fleet's.
+const FORMAT_LED: u32 = 2;
 
 impl Manifest {
     /// The bytes of manifest `number`.
@@ -50,13 +56,17 @@ impl Manifest {
         let mut out = head.encode().to_vec();
         out.extend_from_slice(&[0; 8]);
         let start = block::begin(&mut out);
-        for number in [u64::from(FORMAT), self.sequence, self.position, self.rows, self.next_file, self.blocks.len() as u64] {
+        let format = if self.led.is_some() { FORMAT_LED } else { FORMAT };
+        for number in [u64::from(format), self.sequence, self.position, self.rows, self.next_file, self.blocks.len() as u64] {
             put_varint(&mut out, number);
         }
         for place in &self.blocks {
             put_varint(&mut out, place.file);
             put_varint(&mut out, place.offset);
             put_varint(&mut out, place.bytes);
+        }
+        if let Some(kept) = &self.led {
+            kept.put(&mut out);
         }
         block::end(&mut out, start, head.seal(start as u64));
         let length = (out.len() - start) as u64;
@@ -79,10 +89,16 @@ impl Manifest {
         Ok((manifest, head.log))
     }
 
+    /// Whether the table is of no one point.
+    pub fn is_torn(&self) -> bool {
+        self.led.as_ref().is_some_and(|kept| kept.point.is_none())
+    }
+
     /// A manifest from its payload.
     pub fn parse(payload: &[u8]) -> Option<Manifest> {
         let mut reader = Reader::new(payload);
-        (reader.varint()? == u64::from(FORMAT)).then_some(())?;
+        let format = reader.varint()?;
+        [FORMAT, FORMAT_LED].contains(&u32::try_from(format).ok()?).then_some(())?;
         let (sequence, position, rows, next_file) = (reader.varint()?, reader.varint()?, reader.varint()?, reader.varint()?);
         let count = reader.count(reader.rest().len() / 3)?;
         (rows <= KindTable::TAGS_MAX && count as u64 == rows.div_ceil(BLOCK_ROWS as u64)).then_some(())?;
@@ -93,6 +109,7 @@ impl Manifest {
             (place.file < next_file && place.offset >= HEAD_BYTES as u64 && end < 1 << 60).then_some(())?;
             blocks.push(place);
         }
-        reader.is_empty().then_some(Manifest { sequence, position, rows, next_file, blocks })
+        let led = if format == u64::from(FORMAT_LED) { Some(Kept::read(&mut reader)?) } else { None };
+        reader.is_empty().then_some(Manifest { sequence, position, rows, next_file, blocks, led })
     }
 }

@@ -3,6 +3,7 @@
 //! Promises: no ordinal is given twice and none is lost, for samples lie under ordinals: a tag whose definition
 //! is lost is called `lost.ORDINAL` and keeps its samples. What is whole stays as it is. Writes of the log that
 //! follow a lost one are applied as far as they fit: a name that is taken by then gives way to `lost.ORDINAL`.
+//! A fleet's table is torn afterwards: its scheduler takes what differs from another one.
 //! The result is a new checkpoint of everything, and an empty log behind it.
 //! What it may not know: what kind of samples a tag has; it asks.
 
@@ -10,8 +11,9 @@ use crate::block::BLOCK_BITS;
 use crate::checkpoint::{Checkpoints, LastFile, push_run};
 use crate::checkpoint_job::Failure;
 use crate::kind_table::KindTable;
+use crate::led::{Kept, Led, Replaying};
 use crate::profile::profile_kind;
-use crate::record::{Joiner, KIND_CHANGE, KIND_CREATE, Write};
+use crate::record::{Joiner, KIND_CHANGE, KIND_CREATE, KIND_DELETE, KIND_EPOCH, Write};
 use crate::row::{Entry, Row, RowReader, RowWriter};
 use crate::table::Table;
 use crate::{Error, Settings, opening};
@@ -68,12 +70,20 @@ pub fn repair(world: World, dir: &Path, settings: Settings, samples: &Samples<'_
         }
     }
     let mut sequence = manifest.sequence;
+    let mut led = manifest.led.map(Replaying::new);
     let mut joiner = Joiner::default();
     for record in replay {
         let record = record.map_err(opening::translate)?;
         // What is no record of ours holds no write; a write that lacks a part was not made, or is lost.
         let Ok(Some(write)) = joiner.take(record.kind, &record.head, &record.body) else { continue };
-        if write.sequence > sequence {
+        if let Some(led) = &mut led {
+            // Of the fleet's batches only the epoch counts: the table is taken from another scheduler anyway.
+            if write.kind == KIND_EPOCH && led.take(write, 0).is_err() {
+                unreachable!("an epoch is only a number");
+            }
+            continue;
+        }
+        if write.kind <= KIND_DELETE && write.sequence > sequence {
             mender.apply(&write);
             sequence = write.sequence;
         }
@@ -85,7 +95,11 @@ pub fn repair(world: World, dir: &Path, settings: Settings, samples: &Samples<'_
     table.begin_run();
     kinds.show(table.rows());
     let repair = Repair { tags: table.rows(), lost: lost.len() as u64, renamed };
+    let led = led.map(|led| Led::new(Kept { point: None, next: table.rows(), ..led.into_kept() }, Vec::new()));
     let core = opening::assemble(world, settings, log, table, kinds, checkpoints, (sequence + 1, 0));
+    if let Some(led) = led {
+        drop(core.led.set(led));
+    }
     match core.make_checkpoint() {
         Ok(_) => {}
         Err(Failure::Disk(error)) if error.is_full() => return Err(Error::DiskFull(error.to_string())),

@@ -5,15 +5,16 @@
 use crate::checkpoint::Checkpoints;
 use crate::core::{Commit, Core};
 use crate::kind_table::KindTable;
-use crate::record::{Joiner, apply};
+use crate::led::Replaying;
+use crate::record::{self, Joiner, apply};
 use crate::table::Table;
 use crate::{Error, Settings};
 use log::{Durability, Known, Log, LogCheck, Options, Position, Replay};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use world::{Disk, World};
 
 /// A log that was never cut begins below this: behind the header of its first segment.
@@ -30,11 +31,19 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
     let kinds = KindTable::new();
     let mut table = Table::new(world.random.next_u64(), manifest.rows as usize);
     checkpoints.load(&mut table, &kinds)?;
+    let mut led = manifest.led.clone().map(Replaying::new);
     let mut joiner = Joiner::default();
     for record in replay {
         let record = record.map_err(translate)?;
         let at = |what: &str| Error::Damaged(format!("{} at position {}: {what}", dir.join("log").display(), record.position));
         let Some(write) = joiner.take(record.kind, &record.head, &record.body).map_err(at)? else { continue };
+        if let Some(led) = &mut led {
+            led.take(write, record.position.0).map_err(at)?;
+            continue;
+        }
+        if write.kind > record::KIND_DELETE {
+            return Err(at("a fleet's batch lies in the log of a catalog that is no fleet's"));
+        }
         if write.sequence <= contained {
             continue;
         }
@@ -50,6 +59,12 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
     table.begin_run();
     kinds.show(table.rows());
     let core = assemble(world, settings, log, table, kinds, checkpoints, (sequence, position));
+    if let Some((led, applied)) = led.map(Replaying::finish) {
+        // What lies behind a fleet's table in the log is not in the table yet.
+        core.commit.lock().position = position;
+        drop(core.led.set(led));
+        core.apply_up_to(applied);
+    }
     core.checkpoint_if_due();
     Ok(core)
 }
@@ -155,6 +170,7 @@ pub fn assemble(
         checkpoints: Mutex::new(checkpoints),
         live,
         version,
+        led: OnceLock::new(),
     })
 }
 

@@ -19,11 +19,16 @@ const HEAD_BYTES: usize = BLOCK_OVERHEAD + 2 + 8;
 pub fn pack(run: &[u8], rows: usize, seal: Seal) -> Vec<u8> {
     let mut out = Vec::with_capacity(run.len() / 3 + 64);
     let start = block::begin(&mut out);
-    out.extend_from_slice(&(rows as u16 - 1).to_le_bytes());
-    out.extend_from_slice(&(run.len() as u64).to_le_bytes());
-    zstd::stream::copy_encode(run, &mut out, ZSTD_LEVEL).expect("memory takes what is written");
+    put(run, rows, &mut out);
     block::end(&mut out, start, seal);
     out
+}
+
+/// Appends the block without its checksum: what `unpack` takes.
+pub fn put(run: &[u8], rows: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(rows as u16 - 1).to_le_bytes());
+    out.extend_from_slice(&(run.len() as u64).to_le_bytes());
+    zstd::stream::copy_encode(run, out, ZSTD_LEVEL).expect("memory takes what is written");
 }
 
 /// The rows and the run of a block whose checksum fits: what stands behind it.

@@ -1,7 +1,7 @@
 //! The catalog's log records.
 //!
 //! ```text
-//!   kind   1 create, 2 change, 3 delete
+//!   kind   1 create, 2 change, 3 delete; in a fleet's catalog 4 batch, 5 epoch, 6 end, 7 applied (`led`)
 //!   head   sequence u64 LE | mark u64 LE | part u32 LE | parts u32 LE
 //!   body   a part of the write's bytes; a write is all its parts, in order
 //!
@@ -28,6 +28,13 @@ pub const KIND_CREATE: u8 = 1;
 pub const KIND_CHANGE: u8 = 2;
 /// Log record kind of deletions.
 pub const KIND_DELETE: u8 = 3;
+
+/// Log record kind of a fleet's batch of changes; of an epoch that was seen; of an end of the log at a batch; of a batch
+/// up to which all were applied. `led` has them.
+pub const KIND_BATCH: u8 = 4;
+pub const KIND_EPOCH: u8 = 5;
+pub const KIND_END: u8 = 6;
+pub const KIND_APPLIED: u8 = 7;
 
 /// Length of a record's head.
 const HEAD_BYTES: usize = 24;
@@ -81,7 +88,7 @@ impl Joiner {
     pub fn take(&mut self, kind: u8, head: &[u8], body: &[u8]) -> Result<Option<Write>, &'static str> {
         let mut reader = Reader::new(head);
         let fields = (|| Some((reader.u64()?, reader.u64()?, reader.u32()?, reader.u32()?)))();
-        let fields = fields.filter(|(.., part, parts)| part < parts && (KIND_CREATE..=KIND_DELETE).contains(&kind));
+        let fields = fields.filter(|(.., part, parts)| part < parts && (KIND_CREATE..=KIND_APPLIED).contains(&kind));
         let Some((sequence, mark, part, parts)) = fields.filter(|_| reader.is_empty()) else {
             self.open = None;
             return Err("a record's head is malformed");

@@ -9,7 +9,7 @@ use crate::dictionary::Dictionary;
 use crate::hash_index::HashIndex;
 use crate::kind_table::KindTable;
 use crate::profile::{next_label, profile_compression, read_label, read_profile};
-use crate::row::{Row, RowWriter, Same};
+use crate::row::{Entry, Row, RowReader, RowWriter, Same};
 use std::sync::Arc;
 use storage::wire::{Reader, put_varint};
 use types::{Compression, Kind, Tag, TagDefinition, TagId, Timestamp};
@@ -168,6 +168,91 @@ impl Table {
         let added = names.insert_many(&entries, |a, b| self.name_bytes(a) == self.name_bytes(b));
         self.names = names;
         added.map_err(u64::from)
+    }
+
+    /// Adds a row whose name may be taken: only a table that is being replaced by parts is such.
+    pub fn push_again(&mut self, row: &Row<'_>, kinds: &KindTable, number: u64) -> Result<(), Refusal> {
+        self.push_unnamed(row, kinds, number)?;
+        let hash = self.hash(row.name);
+        self.names.insert(hash, self.rows as u32 - 1);
+        Ok(())
+    }
+
+    /// Puts another block in a block's place, or behind the last one. A block that is not full is the last one then.
+    pub fn replace_block(
+        &mut self,
+        index: usize,
+        run: &[u8],
+        rows: usize,
+        kinds: &KindTable,
+        number: u64,
+    ) -> Result<(), &'static str> {
+        let first = (index as u64) << BLOCK_BITS;
+        if first > self.rows || first + rows as u64 > KindTable::TAGS_MAX {
+            return Err("a block does not follow the blocks before");
+        }
+        let block = self.build(run, rows, first, kinds)?;
+        if rows < BLOCK_ROWS {
+            self.cut_back(first + BLOCK_ROWS as u64, number);
+        }
+        if index == self.blocks.len() {
+            self.blocks.push(Arc::new(Block::new()));
+            self.written.push(number);
+        }
+        let before = Arc::clone(&self.blocks[index]);
+        for at in (0..before.rows()).filter(|at| before.is_live(*at)) {
+            self.unname(first + at as u64);
+            self.live -= 1;
+        }
+        for at in (0..rows).filter(|at| block.is_live(*at)) {
+            self.names.insert(self.names.hash(block.name(at)), first as u32 + at as u32);
+            self.live += 1;
+        }
+        self.blocks[index] = Arc::new(block);
+        self.written[index] = number;
+        if index + 1 == self.blocks.len() {
+            self.rows = first + rows as u64;
+        }
+        self.begin_run();
+        Ok(())
+    }
+
+    /// A block of these rows, which is nobody's yet.
+    fn build(&mut self, run: &[u8], rows: usize, first: u64, kinds: &KindTable) -> Result<Block, &'static str> {
+        let (mut entries, mut block) = (RowReader::new(run), Block::new());
+        self.begin_run();
+        for at in 0..rows {
+            let ordinal = first + at as u64;
+            match entries.next().ok_or("a row is malformed")? {
+                Entry::Dead(kind) => {
+                    block.push_dead();
+                    kinds.set(ordinal, kind, false);
+                    self.follows = false;
+                }
+                Entry::Live(row) => {
+                    let same = Same { profile: row.same.profile && self.profile_last != u32::MAX, ..row.same };
+                    let profile = self.intern(&row, same).map_err(|_| "a row is malformed")?;
+                    let labels = if same.labels && self.follows { None } else { Some(&self.labels_last[..]) };
+                    let same = Same { description: row.same.description && self.follows, ..same };
+                    block.push(&Row { same, ..row }, &Numbers { profile, labels });
+                    let (kind, compression) = profile_compression(row.profile).ok_or("a row is malformed")?;
+                    kinds.set(ordinal, kind, compression.thins(kind));
+                    (self.profile_last, self.follows) = (profile, true);
+                }
+            }
+        }
+        block.seal();
+        if entries.is_empty() { Ok(block) } else { Err("a block has more bytes than rows") }
+    }
+
+    /// Takes rows away that were there, down to that many.
+    pub fn cut_back(&mut self, rows: u64, number: u64) {
+        if rows < self.rows {
+            self.take_back(rows);
+            if let Some(last) = self.written.last_mut() {
+                *last = number;
+            }
+        }
     }
 
     /// Begins a run of rows: nothing is as in the row before.

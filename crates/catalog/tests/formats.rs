@@ -1,18 +1,23 @@
-//! The catalog's format: a directory written before is read.
+//! The catalog's format: directories written before are read, that of a process alone and that of a fleet's scheduler.
 //!
-//! `MERIDIAN_WRITE_GOLDEN=1` writes `tests/golden/format-1` anew; never do so once a release wrote that format.
+//! `MERIDIAN_WRITE_GOLDEN=1` writes `tests/golden/format-1` and `led-1` anew; never do so once a release wrote that format.
 
-use catalog::{Catalog, Settings};
+use bytes::Bytes;
+use catalog::{Catalog, Error, Settings, change_body, creation_body, deletion_body};
+use protocol::tags::{Batch, Change, Point};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use types::{Compression, Kind, Limits, TagDefinition, TagId, Timestamp};
+use types::{Compression, Epoch, Kind, Limits, Origin, ProducerId, TagDefinition, TagId, Timestamp};
 use world::{Access, Disk, RealDisk, Simulation, Ticket};
 
 const SEGMENT_BYTES: u64 = 16 << 10;
 const SETTINGS: Settings = Settings { segment_bytes: SEGMENT_BYTES, checkpoint_bytes: 2 << 10 };
 const DIR: &str = "/catalog";
 
-fn golden_dir() -> PathBuf {
-    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is")).join("tests/golden/format-1")
+fn golden_dir(name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is"))
+        .join("tests/golden")
+        .join(name)
 }
 
 /// A tag that touches its part of the format. Never changed: the golden files hold them.
@@ -68,25 +73,29 @@ fn write_golden() {
     wait(&simulation, catalog.delete(vec![TagId(55)])).expect("deleted");
     wait(&simulation, catalog.change(vec![(TagId(21), expected()[21].clone().expect("it stays"))])).expect("changed");
     wait(&simulation, catalog.close()).expect("closed");
+    keep(&simulation, "format-1");
+}
+
+fn keep(simulation: &Simulation, name: &str) {
     let (from, to) = (simulation.world().disk, RealDisk);
-    to.make_dir(&golden_dir().join("log")).expect("a directory");
+    to.make_dir(&golden_dir(name).join("log")).expect("a directory");
     for (path, len) in simulation.disk.files() {
         let mut bytes = vec![0; len as usize];
         from.open(&path, Access::Read).and_then(|file| file.read_at(0, &mut bytes)).expect("it is read");
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let target = golden_dir().join(path.strip_prefix(DIR).expect("it lies in the directory"));
+        let target = golden_dir(name).join(path.strip_prefix(DIR).expect("it lies in the directory"));
         to.create(&target).and_then(|file| file.write_at(0, &[&bytes[..used]])).expect("it is written");
     }
 }
 
 /// The golden directory on a disk of its own. Zeros at the end of a log's segment were left out.
-fn restored() -> Simulation {
+fn restored(name: &str) -> Simulation {
     let simulation = Simulation::new(2);
     let (from, to) = (RealDisk, simulation.world().disk);
     for part in ["", "log"] {
         to.make_dir(&Path::new(DIR).join(part)).expect("a directory");
-        for entry in from.list(&golden_dir().join(part)).expect("it is there").into_iter().filter(|entry| !entry.directory) {
-            let file = from.open(&golden_dir().join(part).join(&entry.name), Access::Read).expect("it opens");
+        for entry in from.list(&golden_dir(name).join(part)).expect("it is there").into_iter().filter(|entry| !entry.directory) {
+            let file = from.open(&golden_dir(name).join(part).join(&entry.name), Access::Read).expect("it opens");
             let mut bytes = vec![0; file.len().expect("it has a length") as usize];
             file.read_at(0, &mut bytes).expect("it is read");
             bytes.resize(if part == "log" { SEGMENT_BYTES as usize } else { bytes.len() }, 0);
@@ -103,7 +112,7 @@ fn a_directory_of_format_1_is_read() {
     if std::env::var_os("MERIDIAN_WRITE_GOLDEN").is_some() {
         write_golden();
     }
-    let simulation = restored();
+    let simulation = restored("format-1");
     let found = catalog::check(&simulation.world().disk, Path::new(DIR)).expect("it is read");
     assert!(found.damages.is_empty() && found.tags >= 40 && found.tags < 60, "both a checkpoint and a log: {found:?}");
     let catalog = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens");
@@ -116,4 +125,83 @@ fn a_directory_of_format_1_is_read() {
     }
     assert_eq!(catalog.find("renamed"), Some(TagId(7)));
     assert_eq!(catalog.find("plant.unit0.tag007"), None);
+}
+
+/// As `definition`, but not thinned: not all of those keep today's rules.
+fn kept_whole(i: u64) -> TagDefinition {
+    TagDefinition { compression: Compression::Lossless, ..definition(i) }
+}
+
+/// A fleet's batches: three of them in the checkpoint, then one that was cut, one that was applied, and one that was not.
+fn batches() -> Vec<Batch> {
+    let tags: Vec<TagDefinition> = (0..60).map(kept_whole).collect();
+    let create = |range: Range<usize>| creation_body(&tags[range], Timestamp(1_000)).expect("it keeps the rules");
+    let renamed = TagDefinition { name: "renamed".to_owned(), ..kept_whole(7) };
+    let change = change_body(&[(TagId(7), renamed)], Timestamp(2_000)).expect("it keeps the rules");
+    let bodies = [
+        vec![create(0..40)],
+        vec![change, deletion_body(&[TagId(8)]), create(3..5)],
+        vec![create(40..50), deletion_body(&[TagId(900)])],
+        vec![Bytes::from_static(&[77]), create(50..55)],
+        vec![create(55..60)],
+    ];
+    let mut number = 0;
+    let mut last = Point::default();
+    let batches = bodies.into_iter().map(|bodies| {
+        let changes = bodies.into_iter().map(|body| {
+            number += 1;
+            Change { origin: Origin { producer: ProducerId(u128::from(number % 3) << 70), number }, body }
+        });
+        let batch = Batch::after(last, Epoch(2), changes.collect());
+        last = batch.point;
+        batch
+    });
+    batches.collect()
+}
+
+fn write_golden_led() {
+    let simulation = Simulation::new(1);
+    let catalog = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens");
+    let (led, batches) = (catalog.lead().expect("it is empty"), batches());
+    let last = batches[2].point;
+    wait(&simulation, led.keep_epoch(Epoch(2))).expect("kept");
+    for batch in &batches[..3] {
+        wait(&simulation, led.log(vec![batch.clone()])).expect("logged");
+        wait(&simulation, led.apply(batch.point.sequence)).expect("applied");
+    }
+    wait(&simulation, led.log(vec![Batch::after(last, Epoch(2), Vec::new())])).expect("logged");
+    wait(&simulation, led.cut(last)).expect("cut");
+    wait(&simulation, led.keep_epoch(Epoch(3))).expect("kept");
+    wait(&simulation, led.log(batches[3..].to_vec())).expect("logged");
+    wait(&simulation, led.apply(batches[3].point.sequence)).expect("applied");
+    wait(&simulation, catalog.close()).expect("closed");
+    keep(&simulation, "led-1");
+}
+
+#[test]
+fn a_directory_of_a_fleets_scheduler_is_read() {
+    if std::env::var_os("MERIDIAN_WRITE_GOLDEN").is_some() {
+        write_golden_led();
+    }
+    let simulation = restored("led-1");
+    let found = catalog::check(&simulation.world().disk, Path::new(DIR)).expect("it is read");
+    assert!(found.damages.is_empty() && found.tags == 50, "both a checkpoint and a log: {found:?}");
+    let catalog = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens");
+    let (led, batches) = (catalog.lead().expect("it is a fleet's"), batches());
+    let recovered = led.recovered();
+    assert_eq!((recovered.epoch, recovered.table), (Epoch(3), Some(batches[3].point)));
+    assert_eq!(recovered.batches, batches[4..]);
+    assert_eq!((catalog.ordinals(), catalog.find("renamed"), catalog.get(TagId(8))), (55, Some(TagId(7)), None));
+    let tag = catalog.get(TagId(41)).expect("it was made");
+    assert_eq!((tag.definition, tag.created), (kept_whole(41), Timestamp(1_000)));
+    let outcome = |number: u64| led.outcome(Origin { producer: ProducerId(u128::from(number % 3) << 70), number });
+    assert_eq!((outcome(5), outcome(8)), (None, Some(Ok(50..55))));
+    assert_eq!(outcome(6), Some(Err(Error::Unknown(TagId(900)))));
+    assert_eq!(outcome(7), Some(Err(Error::Unreadable("a change of kind 77".to_owned()))));
+    // What the parts hash to is agreed on between releases too.
+    let hashes = wait(&simulation, led.hash_parts()).expect("hashed");
+    assert_eq!(
+        hashes.iter().map(|hash| format!("{hash:032x}")).collect::<Vec<_>>(),
+        ["0a69c24fc77e87ce3073bdfdfd04b192", "e8ab142b637a39497f9f36b0a29e4ba4"]
+    );
 }

@@ -15,8 +15,7 @@
 mod asking;
 mod client;
 mod copying;
-mod links;
-mod messages;
+pub(crate) mod messages;
 mod node;
 mod refused;
 mod replica;
@@ -25,10 +24,12 @@ mod service;
 mod serving;
 mod status;
 
+pub(crate) use asking::HandingOver;
 pub use client::{Answer, Client};
 pub use node::{Asked, DataNode, Settings};
 pub use refused::Refused;
 pub use rows::{Batch, Rows, Texts};
 pub use service::DataService;
+pub(crate) use service::HAND_OVER;
 pub use serving::Readable;
 pub use status::Status;

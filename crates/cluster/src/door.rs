@@ -73,6 +73,12 @@ impl Door {
         Door { own, routes: RoutesBuilder::default(), alive, lifeline: Lifeline { stopping, _held: held }, free }
     }
 
+    /// A door to which services were added elsewhere.
+    #[must_use]
+    pub fn over(own: OwnCertificate, routes: Routes) -> Door {
+        Door { routes: routes.into(), ..Door::new(own) }
+    }
+
     /// For a service whose answers may last: streams, and what holds something that must be free when the door is closed.
     #[must_use]
     pub fn lifeline(&self) -> Lifeline {

@@ -32,6 +32,9 @@ use types::{DistributionRule, NodeId, SliceId, Version};
 use world::Random;
 use writing::Producers;
 
+/// How long reading the map anew may take.
+const REFRESH: Duration = Duration::from_secs(5);
+
 /// What a router is told at its start.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -82,6 +85,9 @@ pub enum RouteError {
         /// Which.
         slice: SliceId,
     },
+    /// The slice map could not be read anew.
+    #[error("the slice map can't be read anew: {0}")]
+    Map(String),
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -159,6 +165,17 @@ impl Router {
         let map = SliceMap::follow(meta, &runtime).await?;
         let room = Arc::new(Semaphore::new(settings.waiting_bytes_max.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Arc::new(Router { settings, map, lines, runtime, room, producers: Producers::new(random) }))
+    }
+
+    /// Reads the slice map anew, for whoever was told that it is stale; within a bounded time.
+    ///
+    /// # Errors
+    /// `RouteError::Map`.
+    pub async fn refresh(&self) -> Result<(), RouteError> {
+        match tokio::time::timeout(REFRESH, self.map.refresh()).await {
+            Ok(read) => read.map_err(|fault| RouteError::Map(fault.to_string())),
+            Err(_) => Err(RouteError::Map(format!("no answer within {} s", REFRESH.as_secs()))),
+        }
     }
 
     /// The rule by which it splits.

@@ -30,7 +30,9 @@ fn fill(kernel: &Kernel, tags: u64, samples: u64, days: i64) {
     let write = |(tags, times, bits): &mut (Vec<TagId>, Vec<Timestamp>, Vec<u64>)| {
         let batch = [Samples::new(tags, times, bits, None).expect("equal lengths")];
         kernel.write(Write { samples: &batch, ..Write::default() }).wait().expect("the store is open").expect("the disk works");
-        (tags.clear(), times.clear(), bits.clear());
+        tags.clear();
+        times.clear();
+        bits.clear();
     };
     for sample in 0..samples {
         for tag in 0..tags {
@@ -82,7 +84,11 @@ fn main() {
         work();
         let took = (clock.monotonic_us() - from) as f64 / 1e6;
         let groups = kernel.file_groups().len();
-        println!("{what}: {took:.3} s; {groups} file groups, {} files, {:.2} ms a group", kernel.files().len(), took * 1e3 / groups as f64);
+        println!(
+            "{what}: {took:.3} s; {groups} file groups, {} files, {:.2} ms a group",
+            kernel.files().len(),
+            took * 1e3 / groups as f64
+        );
     };
     timed("write", &mut || fill(&kernel, tags, samples, days as i64));
     ask(&kernel, &clock, "buffer");

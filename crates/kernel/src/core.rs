@@ -18,7 +18,7 @@
 use crate::commit::WithRoom;
 use crate::jobs::Jobs;
 use crate::led::LedListener;
-use crate::node::Node;
+use crate::node::{Neighbour, Node};
 use crate::origins::Origins;
 use crate::recovery::{open_slices, record_bytes_max};
 use crate::shares::Shares;
@@ -145,6 +145,11 @@ impl Core {
     /// Why a write that waited for room was given up.
     pub(crate) fn refusal(&self) -> Error {
         self.poison().unwrap_or(Error::Closed)
+    }
+
+    pub(crate) fn note_neighbour(&self, neighbour: Neighbour) -> Result<(), Error> {
+        let noted = self.node.lock().note_neighbour(&*self.world.disk, neighbour);
+        noted.map_err(|fault| self.poison_with(fault.to_string()))
     }
 
     pub(crate) fn set_rule(&self, rule: DistributionRule) -> Result<(), Error> {

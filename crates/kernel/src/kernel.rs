@@ -3,6 +3,7 @@
 //! It promises what the crate's head says; how is the matter of the modules beside it.
 
 use crate::core::Core;
+use crate::node::Neighbour;
 use crate::{Deletion, Error, FileGroupStatus, FileStatus, NodeStatus, Reading, ReadingColumns, Settings, SliceStatus, Snapshot};
 use memory::Budget;
 use std::path::Path;
@@ -87,6 +88,15 @@ impl Kernel {
     /// `Error::Rule`, `Error::RuleIsSet` when anything was ever written.
     pub fn set_rule(&self, rule: DistributionRule) -> Result<(), Error> {
         self.core.set_rule(rule)
+    }
+
+    /// Notes durably that from now on this lies beside the kernel's data: `identify` tells it to whoever opens or checks
+    /// the store, which is damaged without it.
+    ///
+    /// # Errors
+    /// `Error::Poisoned` where the disk failed: what counts now is known after opening again.
+    pub fn note_neighbour(&self, neighbour: Neighbour) -> Result<(), Error> {
+        self.core.note_neighbour(neighbour)
     }
 
     /// Commits samples. The batches are copied before this returns; the ticket resolves when the

@@ -4,14 +4,14 @@
 //! Drawn (little endian), each of the two slots (`roster` draws what follows them):
 //! ```text
 //!   0  magic "MERIDIAN"   8  format u32   12  generation u32   16  store id u128
-//!  32  w1 u32   36  w2 u32   40  b1 u64   48  b2 u64   56  buckets u32   60  zero u32
+//!  32  w1 u32   36  w2 u32   40  b1 u64   48  b2 u64   56  buckets u32   60  neighbours u32
 //!  64  day_us i64   72  period_us i64   80  log id u64   88  the log's beginning u64   96  zeros   504  crc-32c of bytes 0..504   508  zeros
 //! ```
 //! The slot with the higher generation counts. A change writes the other slot and syncs: a torn
 //! write leaves the older slot whole (a sector is the least that a power cut tears).
 //! Promises: a directory that is not a store, is locked, is of a newer format or damaged is told
 //! apart and named; a store whose making was interrupted is made anew.
-//! It may not know what lies beside the node file.
+//! It may not know what lies beside the node file: of its neighbours only that they must be there.
 
 use crate::Error;
 use crate::roster::Roster;
@@ -41,6 +41,27 @@ pub(crate) struct NodeFile {
     pub(crate) period_us: i64,
     /// None until the store has a log.
     pub(crate) log: Option<Known>,
+    /// A bit each, as in `Neighbour`.
+    pub(crate) neighbours: u32,
+}
+
+/// What floors above keep in the store's directory, and must be there once it was noted: a store that lost it would
+/// else pass for one that never had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    /// The tag table.
+    Catalog,
+    /// Passwords of users.
+    Passwords,
+}
+
+impl Neighbour {
+    fn bit(self) -> u32 {
+        match self {
+            Neighbour::Catalog => 1,
+            Neighbour::Passwords => 2,
+        }
+    }
 }
 
 /// An opened, locked store directory.
@@ -64,6 +85,7 @@ impl NodeFile {
         out[40..48].copy_from_slice(&self.rule.b1.to_le_bytes());
         out[48..56].copy_from_slice(&self.rule.b2.to_le_bytes());
         out[56..60].copy_from_slice(&self.rule.buckets.to_le_bytes());
+        out[60..64].copy_from_slice(&self.neighbours.to_le_bytes());
         out[64..72].copy_from_slice(&self.rule.day_us.to_le_bytes());
         out[72..80].copy_from_slice(&self.period_us.to_le_bytes());
         out[80..88].copy_from_slice(&self.log.map_or(0, |log| log.id).to_le_bytes());
@@ -71,6 +93,11 @@ impl NodeFile {
         let sum = checksum(&out[..CHECKED_BYTES]);
         out[CHECKED_BYTES..CHECKED_BYTES + 4].copy_from_slice(&sum.to_le_bytes());
         out
+    }
+
+    /// Whether that must be there.
+    pub(crate) fn has(&self, neighbour: Neighbour) -> bool {
+        self.neighbours & neighbour.bit() != 0
     }
 
     /// The slot's content: None where it was never written or is torn.
@@ -101,7 +128,8 @@ impl NodeFile {
         let store = StoreId(u128::from(u64_at(slot, 16)) | u128::from(u64_at(slot, 24)) << 64);
         let log = Known { id: u64_at(slot, 80), first: Position(u64_at(slot, 88)) };
         let log = Some(log).filter(|log| log.id != 0);
-        Ok(Some(NodeFile { generation: u32_at(slot, 12), store, rule, period_us, log }))
+        let (generation, neighbours) = (u32_at(slot, 12), u32_at(slot, 60));
+        Ok(Some(NodeFile { generation, store, rule, period_us, log, neighbours }))
     }
 }
 
@@ -184,6 +212,17 @@ impl Node {
         if self.file.log == log { Ok(()) } else { self.change(disk, NodeFile { log, ..self.file }) }
     }
 
+    /// Notes that from now on this must be there. Nothing is written where it was noted before.
+    ///
+    /// # Errors
+    /// Of the disk: what counts now is known after opening again.
+    pub(crate) fn note_neighbour(&mut self, disk: &dyn Disk, neighbour: Neighbour) -> Result<(), DiskError> {
+        if self.file.has(neighbour) {
+            return Ok(());
+        }
+        self.change(disk, NodeFile { neighbours: self.file.neighbours | neighbour.bit(), ..self.file })
+    }
+
     /// Notes slices whose directories are durable. Nothing is written where all were noted before.
     ///
     /// # Errors
@@ -252,8 +291,20 @@ pub(crate) fn read_roster(disk: &dyn Disk, dir: &Path, store: StoreId) -> Result
 /// # Errors
 /// Of the disk: what counts now is known after reading again.
 pub(crate) fn renote_log(disk: &dyn Disk, dir: &Path, node: &NodeFile, log: Option<Known>) -> Result<(), DiskError> {
+    rewrite(disk, dir, NodeFile { log, ..*node })
+}
+
+/// Notes in a store that no process uses that this need not be there.
+///
+/// # Errors
+/// Of the disk: what counts now is known after reading again.
+pub(crate) fn forget(disk: &dyn Disk, dir: &Path, node: &NodeFile, neighbour: Neighbour) -> Result<(), DiskError> {
+    rewrite(disk, dir, NodeFile { neighbours: node.neighbours & !neighbour.bit(), ..*node })
+}
+
+fn rewrite(disk: &dyn Disk, dir: &Path, next: NodeFile) -> Result<(), DiskError> {
     let file = disk.open(&dir.join(FILE_NAME), Access::Write)?;
-    write_slot(&*file, &NodeFile { generation: node.generation + 1, log, ..*node })?;
+    write_slot(&*file, &NodeFile { generation: next.generation + 1, ..next })?;
     file.sync()
 }
 
@@ -273,7 +324,7 @@ fn settle(disk: &dyn Disk, dir: &Path, node: &NodeFile, roster: &Roster) -> Resu
 
 fn make(world: &World, dir: &Path, rule: DistributionRule, period_us: i64, torn: bool) -> Result<NodeFile, Error> {
     let store = StoreId(u128::from(world.random.next_u64()) << 64 | u128::from(world.random.next_u64()));
-    let node = NodeFile { generation: 0, store, rule, period_us, log: None };
+    let node = NodeFile { generation: 0, store, rule, period_us, log: None, neighbours: 0 };
     let path = dir.join(FILE_NAME);
     let write = || -> Result<(), DiskError> {
         if torn {

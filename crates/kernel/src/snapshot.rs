@@ -374,7 +374,10 @@ impl AggregatePart {
     ///
     /// # Errors
     /// `Error::Damaged`, `Error::Read`.
-    pub fn next_merged(&mut self, mut keeps: impl FnMut(&AggregateBatch, &mut Vec<bool>)) -> Result<Option<AggregateBatch>, Error> {
+    pub fn next_merged(
+        &mut self,
+        mut keeps: impl FnMut(&AggregateBatch, &mut Vec<bool>),
+    ) -> Result<Option<AggregateBatch>, Error> {
         let (mut totals, mut kept) = (Totals::default(), Vec::new());
         while totals.len() < MERGED_ROWS_MAX
             && let Some(batch) = self.next_batch()?

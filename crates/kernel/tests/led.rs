@@ -4,7 +4,7 @@ mod fixture;
 
 use bytes::Bytes;
 use fixture::{open, rows, settings, settle, write};
-use kernel::{Durability, Error, Kernel, LedNews, LedSlice, Settings, Write};
+use kernel::{Durability, Error, Kernel, LedNews, LedSlice, Settings, Snapshot, Write};
 use parking_lot::Mutex;
 use protocol::Record;
 use std::sync::Arc;
@@ -111,4 +111,33 @@ fn an_epoch_outlives_the_cut_of_the_log() {
     simulation.crash();
     let kernel = open(&simulation, small()).expect("a store");
     assert_eq!(kernel.led_slices().remove(0).recovered().epoch, Epoch(77));
+}
+
+/// What a node reads for a fleet: of each slice what its replica vouched for, however the others went on.
+#[test]
+fn a_joined_snapshot_shows_each_slice_as_its_own_did_and_nothing_else() {
+    let simulation = Simulation::new(5);
+    let (kernel, first) = led_store(&simulation);
+    let third = kernel.lead(SliceId(3)).expect("nothing was written");
+    let own = write(&kernel, &[(2, 5, 50)]);
+    let logged = [
+        first.log(vec![record(&kernel, at(0, 0), at(1, 1), 1, 7), record(&kernel, at(1, 1), at(1, 2), 1, 8)]),
+        third.log(vec![record(&kernel, at(0, 0), at(1, 1), 3, 9)]),
+    ];
+    simulation.runner.run_until_idle();
+    assert!(own.wait().expect("answered").is_ok());
+    logged.into_iter().for_each(|logged| drop(logged.wait().expect("answered").expect("it is logged")));
+    first.publish(at(1, 1)).expect("it is synced");
+    let early = kernel.snapshot();
+    first.publish(at(1, 2)).expect("it is synced");
+    third.publish(at(1, 1)).expect("it is synced");
+    let late = kernel.snapshot();
+    let joined = |parts: &[(SliceId, Snapshot)]| rows(&Snapshot::joined(parts).expect("of one slice at least"));
+    let parts = [(SliceId(1), early.clone()), (SliceId(3), late.clone())];
+    assert_eq!(joined(&parts), Ok(vec![(1, 1, 7), (3, 1, 9)]));
+    assert_eq!(joined(&[(SliceId(1), late.clone())]), Ok(vec![(1, 1, 7), (1, 2, 8)]));
+    let values = Snapshot::joined(&parts).expect("two").values_at(&[(TagId(1), Timestamp::MAX), (TagId(2), Timestamp::MAX)]);
+    let values = values.expect("readable");
+    assert_eq!((values.found, values.bits[0]), (vec![true, false], 7));
+    assert!(Snapshot::joined(&[]).is_none());
 }

@@ -4,7 +4,7 @@
 mod fixture;
 
 use fixture::{open, rows, settings, settle, write};
-use kernel::{Error, Kernel};
+use kernel::{Error, Kernel, Neighbour};
 use std::path::{Path, PathBuf};
 use world::{Access, Disk, Faults, SeededRandom, Simulation};
 
@@ -260,4 +260,30 @@ fn samples_of_tags_that_nobody_knows_are_refused() {
         assert!(fault.to_string().contains("tag table") && matches!(fault, Error::Damaged(_)), "{fault}");
         assert_eq!(rows(&open(&simulation, settings()).expect("the table is back").snapshot()).expect("readable").len(), 3);
     }
+}
+
+#[test]
+fn what_must_lie_beside_the_data_is_known_until_it_is_given_up() {
+    let simulation = Simulation::new(12);
+    let known = || {
+        let identity = kernel::identify(&*simulation.disk, Path::new("/store")).expect("a store");
+        (identity.has_catalog, identity.has_passwords)
+    };
+    let kernel = open(&simulation, settings()).expect("an empty directory");
+    assert_eq!(known(), (false, false));
+    kernel.note_neighbour(Neighbour::Passwords).expect("a working disk");
+    kernel.note_neighbour(Neighbour::Passwords).expect("a working disk");
+    assert_eq!(known(), (false, true));
+    kernel.note_neighbour(Neighbour::Catalog).expect("a working disk");
+    // Other changes of the same file keep it.
+    kernel.set_rule(settings().rule).expect("nothing was written");
+    write_rows(&simulation, &kernel, 0..5);
+    drop(kernel);
+    simulation.crash();
+    stop(&simulation, open(&simulation, settings()).expect("a store"));
+    assert_eq!(known(), (true, true));
+    kernel::forget_neighbour(&*simulation.disk, Path::new("/store"), Neighbour::Passwords).expect("a working disk");
+    let kernel = open(&simulation, settings()).expect("a store");
+    assert_eq!(known(), (true, false));
+    assert_eq!(rows(&kernel.snapshot()).expect("readable").len(), 5);
 }

@@ -79,6 +79,9 @@ pub enum Error {
         #[source]
         cause: std::io::Error,
     },
+    /// A process could not become one of its fleet, or not stay it.
+    #[error("the fleet: {0}")]
+    Fleet(String),
     /// A benchmark or the demo read something else than was written.
     #[error("WRONG ANSWER: {0}")]
     Wrong(String),

@@ -15,6 +15,7 @@ mod client;
 mod config;
 mod demo;
 mod error;
+mod fleet;
 mod flight;
 mod grid;
 mod holder;

@@ -1,9 +1,10 @@
 //! A node of our own: `meridian serve` as a child process, for `demo` and `bench`.
 //!
-//! Promises: the child is this very program; it is killed when the value is dropped; what it logs
-//! is in a file that is named when it fails.
+//! Promises: the child is this very program; it is killed when the value is dropped, and by the second Ctrl-C; what it
+//! logs is in a file that is named when it fails.
 
 use crate::Error;
+use crate::interrupt::Leash;
 use crate::progress::now;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,14 +17,19 @@ const POLL: Duration = Duration::from_millis(5);
 /// A running node.
 pub struct Node {
     child: Child,
+    leash: Option<Leash>,
     /// Its directory.
     pub dir: PathBuf,
     /// Where its PostgreSQL door listens.
     pub pg: String,
     /// Where its Flight door listens.
     pub flight: String,
+    /// Where other processes of its fleet reach it; empty where it has none.
+    pub fleet: String,
     /// How long it took to open.
     pub opened_in: Duration,
+    /// The other processes of its fleet: they are measured and stopped with it.
+    pub companions: Vec<Node>,
     log: PathBuf,
 }
 
@@ -32,8 +38,17 @@ impl Node {
     ///
     /// # Errors
     /// `Error::System`, `Error::Child` with the end of its log.
-    #[expect(clippy::disallowed_methods, reason = "files of the program's own beside the store")]
     pub fn start(dir: &Path, flags: &[String]) -> Result<Node, Error> {
+        let doors = ["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0"].map(str::to_owned);
+        Node::start_with(dir, &[&doors, flags].concat(), &["pg=", "flight="])
+    }
+
+    /// Starts a process of a fleet that has these doors (`fleet=`, `pg=`, `flight=`).
+    ///
+    /// # Errors
+    /// As `start`.
+    #[expect(clippy::disallowed_methods, reason = "files of the program's own beside the store")]
+    pub fn start_with(dir: &Path, flags: &[String], doors: &[&str]) -> Result<Node, Error> {
         let started = now();
         let program = std::env::current_exe().map_err(Error::system("finding this program"))?;
         let beside = |suffix: &str| PathBuf::from(format!("{}.{suffix}", dir.display()));
@@ -50,23 +65,26 @@ impl Node {
         let err = out.try_clone().map_err(made(&log))?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--dir").arg(dir).arg("--ready-file").arg(&ready);
-        command.args(["--pg", "127.0.0.1:0", "--flight", "127.0.0.1:0"]).args(flags);
+        command.args(flags);
         // Ctrl-C in the terminal is for us alone: we stop the node ourselves, when we are done.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().map_err(Error::system("starting a node"))?;
-        let mut node =
-            Node { child, dir: dir.to_path_buf(), pg: String::new(), flight: String::new(), opened_in: Duration::ZERO, log };
-        node.wait_ready(&ready, started)?;
+        let leash = Some(Leash::new(child.id(), libc::SIGKILL));
+        let (pg, flight, fleet) = (String::new(), String::new(), String::new());
+        let (dir, opened_in, companions) = (dir.to_path_buf(), Duration::ZERO, Vec::new());
+        let mut node = Node { child, leash, dir, pg, flight, fleet, opened_in, companions, log };
+        node.wait_ready(&ready, doors, started)?;
         Ok(node)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the file tells that the node is ready; its writer is another process")]
-    fn wait_ready(&mut self, ready: &Path, started: Instant) -> Result<(), Error> {
+    fn wait_ready(&mut self, ready: &Path, doors: &[&str], started: Instant) -> Result<(), Error> {
         loop {
             if let Ok(text) = std::fs::read_to_string(ready)
-                && let (Some(pg), Some(flight)) = (address(&text, "pg="), address(&text, "flight="))
+                && doors.iter().all(|door| address(&text, door).is_some())
             {
-                (self.pg, self.flight) = (pg, flight);
+                let of = |door: &str| address(&text, door).unwrap_or_default();
+                (self.pg, self.flight, self.fleet) = (of("pg="), of("flight="), of("fleet="));
                 self.opened_in = started.elapsed();
                 return Ok(());
             }
@@ -91,9 +109,23 @@ impl Node {
         self.child.id()
     }
 
-    /// User and system time that it has taken so far.
+    /// The process numbers of it and its companions.
+    pub fn pids(&self) -> Vec<u32> {
+        std::iter::once(self.pid()).chain(self.companions.iter().flat_map(Node::pids)).collect()
+    }
+
+    /// User and system time that it and its companions have taken so far.
     pub fn cpu(&self) -> Option<Duration> {
-        cpu_of(&self.pid().to_string())
+        self.pids().iter().map(|pid| cpu_of(&pid.to_string())).sum()
+    }
+
+    /// Bytes of the files whose names end so, its companions' included.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub fn file_bytes(&self, ending: &str) -> Result<u64, Error> {
+        let own = file_bytes(&self.dir, ending)?;
+        self.companions.iter().try_fold(own, |sum, node| Ok(sum + node.file_bytes(ending)?))
     }
 
     /// The end of its log.
@@ -110,6 +142,7 @@ impl Node {
     /// `Error::System`.
     pub fn kill(mut self) -> Result<ExitStatus, Error> {
         self.child.kill().map_err(Error::system("killing the node"))?;
+        self.leash = None;
         self.child.wait().map_err(Error::system("waiting for the node"))
     }
 
@@ -118,13 +151,38 @@ impl Node {
     /// # Errors
     /// `Error::System`, `Error::Child` where it did not end well.
     pub fn stop(mut self) -> Result<(), Error> {
+        let companions = std::mem::take(&mut self.companions);
+        self.stop_alone()?;
+        companions.into_iter().try_for_each(Node::stop)
+    }
+
+    fn stop_alone(mut self) -> Result<(), Error> {
         let pid = libc::pid_t::try_from(self.pid()).expect("the system's process numbers fit its own type");
         // SAFETY: kill takes no memory; the child is ours and not yet waited for, so the number is its.
         if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
             return Err(Error::System { doing: "stopping the node", cause: std::io::Error::last_os_error() });
         }
+        self.await_end().map_err(Error::system("waiting for the node"))?;
+        self.leash = None;
         let status = self.child.wait().map_err(Error::system("waiting for the node"))?;
         if status.success() { Ok(()) } else { Err(Error::Child(format!("it ended with {status}; {}", self.last_words()))) }
+    }
+}
+
+impl Node {
+    /// Waits until it has ended, and leaves it its number: stopping may take long, and the second Ctrl-C ends it.
+    fn await_end(&self) -> std::io::Result<()> {
+        loop {
+            let mut told = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+            // SAFETY: waitid writes the one value that it is given; the child is ours and not yet waited for.
+            if unsafe { libc::waitid(libc::P_PID, self.child.id(), told.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT) } == 0 {
+                return Ok(());
+            }
+            let fault = std::io::Error::last_os_error();
+            if fault.kind() != std::io::ErrorKind::Interrupted {
+                return Err(fault);
+            }
+        }
     }
 }
 
@@ -132,6 +190,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         // Ended already, in `kill` and `stop`: then both are refused, and that is well.
         let _ = self.child.kill();
+        self.leash = None;
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! `meridian serve`: one node.
+//! `meridian serve`: one node; a process of a fleet is `fleet`'s.
 //!
 //! Promises: a directory that is not ours is left as it was; one store, one process; whatever can be
 //! refused without the store (an address in use, a certificate that is none, a door that others could
@@ -14,9 +14,9 @@ use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::
 use crate::holder::holder;
 use crate::progress::now;
 use crate::terminal::say;
-use crate::{Error, logs};
+use crate::{Error, fleet, logs};
 use catalog::Catalog;
-use kernel::Kernel;
+use kernel::{Kernel, Neighbour};
 use query::{Engine, EngineSettings};
 use server::{Server, TlsPaths, Users};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -28,7 +28,12 @@ use types::Kinds;
 use world::{Disk, DiskError, ThreadCounts, Threads, World};
 
 /// Names that a store's directory may hold before it has a kernel's node file.
-const OURS: [&str; 7] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found"];
+const OURS: [&str; 10] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found", "member", "meta", "kinds"];
+
+/// What can be done about lost passwords.
+const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all passwords and give the user meridian a new one (setting password)";
+/// What can be done about a lost tag table.
+const CATALOG_LOST: &str = "; put it back: samples lie under ordinals, and only it says whose those are; `meridian check --repair DIR` makes one in which each tag that has samples is called lost.ORDINAL";
 
 /// Runs a node until it is told to stop.
 ///
@@ -36,6 +41,9 @@ const OURS: [&str; 7] = ["lock", "node", "catalog", "users", "spill", "meridian.
 /// `Error::Usage`, `Error::Locked`, `Error::Open`, `Error::Server`, `Error::File`.
 pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let config = &loaded.config;
+    if let Some(roles) = config.role.0 {
+        return fleet::run(loaded, roles);
+    }
     logs::start(config)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -51,21 +59,21 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
     let _lock = lock(&world, dir)?;
-    if let Some(path) = &config.ready_file {
-        forget_ready(path);
-        // Opening may take long: whether the file can be made is known before.
-        write_beside(path, "")?;
-    }
+    let ready = Ready::begin(config)?;
     let users = Users::open(world.clone(), dir)?;
+    must_be_there(dir, &*world.disk, &users)?;
     Server::rehearse(&settings, &users, &world)?;
-    let engine = open(loaded, dir, &world)?;
+    let (engine, kernel) = open(loaded, dir, &world)?;
     // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
     let signals = Signals::listen()?;
-    let server = Server::start(settings, Arc::clone(&engine), users, &world)?;
-    let (pg, flight) = (server.pg_address(), server.flight_address());
-    if let Some(path) = &config.ready_file {
-        write_ready(path, pg, flight)?;
+    let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
+    if !users.is_empty() {
+        let noted = kernel.note_neighbour(Neighbour::Passwords);
+        noted.map_err(|error| Error::Open { dir: dir.to_path_buf(), problem: error.to_string(), advice: "" })?;
     }
+    drop((kernel, users));
+    let (pg, flight) = (server.pg_address(), server.flight_address());
+    ready.write(&[("pg", pg), ("flight", flight)])?;
     tracing::info!(
         dir = %dir.display(),
         pg = pg.map(tracing::field::display),
@@ -84,14 +92,44 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     drop(engine);
     threads.stop();
     tracing::info!(took = round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
-    if let Some(path) = &config.ready_file {
-        forget_ready(path);
-    }
+    ready.forget();
     Ok(ExitCode::SUCCESS)
 }
 
+/// The file that tells whoever started us that all doors are open, and where.
+pub struct Ready(Option<PathBuf>);
+
+impl Ready {
+    /// Forgets an old one. Opening may take long: whether the file can be made is known before.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub fn begin(config: &Config) -> Result<Ready, Error> {
+        if let Some(path) = &config.ready_file {
+            forget_ready(path);
+            write_beside(path, "")?;
+        }
+        Ok(Ready(config.ready_file.clone()))
+    }
+
+    /// Writes the addresses: whole or not at all.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub fn write(&self, doors: &[(&str, Option<SocketAddr>)]) -> Result<(), Error> {
+        self.0.as_deref().map_or(Ok(()), |path| write_ready(path, doors))
+    }
+
+    /// Forgets it.
+    pub fn forget(&self) {
+        if let Some(path) = &self.0 {
+            forget_ready(path);
+        }
+    }
+}
+
 /// The addresses on standard output, for whoever started us by hand.
-fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+pub fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
     if let Some(pg) = pg {
         say(&format!("PostgreSQL on {pg}: psql -h {} -p {} -U meridian\n", pg.ip(), pg.port()));
     }
@@ -100,7 +138,33 @@ fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
     }
 }
 
-fn lock(world: &World, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
+/// What the store had is there: else one that lost its passwords or its tag table would pass for one that never had any.
+fn must_be_there(dir: &Path, disk: &dyn Disk, users: &Users) -> Result<(), Error> {
+    // Where it can't be told, the kernel refuses the store or makes a new one.
+    let Ok(identity) = kernel::identify(disk, dir) else { return Ok(()) };
+    let open = |problem: &str, advice| Err(Error::Open { dir: dir.to_path_buf(), problem: problem.to_owned(), advice });
+    if identity.has_passwords && users.is_empty() {
+        return open("it has passwords, but no file users-N holds them", PASSWORDS_LOST);
+    }
+    if identity.has_catalog && is_gone(disk, &dir.join("catalog")) {
+        return open("its tag table, the directory catalog, is missing", CATALOG_LOST);
+    }
+    Ok(())
+}
+
+/// Whether a directory is not there, or empty.
+pub fn is_gone(disk: &dyn Disk, dir: &Path) -> bool {
+    match disk.list(dir) {
+        Ok(names) => names.is_empty(),
+        Err(error) => error.is_missing(),
+    }
+}
+
+/// Makes a store's directory where there is none, and keeps other processes out of it.
+///
+/// # Errors
+/// `Error::Open`, `Error::Locked`.
+pub fn lock(world: &World, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
     let open = |problem: String| Error::Open { dir: dir.to_path_buf(), advice: advice(&problem), problem };
     let disk = &*world.disk;
     match disk.list(dir) {
@@ -145,7 +209,7 @@ fn advice(problem: &str) -> &'static str {
 
 /// Lets this process open as many files as it may at all: a store has a file for every period of every slice.
 /// Gives how many.
-fn raise_open_files() -> u64 {
+pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit and setrlimit read and write the one value that they are given.
     unsafe {
@@ -159,30 +223,45 @@ fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
-fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error> {
-    let config = &loaded.config;
-    let failed = |problem: String, damaged: bool| {
-        let advice = if damaged {
-            "; `meridian check DIR` names everything that is damaged, --repair keeps what is whole"
-        } else {
-            advice(&problem)
-        };
-        Error::Open { dir: dir.to_path_buf(), problem, advice }
+/// A store that can't be opened, and what to do about it.
+pub fn open_failed(dir: &Path, problem: String, damaged: bool) -> Error {
+    let advice = if damaged {
+        "; `meridian check DIR` names everything that is damaged, --repair keeps what is whole"
+    } else {
+        advice(&problem)
     };
+    Error::Open { dir: dir.to_path_buf(), problem, advice }
+}
+
+fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<(Arc<Engine>, Arc<Kernel>), Error> {
+    let config = &loaded.config;
+    let failed = |problem: String, damaged: bool| open_failed(dir, problem, damaged);
     let catalog = Catalog::open(world.clone(), &dir.join("catalog"), catalog::Settings::default())
         .map_err(|error| failed(error.to_string(), matches!(error, catalog::Error::Damaged(_))))?;
     let kinds: Arc<dyn Kinds> = Arc::<Catalog>::clone(&catalog);
     let kernel = Kernel::open(world.clone(), dir, config.kernel(), kinds)
         .map_err(|error| failed(error.to_string(), matches!(error, kernel::Error::Damaged(_))))?;
+    kernel.note_neighbour(Neighbour::Catalog).map_err(|error| failed(error.to_string(), false))?;
     if kernel.rule() != config.rule() {
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
+    let settings = engine_settings(loaded, dir, world)?;
+    let engine = Engine::alone(Arc::clone(&kernel), catalog, settings).map_err(|error| failed(error.to_string(), false))?;
+    Ok((engine, kernel))
+}
+
+/// What an engine is set to; what an earlier run's queries spilled is removed.
+///
+/// # Errors
+/// `Error::Open`.
+pub fn engine_settings(loaded: &Loaded, dir: &Path, world: &World) -> Result<EngineSettings, Error> {
+    let config = &loaded.config;
     let spill = dir.join("spill");
-    world.disk.make_dir(&spill).map_err(|error| failed(error.to_string(), false))?;
+    world.disk.make_dir(&spill).map_err(|error| open_failed(dir, error.to_string(), false))?;
     if let Err(cause) = empty(&*world.disk, &spill) {
         tracing::warn!(%cause, "left by a query of an earlier run, and can't be removed");
     }
-    let settings = EngineSettings {
+    Ok(EngineSettings {
         memory_bytes: config.query_bytes_max.bytes(),
         spill_dir: Some(spill),
         spill_bytes_max: config.spill_bytes_max.0,
@@ -191,8 +270,7 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Arc<Engine>, Error
         release: env!("CARGO_PKG_VERSION").to_owned(),
         settings: shown_settings(loaded),
         ..EngineSettings::new(Arc::clone(&world.clock))
-    };
-    Engine::alone(kernel, catalog, settings).map_err(|error| failed(error.to_string(), false))
+    })
 }
 
 /// Removes what is in a directory: what queries spilled that a crash ended.
@@ -229,7 +307,11 @@ fn node_name() -> String {
     if name.trim().is_empty() { "meridian".to_owned() } else { name.trim().to_owned() }
 }
 
-fn server_settings(config: &Config, cores: usize) -> Result<server::Settings, Error> {
+/// What clients' doors are set to.
+///
+/// # Errors
+/// `Error::Usage`.
+pub fn server_settings(config: &Config, cores: usize) -> Result<server::Settings, Error> {
     let tls = match (&config.tls_certificate, &config.tls_key) {
         (Some(certificate), Some(key)) => Some(TlsPaths { certificate: certificate.clone(), key: key.clone() }),
         (None, None) => None,
@@ -259,7 +341,11 @@ fn server_settings(config: &Config, cores: usize) -> Result<server::Settings, Er
     })
 }
 
-fn address(name: &'static str, listen: &Listen) -> Result<Option<SocketAddr>, Error> {
+/// The address of a setting.
+///
+/// # Errors
+/// `Error::Usage`.
+pub fn address(name: &'static str, listen: &Listen) -> Result<Option<SocketAddr>, Error> {
     let Some(text) = &listen.0 else { return Ok(None) };
     let wrong = |problem: String| Error::Usage(format!("setting {name}: \"{text}\": {problem}"));
     let mut found = text.to_socket_addrs().map_err(|cause| wrong(cause.to_string()))?;
@@ -268,9 +354,9 @@ fn address(name: &'static str, listen: &Listen) -> Result<Option<SocketAddr>, Er
 
 /// Writes the addresses: whole or not at all, for whoever waits for the file.
 #[expect(clippy::disallowed_methods, reason = "a file for whoever started us, not of the store")]
-fn write_ready(path: &Path, pg: Option<SocketAddr>, flight: Option<SocketAddr>) -> Result<(), Error> {
+fn write_ready(path: &Path, doors: &[(&str, Option<SocketAddr>)]) -> Result<(), Error> {
     let mut text = String::new();
-    for (door, address) in [("pg", pg), ("flight", flight)] {
+    for (door, address) in doors {
         if let Some(address) = address {
             text.push_str(&format!("{door}={address}\n"));
         }
@@ -296,14 +382,18 @@ fn forget_ready(path: &Path) {
 }
 
 /// SIGTERM and SIGINT.
-struct Signals {
+pub struct Signals {
     runtime: tokio::runtime::Runtime,
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Signals, Error> {
+    /// Listens for them from now on.
+    ///
+    /// # Errors
+    /// `Error::System`.
+    pub fn listen() -> Result<Signals, Error> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::system("listening for signals"))?;
@@ -315,7 +405,7 @@ impl Signals {
     }
 
     /// Waits for the first signal; from then on a second one ends the process.
-    fn wait(mut self) -> &'static str {
+    pub fn wait(mut self) -> &'static str {
         let name = self.runtime.block_on(async {
             tokio::select! {
                 _ = self.term.recv() => "SIGTERM",

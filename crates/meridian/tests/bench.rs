@@ -7,8 +7,10 @@ mod node;
 
 use node::{Dir, program, run, text};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// Words of a small run of `bench table1`.
 const SMALL: [&str; 12] = [
@@ -90,6 +92,45 @@ fn ctrl_c_ends_table1_and_leaves_nothing_behind() {
     let rest: Vec<String> = said.collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert_eq!(std::fs::read_dir(dir.join("")).unwrap().count(), 0, "its directory is gone: {rest:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_the_node_too() {
+    let dir = Dir::new("bench-ctrl-c-twice");
+    let place = dir.join("");
+    let words = [&SMALL[..], &["1000000000", "--dir", place.to_str().unwrap()]].concat();
+    let mut child = program().args(words).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("tag creation")), "it began");
+    // Held still, so that what waits for it can't obey the first signal.
+    let node = child_of(child.id());
+    for (process, signal) in [(node, libc::SIGSTOP), (child.id(), libc::SIGINT)] {
+        // SAFETY: kill takes no memory; the child is ours and not yet waited for, the node its.
+        assert_eq!(unsafe { libc::kill(process.cast_signed(), signal) }, 0);
+    }
+    assert!(said.any(|line| line.starts_with("stopping")), "it heard the first");
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) }, 0);
+    let status = child.wait().unwrap();
+    assert!(status.signal() == Some(libc::SIGINT) || status.code() == Some(130), "{status}");
+    let ended = || std::fs::read_to_string(format!("/proc/{node}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    let started = Instant::now();
+    while !ended() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the node {node} runs on");
+        std::thread::yield_now();
+    }
+}
+
+/// The only child of a process.
+fn child_of(process: u32) -> u32 {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut all = processes.filter_map(|entry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // Behind the name, which may hold anything, stand the state and the parent.
+        let parent: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        (parent == process).then(|| stat.split(' ').next()?.parse().ok()).flatten()
+    });
+    all.next().unwrap()
 }
 
 #[test]

@@ -297,7 +297,8 @@ fn follow_usual(template: &Template, part: &str, loss: Loss, pick: impl Fn(&Path
     follow(template, &format!("{part}: removed"), loss, |store| {
         let path = pick(store);
         std::fs::remove_file(&path).unwrap();
-        path
+        // Of the numbered files of passwords it can't be told which one it was.
+        if part == "users" { store.join("users-N") } else { path }
     });
 }
 
@@ -409,4 +410,69 @@ fn users() {
     let template = Template::new("damage-users");
     let pick = |store: &Path| files(store, &["users-"]).remove(0);
     follow_usual(&template, "users", Loss::None, pick);
+    // Also without a password setting, which would make a new file: nobody gets in who had to know one.
+    let store = template.copy("served");
+    std::fs::remove_file(pick(&store)).unwrap();
+    let refusal = Node::try_start(&store, &FLAGS[..FLAGS.len() - 2]).err().unwrap();
+    assert!(refusal.contains("it has passwords") && refusal.contains("check --repair"), "{refusal}");
+    assert_eq!(files(&store, &["users-"]), [PathBuf::new(); 0], "it is left as it was");
+}
+
+#[test]
+fn the_tag_table_as_a_whole() {
+    let template = Template::new("damage-catalog");
+    for emptied in [false, true] {
+        let store = template.copy("served");
+        let catalog = store.join("catalog");
+        std::fs::remove_dir_all(&catalog).unwrap();
+        if emptied {
+            std::fs::create_dir(&catalog).unwrap();
+        }
+        let refusal = Node::try_start(&store, &FLAGS).err().unwrap();
+        assert!(refusal.contains("its tag table, the directory catalog, is missing"), "{refusal}");
+        assert!(catalog.exists() == emptied && files(&store, &["catalog/"]).is_empty(), "it is left as it was");
+        let path = store.to_str().unwrap();
+        let found = run(&["check", path]);
+        let named = format!("{} is missing, though the store has a tag table", catalog.display());
+        assert!(found.status.code() == Some(1) && text(&found).contains(&named), "{}", text(&found));
+        let repaired = run(&["check", "--repair", path]);
+        assert!(repaired.status.success() && text(&repaired).contains("the store is whole"), "{}", text(&repaired));
+        // The samples are there, under names that tell of the loss; and their kinds.
+        let node = Node::start(&store, &FLAGS);
+        for (ordinal, (tag, kind)) in TAGS.iter().enumerate() {
+            let name = format!("lost.{ordinal}");
+            assert_eq!(node::ask(&node, &format!("SELECT kind FROM tags WHERE name = '{name}'")), [[*kind]]);
+            let column = if *kind == "text" { "text" } else { "value" };
+            let table = if *kind == "text" { "events" } else { "samples" };
+            let rows =
+                node::ask(&node, &format!("SELECT extract(epoch FROM time)::bigint, {column} FROM {table} WHERE tag = '{name}'"));
+            let rows: Rows = rows.into_iter().map(|row| (row[0].parse().unwrap(), row[1].clone())).collect();
+            assert!(rows == template.truth[tag].now, "{tag}: {}", difference(&rows, &template.truth[tag].now));
+        }
+        node.stop();
+    }
+}
+
+#[test]
+fn what_can_not_be_mended_does_not_keep_the_rest_from_it() {
+    let template = Template::new("damage-several");
+    let store = template.copy("repaired");
+    // A slice whose manifest can't be read can't be mended; another's file can.
+    let manifest = files(&store, &["slices/0001", "manifest-"]).remove(0);
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::create_dir(&manifest).unwrap();
+    let series = of_slice(&store, ".series");
+    flip(&series, 60, 4);
+    std::fs::remove_file(files(&store, &["users-"]).remove(0)).unwrap();
+    let path = store.to_str().unwrap();
+    let repaired = run(&["check", "--repair", path]);
+    let said = text(&repaired);
+    assert_eq!(repaired.status.code(), Some(1), "{said}");
+    assert!(said.contains("not mended: 0001") && said.contains("the store is damaged"), "{said}");
+    let series = series.to_str().unwrap();
+    let mended = said.lines().any(|line| line.contains("repaired:") && line.contains(series));
+    assert!(mended && said.contains("all passwords are forgotten"), "{said}");
+    // What was mended is.
+    let found = text(&run(&["check", path]));
+    assert!(!found.contains(series) && !found.contains("users-N"), "{found}");
 }

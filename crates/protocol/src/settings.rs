@@ -47,6 +47,8 @@ pub struct Settings {
     pub batches_under_way_max: u64,
     /// The most applied batches of tag changes that are kept in memory for schedulers that missed some.
     pub batches_kept_max: usize,
+    /// The most bytes of such batches.
+    pub batches_kept_bytes_max: u64,
     /// The bug that is planted, in tests.
     pub planted: Planted,
 }
@@ -73,6 +75,7 @@ impl Default for Settings {
             batch_changes_max: 65_536,
             batches_under_way_max: 4,
             batches_kept_max: 256,
+            batches_kept_bytes_max: 64 << 20,
             planted: Planted::default(),
         }
     }

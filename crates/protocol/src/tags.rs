@@ -35,7 +35,7 @@ mod words;
 pub use entry::{TagEntry, TagEntryError};
 pub use event::{Action, Answer, Event, Part, Recovered, Refusal, Swapped};
 pub use message::{Head, Lease, Message, Report};
-pub use words::{Batch, ChainHash, Change, Point};
+pub use words::{Batch, ChainHash, Change, Point, hash_bytes};
 
 use crate::meta_view::MetaView;
 use crate::{Moment, ReplicaId, Run, Settings};

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::{Session, SessionSettings, State};
 use crate::store::Asker;
-use crate::{functions, rules, tables};
+use crate::{fleet, functions, rules, tables};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigExtension;
 use datafusion::common::extensions_options;
@@ -24,6 +24,8 @@ pub(crate) struct StatementContext {
     snapshot: OnceLock<Snapshot>,
     /// Who asks, and how fresh the answer must be.
     pub asker: Asker,
+    /// Nodes of a fleet that failed in an earlier try of it.
+    pub avoided: Vec<String>,
     /// The wall clock when it began, in microseconds.
     pub now_us: i64,
     /// Its parameters, from $1 on.
@@ -31,12 +33,13 @@ pub(crate) struct StatementContext {
 }
 
 impl StatementContext {
-    pub(crate) fn of(session: &Session, params: Vec<ScalarValue>) -> Self {
+    pub(crate) fn of(session: &Session, params: Vec<ScalarValue>, avoided: Vec<String>) -> Self {
         let engine = &session.engine;
         StatementContext {
             local: engine.local.clone(),
             snapshot: OnceLock::new(),
             asker: session.asker(),
+            avoided,
             now_us: engine.settings.clock.wall_us(),
             params,
         }
@@ -72,7 +75,8 @@ pub(crate) fn build(
     state: &Arc<Mutex<State>>,
 ) -> Result<SessionContext, Error> {
     let mut config = SessionConfig::new()
-        .with_target_partitions(engine.settings.target_partitions.max(1))
+        // In a fleet, aggregates are made in two steps: on nodes, and here.
+        .with_target_partitions(engine.settings.target_partitions.max(if engine.local.is_some() { 1 } else { 2 }))
         .with_batch_size(engine.settings.batch_rows.max(1))
         .with_default_catalog_and_schema(DATABASE, "public")
         .with_create_default_catalog_and_schema(false)
@@ -87,7 +91,11 @@ pub(crate) fn build(
     options.extensions.insert(PlanOptions::default());
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
-    let context = SessionContext::new_with_state(rules::install(builder, engine).build());
+    let mut builder = rules::install(builder, engine);
+    if engine.local.is_none() {
+        builder = fleet::install(builder, engine);
+    }
+    let context = SessionContext::new_with_state(builder.build());
     tables::register(&context, engine, &settings.user, state)?;
     functions::register(&context, engine, id, settings, state);
     Ok(context)

@@ -6,8 +6,9 @@
 //! after `Engine::new`.
 
 use crate::error::Error;
-use crate::fleet::DroppedTags;
+use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
+use crate::operator::Operator;
 use crate::pool::QueryPool;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
@@ -17,10 +18,11 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use kernel::{Committed, Deletion, Kernel, Write};
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use world::Clock;
 
 /// How many spilled files are merged at once: each holds some batches meanwhile.
@@ -68,6 +70,10 @@ pub struct EngineSettings {
     pub release: String,
     /// The configuration in force, shown as `meridian.settings`.
     pub settings: Vec<Setting>,
+    /// Whom operators ask, in a fleet.
+    pub operator: Option<Arc<dyn Operator>>,
+    /// How the nodes of a fleet are reached; None on a lone node.
+    pub channels: Option<Arc<dyn Channels>>,
 }
 
 impl EngineSettings {
@@ -85,8 +91,28 @@ impl EngineSettings {
             node: "meridian".to_owned(),
             release: env!("CARGO_PKG_VERSION").to_owned(),
             settings: Vec::new(),
+            operator: None,
+            channels: None,
         }
     }
+}
+
+/// Memory and spilling as settings say; batches are made smaller where memory is short.
+pub(crate) fn runtime_of(settings: &mut EngineSettings) -> Result<Arc<RuntimeEnv>, Error> {
+    let rows = usize::try_from(settings.memory_bytes / MEMORY_OF_BATCH_ROW).unwrap_or(usize::MAX);
+    settings.batch_rows = settings.batch_rows.min(rows.max(BATCH_ROWS_MIN));
+    let bytes = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
+    let tracked = NonZeroUsize::MIN.saturating_add(4);
+    let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(QueryPool::new(bytes), tracked));
+    let mode = match &settings.spill_dir {
+        Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
+        None => DiskManagerMode::Disabled,
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(settings.spill_bytes_max)
+        .with_max_spill_merge_fan_in(SPILL_FILES_MERGED);
+    Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?)
 }
 
 /// SQL over one store and one catalog.
@@ -102,6 +128,7 @@ pub struct Engine {
     pub(crate) running: Arc<Running>,
     pub(crate) started_us: i64,
     next_session: AtomicI32,
+    next_statement: AtomicU64,
 }
 
 impl Engine {
@@ -115,20 +142,7 @@ impl Engine {
         catalog: Arc<Catalog>,
         mut settings: EngineSettings,
     ) -> Result<Arc<Engine>, Error> {
-        let rows = usize::try_from(settings.memory_bytes / MEMORY_OF_BATCH_ROW).unwrap_or(usize::MAX);
-        settings.batch_rows = settings.batch_rows.min(rows.max(BATCH_ROWS_MIN));
-        let bytes = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
-        let tracked = NonZeroUsize::MIN.saturating_add(4);
-        let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(QueryPool::new(bytes), tracked));
-        let mode = match &settings.spill_dir {
-            Some(dir) => DiskManagerMode::Directories(vec![dir.clone()]),
-            None => DiskManagerMode::Disabled,
-        };
-        let disk = DiskManagerBuilder::default()
-            .with_mode(mode)
-            .with_max_temp_directory_size(settings.spill_bytes_max)
-            .with_max_spill_merge_fan_in(SPILL_FILES_MERGED);
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()?;
+        let runtime = runtime_of(&mut settings)?;
         let started_us = settings.clock.wall_us();
         let running = Arc::new(Running::new(Arc::clone(&settings.clock)));
         let local = store.local().cloned();
@@ -144,6 +158,7 @@ impl Engine {
             running,
             started_us,
             next_session,
+            next_statement: AtomicU64::new(1),
         }))
     }
 
@@ -160,6 +175,13 @@ impl Engine {
     pub fn session(self: &Arc<Self>, settings: SessionSettings) -> Arc<Session> {
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
         Session::new(Arc::clone(self), id, settings)
+    }
+
+    /// A number for a try of a statement: no other of this engine has it, nor of another node or start.
+    pub(crate) fn number_statement(&self) -> u128 {
+        let mut hasher = rustc_hash::FxHasher::default();
+        (self.settings.node.as_str(), self.started_us).hash(&mut hasher);
+        (u128::from(hasher.finish()) << 64) | u128::from(self.next_statement.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Cancels whatever a session runs now; false where there is no such session, or it runs nothing.

@@ -22,6 +22,8 @@ pub struct Report {
     pub hint: Option<String>,
     /// At which character of the statement, from 1.
     pub position: Option<u32>,
+    /// The address of the node of a fleet that failed.
+    pub node: Option<String>,
 }
 
 impl fmt::Display for Report {
@@ -49,6 +51,14 @@ macro_rules! conditions {
             #[must_use]
             pub fn may_retry(&self) -> bool {
                 match self { $(Error::$name(_) => $retry,)* }
+            }
+
+            /// The condition that clients know by these five letters.
+            pub(crate) fn of_state(state: &str, report: Report) -> Option<Error> {
+                match state {
+                    $($state => Some(Error::$name(Box::new(report))),)*
+                    _ => None,
+                }
             }
 
             /// What it says.
@@ -230,6 +240,12 @@ impl Error {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Error {
         self.report_mut().detail = Some(detail.into());
+        self
+    }
+
+    /// The same error with the address of the node that failed, unless it has one already.
+    pub(crate) fn at_node(mut self, node: &str) -> Error {
+        self.report_mut().node.get_or_insert_with(|| node.to_owned());
         self
     }
 

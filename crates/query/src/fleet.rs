@@ -14,10 +14,22 @@
 //! ```
 
 mod away;
+mod channels;
+mod codec;
+mod cut;
 mod names;
 mod part;
+mod planner;
+mod run;
+mod told;
+mod travels;
+mod worker;
 
 pub(crate) use away::{Away, DroppedTags};
+pub use channels::Channels;
 pub(crate) use names::Names;
 pub(crate) use part::Part;
 pub use part::{SliceReader, Wanted};
+pub(crate) use run::{carry, install, run};
+pub(crate) use told::read as told;
+pub use worker::worker;

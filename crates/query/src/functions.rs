@@ -13,6 +13,7 @@ mod maintenance;
 mod moving;
 mod node;
 mod numbers;
+mod operating;
 mod operators;
 mod ordered_set;
 mod patterns;
@@ -48,6 +49,28 @@ pub(crate) use shown::{read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
 pub(crate) use zones::{is_moment, local, moment};
 
+/// Registers those that need nothing of a session or of the tag table: the ones that a fleet's nodes know too.
+pub(crate) fn register_everywhere(context: &SessionContext) {
+    let plain = [quality::all(), labels::everywhere(), time::all(), calendar::all(), zones::all(), to_char::all()];
+    let texts = [arithmetic::all(), ages::all(), numbers::all(), patterns::all(), quoting::all()];
+    for function in plain.into_iter().chain(texts).flatten() {
+        context.register_udf(function);
+    }
+    context.register_udf(AS_TYPE.as_ref().clone());
+    unordered::register(context);
+    for function in aggregates::all() {
+        context.register_udaf(function);
+    }
+}
+
+/// Registers those that only our rules put into plans: nodes of a fleet must know them, users need not.
+pub(crate) fn register_of_rules(context: &SessionContext) {
+    let all = arithmetic::of_rules().into_iter().chain(shown::of_rules()).chain(spans::of_rules()).chain(zones::of_rules());
+    for function in all {
+        context.register_udf(function.as_ref().clone());
+    }
+}
+
 /// Registers them in a session's context.
 pub(crate) fn register(
     context: &SessionContext,
@@ -56,17 +79,17 @@ pub(crate) fn register(
     settings: &SessionSettings,
     state: &Arc<Mutex<State>>,
 ) {
-    let plain =
-        [quality::all(), labels::all(engine), time::all(), calendar::all(), zones::all(), to_char::all(), arithmetic::all()];
-    let texts = [ages::all(), numbers::all(), patterns::all(), quoting::all()];
-    let own = [node::all(engine, id, settings), maintenance::all(engine), configuration::all(state), sleeping::all()];
-    for function in plain.into_iter().chain(texts).chain(own).flatten() {
+    register_everywhere(context);
+    let own = [
+        labels::all(engine),
+        node::all(engine, id, settings),
+        maintenance::all(engine),
+        configuration::all(state),
+        sleeping::all(),
+        operating::all(engine),
+    ];
+    for function in own.into_iter().flatten() {
         context.register_udf(function);
-    }
-    context.register_udf(AS_TYPE.as_ref().clone());
-    unordered::register(context);
-    for function in aggregates::all() {
-        context.register_udaf(function);
     }
     context.register_udtf(SERIES, Arc::new(series::Series));
     context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));

@@ -50,7 +50,6 @@ fn statement(tree: &Tree) -> Result<(), Error> {
                 Some(&"VACUUM") => {
                     refused.with_hint("files are merged as it is needed; SELECT meridian_merge() merges all there is now")
                 }
-                Some(&"CHECKPOINT") => refused.with_hint("SELECT meridian_flush() writes what is buffered to files"),
                 Some(&"ANALYZE") => refused.with_hint("nothing needs to be gathered: every chunk has its statistics"),
                 _ => refused,
             })

@@ -4,6 +4,7 @@
 //! `execute` may be called many times and from several tasks; what is dropped is cancelled.
 
 use crate::error::{Error, raise};
+use crate::ingest::wait;
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
 use crate::point::PointPlan;
 use crate::query::{QueryPlan, converted};
@@ -29,6 +30,8 @@ pub(crate) enum Work {
     CopyIn(Arc<copy_in::Request>),
     CopyOut(Arc<copy_out::Request>),
     Session(Arc<Command>),
+    /// CHECKPOINT: buffers go to files.
+    Checkpoint,
 }
 
 /// A prepared statement. Cheap to clone.
@@ -47,6 +50,10 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &str, types: &[Option<D
         work,
         parameters: parameters.into(),
     };
+    if statements::is_checkpoint(sql) {
+        session.admit()?;
+        return Ok(made(Work::Checkpoint, Vec::new()));
+    }
     let Some(tree) = statements::parse(sql)? else { return Ok(made(Work::Empty, Vec::new())) };
     if let Some(command) = utility::recognise(&tree)? {
         return Ok(made(Work::Session(Arc::new(command)), Vec::new()));
@@ -86,7 +93,7 @@ impl Prepared {
         match &self.work {
             Work::Empty => StatementClass::Empty,
             Work::Point(..) | Work::Query(_) => StatementClass::Read,
-            Work::Write(_) => StatementClass::Write,
+            Work::Write(_) | Work::Checkpoint => StatementClass::Write,
             Work::CopyIn(_) => StatementClass::CopyIn,
             Work::CopyOut(_) => StatementClass::CopyOut,
             Work::Session(_) => StatementClass::Session,
@@ -106,7 +113,7 @@ impl Prepared {
             Work::Point(plan, _) => Some(Arc::clone(plan.schema())),
             Work::Query(plan) => Some(Arc::clone(&plan.schema)),
             Work::Session(command) => command.schema(),
-            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) => None,
+            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) | Work::Checkpoint => None,
         }
     }
 
@@ -163,6 +170,10 @@ impl Prepared {
             Work::CopyIn(request) => request.begin(&self.session).map(|copy| Outcome::CopyIn(Box::new(copy))),
             Work::CopyOut(request) => request.begin(&self.session, &self.sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
             Work::Session(command) => command.run(&self.session),
+            Work::Checkpoint => {
+                wait(self.session.engine.store.flush()).await?;
+                Ok(Outcome::Command(Completion::plain("CHECKPOINT")))
+            }
         }
     }
 

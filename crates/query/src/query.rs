@@ -2,6 +2,7 @@
 
 use crate::context::{PlanOptions, StatementContext};
 use crate::error::{Error, from_datafusion, raise};
+use crate::fleet;
 use crate::frugal;
 use crate::names;
 use crate::outcome::Rows;
@@ -79,7 +80,19 @@ fn named(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> 
 
 /// The state in which one statement is planned and run: one snapshot, one moment.
 pub(crate) fn statement_state(session: &Session, params: Vec<ScalarValue>) -> SessionState {
-    let statement = Arc::new(StatementContext::of(session, params));
+    state_of(session, StatementContext::of(session, params, Vec::new()))
+}
+
+/// The same for a try of a statement of a fleet.
+pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: Vec<String>, plan: &LogicalPlan) -> SessionState {
+    let mut state = state_of(session, StatementContext::of(session, params, avoided));
+    let zone = session.variable("timezone").unwrap_or_default();
+    fleet::carry(&mut state, PlanOptions { zone }, matches!(plan, LogicalPlan::Analyze(_)));
+    state
+}
+
+fn state_of(session: &Session, statement: StatementContext) -> SessionState {
+    let statement = Arc::new(statement);
     let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
     state.config_mut().set_extension(statement);
     let zone = session.variable("timezone").unwrap_or_default();
@@ -113,8 +126,12 @@ pub(crate) async fn stream(
     } else {
         plan.clone().with_param_values(ParamValues::from(values.clone())).map_err(shown)?
     };
-    let state = statement_state(session, values);
-    let stream = frugal::run(state, &plan).await.map_err(shown)?;
+    let stream = if session.engine.local.is_some() {
+        frugal::run(statement_state(session, values), &plan).await
+    } else {
+        fleet::run(session, values, &plan).await
+    };
+    let stream = stream.map_err(shown)?;
     let text = Arc::clone(&sql);
     Ok(stream.map(move |batch| batch.map_err(|error| from_datafusion(&error, &text))).boxed())
 }

@@ -91,6 +91,17 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     })
 }
 
+/// Whether a statement is CHECKPOINT, which the parser does not know.
+pub(crate) fn is_checkpoint(sql: &str) -> bool {
+    let noise = |token: &Token| matches!(token, Token::Whitespace(_) | Token::SemiColon | Token::EOF);
+    // Looked for in short texts only: nothing else can stand in it but comments.
+    if sql.len() > SQL_BYTES_MAX.min(1 << 10) || !sql.to_ascii_lowercase().contains("checkpoint") {
+        return false;
+    }
+    let words: Vec<_> = tokens(sql).unwrap_or_default().into_iter().map(|token| token.token).filter(|t| !noise(t)).collect();
+    matches!(words.as_slice(), [Token::Word(word)] if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("checkpoint"))
+}
+
 /// The syntax tree of one statement; None where there is only blank or comment.
 ///
 /// # Errors

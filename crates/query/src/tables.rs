@@ -3,6 +3,7 @@
 
 mod latest;
 mod node;
+mod operating;
 pub(crate) mod partial;
 pub(crate) mod pg_catalog;
 pub(crate) mod series;
@@ -74,7 +75,8 @@ impl SchemaProvider for Hidden {
 /// Registers them in a session's context.
 pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str, state: &Arc<Mutex<State>>) -> Result<()> {
     let catalog = Arc::new(MemoryCatalogProvider::new());
-    let (tables, node) = (public(engine), node::all(engine));
+    let (tables, mut node) = (public(engine), node::all(engine));
+    node.extend(operating::all(engine));
     let known: Vec<pg_catalog::Known> = [("public", &tables), ("meridian", &node)]
         .into_iter()
         .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))

@@ -120,6 +120,17 @@ async fn tags_are_a_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn checkpoint_writes_buffers_to_files() {
+    let house = House::furnished().await;
+    let buffered = "SELECT sum(buffered_rows) > 0, (SELECT count(*) > 0 FROM meridian.files) FROM meridian.slices";
+    check(&house, buffered, &["true|false"]).await;
+    assert_eq!(house.tag("-- all of it\nCheckpoint;").await, "CHECKPOINT");
+    check(&house, buffered, &["false|true"]).await;
+    assert_eq!(house.error("CHECKPOINT now").await.sqlstate(), "42601");
+    assert_eq!(house.error("\"checkpoint\"").await.sqlstate(), "42601");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_have_their_state_and_place() {
     let house = House::furnished().await;
     let rows = [

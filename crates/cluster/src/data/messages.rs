@@ -25,6 +25,10 @@ pub(crate) struct Parcel {
     pub kinds_end: u64,
 }
 
+impl crate::links::Parcel for Parcel {
+    const DELIVER: &'static str = super::service::DELIVER;
+}
+
 /// What a stream of parcels is answered with, at its end.
 #[derive(Clone, Copy, PartialEq, Wire)]
 pub(crate) struct Nothing {}

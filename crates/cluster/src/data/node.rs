@@ -6,7 +6,6 @@
 //! what brings samples is delivered once their tags' kinds are known here. May not know what replicas say.
 
 use super::copying::Throttle;
-use super::links::Links;
 use super::messages::Parcel;
 use super::refused::Refused;
 use super::replica::{Actor, Ended};
@@ -15,6 +14,7 @@ use crate::fleet::entries;
 use crate::fleet::following::{Following, Listener};
 use crate::fleet::{Member, Roster};
 use crate::kinds::Keeper;
+use crate::links::Links;
 use bytes::Bytes;
 use kernel::{Kernel, LedNews, LedSlice, Snapshot};
 use meta::{Entry, Error, Meta, Range, Revision};
@@ -31,6 +31,8 @@ use world::World;
 
 /// The most that waits for a replica from outside.
 const INPUTS_MAX: usize = 16_384;
+/// How long slices are given to change hands before they are asked again.
+const HAND_OVER_PAUSE: Duration = Duration::from_millis(50);
 /// How long a message between replicas waits for kinds.
 const KINDS_WAIT: Duration = Duration::from_millis(400);
 
@@ -101,7 +103,7 @@ pub(super) struct Shared {
     pub run: Run,
     pub kernel: Arc<Kernel>,
     pub meta: Arc<dyn Meta>,
-    pub links: Links,
+    pub links: Links<Parcel>,
     pub keeper: Arc<Keeper>,
     pub runtime: Handle,
     pub throttle: Throttle,
@@ -258,6 +260,31 @@ impl DataNode {
             leads.get(&status.slice).map(|leads| (status.slice, *leads, status.file_bytes + status.buffered_bytes))
         };
         self.shared.kernel.slices().into_iter().filter_map(size).collect()
+    }
+
+    /// Hands the slices that are led here to other members, before the process ends in order; how many are still led here when
+    /// all are gone, or the time is up. Those are taken over when the lease ends.
+    pub async fn hand_over(&self, limit: Duration) -> usize {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let led: Vec<SliceId> = self.sizes().into_iter().filter(|(_, leads, _)| *leads).map(|(slice, ..)| slice).collect();
+            let mut left = 0;
+            for slice in led {
+                let (answer, told) = oneshot::channel();
+                let asked = self.ask(slice, Asked::Look { answer });
+                let Some((true, Some(entry), _)) = (if asked.is_ok() { told.await.ok() } else { None }) else { continue };
+                // Without another member in step there is nobody to take it.
+                if let Some(to) = entry.members.iter().copied().find(|member| *member != self.me()) {
+                    left += 1;
+                    // Lost where it finds no room: it is asked again.
+                    drop(self.ask(slice, Asked::HandOver { to }));
+                }
+            }
+            if left == 0 || tokio::time::Instant::now() >= deadline {
+                return left;
+            }
+            tokio::time::sleep(HAND_OVER_PAUSE).await;
+        }
     }
 
     /// Asks a slice's replica here.

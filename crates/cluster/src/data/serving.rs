@@ -10,6 +10,7 @@ use super::refused::Refused;
 use super::rows::{Rows, Texts, tags, times};
 use kernel::{ReadingColumns, Snapshot, Write};
 use protocol::Consistency;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use types::{NodeId, Samples, SliceId, TagId, TextSamples, Timestamp, Version};
@@ -146,21 +147,59 @@ pub(super) async fn read(node: &DataNode, reading: Reading) -> Result<Answered, 
     }
     let how = slices.iter().map(|of| of.how.map(|how| (SliceId(of.slice), how.into()))).collect::<Option<Vec<_>>>();
     let how = how.ok_or_else(|| Refused::Invalid("a read says of each slice how fresh it wants it".to_owned()))?;
-    let questions: Vec<(TagId, Timestamp)> = if at.is_empty() {
+    let newest = at.is_empty();
+    let questions: Vec<(TagId, Timestamp)> = if newest {
         numbers.into_iter().map(|tag| (TagId(tag), Timestamp::MAX)).collect()
     } else {
         numbers.into_iter().zip(at).map(|(tag, time)| (TagId(tag), Timestamp(time))).collect()
     };
     within(limit(limit_ms), async {
+        // Snapshot values lie in memory, of whatever slices are here: only where a tag's are all in one slice are they its own.
+        let in_memory = newest && node.kernel().rule().ignores_time();
+        let primary = how.iter().all(|(_, consistency)| *consistency == Consistency::Primary);
+        // Under a lease what is read comes first, and the lease is checked afterwards; a copy is read once it is fresh enough.
+        let before = if in_memory && primary { Some(snapshot_values(node, &questions).await?) } else { None };
         let Readable { at, refused, snapshot } = node.readable_each(&how).await;
-        // Reading may wait for the disk.
-        let found = tokio::task::spawn_blocking(move || values(snapshot.as_ref(), &questions)).await;
-        let values = found.map_err(|fault| Refused::Unavailable(fault.to_string()))??.into();
+        let columns = match before {
+            Some(columns) => vouched(node, &at, &questions, columns),
+            None if in_memory => vouched(node, &at, &questions, snapshot_values(node, &questions).await?),
+            // Reading may wait for the disk.
+            None => tokio::task::spawn_blocking(move || values(snapshot.as_ref(), &questions)).await.map_err(gone)??,
+        };
         let at = at.into_iter().map(|(slice, at)| AtSlice { slice: slice.0, at: at.into() }).collect();
         let not = |(slice, fault): (SliceId, Refused)| NotSlice { slice: slice.0, because: fault.into() };
-        Ok(Answered::Read(Found { at, refused: refused.into_iter().map(not).collect(), values }))
+        Ok(Answered::Read(Found { at, refused: refused.into_iter().map(not).collect(), values: columns.into() }))
     })
     .await
+}
+
+fn gone(fault: tokio::task::JoinError) -> Refused {
+    Refused::Unavailable(fault.to_string())
+}
+
+/// The same without what lies in slices that are not vouched for.
+fn vouched(
+    node: &DataNode,
+    at: &[(SliceId, Version)],
+    questions: &[(TagId, Timestamp)],
+    mut columns: ReadingColumns,
+) -> ReadingColumns {
+    let rule = node.kernel().rule();
+    let own = |tag: TagId| at.iter().any(|(slice, _)| *slice == rule.slice(tag, Timestamp(0)));
+    for ((tag, _), found) in questions.iter().zip(&mut columns.found) {
+        *found = *found && own(*tag);
+    }
+    let found = &columns.found;
+    columns.texts.retain(|(row, _)| found[*row as usize]);
+    columns
+}
+
+/// The snapshot values that the kernel has in memory, of whatever slices are here.
+async fn snapshot_values(node: &DataNode, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Refused> {
+    let (kernel, tags) = (Arc::clone(node.kernel()), questions.iter().map(|(tag, _)| *tag).collect::<Vec<_>>());
+    // One that a deletion took may have to be looked for on disk.
+    let read = tokio::task::spawn_blocking(move || kernel.latest_many(&tags)).await.map_err(gone)?;
+    read.map_err(|fault| Refused::Unavailable(fault.to_string()))
 }
 
 fn values(snapshot: Option<&Snapshot>, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Refused> {

@@ -9,6 +9,7 @@ use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -23,6 +24,8 @@ pub struct Lines {
     roster: Arc<Roster>,
     tls: Tls,
     open: Mutex<HashMap<NodeId, (String, Channel)>>,
+    /// Where connections live, whoever asks for them first: a runtime whose threads may block would hold them up.
+    runtime: Handle,
 }
 
 /// A channel to an address; the connection is made when something is asked, and made again when it was lost.
@@ -54,10 +57,10 @@ where
 }
 
 impl Lines {
-    /// Channels to whom the roster knows. To be made and used within a runtime.
+    /// Channels to whom the roster knows. To be made within the runtime in which connections are to live.
     #[must_use]
     pub fn new(roster: Arc<Roster>, tls: Tls) -> Lines {
-        Lines { roster, tls, open: Mutex::default() }
+        Lines { roster, tls, open: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Who there is.
@@ -79,6 +82,7 @@ impl Lines {
         {
             return Ok(channel.clone());
         }
+        let _inside = self.runtime.enter();
         let made = channel(&address, &self.tls, CONNECT);
         let made = made.map_err(|cause| Status::invalid_argument(format!("node {node} at \"{address}\": {}", chain(&cause))))?;
         open.insert(node, (address, made.clone()));

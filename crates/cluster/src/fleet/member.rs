@@ -164,6 +164,10 @@ async fn take(membership: &Membership, member: Member, meta: &dyn Meta) -> Resul
         let found = answered(meta.get(std::slice::from_ref(&key))).await.map_err(gone)??;
         let found = found.entries.into_iter().next().flatten();
         let before = found.as_ref().and_then(|entry| node_record(&entry.value));
+        if found.is_some() && before.is_none() {
+            let text = format!("what stands under number {} can't be read: is it of another release?", member.node);
+            return Err(meta::Error::Invalid(text).into());
+        }
         let (node, wait) = (member.node, before.as_ref().filter(|before| is_anothers(before, membership, member)));
         if let Some(before) = wait {
             if waited >= PATIENCE {
@@ -266,11 +270,11 @@ fn read(world: &World, path: &Path) -> Result<Option<Remembered>, JoinError> {
     };
     let mut bytes = [0; BYTES];
     let length = file.len()?;
-    if length == BYTES as u64 {
-        file.read_at(0, &mut bytes)?;
-    }
-    // What was made and not written is as good as none.
-    if length <= BYTES as u64 && bytes.iter().all(|byte| *byte == 0) {
+    let read = BYTES.min(length as usize);
+    file.read_at(0, &mut bytes[..read])?;
+    // What was made and not written to its end is as good as none.
+    let begun = bytes.iter().all(|byte| *byte == 0) || bytes.starts_with(MAGIC) && read < BYTES;
+    if begun && length <= BYTES as u64 {
         return Ok(None);
     }
     Remembered::decode(&bytes).map(Some).ok_or_else(|| JoinError::Damaged { path: path.display().to_string() })

@@ -31,7 +31,13 @@ impl Listener for Known {
             return;
         };
         match slice_entry(&entry.value) {
-            Some(value) => drop(self.slices.write().insert(SliceId(slice), Seen { value, revision: entry.modified })),
+            Some(value) => {
+                let mut slices = self.slices.write();
+                // Who follows and who refreshes may read side by side.
+                if slices.get(&SliceId(slice)).is_none_or(|known| known.revision <= entry.modified) {
+                    slices.insert(SliceId(slice), Seen { value, revision: entry.modified });
+                }
+            }
             None => tracing::error!(key = %entry.key, "a slice's entry can't be read: is it of another release?"),
         }
         self.changed.send_replace(());
@@ -48,6 +54,7 @@ impl Listener for Known {
 
 /// The slice map. Dropping it ends the watch.
 pub struct SliceMap {
+    meta: Arc<dyn Meta>,
     known: Arc<Known>,
     load: Mutex<HashMap<NodeId, Arc<AtomicUsize>>>,
     _alive: watch::Sender<()>,
@@ -77,11 +84,17 @@ impl Drop for UnderWay {
 impl SliceMap {
     pub(super) async fn follow(meta: Arc<dyn Meta>, runtime: &Handle) -> Result<Arc<SliceMap>, Error> {
         let known = Arc::new(Known::default());
-        let mut following = Following::new(meta, Range::prefix(entries::SLICES)?, Arc::clone(&known));
+        let mut following = Following::new(Arc::clone(&meta), Range::prefix(entries::SLICES)?, Arc::clone(&known));
         following.read().await?;
         let (alive, stopping) = watch::channel(());
         runtime.spawn(following.run(stopping));
-        Ok(Arc::new(SliceMap { known, load: Mutex::default(), _alive: alive }))
+        Ok(Arc::new(SliceMap { meta, known, load: Mutex::default(), _alive: alive }))
+    }
+
+    /// Reads the map anew: after that it is as new as meta was when this was called.
+    pub(super) async fn refresh(&self) -> Result<(), Error> {
+        let mut once = Following::new(Arc::clone(&self.meta), Range::prefix(entries::SLICES)?, Arc::clone(&self.known));
+        once.read().await.map(drop)
     }
 
     /// The entry of a slice.

@@ -83,7 +83,7 @@ fn a_node_that_missed_much_copies_files() {
     let writers = fleet.write();
     fleet.wait_for_writes(&writers, 50, PATIENCE);
     fleet.kill(2);
-    fleet.wait_for_writes(&writers, 1_500, PATIENCE);
+    fleet.wait_for_writes(&writers, 400, PATIENCE);
     fleet.restart(2);
     fleet.wait_for_members(3, PATIENCE);
     let acknowledged = fleet.stop(writers);

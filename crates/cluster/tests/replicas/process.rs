@@ -32,7 +32,7 @@ pub fn run() {
     let world = World::real(&threads);
     let mut settings = kernel::Settings { rule: rule(), memory_bytes: 256 << 20, ..kernel::Settings::default() };
     if told.small_log {
-        (settings.segment_bytes, settings.log_bytes_max, settings.led_tail_bytes_max) = (32 << 10, 256 << 10, 4 << 10);
+        (settings.segment_bytes, settings.log_bytes_max, settings.led_tail_bytes_max) = (16 << 10, 128 << 10, 4 << 10);
     }
     let book = Arc::new(Book::open(&*world.disk, &told.directory).expect("the book opens"));
     let handle = runtime.handle().clone();

@@ -4,7 +4,10 @@
 //! of time); an answer that is an error naming the disk or a damage passes only where faults are on.
 
 use crate::oracle::{Aggregate, Oracle, Row};
-use kernel::{AggregateBatch, AggregateRequest, Bins, Datum, Direction, Error, Kernel, Projection, Reading, ScanRequest, Snapshot, TagSelection};
+use kernel::{
+    AggregateBatch, AggregateRequest, Bins, Datum, Direction, Error, Kernel, Projection, Reading, ScanRequest, Snapshot,
+    TagSelection,
+};
 use std::collections::BTreeMap;
 use types::{Kind, Quality, TagId, TimeRange, Timestamp};
 use world::SeededRandom;
@@ -173,7 +176,8 @@ fn check_merged(
     let chance = by_tag.len() as u64;
     let (left_out, parts) = (chance % (TAGS + 1), 1 + chance as usize % 4);
     let keep = |tag: TagId| tag.0 != left_out;
-    let add = |all: &mut BTreeMap<(Kind, Timestamp), Aggregate>, key: (Kind, Timestamp), one: &Aggregate| match all.get_mut(&key) {
+    let add = |all: &mut BTreeMap<(Kind, Timestamp), Aggregate>, key: (Kind, Timestamp), one: &Aggregate| match all.get_mut(&key)
+    {
         Some(held) => held.add(key.0, one),
         None => drop(all.insert(key, one.clone())),
     };
@@ -181,7 +185,8 @@ fn check_merged(
     by_tag.iter().filter(|((tag, _), _)| keep(*tag)).for_each(|((tag, bin), one)| add(&mut wanted, (kind(*tag), *bin), one));
     for mut part in snapshot.aggregate(request, parts) {
         while let Some(batch) = part.next_merged(|batch, kept| kept.extend(batch.tags.iter().map(|tag| keep(*tag))))? {
-            (0..batch.tags.len()).for_each(|row| add(&mut found, (batch.kinds[row], batch.bins[row]), &aggregate_at(&batch, row)));
+            (0..batch.tags.len())
+                .for_each(|row| add(&mut found, (batch.kinds[row], batch.bins[row]), &aggregate_at(&batch, row)));
         }
     }
     assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "{request:?} without {left_out}");

@@ -91,7 +91,7 @@ impl Usage {
         Usage {
             server_cpu: node.cpu().unwrap_or_default(),
             client_cpu: cpu_of("self").unwrap_or_default(),
-            server_written: written(node.pid()).unwrap_or(0),
+            server_written: node.pids().into_iter().filter_map(written).sum(),
         }
     }
 

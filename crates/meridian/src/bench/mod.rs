@@ -16,6 +16,7 @@ pub mod queries;
 mod report;
 mod resident;
 mod setup;
+mod subject;
 mod table1;
 
 use crate::Error;

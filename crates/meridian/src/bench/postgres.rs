@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::client::Session;
+use crate::interrupt::Leash;
 use crate::progress::now;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -36,6 +37,7 @@ struct Owner {
 /// A running server.
 pub struct Postgres {
     child: Child,
+    leash: Option<Leash>,
     /// Where it listens.
     pub address: String,
     /// Its release.
@@ -88,7 +90,8 @@ impl Installation {
         let mut server = self.command("postgres", dir);
         server.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", &format!("port={port}")]);
         let child = server.stdout(out).stderr(err).spawn().map_err(Error::system("starting postgres"))?;
-        let mut postgres = Postgres { child, address: format!("127.0.0.1:{port}"), version: String::new(), log };
+        let leash = Some(Leash::new(child.id(), libc::SIGQUIT));
+        let mut postgres = Postgres { child, leash, address: format!("127.0.0.1:{port}"), version: String::new(), log };
         postgres.prepare()?;
         Ok(postgres)
     }
@@ -141,6 +144,7 @@ impl Drop for Postgres {
             // ends it and its children at once: kill -9 would leave those behind for a while.
             unsafe { libc::kill(pid, libc::SIGQUIT) };
         }
+        self.leash = None;
         // Ended already where it failed: that is well.
         let _ = self.child.wait();
     }

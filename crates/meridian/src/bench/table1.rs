@@ -11,10 +11,12 @@ use super::queries::{self, Found, OURS, Target};
 use super::report::{Figure, Report};
 use super::resident::resident;
 use super::setup::Setup;
+use super::subject;
 use crate::client::Session;
 use crate::config::units::{round_size, round_span};
+use crate::fleet::local::{FleetKeeper, Shape as FleetShape};
 use crate::grid::{Columns, Part, Shape};
-use crate::node::{Node, Scratch, disk_bytes, file_bytes};
+use crate::node::{Node, Scratch, disk_bytes};
 use crate::progress::now;
 use crate::table::{rounded, thousands};
 use crate::{Error, interrupt};
@@ -75,6 +77,9 @@ pub struct Arguments {
     /// Seconds of each query measurement
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
+    /// Measure a fleet on this machine: 3x5 = three managers and schedulers, five data nodes, every slice with one backup
+    #[arg(long, value_name = "DOORSxDATA")]
+    pub fleet: Option<FleetShape>,
     /// Let a peer do the same in turns with ours, at the end
     #[arg(long, value_name = "PEER")]
     pub peer: Option<Peer>,
@@ -129,6 +134,7 @@ struct Run<'a> {
     machine: Machine,
     report: Report,
     node: Option<Node>,
+    keeper: Option<FleetKeeper>,
     // Last, so that the node is gone before its directory is.
     scratch: Scratch,
 }
@@ -144,7 +150,7 @@ impl<'a> Run<'a> {
             round_size(machine.memory_copy as u64),
         ));
         let shape = Shape { seed: arguments.seed, mix, start_us: START_US, step_us: 1_000_000 };
-        let node = Node::start(&scratch.dir.join("node"), &arguments.setup.serve)?;
+        let (node, keeper) = subject::start(arguments, &scratch, &[])?;
         let share = arguments.tags.div_ceil(arguments.streams);
         let parts = (0..arguments.tags)
             .step_by(share as usize)
@@ -161,7 +167,7 @@ impl<'a> Run<'a> {
         }
         report.machine.insert("release_build".to_owned(), (!cfg!(debug_assertions)).into());
         let names = (0..arguments.tags).map(|tag| shape.name("grid.", tag)).collect();
-        Ok(Run { arguments, shape, parts, names, ordinals: (0, 0), machine, report, node: Some(node), scratch })
+        Ok(Run { arguments, shape, parts, names, ordinals: (0, 0), machine, report, node: Some(node), keeper, scratch })
     }
 
     fn node(&self) -> &Node {
@@ -178,8 +184,9 @@ impl<'a> Run<'a> {
         if let Some(node) = self.node.take() {
             node.stop()?;
         }
-        let flags: Vec<String> = self.arguments.setup.serve.iter().chain(flags).cloned().collect();
-        self.node = Some(Node::start(&self.scratch.dir.join("node"), &flags)?);
+        drop(self.keeper.take());
+        let (node, keeper) = subject::start(self.arguments, &self.scratch, flags)?;
+        (self.node, self.keeper) = (Some(node), keeper);
         Ok(())
     }
 
@@ -275,7 +282,7 @@ impl<'a> Run<'a> {
         session.query("SELECT meridian_merge()")?;
         let merged = started.elapsed() - flushed;
         let dir = self.node().dir.clone();
-        let bytes = file_bytes(&dir, ".series")?;
+        let bytes = self.node().file_bytes(".series")?;
         let value = bytes as f64 / points.max(1) as f64;
         say(&format!(
             "storage: {value:.3} bytes a point ({}; flush {}, merge {})",
@@ -389,8 +396,7 @@ impl<'a> Run<'a> {
     }
 
     fn queries(&mut self) -> Result<(), Error> {
-        let dir = self.node().dir.clone();
-        let cache = (file_bytes(&dir, ".series")? / 10).max(1 << 20);
+        let cache = (self.node().file_bytes(".series")? / 10).max(1 << 20);
         self.restart(&[format!("--cache-bytes-max={cache}B")])?;
         say(&format!("opened again in {}, with caches of {}", round_span(self.node().opened_in), round_size(cache)));
         // Each row written while merging is there too, so the count of the data set is by time.

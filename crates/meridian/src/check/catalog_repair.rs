@@ -24,6 +24,8 @@ pub fn repair(dir: &Path, part: &Findings) -> Result<String, Error> {
         let name = file.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
         set_aside(dir, file, &format!("{CATALOG}-{name}"))?;
     }
+    // It may be lost as a whole.
+    RealDisk.make_dir(&place).map_err(|error| super::repair::failed(&place)(error.to_string()))?;
     let threads = Threads::start(ThreadCounts::default());
     let kinds = kinds_of_files(dir);
     let kind_of = |tag: TagId| kinds.get(usize::try_from(tag.0).ok()?).copied().flatten();

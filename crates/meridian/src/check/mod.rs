@@ -4,7 +4,8 @@
 //! Promises: without --repair it reads only; a store in use is refused; what is damaged is named;
 //! exit status 1 where anything is (and stays) damaged. What a crash leaves behind (a torn end of a
 //! log, a torn manifest, files that no manifest names) is told and is no damage: the next opening
-//! removes it. --repair first copies every damaged file to DIR/damaged, then keeps all that is whole.
+//! removes it. --repair first copies every damaged file to DIR/damaged, then keeps all that is whole; what it can't
+//! mend it names at the end, and goes on with the rest.
 
 mod catalog_repair;
 mod logs;
@@ -15,11 +16,13 @@ mod slices;
 use crate::config::units::round_size;
 use crate::holder::holder;
 use crate::progress::Progress;
+use crate::serve::is_gone;
 use crate::table::{Table, thousands};
 use crate::terminal::{Ink, Terminal, say};
 use crate::{Error, interrupt};
 use kernel::Identity;
 use log::Position;
+use repair::Repaired;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -87,20 +90,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let _locks = lock(&disk, dir)?;
     let found = check(&disk, dir)?;
     let damaged = is_damaged(&found);
-    let mut repaired = Vec::new();
-    let outcome = if damaged && arguments.repair { repair::repair(dir, &found, &mut repaired) } else { Ok(()) };
+    let repaired = if damaged && arguments.repair { repair::repair(dir, &found) } else { Repaired::default() };
     // Whatever ends it: what was done before is said.
-    let still = if repaired.is_empty() { Ok(damaged) } else { check(&disk, dir).map(|found| is_damaged(&found)) };
+    let still = if repaired.done.is_empty() { Ok(damaged) } else { check(&disk, dir).map(|found| is_damaged(&found)) };
     let known = still.as_ref().ok().copied();
     if arguments.json {
         let parts: Vec<Value> = found.iter().map(as_json).collect();
-        let told = json!({ "parts": parts, "damaged": damaged, "repaired": repaired, "damaged_now": known });
+        let (done, left) = (&repaired.done, &repaired.left);
+        let told = json!({ "parts": parts, "damaged": damaged, "repaired": done, "not_mended": left, "damaged_now": known });
         say(&format!("{told:#}\n"));
     } else {
         say(&show(&found, &repaired, known, &Terminal::stdout()));
     }
-    outcome?;
-    Ok(ExitCode::from(u8::from(still?)))
+    Ok(ExitCode::from(u8::from(still? || !repaired.left.is_empty())))
 }
 
 fn is_damaged(found: &[Findings]) -> bool {
@@ -141,11 +143,12 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
     let identity = kernel::identify(disk, dir);
     let mut found = Vec::from_iter(check_node(&identity));
     // Where the node file can't be read, nothing can be said to be missing.
+    let neighbours = identity.as_ref().map_or((false, false), |identity| (identity.has_catalog, identity.has_passwords));
     let (noted, known) = identity.map_or_else(|_| (Vec::new(), None), |identity| (identity.slices, identity.log));
     let mut noted: BTreeSet<PathBuf> = noted.into_iter().collect();
     found.extend(logs::check(disk, &dir.join(LOG), LOG, known));
     found.extend(logs::check(disk, &dir.join(CATALOG_LOG), CATALOG_LOG, None));
-    found.push(check_catalog(&dir.join(CATALOG))?);
+    found.push(check_catalog(&dir.join(CATALOG), neighbours.0)?);
     for entry in list.iter().filter(|entry| entry.directory) {
         let place = slices_dir.join(&entry.name);
         found.push(slices::check(disk, &place, &entry.name, noted.remove(&place)));
@@ -156,15 +159,18 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
     }
     found.extend(noted.iter().map(|place| slices::missing(place)));
     logs::check_end(dir, &mut found);
-    found.extend(check_users(disk, dir));
+    found.extend(check_users(disk, dir, neighbours.1));
     Ok(found)
 }
 
-fn check_catalog(dir: &Path) -> Result<Findings, Error> {
+fn check_catalog(dir: &Path, noted: bool) -> Result<Findings, Error> {
     let mut part = Findings { name: CATALOG.to_owned(), ..Findings::default() };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    // A store whose catalog was never made: opening makes it.
-    if disk.list(dir).is_err_and(|error| error.is_missing()) {
+    if is_gone(&*disk, dir) {
+        // Where it was never made, opening makes it.
+        if noted {
+            part.damages.push(format!("{} is missing, though the store has a tag table", dir.display()));
+        }
         return Ok(part);
     }
     let check =
@@ -181,12 +187,16 @@ fn check_node(identity: &Result<Identity, kernel::Error>) -> Option<Findings> {
     Some(Findings { name: NODE.to_owned(), damages: vec![error.to_string()], ..Findings::default() })
 }
 
-fn check_users(disk: &dyn Disk, dir: &Path) -> Option<Findings> {
-    let error = server::Users::check(disk, dir).err()?;
-    Some(Findings { name: USERS.to_owned(), damages: vec![error.to_string()], ..Findings::default() })
+fn check_users(disk: &dyn Disk, dir: &Path, noted: bool) -> Option<Findings> {
+    let damage = match server::Users::check(disk, dir) {
+        Ok(false) if noted => format!("{} is missing, though users have passwords", dir.join("users-N").display()),
+        Ok(_) => return None,
+        Err(error) => error.to_string(),
+    };
+    Some(Findings { name: USERS.to_owned(), damages: vec![damage], ..Findings::default() })
 }
 
-fn show(found: &[Findings], repaired: &[String], still: Option<bool>, terminal: &Terminal) -> String {
+fn show(found: &[Findings], repaired: &Repaired, still: Option<bool>, terminal: &Terminal) -> String {
     let mut table = Table::new(["part", "files", "rows", "bytes", "left by a crash", "rows lost", "damages"]);
     for part in found {
         // Slices that hold nothing would only make the table long.
@@ -206,8 +216,11 @@ fn show(found: &[Findings], repaired: &[String], still: Option<bool>, terminal: 
     for damage in found.iter().flat_map(|part| &part.damages) {
         out.push_str(&format!("{} {damage}\n", terminal.ink(Ink::Red, "damaged:")));
     }
-    for line in repaired {
+    for line in &repaired.done {
         out.push_str(&format!("{} {line}\n", terminal.ink(Ink::Green, "repaired:")));
+    }
+    for line in &repaired.left {
+        out.push_str(&format!("{} {line}\n", terminal.ink(Ink::Red, "not mended:")));
     }
     let verdict = match still {
         Some(true) => terminal.ink(Ink::Red, "damaged"),

@@ -1,7 +1,8 @@
 //! `meridian check --repair`: keeps everything that is whole.
 //!
 //! Promises: before anything is changed, every damaged file lies as it was in DIR/damaged; a repair
-//! that was cut short can be run again; a file keeps its number (what was deleted stays deleted:
+//! that was cut short can be run again; what can't be mended keeps only that from being mended which depends on
+//! it, and the store is refused as before; a file keeps its number (what was deleted stays deleted:
 //! tombstones name files by number).
 //!
 //! A series file is written anew from its whole pages beside the old one, put in its place, and
@@ -12,45 +13,97 @@
 
 use super::{CATALOG, CATALOG_LOG, Findings, LOG, NODE, USERS, catalog_repair, logs, rebuild};
 use crate::Error;
+use kernel::Neighbour;
 use series::file::{FileOrigin, FileSummary};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use storage::{FileHead, FileMeta, FileType, Manifest, SliceDirectory};
 use world::{Access, Disk, RealDisk};
 
-/// Repairs what was found damaged; `done` gets a line for each thing done.
-///
-/// # Errors
-/// `Error::Input`: what can't be repaired, and why. What was repaired before stays.
-pub fn repair(dir: &Path, found: &[Findings], done: &mut Vec<String>) -> Result<(), Error> {
+/// What a repair did, and what it could not mend, a line each.
+#[derive(Default)]
+pub struct Repaired {
+    pub done: Vec<String>,
+    pub left: Vec<String>,
+}
+
+impl Repaired {
+    /// Notes what came of mending a part; whether it was mended.
+    fn note(&mut self, part: &Findings, outcome: Result<(), Error>) -> bool {
+        let left = outcome.err().map(|error| format!("{}: {error}", part.name));
+        let mended = left.is_none();
+        self.left.extend(left);
+        mended
+    }
+
+    /// Leaves a part as it is, since another one that it is mended with is not whole.
+    fn leave(&mut self, part: &Findings, other: &str) {
+        self.left.push(format!("{}: not tried, since {other} could not be mended", part.name));
+    }
+}
+
+/// Repairs what was found damaged.
+pub fn repair(dir: &Path, found: &[Findings]) -> Repaired {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let damaged = |part: &&Findings| !part.damages.is_empty();
-    let is_log = |part: &&Findings| [LOG, CATALOG_LOG].contains(&part.name.as_str());
-    if let Some(node) = found.iter().filter(damaged).find(|part| part.name == NODE) {
-        return Err(failed(&dir.join(NODE))(node.damages.join("; ")));
+    let mut all = Repaired::default();
+    let damaged: Vec<&Findings> = found.iter().filter(|part| !part.damages.is_empty()).collect();
+    let is_log = |part: &&&Findings| [LOG, CATALOG_LOG].contains(&part.name.as_str());
+    let named = |name: &str| damaged.iter().find(|part| part.name == name).copied();
+    if let Some(node) = named(NODE) {
+        // Nothing is known of the store without it.
+        all.left.push(format!("{}: {}", dir.join(NODE).display(), node.damages.join("; ")));
+        return all;
     }
     // Logs first: what a slice is made anew from is in them too.
-    for part in found.iter().filter(damaged).filter(is_log) {
-        logs::repair(&disk, dir, part, done)?;
-    }
-    for part in found.iter().filter(damaged).filter(|part| !is_log(part)) {
-        match part.name.as_str() {
-            USERS => forget_users(&*disk, dir, done)?,
-            CATALOG => {}
-            _ if part.manifest_lost => rebuild::rebuild(&disk, dir, part, done)?,
-            _ => repair_slice(&disk, dir, part, done)?,
+    let mut logs_left: Vec<&str> = Vec::new();
+    for part in damaged.iter().filter(is_log) {
+        let outcome = logs::repair(&disk, dir, part, &mut all.done);
+        if !all.note(part, outcome) {
+            logs_left.push(&part.name);
         }
     }
-    if let Some(part) = found.iter().filter(damaged).find(|part| part.name == LOG) {
-        logs::settle(&disk, dir, part, done)?;
+    let mut slices_left = false;
+    for part in damaged.iter().filter(|part| !is_log(part) && part.name != CATALOG) {
+        if part.manifest_lost && logs_left.contains(&LOG) {
+            slices_left = true;
+            all.leave(part, "the log");
+            continue;
+        }
+        let outcome = match part.name.as_str() {
+            USERS => forget_users(&*disk, dir, &mut all.done),
+            _ if part.manifest_lost => rebuild::rebuild(&disk, dir, part, &mut all.done),
+            _ => repair_slice(&disk, dir, part, &mut all.done),
+        };
+        slices_left |= !all.note(part, outcome) && part.name != USERS;
+    }
+    if let Some(part) = named(LOG).filter(|part| !logs_left.contains(&part.name.as_str())) {
+        if slices_left {
+            // Until the log is taken for the store's own the store is refused, and this is begun again.
+            all.leave(part, "a slice");
+        } else {
+            let outcome = logs::settle(&disk, dir, part, &mut all.done);
+            all.note(part, outcome);
+        }
     }
     // Of a log that was mended writes may be missing now, which opening would refuse.
-    if found.iter().filter(damaged).any(|part| [CATALOG, CATALOG_LOG].contains(&part.name.as_str()))
+    if (named(CATALOG).is_some() || named(CATALOG_LOG).is_some())
         && let Some(part) = found.iter().find(|part| part.name == CATALOG)
     {
-        done.push(catalog_repair::repair(dir, part)?);
+        mend_catalog(dir, part, &logs_left, slices_left, &mut all);
     }
-    Ok(())
+    all
+}
+
+/// The tag table comes last: it asks the slices' files for the kinds of lost tags.
+fn mend_catalog(dir: &Path, part: &Findings, logs_left: &[&str], slices_left: bool, all: &mut Repaired) {
+    if logs_left.contains(&CATALOG_LOG) {
+        return all.leave(part, "its log");
+    }
+    if slices_left {
+        return all.leave(part, "a slice");
+    }
+    let outcome = catalog_repair::repair(dir, part).map(|line| all.done.push(line));
+    all.note(part, outcome);
 }
 
 /// Removes passwords of which nothing can be told any more but that they were there.
@@ -64,6 +117,7 @@ fn forget_users(disk: &dyn Disk, dir: &Path, done: &mut Vec<String>) -> Result<(
         }
     }
     disk.sync_dir(dir).map_err(|error| failed(error.to_string()))?;
+    kernel::forget_neighbour(disk, dir, Neighbour::Passwords).map_err(|error| failed(error.to_string()))?;
     done.push("users: all passwords are forgotten; give the user meridian a new one (setting password)".to_owned());
     Ok(())
 }

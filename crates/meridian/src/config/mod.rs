@@ -7,6 +7,7 @@
 //! variables such as MERIDIAN_PORT on their own); no value is out of its range.
 
 mod docs;
+mod fleet_values;
 mod machine;
 mod settings;
 mod sources;
@@ -14,7 +15,8 @@ pub mod units;
 mod values;
 
 pub use docs::{docs_page, flag_help, print_config};
-pub use machine::cores;
+pub use fleet_values::{JoinSetting, shown};
+pub use machine::{cores, memory_bytes as machine_memory};
 pub use settings::{Config, SETTINGS};
 pub use sources::{Loaded, load};
 pub use values::{Listen, LogFormat};

@@ -4,6 +4,7 @@
 //! Promises: a `Config` that was made has every value in its range, "auto" worked out, and all
 //! shares of memory within the one budget.
 
+use super::fleet_values::{JoinSetting, Locality, ReplicationSetting, RoleSetting};
 use super::values::{AutoBytes, AutoCount, Bytes, DurabilitySetting, Listen, LogFormat, Secret, Value};
 use super::{ConfigError, machine};
 use std::path::PathBuf;
@@ -109,6 +110,48 @@ settings! {
         /// How long a graceful stop waits for statements that still run, and after that for buffers
         /// to be flushed; what is not flushed then is replayed from the log at the next start.
         stop_max: Duration = "10s", "0s" to "1h";
+    }
+    "Fleet" {
+        /// What this process does in a fleet: manager, scheduler, data, or several of them with commas.
+        /// alone = all of it, for itself, without a fleet.
+        role: RoleSetting = "alone";
+        /// Where what a fleet agrees on is kept. self = in this process's directory: it is the fleet's one
+        /// manager, for small fleets. https://HOST:PORT = such a manager elsewhere.
+        /// etcd://HOST:PORT,HOST:PORT = an etcd (3.4 or newer).
+        join: JoinSetting = "self";
+        /// What all keys of this fleet begin with in an etcd, so that it can serve several.
+        etcd_prefix: String = "meridian/";
+        /// User and password of an etcd with authentication, as NAME:PASSWORD.
+        etcd_user: Secret = "none";
+        /// Certificate (PEM) of the authority that an etcd's own certificate comes from; its members are
+        /// then spoken to by TLS.
+        etcd_authority: Option<PathBuf> = "none";
+        /// Where the other processes of the fleet reach this one. Port 0 takes any free port.
+        fleet: Listen = "127.0.0.1:7400";
+        /// The address of that door as others see it, HOST:PORT; auto = as it listens.
+        fleet_address: String = "auto";
+        /// Directory of this process's certificate: authority.crt, NAME.crt and NAME.key, as
+        /// `meridian cert` makes them. Needed in a fleet.
+        fleet_certificates: Option<PathBuf> = "none";
+        /// NAME of the certificate.
+        fleet_name: String = "node";
+        /// This process's number in the fleet; auto = the one it had, or the lowest free one.
+        node: AutoCount = "auto", "0" to "4294967295";
+        /// Where it stands, as region=NAME,zone=NAME: copies of a slice are kept apart by it.
+        locality: Locality = "none";
+        /// How much data it is to hold beside the other nodes.
+        weight: u32 = "1", "1" to "1000";
+        /// Copies of each slice, the primary's included. Like the distribution rule it only counts when
+        /// the fleet is made, by its first manager.
+        copies: u32 = "2", "1" to "16";
+        /// sync = a write is answered when every copy in step has it on disk; a number = it is answered
+        /// by the primary alone, which waits when the other copies are that many records behind
+        /// (at most those are lost when it fails). Only counts when the fleet is made.
+        replication: ReplicationSetting = "sync";
+        /// How fast files may be copied to this node when it catches up or takes slices, a second.
+        copy_bytes_max: Bytes = "64MiB", "64KiB" to "64GiB";
+        /// How long a statement tries again where a node does not answer, before it fails.
+        fleet_patience: Duration = "20s", "100ms" to "1h";
     }
     "Who may come in" {
         /// Password of the user "meridian", set at the start where given. Better in the
@@ -288,7 +331,6 @@ impl Config {
             producers_max: usize::try_from(self.producers_max).unwrap_or(usize::MAX),
             flush_quiet: self.flush_quiet,
             deletion_age_max: self.deletion_age_max,
-            // A fleet's; no fleet is configured here yet.
             led_tail_bytes_max: kernel::Settings::default().led_tail_bytes_max,
             led_pin_bytes_max: kernel::Settings::default().led_pin_bytes_max,
         }

@@ -4,6 +4,7 @@
 //! Promises: nothing is staged; every figure is measured as it runs, and whatever does not do what
 //! it should is said and makes the exit status 1. On a terminal it stays up until Ctrl-C.
 
+mod fleet;
 mod live;
 mod show;
 mod tour;
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// Tags of the simulated grid
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
     pub tags: u64,
+    /// Show a fleet instead: roles apart, a primary killed, a node added
+    #[arg(long)]
+    pub fleet: bool,
     /// Seconds that the grid runs live
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
@@ -55,6 +59,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     interrupt::listen();
     let mut show = Show::new();
     let scratch = Scratch::new("demo", arguments.dir.as_deref())?;
+    if arguments.fleet {
+        return fleet::run(&scratch);
+    }
     println!(
         "{}",
         show.terminal.ink(Ink::Bold, &format!("Meridian {}: a real-time database, at work", env!("CARGO_PKG_VERSION")))

@@ -84,11 +84,13 @@ impl Chain {
         *self = Chain::new(base, Vec::new(), self.planted);
     }
 
-    /// Forgets applied batches beyond so many.
-    pub(crate) fn prune(&mut self, keep: usize) {
-        while self.batches.len() > keep
+    /// Forgets applied batches beyond so many, or beyond so many bytes.
+    pub(crate) fn prune(&mut self, keep: usize, bytes_max: u64) {
+        let mut bytes: u64 = self.batches.iter().map(Batch::bytes).sum();
+        while (self.batches.len() > keep || bytes > bytes_max)
             && let Some(batch) = self.batches.pop_front_if(|batch| batch.point.sequence <= self.applied)
         {
+            bytes -= batch.bytes();
             self.base = batch.point;
         }
     }

@@ -159,7 +159,7 @@ impl Scheduler {
 
     pub(crate) fn applied(&mut self, step: &mut Step<'_>, sequence: Sequence) {
         self.chain.applied = self.chain.applied.max(sequence);
-        self.chain.prune(self.settings.batches_kept_max);
+        self.chain.prune(self.settings.batches_kept_max, self.settings.batches_kept_bytes_max);
         self.reads.settle(self.chain.applied, self.settings.lease_us);
         self.answer_leader(step, false);
     }

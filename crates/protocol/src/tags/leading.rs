@@ -141,14 +141,20 @@ impl Scheduler {
         leading.peers.iter().map(applied).fold(self.chain.applied.min(self.committed.sequence), Sequence::min)
     }
 
-    /// Whether nobody else can lead now: everybody who is, or may be, Normal has promised not to.
-    pub(crate) fn has_lease(&self, now: Moment) -> bool {
-        let (Some(leading), Some(known)) = (&self.leading, &self.meta.known) else { return false };
+    /// Until when nobody else can lead: everybody who is, or may be, Normal has promised not to.
+    pub(crate) fn lease_until(&self) -> Moment {
+        let (Some(leading), Some(known)) = (&self.leading, &self.meta.known) else { return Moment::default() };
         let next = self.meta.pending.iter().flat_map(|pending| &pending.next.normal);
-        known.entry.normal.iter().chain(next).filter(|id| **id != self.me).all(|id| {
+        let others = known.entry.normal.iter().chain(next).filter(|id| **id != self.me);
+        let until = others.map(|id| {
             let peer = leading.peers.iter().find(|peer| peer.id == *id);
-            peer.is_some_and(|peer| peer.promises(now, &self.settings))
-        })
+            peer.and_then(|peer| peer.promises_until(&self.settings)).unwrap_or_default()
+        });
+        until.min().unwrap_or(Moment::NEVER)
+    }
+
+    pub(crate) fn has_lease(&self, now: Moment) -> bool {
+        now < self.lease_until()
     }
 
     /// What a message to a scheduler begins with, as long as this one leads.

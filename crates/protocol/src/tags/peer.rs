@@ -63,7 +63,12 @@ impl Peer {
 
     /// Whether it has promised not to lead, for now.
     pub(crate) fn promises(&self, now: Moment, settings: &Settings) -> bool {
-        self.promised.is_some_and(|stamp| now < stamp.after(settings.lease_us))
+        self.promises_until(settings).is_some_and(|until| now < until)
+    }
+
+    /// Until when it has promised so.
+    pub(crate) fn promises_until(&self, settings: &Settings) -> Option<Moment> {
+        self.promised.map(|stamp| stamp.after(settings.lease_us))
     }
 
     /// What a report says of its log.

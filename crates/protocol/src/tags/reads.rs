@@ -54,6 +54,16 @@ impl Scheduler {
         step.act(Action::Snapshot { request });
     }
 
+    /// Until when tables as applied now may be read without asking anybody: whatever was answered before is in them.
+    #[must_use]
+    pub fn readable_until(&self) -> Moment {
+        if self.closed || self.table != Table::Whole {
+            return Moment::default();
+        }
+        let leads = self.leading.as_ref().filter(|leading| self.chain.applied >= leading.begin.sequence);
+        self.reads.until.max(leads.map_or(Moment::default(), |_| self.lease_until()))
+    }
+
     pub(crate) fn snapshotted(&mut self, step: &mut Step<'_>, request: RequestId, at: Sequence) {
         if !self.reads.asked.remove(&request) {
             return;

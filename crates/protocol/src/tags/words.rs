@@ -52,12 +52,7 @@ impl Batch {
             hash.number(change.origin.producer.0 as u64);
             hash.number((change.origin.producer.0 >> 64) as u64);
             hash.number(change.origin.number);
-            hash.number(change.body.len() as u64);
-            change.body.chunks(8).for_each(|chunk| {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                hash.number(u64::from_le_bytes(word));
-            });
+            hash.bytes(&change.body);
         }
         let point = Point { sequence: Sequence(prev.sequence.0 + 1), hash: ChainHash(hash.end()) };
         Batch { epoch, prev, point, changes }
@@ -68,6 +63,14 @@ impl Batch {
     pub fn bytes(&self) -> u64 {
         80 + self.changes.iter().map(|change| change.body.len() as u64 + 32).sum::<u64>()
     }
+}
+
+/// Hashes bytes as chains are hashed.
+#[must_use]
+pub fn hash_bytes(seed: u64, bytes: &[u8]) -> u128 {
+    let mut hash = Mixer::new(u128::from(seed));
+    hash.bytes(bytes);
+    hash.end()
 }
 
 /// Mixes words into 128 bits (two lanes of splitmix64's finaliser). Against accidents, not against enemies: who may
@@ -85,6 +88,18 @@ impl Mixer {
     fn number(&mut self, word: u64) {
         self.a = finish(self.a.rotate_left(5) ^ word).wrapping_add(self.b);
         self.b = finish(self.b.wrapping_add(word).wrapping_add(0x9E37_79B9_7F4A_7C15)) ^ self.a.rotate_left(32);
+    }
+
+    /// Their length, and eight at a time.
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.number(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.number(u64::from_le_bytes(word));
+        }
     }
 
     fn end(mut self) -> u128 {

@@ -40,6 +40,8 @@ impl From<catalog::Error> for Error {
             catalog::Error::Damaged(_) => raise(Error::Damaged, text),
             catalog::Error::DiskFull(_) => raise(Error::DiskFull, text),
             catalog::Error::Poisoned(_) | catalog::Error::Open(_) => raise(Error::Io, text),
+            // The doors of a fleet ask a scheduler.
+            catalog::Error::Led | catalog::Error::Own | catalog::Error::Unreadable(_) => raise(Error::Internal, text),
             catalog::Error::Closed => raise(Error::ShuttingDown, text),
         }
     }
@@ -75,7 +77,7 @@ fn translated(error: &DataFusionError, sql: &str) -> Error {
         DataFusionError::NotImplemented(text) if text.contains("WindowFunction(") => from_text(text, sql),
         DataFusionError::NotImplemented(text) => raise(Error::Unsupported, first_line(text)),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
-            from_text(text, sql)
+            crate::fleet::told(text).unwrap_or_else(|| from_text(text, sql))
         }
         DataFusionError::Internal(text) => from_internal(text, sql),
         other => from_text(&other.strip_backtrace(), sql),

@@ -7,7 +7,7 @@
 use crate::engine::Engine;
 use crate::explain::slices_of;
 use crate::scan::selection::Selected;
-use crate::store::{Asker, Route};
+use crate::store::Route;
 use kernel::TagSelection;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
@@ -74,7 +74,6 @@ impl DroppedTags {
 /// What the coordinator knows of a leaf.
 pub(crate) struct Away {
     pub engine: Arc<Engine>,
-    pub asker: Asker,
     pub dropped: Dropped,
     /// Slices that can hold what is read, rising.
     pub slices: Vec<SliceId>,
@@ -83,7 +82,7 @@ pub(crate) struct Away {
 }
 
 impl Away {
-    pub(crate) fn new(engine: &Arc<Engine>, asker: &Asker, selected: &Selected) -> Away {
+    pub(crate) fn new(engine: &Arc<Engine>, selected: &Selected) -> Away {
         let rule = engine.store.rule();
         let nothing = selected.range.is_empty() || matches!(&selected.tags, TagSelection::List(list) if list.is_empty());
         let slices = match slices_of(&rule, &selected.tags, selected.range) {
@@ -96,7 +95,7 @@ impl Away {
             // Only live tags were listed.
             TagSelection::List(_) => Dropped::default(),
         };
-        Away { engine: Arc::clone(engine), asker: asker.clone(), dropped, slices, route: OnceLock::new() }
+        Away { engine: Arc::clone(engine), dropped, slices, route: OnceLock::new() }
     }
 }
 

@@ -142,7 +142,8 @@ impl ExecutionPlan for Names {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        // It does, but whoever hears so puts sorts by name beneath, where there are only ordinals.
+        vec![false]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {

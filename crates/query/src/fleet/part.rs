@@ -104,7 +104,8 @@ impl Part {
         let Some((opened, taken)) = &self.here else {
             return Err(raise(Error::Internal, "internal error: a node's part of a scan was run elsewhere"));
         };
-        let whole = taken.get_or_init(|| opened.reader.readable(&self.wanted)).await.clone()?;
+        let whole = taken.get_or_init(|| opened.reader.readable(&self.wanted)).await.clone();
+        let whole = whole.map_err(|error| error.at_node(&self.url))?;
         Ok(whole.only(self.slices.to_vec()))
     }
 }

@@ -104,6 +104,11 @@ fn sign_all(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
     Ok(map(&args[0], sign, |value| value))
 }
 
+/// Those that rules put into plans.
+pub(super) fn of_rules() -> [Arc<ScalarUDF>; 7] {
+    [&ADD, &SUB, &MUL, &NEG, &ROUND, &ONE_NAN, &ONE_ZERO].map(|function| Arc::clone(function))
+}
+
 pub(super) fn all() -> Vec<ScalarUDF> {
     let takes = |given: &[DataType]| (given.len() == 1 && given[0].is_numeric()).then(|| vec![DataType::Float64]);
     let sign = Typed { name: "sign", aliases: &[], takes, gives: |_| DataType::Float64, body: sign_all };

@@ -31,6 +31,11 @@ fn json_text() -> ScalarUDF {
     })
 }
 
+/// Those that need no tag table.
+pub(super) fn everywhere() -> Vec<ScalarUDF> {
+    vec![JSON_TEXT_FUNCTION.as_ref().clone()]
+}
+
 pub(super) fn all(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
     let engine = Arc::clone(engine);
     // A tag's labels may be changed between statements, never within one as far as it is concerned.
@@ -54,5 +59,5 @@ pub(super) fn all(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
             }
             Ok(Arc::new(StringArray::from(out)))
         });
-    vec![label, JSON_TEXT_FUNCTION.as_ref().clone()]
+    vec![label]
 }

@@ -1,29 +1,84 @@
-//! Work that an operator may ask for: writing the buffers to files, and merging files.
+//! `meridian_flush()` and `meridian_merge()`: write buffers to files, and merge files, now.
 //!
-//! Promises: the answer comes when the work is done (true), or says why it failed. The statement
-//! keeps one thread of the query runtime waiting meanwhile; it can't be cancelled, since the work
-//! is the kernel's own and useful either way.
+//! Promises: the answer comes when the work is done (true), or says why it failed. A waiting statement keeps no thread; one that
+//! is cancelled waits no longer, and the work goes on, since it is the store's own and useful either way.
 
-use super::simple::Simple;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::ingest::wait;
 use crate::store::Store;
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::BooleanArray;
 use arrow::datatypes::DataType;
+use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ScalarUDF, Volatility};
+use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use world::Ticket;
 
 type Work = fn(&dyn Store) -> Ticket<std::result::Result<(), Error>>;
 
+struct Maintenance {
+    name: &'static str,
+    work: Work,
+    store: Arc<dyn Store>,
+    signature: Signature,
+}
+
+impl fmt::Debug for Maintenance {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+impl PartialEq for Maintenance {
+    fn eq(&self, other: &Maintenance) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Maintenance {}
+
+impl Hash for Maintenance {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Maintenance {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(DataFusionError::Internal(format!("{} waits, and so is not called", self.name)))
+    }
+}
+
+#[async_trait]
+impl AsyncScalarUDFImpl for Maintenance {
+    async fn invoke_async_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        wait((self.work)(&*self.store)).await?;
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(vec![true; args.number_rows]))))
+    }
+}
+
 fn function(engine: &Arc<Engine>, name: &'static str, work: Work) -> ScalarUDF {
-    let engine = Arc::clone(engine);
-    Simple::make(name, Vec::new(), DataType::Boolean, Volatility::Volatile, move |_, rows| -> Result<ArrayRef> {
-        let done = work(&*engine.store).wait().unwrap_or_else(|abandoned| Err(abandoned.into()));
-        done.map_err(|error| DataFusionError::from(error))?;
-        Ok(Arc::new(BooleanArray::from(vec![true; rows])))
-    })
+    let signature = Signature::new(TypeSignature::Nullary, Volatility::Volatile);
+    let store = Arc::clone(&engine.store);
+    AsyncScalarUDF::new(Arc::new(Maintenance { name, work, store, signature })).into_scalar_udf()
 }
 
 pub(super) fn all(engine: &Arc<Engine>) -> Vec<ScalarUDF> {

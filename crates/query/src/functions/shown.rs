@@ -26,6 +26,11 @@ static READ_LOCAL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Typed { name: "read_local", aliases: &[], takes, gives: |_| local_type(), body: |args, _| read_each(args, parse_local) }.udf()
 });
 
+/// Those that rules put into plans.
+pub(super) fn of_rules() -> [Arc<ScalarUDF>; 3] {
+    [&SHOWN, &READ_TIME, &READ_LOCAL].map(|function| Arc::clone(function))
+}
+
 /// A value as text.
 pub(crate) fn shown(value: Expr) -> Expr {
     call(&SHOWN, vec![value])

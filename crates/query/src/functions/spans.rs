@@ -35,6 +35,11 @@ static KEY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Typed { name: "interval_key", aliases: &[], takes: |_| Some(vec![span_type()]), gives: |_| KEY_TYPE, body }.udf()
 });
 
+/// Those that rules put into plans.
+pub(super) fn of_rules() -> [Arc<ScalarUDF>; 4] {
+    [&BETWEEN, &PLUS, &MINUS, &KEY].map(|function| Arc::clone(function))
+}
+
 /// `a - b` of two times.
 pub(crate) fn between(a: Expr, b: Expr) -> Expr {
     call(&BETWEEN, vec![a, b])

@@ -32,6 +32,11 @@ static MOMENT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     .udf()
 });
 
+/// Those that rules put into plans.
+pub(super) fn of_rules() -> [Arc<ScalarUDF>; 2] {
+    [&LOCAL, &MOMENT].map(|function| Arc::clone(function))
+}
+
 /// What the session's clocks show at a moment.
 pub(crate) fn local(moment: Expr) -> Expr {
     call(&LOCAL, vec![moment])

@@ -14,7 +14,7 @@ use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
-use datafusion::physical_plan::{Partitioning, PlanProperties, SendableRecordBatchStream};
+use datafusion::physical_plan::{EmptyRecordBatchStream, Partitioning, PlanProperties, SendableRecordBatchStream};
 use futures::TryStreamExt;
 use kernel::{ScanStatistics, Snapshot};
 use std::sync::Arc;
@@ -124,6 +124,9 @@ pub(crate) fn reading_of(
             return blocking(schema, metrics, places, &context, move |out| read(&snapshot, out));
         }
         Place::Fleet(_) => return Err(raise(Error::Internal, "internal error: a scan of a fleet was not cut into parts").into()),
+        Place::Node(part) if part.slices.is_empty() => {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(Arc::clone(schema))));
+        }
         Place::Node(part) => Arc::clone(part),
     };
     let (of_stream, metrics) = (Arc::clone(schema), metrics.clone());

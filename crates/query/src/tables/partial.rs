@@ -172,7 +172,8 @@ impl ExecutionPlan for PartialScan {
             let mut counts = ScanStatistics::default();
             let by_tag = columns.contains(&TAG);
             for mut part in parts {
-                let mut next = || if by_tag { part.next_batch() } else { part.next_merged(|batch, kept| shown(&target, batch, kept)) };
+                let mut next =
+                    || if by_tag { part.next_batch() } else { part.next_merged(|batch, kept| shown(&target, batch, kept)) };
                 while let Some(batch) = next()? {
                     if !out.give(convert(&target, &schema, &columns, &batch)?) {
                         return Ok(());

@@ -37,6 +37,13 @@ impl fmt::Debug for SeriesTable {
 /// The column of ordinals, in tables that show it.
 pub(crate) const ORDINAL: &str = "__ordinal";
 
+/// The columns of a table, and the ordinal as the last.
+pub(crate) fn with_ordinal(sort: Sort) -> SchemaRef {
+    let mut fields: Vec<_> = sort.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(ORDINAL, DataType::UInt64, false)));
+    Arc::new(Schema::new(fields))
+}
+
 impl SeriesTable {
     pub(crate) fn new(engine: &Arc<Engine>, sort: Sort) -> Self {
         SeriesTable { engine: Arc::clone(engine), sort, within: None, schema: Arc::clone(sort.schema()) }
@@ -44,9 +51,7 @@ impl SeriesTable {
 
     /// The table with a last column that holds the tag's ordinal.
     pub(crate) fn with_ordinal(engine: &Arc<Engine>, sort: Sort) -> Self {
-        let mut fields: Vec<_> = sort.schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(ORDINAL, DataType::UInt64, false)));
-        SeriesTable { engine: Arc::clone(engine), sort, within: None, schema: Arc::new(Schema::new(fields)) }
+        SeriesTable { engine: Arc::clone(engine), sort, within: None, schema: with_ordinal(sort) }
     }
 
     /// What filters ask for, over the statement's snapshot.
@@ -56,7 +61,7 @@ impl SeriesTable {
         let statement = statement(state)?;
         let place = match statement.snapshot() {
             Some(snapshot) => Place::Here(Arc::clone(&self.engine), snapshot),
-            None => Place::Fleet(Arc::new(Away::new(&self.engine, &statement.asker, &selected))),
+            None => Place::Fleet(Arc::new(Away::new(&self.engine, &selected))),
         };
         Ok(Target {
             place,

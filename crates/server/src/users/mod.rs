@@ -3,6 +3,8 @@
 //! Promises: the file is replaced as a whole (`users-N`, N rises; the older one goes once the newer
 //! is durable), so a crash leaves the old or the new users, never half. Passwords are never kept,
 //! logged or shown. What users may do is not known here: today every user may do everything.
+//! That there are passwords stands in the store's node file as well (`kernel::Neighbour`): whoever removes this file
+//! does not open the doors.
 //!
 //! A line of the file is `name<TAB>verifier`; lines that begin with `#` are comments, but for the last,
 //! `#sha256 <digest of all lines before it>`: a file that a crash cut off has none, and the one before
@@ -63,22 +65,23 @@ impl Users {
         Ok(Users::with(world, Some(dir.to_owned()), found.1, (found.0, highest)))
     }
 
-    /// Looks at the users kept in a directory, without changing anything: is the file that counts whole.
+    /// Looks at the users kept in a directory, without changing anything: is the file that counts whole. Whether there is
+    /// one.
     ///
     /// # Errors
     /// `Error::Disk`, `Error::Users`.
-    pub fn check(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+    pub fn check(disk: &dyn Disk, dir: &Path) -> Result<bool, Error> {
         let mut numbers = numbers(disk, dir)?;
         let mut damage = None;
         while let Some(number) = numbers.pop() {
             match read(disk, &path(dir, number)) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 // The newest may have been cut off by a crash; then the one before it counts.
                 Err(error @ Error::Users { .. }) => drop(damage.get_or_insert(error)),
                 Err(error) => return Err(error),
             }
         }
-        damage.map_or(Ok(()), Err)
+        damage.map_or(Ok(false), Err)
     }
 
     /// Users that are kept only in memory.

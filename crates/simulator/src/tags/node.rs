@@ -137,7 +137,19 @@ impl Fleet {
             self.carry_out(n, action);
         }
         self.actions = actions;
+        self.check_readable(n);
         self.schedule_tick(n);
+    }
+
+    /// Whoever may read without asking shows all that was answered.
+    fn check_readable(&mut self, n: usize) {
+        let node = &self.nodes[n];
+        let Some(machine) = node.machine.as_ref().filter(|_| node.paused == 0) else { return };
+        let leased = Moment(node.clock.monotonic(self.now)) < machine.readable_until();
+        let (me, shown, floor) = (node.me(), machine.shown(), self.checker.floor());
+        if leased && shown < floor {
+            self.checker.complain(format!("{me} may be read at batch {shown}, but batch {floor} was answered"));
+        }
     }
 
     fn schedule_tick(&mut self, n: usize) {
@@ -281,6 +293,7 @@ impl Fleet {
                 if wanted {
                     let result = self.nodes[n].store.live.result(origin);
                     self.checker.answered(origin, sequence, result);
+                    (0..self.nodes.len()).for_each(|n| self.check_readable(n));
                 }
                 Told::Done
             }

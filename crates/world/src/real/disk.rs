@@ -5,6 +5,8 @@
 
 use super::file::RealFile;
 use crate::{Access, Disk, DiskError, Entry, File, Operation};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io::{Error, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
@@ -39,6 +41,7 @@ impl Disk for RealDisk {
     }
 
     fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        MADE_IN.lock().remove(path);
         std::fs::remove_dir(path).map_err(failed(Operation::Remove, path))
     }
 
@@ -99,6 +102,12 @@ impl Disk for RealDisk {
     }
 }
 
+/// Directories in which this process made others: their names were synced before. A slice makes a directory for each
+/// period, and would else have the name of its own synced with each.
+static MADE_IN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// As many are kept in mind; one that is not costs a sync.
+const MADE_IN_MAX: usize = 4_096;
+
 /// Makes a directory and those above it, from the top. Each name is durable before the next is
 /// made, so after a crash only the deepest that exists can be undurable: it is synced again.
 fn make_dir(path: &Path) -> Result<(), DiskError> {
@@ -110,8 +119,13 @@ fn make_dir(path: &Path) -> Result<(), DiskError> {
             other => other,
         };
     }
-    if above != path {
+    if above != path && !(MADE_IN.lock().contains(&above) && above.is_dir()) {
         make_dir(&above)?;
+        let mut made_in = MADE_IN.lock();
+        if made_in.len() == MADE_IN_MAX {
+            made_in.clear();
+        }
+        made_in.insert(above.clone());
     }
     match std::fs::create_dir(path) {
         Err(cause) if cause.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}

@@ -3,11 +3,11 @@
 //! Promises: parcels to one node keep their order on a stream; what finds no room in a queue, or no stream, is lost: the
 //! protocol stands that. Nothing waits here. May not know what parcels say.
 
-use super::messages::Parcel;
-use super::service::DELIVER;
 use crate::calls::{Tls, chain, config, grpc};
+use crate::data::messages::Nothing;
 use crate::fleet::Roster;
 use parking_lot::Mutex;
+use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,27 +27,33 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// How long a node that could not be reached is left alone.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What a stream carries.
+pub(crate) trait Parcel: Message + 'static {
+    /// The method that takes a stream of them.
+    const DELIVER: &'static str;
+}
+
 /// The streams of a node.
-pub(super) struct Links {
+pub(crate) struct Links<P> {
     runtime: Handle,
     tls: Tls,
     roster: Arc<Roster>,
-    open: Mutex<HashMap<NodeId, mpsc::Sender<Parcel>>>,
+    open: Mutex<HashMap<NodeId, mpsc::Sender<P>>>,
 }
 
-impl Links {
-    pub(super) fn new(runtime: Handle, tls: Tls, roster: Arc<Roster>) -> Links {
+impl<P: Parcel> Links<P> {
+    pub(crate) fn new(runtime: Handle, tls: Tls, roster: Arc<Roster>) -> Links<P> {
         Links { runtime, tls, roster, open: Mutex::default() }
     }
 
     /// A connection of its own to a node.
-    pub(super) async fn connect(&self, to: NodeId) -> Result<Channel, Status> {
+    pub(crate) async fn connect(&self, to: NodeId) -> Result<Channel, Status> {
         let address = self.roster.address(to).ok_or_else(|| Status::unavailable("it is not known where the node is"))?;
         connect(&self.tls, &address).await
     }
 
     /// Sends a parcel, or loses it.
-    pub(super) fn send(&self, to: NodeId, parcel: Parcel) {
+    pub(crate) fn send(&self, to: NodeId, parcel: P) {
         let mut open = self.open.lock();
         let queue = open.entry(to).or_insert_with(|| {
             let (give, take) = mpsc::channel(WAITING_MAX);
@@ -55,13 +61,13 @@ impl Links {
             give
         });
         if queue.try_send(parcel).is_err() {
-            tracing::debug!(%to, "a message between replicas found no room and is lost");
+            tracing::debug!(%to, "a message between nodes found no room and is lost");
         }
     }
 }
 
 /// Carries parcels to a node until nobody sends any more.
-async fn carry(tls: Tls, roster: Arc<Roster>, to: NodeId, mut parcels: mpsc::Receiver<Parcel>) {
+async fn carry<P: Parcel>(tls: Tls, roster: Arc<Roster>, to: NodeId, mut parcels: mpsc::Receiver<P>) {
     while let Some(first) = parcels.recv().await {
         let carried = match roster.address(to) {
             Some(address) => stream(&tls, &address, first, &mut parcels).await,
@@ -89,13 +95,13 @@ async fn connect(tls: &Tls, address: &str) -> Result<Channel, Status> {
 }
 
 /// One stream, until it or the node ends.
-async fn stream(tls: &Tls, address: &str, first: Parcel, parcels: &mut mpsc::Receiver<Parcel>) -> Result<(), Status> {
+async fn stream<P: Parcel>(tls: &Tls, address: &str, first: P, parcels: &mut mpsc::Receiver<P>) -> Result<(), Status> {
     let channel = connect(tls, address).await?;
     let (give, take) = mpsc::channel(64);
-    let codec = ProstCodec::<Parcel, super::messages::Nothing>::default();
+    let codec = ProstCodec::<P, Nothing>::default();
     let mut grpc = grpc(&channel);
     grpc.ready().await.map_err(|cause| Status::unavailable(chain(&cause)))?;
-    let call = grpc.client_streaming(Request::new(ReceiverStream::new(take)), PathAndQuery::from_static(DELIVER), codec);
+    let call = grpc.client_streaming(Request::new(ReceiverStream::new(take)), PathAndQuery::from_static(P::DELIVER), codec);
     let pump = async {
         let mut next = Some(first);
         while let Some(parcel) = next {

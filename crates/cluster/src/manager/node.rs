@@ -1,0 +1,229 @@
+//! A manager: it hears reports, follows meta, and, while it is the one, has done what its machine wants.
+//!
+//! Shared state: `machines` under one mutex, fed by reports and asked by the one task that tends; `heard` likewise, asked by
+//! operators; what stands in meta (`standing`). Lock order: `standing`, then `machines`. Promises: swaps compare what they were decided on; an order
+//! goes to the primary that it was meant for. Swaps and orders may be lost: the machine wants them again. May not know how
+//! meta is reached.
+
+use super::lease::Lease;
+use super::service::Report;
+use super::standing::Followed;
+use crate::data::messages::Nothing;
+use crate::data::{HAND_OVER, HandingOver};
+use crate::fleet::entries::{node_key, node_value, slice_key, slice_value, target_key, target_value};
+use crate::fleet::{Lines, NodeRecord, TargetRecord};
+use meta::{Error, Is, Meta, Swap};
+use parking_lot::Mutex;
+use protocol::Moment;
+use protocol::membership::{Busyness, Manager, ManagerSettings, NodeReport, Order, Wanted};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tonic::Status;
+use types::{NodeId, SliceId, StoreId};
+use world::{Clock, World};
+
+/// How often the fleet is tended.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long an order waits for its answer.
+const ORDER: Duration = Duration::from_millis(1_000);
+
+/// Numbers of a manager.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its machine's.
+    pub machine: ManagerSettings,
+    /// The most slices that move at once.
+    pub moves_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { machine: ManagerSettings::default(), moves_max: 64 }
+    }
+}
+
+struct Machines {
+    /// Of data nodes and slices.
+    data: Manager,
+    /// Of processes that hold none: of them only the states matter.
+    others: Manager,
+}
+
+/// What was last heard of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub at: Moment,
+    pub store: StoreId,
+    pub busyness: Busyness,
+}
+
+/// All that was heard.
+#[derive(Default)]
+pub(super) struct Hearsay {
+    pub nodes: BTreeMap<NodeId, Heard>,
+    /// What slices take at their primaries.
+    pub sizes: BTreeMap<SliceId, u64>,
+    /// What other copies of them take.
+    pub copies: BTreeMap<(SliceId, NodeId), u64>,
+}
+
+pub(super) struct Shared {
+    pub run: u64,
+    meta: Arc<dyn Meta>,
+    lines: Arc<Lines>,
+    clock: Arc<dyn Clock>,
+    pub settings: Settings,
+    standing: Followed,
+    machines: Mutex<Machines>,
+    pub heard: Mutex<Hearsay>,
+    tends: AtomicBool,
+}
+
+/// A manager. Dropping it ends it.
+pub struct ManagerNode {
+    shared: Arc<Shared>,
+    _alive: watch::Sender<()>,
+}
+
+impl ManagerNode {
+    /// Starts a manager, under its number in the fleet.
+    ///
+    /// # Errors
+    /// Of meta, where it can't be read at first.
+    pub async fn start(
+        settings: Settings,
+        me: NodeId,
+        meta: Arc<dyn Meta>,
+        lines: Arc<Lines>,
+        world: &World,
+        runtime: &Handle,
+    ) -> Result<ManagerNode, Error> {
+        let standing = Followed::follow(&meta, runtime).await?;
+        let now = Moment(world.clock.monotonic_us());
+        let machine = || Manager::new(settings.machine.clone(), now);
+        let machines = Mutex::new(Machines { data: machine(), others: machine() });
+        let clock = Arc::clone(&world.clock);
+        let lease = Lease::new(Arc::clone(&meta), Arc::clone(&clock), me);
+        let (run, heard, tends) = (world.random.next_u64(), Mutex::default(), AtomicBool::new(false));
+        let shared = Arc::new(Shared { run, meta, lines, clock, settings, standing, machines, heard, tends });
+        let (alive, stopping) = watch::channel(());
+        runtime.spawn(tend(Arc::clone(&shared), lease, stopping));
+        Ok(ManagerNode { shared, _alive: alive })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether this is the manager that tends the fleet now.
+    #[must_use]
+    pub fn tends(&self) -> bool {
+        self.shared.tends.load(Ordering::Relaxed)
+    }
+
+    /// How busy a node is, in thousandths, as last heard: for readers that may choose among copies.
+    #[must_use]
+    pub fn busyness(&self, node: NodeId) -> Option<u32> {
+        self.shared.machines.lock().data.busyness(node)
+    }
+}
+
+async fn tend(shared: Arc<Shared>, mut lease: Lease, mut stopping: watch::Receiver<()>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            // Only ever ends by its sender's going.
+            _ = stopping.changed() => return lease.give_up().await,
+        }
+        let tends = lease.tends().await;
+        shared.tends.store(tends, Ordering::Relaxed);
+        if tends {
+            shared.tend();
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.clock.monotonic_us())
+    }
+
+    /// A process reports.
+    pub(super) fn hear(&self, report: Report) {
+        let now = self.now();
+        let Report { node, store, busyness, sizes, copies } = report;
+        {
+            let mut heard = self.heard.lock();
+            heard.nodes.insert(node, Heard { at: now, store, busyness });
+            heard.copies.retain(|(slice, of), _| *of != node || !sizes.iter().any(|(led, _)| led == slice));
+            heard.sizes.extend(sizes.iter().copied());
+            heard.copies.extend(copies.into_iter().map(|(slice, bytes)| ((slice, node), bytes)));
+        }
+        let mut machines = self.machines.lock();
+        let report = NodeReport { node, store, busyness, sizes };
+        machines.others.report(now, &report);
+        machines.data.report(now, &report);
+    }
+
+    fn tend(self: &Arc<Self>) {
+        let (now, mut wanted) = (self.now(), Vec::new());
+        let mut swaps = Vec::new();
+        {
+            let mut standing = self.standing.lock();
+            standing.choose(self.settings.moves_max);
+            let mut machines = self.machines.lock();
+            machines.data.tend(now, &standing.view, &mut wanted);
+            machines.others.tend(now, &standing.others, &mut wanted);
+            for wanted in wanted {
+                tracing::debug!(?wanted, "the manager wants");
+                match wanted {
+                    Wanted::Order { order, .. } => self.order(order),
+                    Wanted::Slice { slice, expect, next } => {
+                        let key = slice_key(slice);
+                        swaps.push(Swap::new().when(&key, Is::Modified(expect)).put(&key, slice_value(&next)));
+                    }
+                    Wanted::Node { node, expect, next } => {
+                        let key = node_key(node);
+                        // The rest of the record is of the same revision, or the swap compares in vain.
+                        if let Some(seen) = standing.records.get(&node) {
+                            let record = NodeRecord { entry: next, ..seen.value.clone() };
+                            swaps.push(Swap::new().when(&key, Is::Modified(expect)).put(&key, node_value(&record)));
+                        }
+                    }
+                    Wanted::Target { slice, expect, next } => {
+                        let key = target_key(slice);
+                        let swap = Swap::new().when(&key, expect.map_or(Is::Absent, Is::Modified));
+                        let entry = standing.view.slices.get(&slice).map(|seen| &seen.value);
+                        let before = entry.map(|entry| entry.everyone().map(|id| id.node).collect()).unwrap_or_default();
+                        let (why, since_us) = ("mend".to_owned(), self.clock.wall_us());
+                        swaps.push(match next {
+                            Some(nodes) => swap.put(&key, target_value(&TargetRecord { nodes, before, why, since_us })),
+                            None => swap.delete(&key),
+                        });
+                    }
+                }
+            }
+        }
+        for swap in swaps {
+            let key = swap.conditions.first().map(|(key, _)| key.clone());
+            // Whatever comes of it is seen in meta; what was lost is wanted again.
+            self.meta.swap(swap).on_done(move |done| tracing::debug!(?key, ?done, "a manager's swap ended"));
+        }
+    }
+
+    fn order(self: &Arc<Self>, order: Order) {
+        let Order::HandOver { slice, primary, to } = order;
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let order = HandingOver { slice: slice.0, primary: primary.into(), to: to.into() };
+            let told: Result<Nothing, Status> = shared.lines.ask(primary.node, HAND_OVER, order, ORDER).await;
+            if let Err(status) = told {
+                tracing::debug!(%slice, %primary, %status, "an order to hand a slice over was not taken");
+            }
+        });
+    }
+}

@@ -1,0 +1,268 @@
+//! The side of a manager that answers: reports of all processes, and what was heard of them.
+//!
+//! Promises: a report is answered with the manager's run, so that whoever reports tells a new one everything. What was heard
+//! is one manager's, and may be old or nothing. May not know who decides what.
+
+use super::node::{Heard, ManagerNode, Shared};
+use crate::calls::MESSAGE_BYTES_MAX;
+use crate::fleet::entries::wide;
+use prost::Message as Wire;
+use protocol::membership::Busyness;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+use types::{NodeId, SliceId, StoreId};
+
+/// The service's name; the number is the layout's.
+const SERVICE: &str = "meridian.Manager1";
+pub(super) const REPORT: &str = "/meridian.Manager1/Report";
+pub(super) const LOOK: &str = "/meridian.Manager1/Look";
+
+type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// What a process tells managers.
+pub(super) struct Report {
+    pub node: NodeId,
+    pub store: StoreId,
+    pub busyness: Busyness,
+    /// Slices that it leads, and what they take.
+    pub sizes: Vec<(SliceId, u64)>,
+    /// Other copies that it holds.
+    pub copies: Vec<(SliceId, u64)>,
+}
+
+#[derive(Clone, PartialEq, Wire)]
+pub(super) struct Reported {
+    #[prost(uint64, tag = "1")]
+    node: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    store: Vec<u8>,
+    #[prost(message, required, tag = "3")]
+    busy: Busy,
+    #[prost(message, repeated, tag = "4")]
+    sizes: Vec<Size>,
+    #[prost(message, repeated, tag = "5")]
+    copies: Vec<Size>,
+}
+
+#[derive(Clone, Copy, PartialEq, Wire)]
+struct Busy {
+    #[prost(uint32, tag = "1")]
+    cpu: u32,
+    #[prost(uint32, tag = "2")]
+    network: u32,
+    #[prost(uint32, tag = "3")]
+    disk: u32,
+    #[prost(uint32, tag = "4")]
+    memory: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Wire)]
+struct Size {
+    #[prost(uint32, tag = "1")]
+    slice: u32,
+    #[prost(uint64, tag = "2")]
+    bytes: u64,
+    /// Of copies: where.
+    #[prost(uint64, tag = "3")]
+    node: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Wire)]
+pub(super) struct Noted {
+    #[prost(fixed64, tag = "1")]
+    pub run: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Wire)]
+pub(super) struct Looking {
+    /// Whether sizes are wanted, too.
+    #[prost(bool, tag = "1")]
+    pub sizes: bool,
+}
+
+#[derive(Clone, PartialEq, Wire)]
+pub(super) struct Looked {
+    #[prost(message, repeated, tag = "1")]
+    nodes: Vec<OfNode>,
+    #[prost(message, repeated, tag = "2")]
+    sizes: Vec<Size>,
+    #[prost(message, repeated, tag = "3")]
+    copies: Vec<Size>,
+}
+
+#[derive(Clone, PartialEq, Wire)]
+struct OfNode {
+    #[prost(uint64, tag = "1")]
+    node: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    store: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    silence_ms: u64,
+    #[prost(message, required, tag = "4")]
+    busy: Busy,
+    #[prost(uint32, tag = "5")]
+    weighed: u32,
+}
+
+/// What a manager heard of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfProcess {
+    pub store: StoreId,
+    pub silence_ms: u64,
+    pub parts: Busyness,
+    pub weighed: u32,
+}
+
+impl From<Busyness> for Busy {
+    fn from(parts: Busyness) -> Busy {
+        let Busyness { cpu, network, disk, memory } = parts;
+        Busy { cpu, network, disk, memory }
+    }
+}
+
+impl From<Busy> for Busyness {
+    fn from(busy: Busy) -> Busyness {
+        let Busy { cpu, network, disk, memory } = busy;
+        Busyness { cpu, network, disk, memory }
+    }
+}
+
+impl From<&Report> for Reported {
+    fn from(report: &Report) -> Reported {
+        let size = |(slice, bytes): &(SliceId, u64)| Size { slice: slice.0, bytes: *bytes, node: 0 };
+        Reported {
+            node: report.node.0,
+            store: report.store.0.to_le_bytes().to_vec(),
+            busy: report.busyness.into(),
+            sizes: report.sizes.iter().map(size).collect(),
+            copies: report.copies.iter().map(size).collect(),
+        }
+    }
+}
+
+impl Reported {
+    fn report(self) -> Option<Report> {
+        let size = |size: &Size| (SliceId(size.slice), size.bytes);
+        Some(Report {
+            node: NodeId(self.node),
+            store: StoreId(wide(&self.store)?),
+            busyness: self.busy.into(),
+            sizes: self.sizes.iter().map(size).collect(),
+            copies: self.copies.iter().map(size).collect(),
+        })
+    }
+}
+
+impl Looked {
+    fn of(shared: &Shared, sizes: bool) -> Looked {
+        let (now, heard) = (shared.now(), shared.heard.lock());
+        let node = |(node, heard): (&NodeId, &Heard)| OfNode {
+            node: node.0,
+            store: heard.store.0.to_le_bytes().to_vec(),
+            silence_ms: now.since(heard.at) / 1_000,
+            busy: heard.busyness.into(),
+            weighed: heard.busyness.weighed(&shared.settings.machine.weights),
+        };
+        let mut looked = Looked { nodes: heard.nodes.iter().map(node).collect(), ..Looked::default() };
+        if sizes {
+            let size = |(slice, bytes): (&SliceId, &u64)| Size { slice: slice.0, bytes: *bytes, node: 0 };
+            let copy = |((slice, node), bytes): (&(SliceId, NodeId), &u64)| Size { slice: slice.0, bytes: *bytes, node: node.0 };
+            looked.sizes = heard.sizes.iter().map(size).collect();
+            looked.copies = heard.copies.iter().map(copy).collect();
+        }
+        looked
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, OfProcess)> + '_ {
+        self.nodes.iter().filter_map(|of| {
+            let store = StoreId(wide(&of.store)?);
+            let (silence_ms, parts, weighed) = (of.silence_ms, of.busy.into(), of.weighed);
+            Some((NodeId(of.node), OfProcess { store, silence_ms, parts, weighed }))
+        })
+    }
+
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (SliceId, u64)> + '_ {
+        self.sizes.iter().map(|size| (SliceId(size.slice), size.bytes))
+    }
+
+    pub(super) fn copies(&self) -> impl Iterator<Item = ((SliceId, NodeId), u64)> + '_ {
+        self.copies.iter().map(|size| ((SliceId(size.slice), NodeId(size.node)), size.bytes))
+    }
+}
+
+/// A manager's service: to be added to the door of its process.
+#[derive(Clone)]
+pub struct ManagerService {
+    shared: Arc<Shared>,
+}
+
+impl ManagerService {
+    /// Answers for a manager.
+    #[must_use]
+    pub fn new(manager: &ManagerNode) -> ManagerService {
+        ManagerService { shared: Arc::clone(manager.shared()) }
+    }
+}
+
+impl NamedService for ManagerService {
+    const NAME: &'static str = SERVICE;
+}
+
+impl Service<http::Request<Body>> for ManagerService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Boxed<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let door = self.clone();
+        Box::pin(async move {
+            Ok(match request.uri().path() {
+                REPORT => {
+                    let codec = ProstCodec::<Noted, Reported>::default();
+                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
+                }
+                LOOK => {
+                    let codec = ProstCodec::<Looked, Looking>::default();
+                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
+                }
+                _ => Status::unimplemented("there is no such method").into_http(),
+            })
+        })
+    }
+}
+
+impl UnaryService<Reported> for ManagerService {
+    type Response = Noted;
+    type Future = Boxed<Response<Noted>, Status>;
+
+    fn call(&mut self, request: Request<Reported>) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let report = request.into_inner().report();
+            shared.hear(report.ok_or_else(|| Status::invalid_argument("a store has 16 bytes"))?);
+            Ok(Response::new(Noted { run: shared.run }))
+        })
+    }
+}
+
+impl UnaryService<Looking> for ManagerService {
+    type Response = Looked;
+    type Future = Boxed<Response<Looked>, Status>;
+
+    fn call(&mut self, request: Request<Looking>) -> Self::Future {
+        let (shared, looking) = (Arc::clone(&self.shared), request.into_inner());
+        Box::pin(async move { Ok(Response::new(Looked::of(&shared, looking.sizes))) })
+    }
+}

@@ -1,0 +1,451 @@
+//! What an operator sees of the fleet and tells it, by SQL (docs/fleet.md).
+//!
+//! Promises: what is shown is read from meta and managers when it is asked for; every function can be asked twice without harm
+//! and lives on in meta. May not know how anything is carried out.
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use cluster::manager::{Admin, AdminError, NodeStatus, Operation, Placement, Step};
+use cluster::tags::{Standing, TagTable};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use protocol::{Mode, SliceEntry};
+use query::{Error, OperatorFunction, OperatorTable, Report, ScalarValue};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use types::{NodeId, SliceId};
+
+/// Whom operators ask.
+pub struct Operator {
+    admin: Arc<Admin>,
+    tags: Arc<TagTable>,
+}
+
+impl Operator {
+    /// Over the fleet's administration and this scheduler's tag table.
+    #[must_use]
+    pub fn new(admin: Arc<Admin>, tags: Arc<TagTable>) -> Operator {
+        Operator { admin, tags }
+    }
+}
+
+fn told(fault: AdminError) -> Error {
+    let report = Box::new(Report { message: fault.to_string(), ..Report::default() });
+    match fault.sqlstate() {
+        "22023" => Error::InvalidParameter(report),
+        "55000" => Error::CantChange(report),
+        _ => Error::Unavailable(report),
+    }
+}
+
+fn field(name: &str, of: DataType) -> Field {
+    Field::new(name, of, true)
+}
+
+fn texts() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)))
+}
+
+fn nodes_schema() -> SchemaRef {
+    let number = |name| field(name, DataType::Int64);
+    let text = |name| field(name, DataType::Utf8);
+    Arc::new(Schema::new(vec![
+        number("node"),
+        text("state"),
+        field("drains", DataType::Boolean),
+        text("roles"),
+        text("address"),
+        text("clients"),
+        text("region"),
+        text("zone"),
+        number("weight"),
+        number("primaries"),
+        number("backups"),
+        number("busy_permille"),
+        number("cpu_permille"),
+        number("network_permille"),
+        number("disk_permille"),
+        number("memory_permille"),
+        number("silent_ms"),
+        text("store"),
+    ]))
+}
+
+fn slices_schema() -> SchemaRef {
+    let number = |name| field(name, DataType::Int64);
+    Arc::new(Schema::new(vec![
+        number("slice"),
+        number("epoch"),
+        number("primary"),
+        field("backups", texts()),
+        field("members", texts()),
+        field("mode", DataType::Utf8),
+        number("lag_records_max"),
+        number("min_in_sync"),
+    ]))
+}
+
+fn operations_schema() -> SchemaRef {
+    let text = |name| field(name, DataType::Utf8);
+    let number = |name| field(name, DataType::Int64);
+    Arc::new(Schema::new(vec![
+        text("operation"),
+        number("slice"),
+        number("node"),
+        text("why"),
+        field("before", texts()),
+        field("after", texts()),
+        text("step"),
+        number("done"),
+        number("total"),
+        field("since", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        text("cancel"),
+    ]))
+}
+
+fn schedulers_schema() -> SchemaRef {
+    let number = |name| field(name, DataType::Int64);
+    Arc::new(Schema::new(vec![
+        number("node"),
+        field("normal", DataType::Boolean),
+        field("leads", DataType::Boolean),
+        field("here", DataType::Boolean),
+        number("epoch"),
+        number("committed"),
+        number("shown"),
+    ]))
+}
+
+fn numbers(values: impl IntoIterator<Item = Option<u64>>) -> ArrayRef {
+    let values = values.into_iter().map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)));
+    Arc::new(values.collect::<Int64Array>())
+}
+
+fn words<T: AsRef<str>>(values: impl IntoIterator<Item = Option<T>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<StringArray>())
+}
+
+fn lists(values: impl IntoIterator<Item = Option<Vec<String>>>) -> ArrayRef {
+    let mut out = ListBuilder::new(StringBuilder::new());
+    for value in values {
+        match value {
+            Some(value) => out.append_value(value.into_iter().map(Some)),
+            None => out.append_null(),
+        }
+    }
+    Arc::new(out.finish())
+}
+
+fn names(nodes: impl IntoIterator<Item = NodeId>) -> Vec<String> {
+    nodes.into_iter().map(|node| node.0.to_string()).collect()
+}
+
+fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, Error> {
+    RecordBatch::try_new(schema, columns)
+        .map_err(|fault| Error::Internal(Box::new(Report { message: fault.to_string(), ..Report::default() })))
+}
+
+fn nodes(all: &[NodeStatus]) -> Result<RecordBatch, Error> {
+    let roles = |node: &NodeStatus| {
+        let roles = node.record.roles;
+        let words = [(roles.manager, "manager"), (roles.scheduler, "scheduler"), (roles.data, "data")];
+        words.iter().filter(|(plays, _)| *plays).map(|(_, word)| *word).collect::<Vec<_>>().join(",")
+    };
+    let busy = |of: fn(&protocol::membership::Busyness) -> u32| {
+        numbers(all.iter().map(|node| node.busyness.as_ref().map(|(parts, _)| u64::from(of(parts)))))
+    };
+    let text = |of: &dyn Fn(&NodeStatus) -> String| words(all.iter().map(|node| Some(of(node))));
+    batch(
+        nodes_schema(),
+        vec![
+            numbers(all.iter().map(|node| Some(node.node.0))),
+            text(&|node| format!("{:?}", node.record.entry.state)),
+            Arc::new(all.iter().map(|node| Some(node.record.entry.drains)).collect::<BooleanArray>()),
+            text(&roles),
+            text(&|node| node.record.address.clone()),
+            words(all.iter().map(|node| Some(node.record.clients.clone()).filter(|clients| !clients.is_empty()))),
+            text(&|node| node.record.entry.region.clone()),
+            text(&|node| node.record.entry.rack.clone()),
+            numbers(all.iter().map(|node| Some(node.record.entry.weight.into()))),
+            numbers(all.iter().map(|node| Some(node.primaries))),
+            numbers(all.iter().map(|node| Some(node.backups))),
+            numbers(all.iter().map(|node| node.busyness.as_ref().map(|(_, all)| u64::from(*all)))),
+            busy(|parts| parts.cpu),
+            busy(|parts| parts.network),
+            busy(|parts| parts.disk),
+            busy(|parts| parts.memory),
+            numbers(all.iter().map(|node| node.silence_ms)),
+            text(&|node| format!("{:032x}", node.record.entry.store.0)),
+        ],
+    )
+}
+
+fn slices(map: &BTreeMap<SliceId, SliceEntry>) -> Result<RecordBatch, Error> {
+    let entries = || map.values();
+    let members = |of: fn(&SliceEntry) -> Vec<NodeId>| lists(entries().map(|entry| Some(names(of(entry)))));
+    let lag = |entry: &SliceEntry| match entry.policy.mode {
+        Mode::Sync => None,
+        Mode::Async { lag_records_max } => Some(lag_records_max),
+    };
+    batch(
+        slices_schema(),
+        vec![
+            numbers(map.keys().map(|slice| Some(slice.0.into()))),
+            numbers(entries().map(|entry| Some(entry.epoch.0))),
+            numbers(entries().map(|entry| Some(entry.primary.node.0))),
+            members(|entry| entry.backups.iter().map(|id| id.node).collect()),
+            members(|entry| entry.members.iter().map(|id| id.node).collect()),
+            words(entries().map(|entry| Some(if lag(entry).is_some() { "async" } else { "sync" }))),
+            numbers(entries().map(lag)),
+            numbers(entries().map(|entry| Some(entry.policy.min_in_sync.into()))),
+        ],
+    )
+}
+
+/// A row of `meridian.operations`.
+#[derive(Default)]
+struct Row {
+    operation: &'static str,
+    slice: Option<u64>,
+    node: Option<u64>,
+    why: Option<String>,
+    before: Option<Vec<String>>,
+    after: Option<Vec<String>>,
+    step: Option<&'static str>,
+    done: Option<u64>,
+    total: Option<u64>,
+    since_us: Option<i64>,
+    cancel: Option<String>,
+}
+
+fn step(step: Step) -> &'static str {
+    match step {
+        Step::Adding => "adding",
+        Step::Copying => "copying",
+        Step::Switching => "switching",
+        Step::Removing => "removing",
+        Step::Ending => "ending",
+    }
+}
+
+fn row(operation: &Operation) -> Row {
+    match operation {
+        Operation::Move { slice, why, before, after, since_us, step: at, progress } => Row {
+            operation: "move",
+            slice: Some(slice.0.into()),
+            why: Some(why.clone()),
+            before: Some(names(before.iter().copied())),
+            after: Some(names(after.iter().copied())),
+            step: Some(step(*at)),
+            done: Some(progress.done),
+            total: Some(progress.of),
+            since_us: Some(*since_us),
+            cancel: Some(format!("SELECT meridian_cancel({})", slice.0)),
+            ..Row::default()
+        },
+        Operation::Drain { node, left } => Row {
+            operation: "drain",
+            node: Some(node.0),
+            step: Some(if *left == 0 { "ending" } else { "moving" }),
+            total: Some(*left),
+            cancel: Some(format!("SELECT meridian_undrain({})", node.0)),
+            ..Row::default()
+        },
+        Operation::Stuck { slice, entry } => Row {
+            operation: "stuck",
+            slice: Some(slice.0.into()),
+            node: Some(entry.primary.node.0),
+            why: Some(
+                "no store that has all that was acknowledged is there: bring one of its members back, or meridian_force(slice, node), which may lose writes"
+                    .to_owned(),
+            ),
+            before: Some(names(entry.members.iter().map(|id| id.node))),
+            ..Row::default()
+        },
+    }
+}
+
+fn operations(all: &[Operation]) -> Result<RecordBatch, Error> {
+    let rows: Vec<Row> = all.iter().map(row).collect();
+    let since = rows.iter().map(|row| row.since_us).collect::<TimestampMicrosecondArray>().with_timezone("UTC");
+    batch(
+        operations_schema(),
+        vec![
+            words(rows.iter().map(|row| Some(row.operation))),
+            numbers(rows.iter().map(|row| row.slice)),
+            numbers(rows.iter().map(|row| row.node)),
+            words(rows.iter().map(|row| row.why.as_deref())),
+            lists(rows.iter().map(|row| row.before.clone())),
+            lists(rows.iter().map(|row| row.after.clone())),
+            words(rows.iter().map(|row| row.step)),
+            numbers(rows.iter().map(|row| row.done)),
+            numbers(rows.iter().map(|row| row.total)),
+            Arc::new(since),
+            words(rows.iter().map(|row| row.cancel.as_deref())),
+        ],
+    )
+}
+
+fn schedulers(standing: &Standing, me: NodeId) -> Result<RecordBatch, Error> {
+    let all = || standing.registered.iter();
+    let flags = |of: &dyn Fn(NodeId) -> bool| Arc::new(all().map(|id| Some(of(id.node))).collect::<BooleanArray>()) as ArrayRef;
+    let here = |value: u64| numbers(all().map(move |id| (id.node == me).then_some(value)));
+    batch(
+        schedulers_schema(),
+        vec![
+            numbers(all().map(|id| Some(id.node.0))),
+            flags(&|node| standing.normal.iter().any(|id| id.node == node)),
+            flags(&|node| standing.leader.is_some_and(|id| id.node == node)),
+            flags(&|node| node == me),
+            numbers(all().map(|_| Some(standing.epoch.0))),
+            here(standing.committed.0),
+            here(standing.shown.0),
+        ],
+    )
+}
+
+/// The functions, and the types of their arguments.
+const FUNCTIONS: [(&str, &[DataType]); 9] = [
+    ("meridian_drain", &[DataType::Int64]),
+    ("meridian_undrain", &[DataType::Int64]),
+    ("meridian_remove", &[DataType::Int64]),
+    ("meridian_move", &[DataType::Int64, DataType::Utf8]),
+    ("meridian_switch", &[DataType::Int64, DataType::Int64]),
+    ("meridian_cancel", &[DataType::Int64]),
+    ("meridian_force", &[DataType::Int64, DataType::Int64]),
+    ("meridian_even", &[DataType::Boolean]),
+    ("meridian_place", &[]),
+];
+
+fn number(argument: &ScalarValue) -> Result<u64, Error> {
+    let wrong = || {
+        let report = Report { message: format!("{argument} is no number of a node or slice"), ..Report::default() };
+        Error::InvalidParameter(Box::new(report))
+    };
+    match argument {
+        ScalarValue::Int64(Some(value)) => u64::try_from(*value).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
+fn slice(argument: &ScalarValue) -> Result<SliceId, Error> {
+    let value = number(argument)?;
+    u32::try_from(value).map(SliceId).map_err(|_| {
+        Error::InvalidParameter(Box::new(Report { message: format!("there is no slice {value}"), ..Report::default() }))
+    })
+}
+
+/// Nodes as `'3,1,2'`, the primary first.
+fn list(argument: &ScalarValue) -> Result<Vec<NodeId>, Error> {
+    let text = match argument {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => text,
+        other => return Err(told(AdminError::Invalid(format!("{other} is no list of nodes: write '3,1', the primary first")))),
+    };
+    let parts = text.split(',').map(|part| part.trim().parse().map(NodeId));
+    parts
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| told(AdminError::Invalid(format!("\"{text}\" is no list of nodes: write '3,1', the primary first"))))
+}
+
+async fn call(admin: &Admin, function: &str, arguments: &[ScalarValue]) -> Result<String, Error> {
+    match (function, arguments) {
+        ("meridian_drain", [node]) => {
+            let node = NodeId(number(node)?);
+            admin.drain(node).await.map_err(told)?;
+            Ok(format!("node {node} is being emptied; meridian.operations shows how far it is"))
+        }
+        ("meridian_undrain", [node]) => {
+            let node = NodeId(number(node)?);
+            admin.undrain(node).await.map_err(told)?;
+            Ok(format!("node {node} takes slices again"))
+        }
+        ("meridian_remove", [node]) => {
+            let node = NodeId(number(node)?);
+            admin.remove(node).await.map_err(told)?;
+            Ok(format!("node {node} is no more of the fleet"))
+        }
+        ("meridian_move", [of, nodes]) => {
+            let (of, nodes) = (slice(of)?, list(nodes)?);
+            admin.move_slice(of, &nodes).await.map_err(told)?;
+            Ok(format!("slice {of} is on its way; meridian.operations shows how far it is"))
+        }
+        ("meridian_switch", [of, node]) => {
+            let (of, node) = (slice(of)?, NodeId(number(node)?));
+            admin.switch_primary(of, node).await.map_err(told)?;
+            Ok(format!("slice {of} will be led by node {node}"))
+        }
+        ("meridian_cancel", [of]) => {
+            let of = slice(of)?;
+            admin.cancel(of).await.map_err(told)?;
+            Ok(format!("slice {of} stays as it is now"))
+        }
+        ("meridian_force", [of, node]) => {
+            let (of, node) = (slice(of)?, NodeId(number(node)?));
+            let epoch = admin.force(of, node).await.map_err(told)?;
+            Ok(format!(
+                "slice {of} begins epoch {epoch} at node {node}; writes that only other stores had are set aside when those come back"
+            ))
+        }
+        ("meridian_even", [ScalarValue::Boolean(Some(run))]) => even(admin, *run).await,
+        ("meridian_place", []) => {
+            let placed = admin.place(&Placement::Modulus).await.map_err(told)?;
+            Ok(format!("{placed} slices were placed"))
+        }
+        _ => Err(told(AdminError::Invalid(format!("{function} has no such arguments")))),
+    }
+}
+
+/// How unevenly data may lie before it is worth moving, in thousandths of a node's fair share.
+const TOLERANCE_PERMILLE: u32 = 50;
+
+async fn even(admin: &Admin, run: bool) -> Result<String, Error> {
+    let plan = admin.plan(TOLERANCE_PERMILLE).await.map_err(told)?;
+    let (changes, bytes, least) = (plan.changes.len(), plan.bytes, plan.bytes_least);
+    let mut said = vec![format!("{changes} slices change hands, {bytes} bytes are moved; no even plan moves less than {least}")];
+    said.extend(plan.changes.iter().map(|change| {
+        let (before, after) = (names(change.before.iter().copied()).join(","), names(change.after.iter().copied()).join(","));
+        format!("slice {}: {before} -> {after}, {} bytes a copy", change.slice, change.bytes)
+    }));
+    if run {
+        let begun = admin.execute(&plan).await.map_err(told)?;
+        said.push(format!("{begun} of them are under way; meridian.operations shows how far they are"));
+    } else {
+        said.push("nothing is moved: SELECT meridian_even(true) does".to_owned());
+    }
+    Ok(said.join("\n"))
+}
+
+impl query::Operator for Operator {
+    fn tables(&self) -> Vec<OperatorTable> {
+        vec![
+            OperatorTable { name: "nodes", schema: nodes_schema() },
+            OperatorTable { name: "slice_map", schema: slices_schema() },
+            OperatorTable { name: "operations", schema: operations_schema() },
+            OperatorTable { name: "schedulers", schema: schedulers_schema() },
+        ]
+    }
+
+    fn rows(&self, table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
+        let (admin, tags) = (Arc::clone(&self.admin), Arc::clone(&self.tags));
+        async move {
+            match table {
+                "nodes" => nodes(&admin.nodes().await.map_err(told)?),
+                "slice_map" => slices(&admin.slice_map().await.map_err(told)?),
+                "operations" => operations(&admin.operations().await.map_err(told)?),
+                _ => schedulers(&tags.standing(), tags.me().node),
+            }
+        }
+        .boxed()
+    }
+
+    fn functions(&self) -> Vec<OperatorFunction> {
+        FUNCTIONS.iter().map(|(name, arguments)| OperatorFunction { name, arguments: arguments.to_vec() }).collect()
+    }
+
+    fn call(&self, function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>> {
+        let admin = Arc::clone(&self.admin);
+        async move { call(&admin, function, &arguments).await }.boxed()
+    }
+}

@@ -1,0 +1,143 @@
+//! A process of a fleet: `meridian serve --role ..` (paper 1.1, figure 1).
+//!
+//! ```text
+//! configuration -> lock -> certificates -> meta -> the fleet's rule -> stores of its roles -> its number -> the door -> clients' doors
+//! ```
+//! Promises: what can be refused without the fleet is refused first; a process waits for a fleet that is not there yet, and says
+//! for what; the ready file is written once all its doors take connections; a store that failed ends the process, for it must
+//! be opened again. May not know how the roles do what they do.
+
+mod admin;
+pub mod local;
+mod meta;
+mod process;
+mod reader;
+mod store;
+mod tags;
+
+use crate::config::{Config, Listen, Loaded};
+use crate::progress::now;
+use crate::serve::{self, Ready, Signals};
+use crate::terminal::say;
+use crate::{Error, logs};
+use cluster::Tls;
+use cluster::certificates::NODE_NAME;
+use cluster::door::OwnCertificate;
+use cluster::fleet::Roles;
+use process::Process;
+use server::{Server, Users};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use world::{ThreadCounts, Threads, World};
+
+/// Deep plans need it: see the server's own threads.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Runs a process of a fleet until it is told to stop.
+///
+/// # Errors
+/// `Error::Usage`, `Error::Locked`, `Error::Open`, `Error::Server`, `Error::File`, `Error::Fleet`.
+pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
+    let config = &loaded.config;
+    logs::start(config)?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let dir = config
+        .dir
+        .as_deref()
+        .ok_or_else(|| Error::Usage("serve needs --dir DIR: where the process keeps what it has".to_owned()))?;
+    let door = serve::address("fleet", &config.fleet)?
+        .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
+    let (own, tls) = certificates(config)?;
+    let started = now();
+    serve::raise_open_files();
+    let threads = Threads::start(ThreadCounts::default());
+    let world = World::real(&threads);
+    let _lock = serve::lock(&world, dir)?;
+    let ready = Ready::begin(config)?;
+    let clients = clients(loaded, roles, dir, &world)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.threads.0.unwrap_or(1).max(2) as usize)
+        .thread_name("fleet")
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(Error::system("starting the fleet's threads"))?;
+    let starting = Process::start(loaded, roles, (own, tls), door, &world, runtime.handle());
+    let mut process = runtime.block_on(starting)?;
+    let signals = Signals::listen()?;
+    let server = match (clients, process.engine.take()) {
+        (Some((settings, users)), Some(engine)) => Some(Server::start(settings, engine, users, &world)?),
+        _ => None,
+    };
+    let pg = server.as_ref().and_then(Server::pg_address);
+    let flight = server.as_ref().and_then(Server::flight_address);
+    if let Some(pg) = pg {
+        runtime.block_on(process.announce(pg))?;
+    }
+    ready.write(&[("pg", pg), ("flight", flight), ("fleet", Some(process.address))])?;
+    tell(&process, pg, flight);
+    tracing::info!(
+        node = %process.member.node,
+        dir = %dir.display(),
+        fleet = %process.address,
+        pg = pg.map(tracing::field::display),
+        opened_in = crate::config::units::round_span(started.elapsed()),
+        "ready"
+    );
+    let name = signals.wait();
+    tracing::info!(signal = name, "stopping; a second signal ends the process at once");
+    let stopped = now();
+    if let Some(server) = server {
+        server.stop()?;
+    }
+    runtime.block_on(process.stop())?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    threads.stop();
+    tracing::info!(took = crate::config::units::round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
+    ready.forget();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What clients' doors need, where this process has any; refused early where they can't be opened.
+fn clients(loaded: &Loaded, roles: Roles, dir: &Path, world: &World) -> Result<Option<(server::Settings, Arc<Users>)>, Error> {
+    let config = &loaded.config;
+    if !roles.scheduler {
+        return Ok(None);
+    }
+    if config.pg == Listen(None) && config.flight == Listen(None) {
+        return Err(Error::Usage("a scheduler is the door of clients: give --pg or --flight an address".to_owned()));
+    }
+    let settings = serve::server_settings(config, config.threads.0.unwrap_or(1) as usize)?;
+    let users = Users::open(world.clone(), dir)?;
+    Server::rehearse(&settings, &users, world)?;
+    Ok(Some((settings, users)))
+}
+
+/// This process's certificate, and whose it accepts.
+fn certificates(config: &Config) -> Result<(OwnCertificate, Tls), Error> {
+    let dir = config.fleet_certificates.as_deref().ok_or_else(|| {
+        Error::Usage(
+            "the processes of a fleet know each other by certificates: give --fleet-certificates DIR (and --fleet-name NAME); \
+             `meridian cert` makes some"
+                .to_owned(),
+        )
+    })?;
+    let read = |name: String| {
+        let path = dir.join(name);
+        std::fs::read(&path).map_err(|cause| Error::File { path, cause })
+    };
+    let authority = read("authority.crt".to_owned())?;
+    let certificate = read(format!("{}.crt", config.fleet_name))?;
+    let key = read(format!("{}.key", config.fleet_name))?;
+    let own = Some((certificate.clone(), key.clone()));
+    let tls = Tls { authority: authority.clone(), own, name: Some(NODE_NAME.to_owned()) };
+    Ok((OwnCertificate { authority, certificate, key }, tls))
+}
+
+/// The addresses on standard output, for whoever started us by hand.
+fn tell(process: &Process, pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+    say(&format!("node {} of the fleet, on {}\n", process.member.node, process.address));
+    serve::tell(pg, flight);
+}

@@ -1,0 +1,246 @@
+//! Where samples lie, for SQL: on the data nodes of a fleet, reached through a scheduler's router.
+//!
+//! Promises: those of `query::Store`; an error says which slice, why, and whether the same statement may be tried again.
+
+use cluster::data::Refused;
+use cluster::fleet::{Lines, Roles};
+use cluster::router::{Freshness, RouteError, Router};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use kernel::{Committed, Deletion, Kernel, ReadingColumns, Write};
+use query::{Asker, Consistency, Error, NodeReport, Owner, Report, Route, Store};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use types::{CommitNumber, DistributionRule, NodeId, SliceId, TagId, Timestamp, Version};
+use world::Ticket;
+
+/// How long a node may take to say how it is.
+const REPORT_LIMIT: Duration = Duration::from_secs(2);
+/// How long a node may take to flush or merge what it has.
+const MAINTENANCE_LIMIT: Duration = Duration::from_secs(600);
+
+/// Channels to data nodes' workers: those of the fleet, by address.
+pub struct LineChannels(pub Arc<Lines>);
+
+impl query::Channels for LineChannels {
+    fn channel(&self, url: &str) -> BoxFuture<'static, Result<tonic::transport::Channel, Error>> {
+        let roster = self.0.roster();
+        let node = roster.all().into_keys().find(|node| roster.address(*node).as_deref() == Some(url));
+        let made = match node {
+            Some(node) => self.0.channel(node).map_err(|status| Error::unreachable(format!("node {node}: {}", status.message()))),
+            None => Err(Error::stale(format!("no process of the fleet is reached at {url} any more"))),
+        };
+        futures::future::ready(made).boxed()
+    }
+}
+
+/// The store of a scheduler.
+pub struct FleetStore {
+    router: Arc<Router>,
+    lines: Arc<Lines>,
+    runtime: Handle,
+}
+
+fn raised(of: fn(Box<Report>) -> Error, message: String, hint: &str) -> Error {
+    of(Box::new(Report { message, hint: Some(hint.to_owned()), ..Report::default() }))
+}
+
+/// A refusal in SQL's words.
+fn refused(refused: &Refused, message: String) -> Error {
+    match refused {
+        Refused::Invalid(_) => raised(Error::InvalidParameter, message, "nothing of the part of that slice was kept"),
+        Refused::Lost => raised(
+            Error::Unavailable,
+            message,
+            "the slice is replicated asynchronously, and its primary failed before it had sent the write on; read again with read_consistency = 'primary'",
+        ),
+        _ => raised(
+            Error::Unavailable,
+            message,
+            "the same statement may succeed soon; meridian.slice_map shows who holds the slice",
+        ),
+    }
+}
+
+/// A router's error in SQL's words.
+pub fn told(error: RouteError) -> Error {
+    let message = error.to_string();
+    match error {
+        RouteError::Written { cause: Refused::Invalid(_), .. } => {
+            raised(Error::InvalidParameter, message, "mend the rows and send them again: parts that were taken count once")
+        }
+        RouteError::Written { .. } => raised(
+            Error::Unavailable,
+            message,
+            "each slice takes its part whole or not at all; send the same rows again: a second write of a sample replaces the first",
+        ),
+        RouteError::Behind { .. } => raised(Error::CantChange, message, "send the batch that failed first"),
+        RouteError::Read { ref cause, .. } => refused(cause, message),
+        RouteError::Unplaced { .. } => raised(
+            Error::Unavailable,
+            message,
+            "slices are placed once enough data nodes have joined; meridian.nodes shows who there is",
+        ),
+        RouteError::Map(_) => raised(Error::Unavailable, message, "the same statement may succeed soon"),
+        RouteError::Stopping => raised(Error::ShuttingDown, message, "connect to another scheduler"),
+    }
+}
+
+/// How fresh the router's answers must be for somebody.
+pub fn freshness(asker: &Asker) -> Freshness {
+    match asker.consistency {
+        Consistency::Primary => Freshness::Primary,
+        Consistency::Session => {
+            Freshness::Session(Arc::new(asker.seen.all().into_iter().collect::<BTreeMap<SliceId, Version>>()))
+        }
+        Consistency::Bounded(ms) => Freshness::Bounded { us: ms.saturating_mul(1_000) },
+        Consistency::Any => Freshness::Any,
+    }
+}
+
+impl FleetStore {
+    /// A store over a router.
+    #[must_use]
+    pub fn new(router: Arc<Router>, lines: Arc<Lines>, runtime: Handle) -> FleetStore {
+        FleetStore { router, lines, runtime }
+    }
+
+    /// The end of something that runs on, as a ticket.
+    fn ticket<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Ticket<Result<T, Error>> {
+        let (promise, ticket) = Ticket::pair();
+        self.runtime.spawn(async move { promise.keep(work.await) });
+        ticket
+    }
+
+    fn written(
+        &self,
+        work: impl Future<Output = Result<cluster::router::Written, RouteError>> + Send + 'static,
+        asker: &Asker,
+    ) -> Ticket<Result<Committed, Error>> {
+        let seen = Arc::clone(&asker.seen);
+        self.ticket(async move {
+            let written = work.await.map_err(told)?;
+            written.versions.iter().for_each(|(slice, version)| seen.note(*slice, *version));
+            // Each slice numbers its own commits; there is none of them all.
+            Ok(Committed { commit: CommitNumber(0), rows: written.rows, duplicate: false })
+        })
+    }
+
+    fn everywhere<F>(&self, ask: impl Fn(cluster::data::Client) -> F) -> Ticket<Result<(), Error>>
+    where
+        F: Future<Output = Result<(), Refused>> + Send + 'static,
+    {
+        let nodes = self.lines.roster().with(Roles::DATA);
+        let asked: Vec<_> = nodes
+            .into_iter()
+            .map(|node| {
+                let asked = self.router.client(node, MAINTENANCE_LIMIT).map(&ask);
+                async move {
+                    let done = match asked {
+                        Ok(asked) => asked.await,
+                        Err(fault) => Err(fault),
+                    };
+                    done.map_err(|fault| refused(&fault, format!("node {node}: {fault}")))
+                }
+            })
+            .collect();
+        self.ticket(async move { join_all(asked).await.into_iter().collect() })
+    }
+}
+
+impl Store for FleetStore {
+    fn local(&self) -> Option<&Arc<Kernel>> {
+        None
+    }
+
+    fn rule(&self) -> DistributionRule {
+        self.router.rule()
+    }
+
+    fn write(&self, write: Write<'_>, asker: &Asker) -> Ticket<Result<Committed, Error>> {
+        self.written(self.router.write(&write), asker)
+    }
+
+    fn delete(&self, deletion: Deletion, asker: &Asker) -> Ticket<Result<Committed, Error>> {
+        self.written(self.router.delete(&deletion), asker)
+    }
+
+    fn latest_many(&self, tags: Vec<TagId>, asker: &Asker) -> BoxFuture<'static, Result<ReadingColumns, Error>> {
+        let (router, freshness) = (Arc::clone(&self.router), freshness(asker));
+        async move { router.latest(tags, &freshness).await.map_err(told) }.boxed()
+    }
+
+    fn values_at(&self, questions: Vec<(TagId, Timestamp)>, asker: &Asker) -> BoxFuture<'static, Result<ReadingColumns, Error>> {
+        let (router, freshness) = (Arc::clone(&self.router), freshness(asker));
+        async move { router.values_at(questions, &freshness).await.map_err(told) }.boxed()
+    }
+
+    fn route(&self, slices: &[SliceId], asker: &Asker, avoided: &[String]) -> BoxFuture<'static, Result<Route, Error>> {
+        let roster = self.lines.roster();
+        let is_avoided = |node: &NodeId| roster.address(*node).is_none_or(|address| avoided.contains(&address));
+        let avoided: Vec<NodeId> = roster.with(Roles::DATA).into_iter().filter(is_avoided).collect();
+        let choice = self.router.map().choose(slices, &freshness(asker), &avoided).map_err(told);
+        let route = choice.and_then(|choice| {
+            let mut owners = Vec::with_capacity(choice.nodes.len());
+            for (node, slices) in choice.nodes {
+                let url = roster.address(node).filter(|_| !avoided.contains(&node)).ok_or_else(|| {
+                    let message = format!("slice {} lies on node {node}, which can't be asked now", slices[0].0);
+                    refused(&Refused::Busy, message)
+                })?;
+                owners.push(Owner { node: node.to_string(), url, slices });
+            }
+            Ok(Route { revision: choice.revision, owners })
+        });
+        futures::future::ready(route).boxed()
+    }
+
+    fn refresh(&self) -> BoxFuture<'static, Result<(), Error>> {
+        let router = Arc::clone(&self.router);
+        async move { router.refresh().await.map_err(told) }.boxed()
+    }
+
+    fn reports(&self) -> BoxFuture<'static, Result<Vec<NodeReport>, Error>> {
+        let nodes = self.lines.roster().with(Roles::DATA);
+        let asks: Vec<_> = nodes
+            .into_iter()
+            .filter_map(|node| {
+                let client = self.router.client(node, REPORT_LIMIT).ok()?;
+                Some(async move { (node, client.status().await) })
+            })
+            .collect();
+        async move {
+            let answers = join_all(asks).await;
+            let report = |(node, answer): (NodeId, Result<cluster::data::Status, Refused>)| {
+                let status = answer.ok()?;
+                Some(NodeReport {
+                    node: node.to_string(),
+                    period_us: status.period_us,
+                    status: status.node,
+                    slices: status.slices,
+                    file_groups: status.file_groups,
+                    files: status.files,
+                })
+            };
+            Ok(answers.into_iter().filter_map(report).collect())
+        }
+        .boxed()
+    }
+
+    fn flush(&self) -> Ticket<Result<(), Error>> {
+        self.everywhere(|client| async move { client.flush().await })
+    }
+
+    fn merge(&self) -> Ticket<Result<(), Error>> {
+        self.everywhere(|client| async move { client.merge().await })
+    }
+
+    fn close(&self) -> Ticket<Result<(), Error>> {
+        // Nothing is taken that was not answered; what is under way ends by itself.
+        Ticket::ready(Ok(()))
+    }
+}

@@ -1,0 +1,117 @@
+//! How nodes are reached: handed in, and watched. What fails on the way is told with the node that was lost.
+
+use crate::error::{Error, raise};
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion_distributed::grpc::{BoxCloneSyncChannel, create_worker_client};
+use datafusion_distributed::{
+    ChannelResolver, CoordinatorToWorkerMsg, ExecuteTaskRequest, GetWorkerInfoRequest, GetWorkerInfoResponse, SetPlanRequest,
+    WorkerChannel, WorkerToCoordinatorMsg,
+};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use http::HeaderMap;
+use std::sync::Arc;
+use tonic::transport::Channel;
+use url::Url;
+
+/// Connections to nodes of the fleet, kept and shared.
+pub trait Channels: Send + Sync {
+    /// A connection to `Owner::url`, within a bounded time. It notices a peer that does not answer.
+    fn channel(&self, url: &str) -> BoxFuture<'static, std::result::Result<Channel, Error>>;
+}
+
+/// Gives datafusion-distributed its connections.
+pub(crate) struct Watched(Arc<dyn Channels>);
+
+impl Watched {
+    pub(crate) fn new(channels: &Arc<dyn Channels>) -> Self {
+        Watched(Arc::clone(channels))
+    }
+}
+
+#[async_trait]
+impl ChannelResolver for Watched {
+    async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
+        // A URL ends with a slash where a node's address has none.
+        let url: Arc<str> = url.as_str().trim_end_matches('/').into();
+        let channel = self.0.channel(&url).await.map_err(|cause| lost(&url, cause.message()))?;
+        Ok(Box::new(WatchedChannel { inner: create_worker_client(BoxCloneSyncChannel::new(channel)), url }))
+    }
+}
+
+/// A node that was lost.
+fn lost(url: &str, cause: &str) -> DataFusionError {
+    let error = raise(Error::Unreachable, format!("the node at {url} was lost in the middle of the statement"));
+    error.with_detail(cause).at_node(url).into()
+}
+
+/// What was not told by the node itself is told of the way to it.
+fn of_way(url: &str, error: DataFusionError) -> DataFusionError {
+    let mut root = &error;
+    loop {
+        root = match root {
+            DataFusionError::Shared(inner) => inner.as_ref(),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => inner.as_ref(),
+            DataFusionError::External(inner) => return lost(url, &with_causes(inner.as_ref())),
+            _ => return error,
+        }
+    }
+}
+
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
+}
+
+struct WatchedChannel {
+    inner: Box<dyn WorkerChannel>,
+    url: Arc<str>,
+}
+
+impl WatchedChannel {
+    fn watched<T: Send + 'static>(&self, stream: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
+        let url = Arc::clone(&self.url);
+        stream.map(move |item| item.map_err(|error| of_way(&url, error))).boxed()
+    }
+}
+
+#[async_trait]
+impl WorkerChannel for WatchedChannel {
+    async fn coordinator_channel(
+        &mut self,
+        headers: HeaderMap,
+        request: SetPlanRequest,
+        messages: BoxStream<'static, CoordinatorToWorkerMsg>,
+        metrics: ExecutionPlanMetricsSet,
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
+        let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await;
+        answer.map(|stream| self.watched(stream)).map_err(|error| of_way(&self.url, error))
+    }
+
+    async fn execute_task(
+        &mut self,
+        headers: HeaderMap,
+        request: ExecuteTaskRequest,
+        metrics: ExecutionPlanMetricsSet,
+        context: &Arc<TaskContext>,
+    ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
+        let answer = self.inner.execute_task(headers, request, metrics, context).await;
+        let watched = |streams: Vec<_>| streams.into_iter().map(|stream| self.watched(stream)).collect();
+        answer.map(watched).map_err(|error| of_way(&self.url, error))
+    }
+
+    async fn get_worker_info(&mut self, request: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
+        self.inner.get_worker_info(request).await.map_err(|error| of_way(&self.url, error))
+    }
+}

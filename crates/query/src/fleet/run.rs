@@ -1,0 +1,102 @@
+//! Running a statement of a fleet: again, where it failed for a reason that another plan mends, as long as no row of
+//! it was handed on.
+//!
+//! Promises: rows of only one try are handed on; a slice that moved is looked up again; a node that was lost, or
+//! can't promise the freshness asked for, is avoided once, and the session is told.
+
+use super::channels::Watched;
+use super::codec::Codec;
+use super::planner::{FleetPlanner, NoOthers, to_owners};
+use crate::context::PlanOptions;
+use crate::engine::Engine;
+use crate::error::{Error, from_datafusion};
+use crate::frugal;
+use crate::query::fleet_state;
+use crate::session::Session;
+use arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion_distributed::{DistributedConfig, DistributedExt, SessionStateBuilderExt};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use std::sync::Arc;
+
+/// How often a statement is planned again because slices moved.
+const STALE_TRIES: usize = 5;
+/// How many nodes of a statement may fail before it does.
+const LOST_NODES: usize = 2;
+/// Of queries' memory, what one connection may hold of batches that nobody has taken yet.
+const BUFFERED_PART: u64 = 64;
+
+/// Makes a state plan for a fleet: the boundary is the planner's, the rest the engine's beneath.
+pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> SessionStateBuilder {
+    let planner = Arc::new(FleetPlanner { engine: Arc::clone(engine) });
+    let mut builder = builder.with_query_planner(planner).with_distributed_planner();
+    if let Some(config) = builder.config() {
+        configure(config, engine);
+    }
+    builder = builder
+        .with_distributed_user_codec(Codec(None))
+        .with_distributed_worker_resolver(NoOthers)
+        .with_distributed_route_tasks_handler(to_owners);
+    match &engine.settings.channels {
+        Some(channels) => builder.with_distributed_channel_resolver(Watched::new(channels)),
+        None => builder,
+    }
+}
+
+fn configure(config: &mut SessionConfig, engine: &Engine) {
+    let options = config.options_mut();
+    // Subqueries are run here, and more than one row is an error as ever.
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = true;
+    if let Some(distributed) = options.extensions.get_mut::<DistributedConfig>() {
+        let bytes = (engine.settings.memory_bytes / BUFFERED_PART).clamp(256 << 10, 16 << 20);
+        distributed.worker_connection_buffer_budget_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        distributed.collect_metrics = false;
+    }
+}
+
+/// What a statement's state carries to the nodes.
+pub(crate) fn carry(state: &mut SessionState, options: PlanOptions, metrics: bool) {
+    state.config_mut().set_distributed_option_extension(options);
+    if let Some(distributed) = state.config_mut().options_mut().extensions.get_mut::<DistributedConfig>() {
+        distributed.collect_metrics = metrics;
+    }
+}
+
+/// Runs a plan of a fleet.
+pub(crate) async fn run(
+    session: &Session,
+    values: Vec<ScalarValue>,
+    plan: &LogicalPlan,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let mut avoided: Vec<String> = Vec::new();
+    let mut stale = 0;
+    loop {
+        let state = fleet_state(session, values.clone(), avoided.clone(), plan);
+        let fault = match frugal::run(state, plan).await {
+            Err(fault) => fault,
+            Ok(mut rows) => match rows.next().await {
+                None => return Ok(stream::empty().boxed()),
+                Some(Ok(first)) => return Ok(stream::iter([Ok(first)]).chain(rows).boxed()),
+                Some(Err(fault)) => fault,
+            },
+        };
+        match from_datafusion(&fault, "") {
+            Error::Stale(_) if stale < STALE_TRIES => {
+                stale += 1;
+                session.engine.store.refresh().await?;
+            }
+            error @ (Error::Unreachable(_) | Error::Unavailable(_)) if avoided.len() < LOST_NODES => {
+                let Some(node) = error.report().node.clone().filter(|node| !avoided.contains(node)) else { return Err(fault) };
+                let message = format!("the statement was run again without the node at {node}");
+                session.notice("NOTICE", "01000", message, Some(error.message()));
+                avoided.push(node);
+            }
+            _ => return Err(fault),
+        }
+    }
+}
