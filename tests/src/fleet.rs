@@ -36,7 +36,9 @@ impl Fleet {
             let made = meridian(&words);
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         }
-        let flags = RULE.iter().chain(flags).map(|flag| (*flag).to_owned()).collect();
+        // Every one of them gets its share.
+        let all = format!("--data-nodes-min={data}");
+        let flags = RULE.iter().chain([&all.as_str()]).chain(flags).map(|flag| (*flag).to_owned()).collect();
         let mut fleet = Fleet { directory, join: join.to_owned(), flags, doors: Vec::new(), data: Vec::new() };
         for number in 0..doors {
             fleet.doors.push(None);

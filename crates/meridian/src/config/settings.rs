@@ -144,6 +144,9 @@ settings! {
         /// Copies of each slice, the primary's included. Like the distribution rule it only counts when
         /// the fleet is made, by its first manager.
         copies: u32 = "2", "1" to "16";
+        /// Slices are placed at first once so many data nodes are there; auto = as many as there are
+        /// copies. Of a manager.
+        data_nodes_min: AutoCount = "auto", "1" to "100000";
         /// sync = a write is answered when every copy in step has it on disk; a number = it is answered
         /// by the primary alone, which waits when the other copies are that many records behind
         /// (at most those are lost when it fails). Only counts when the fleet is made.

@@ -67,6 +67,7 @@ pub struct LocalFleet {
     dir: PathBuf,
     join: String,
     flags: Vec<String>,
+    data_nodes: u32,
     etcd: Option<Etcd>,
 }
 
@@ -81,7 +82,8 @@ impl LocalFleet {
         let etcd = if shape.doors > 1 { Some(Etcd::start(&dir)?) } else { None };
         let join = etcd.as_ref().map_or_else(|| "self".to_owned(), |etcd| etcd.join.clone());
         let (managers, doors, data) = (Vec::new(), Vec::new(), Vec::new());
-        let mut fleet = LocalFleet { managers, doors, data, dir, join, flags: flags.to_vec(), etcd };
+        let (flags, data_nodes) = (flags.to_vec(), shape.data);
+        let mut fleet = LocalFleet { managers, doors, data, dir, join, flags, data_nodes, etcd };
         for number in 0..shape.doors {
             if shape.apart {
                 let manager = fleet.start_manager(50 + number)?;
@@ -112,6 +114,8 @@ impl LocalFleet {
             &self.dir.join("certificates").display().to_string(),
             "--node",
             &number.to_string(),
+            "--data-nodes-min",
+            &self.data_nodes.to_string(),
         ];
         own.iter().chain(doors).map(|word| (*word).to_owned()).chain(self.flags.iter().cloned()).collect()
     }

@@ -144,7 +144,8 @@ impl Process {
             let started = ManagerNode::start(settings, member.node, Arc::clone(&meta), Arc::clone(&lines), world, runtime).await;
             let node = started.map_err(fleet("starting the manager"))?;
             door = door.with(ManagerService::new(&node));
-            runtime.spawn(place(Arc::clone(&admin)));
+            let nodes_min = config.data_nodes_min.0.unwrap_or(record.copies) as usize;
+            runtime.spawn(place(Arc::clone(&admin), nodes_min));
             manager = Some(node);
         }
         let (stop, stopped) = oneshot::channel::<()>();
@@ -249,21 +250,33 @@ async fn end_with(what: &'static str, failed: impl Future<Output = String>) {
 }
 
 /// Places all slices once there are nodes enough. Any manager may do it; what is placed stays.
-async fn place(admin: Arc<Admin>) {
+async fn place(admin: Arc<Admin>, nodes_min: usize) {
     let mut tries = 0;
     loop {
-        match admin.place(&Placement::Modulus).await {
-            Ok(0) => return,
-            Ok(placed) => tracing::info!(placed, "slices are placed"),
-            Err(fault) => {
-                if tries % SAID_EVERY == 0 {
-                    tracing::info!(%fault, "slices are not placed yet");
-                }
-            }
+        let why = match there(&admin).await {
+            Ok(there) if there < nodes_min => format!("{there} of {nodes_min} data nodes are there"),
+            Ok(_) => match admin.place(&Placement::Modulus).await {
+                Ok(0) => return,
+                Ok(placed) => format!("{placed} were placed now"),
+                Err(fault) => fault.to_string(),
+            },
+            Err(fault) => fault.to_string(),
+        };
+        if tries % SAID_EVERY == 0 {
+            tracing::info!(why, "not all slices are placed yet");
         }
         tries += 1;
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// How many data nodes report; none are needed where slices were placed before.
+async fn there(admin: &Admin) -> Result<usize, cluster::manager::AdminError> {
+    if !admin.slice_map().await?.is_empty() {
+        return Ok(usize::MAX);
+    }
+    let nodes = admin.nodes().await?;
+    Ok(nodes.iter().filter(|node| node.record.roles.data && node.record.entry.state.is_there()).count())
 }
 
 impl Starting<'_> {
