@@ -129,45 +129,6 @@ fn a_write_that_came_to_nothing_leaves_the_rule_free() {
 }
 
 #[test]
-fn a_snapshot_of_some_slices_shows_theirs_alone() {
-    for rule in [settings().rule, DistributionRule { w2: 1, day_us: 10, ..settings().rule }] {
-        let simulation = Simulation::new(3);
-        let kernel = open(&simulation, Settings { rule, ..settings() }).expect("an empty directory");
-        let written: Vec<(u64, i64, i64)> = (0..12).flat_map(|tag| [(tag, 5, 1), (tag, 25, 2)]).collect();
-        let mut ticket = write(&kernel, &written);
-        simulation.runner.run_until_idle();
-        assert!(matches!(ticket.try_take(), Some(Ok(Ok(_)))));
-        let whole = kernel.snapshot();
-        for chosen in [vec![], vec![1], vec![3, 0, 3]] {
-            let slices: Vec<SliceId> = chosen.into_iter().map(SliceId).collect();
-            let part = whole.only(slices.clone());
-            let lies = |tag, time| slices.contains(&rule.slice(TagId(tag), Timestamp(time)));
-            let expect: Vec<_> = written.iter().copied().filter(|(tag, time, _)| lies(*tag, *time)).collect();
-            let mut found = rows(&part).expect("readable");
-            found.sort_unstable();
-            assert_eq!(found, expect);
-            let of = |tags| AggregateRequest { tags, range: TimeRange::ALL, bins: None, good_only: false };
-            for tags in [TagSelection::All, TagSelection::of((0..12).map(TagId).collect())] {
-                let mut rows = 0;
-                for mut share in part.aggregate(&of(tags), 3) {
-                    while let Some(batch) = share.next_batch().expect("readable") {
-                        rows += batch.counts.iter().sum::<u64>();
-                    }
-                }
-                assert_eq!(rows, expect.len() as u64);
-            }
-            let asked: Vec<_> = (0..12).map(|tag| (TagId(tag), Timestamp(30))).collect();
-            let values = part.values_at(&asked).expect("readable");
-            for tag in 0..12_u64 {
-                let newest = expect.iter().filter(|(of, ..)| *of == tag).map(|(_, time, _)| *time).max();
-                assert_eq!(values.found[tag as usize].then_some(values.times[tag as usize].0), newest);
-            }
-            assert!(part.only(vec![SliceId(2)]).values_at(&asked).expect("readable").found.iter().all(|found| !found));
-        }
-    }
-}
-
-#[test]
 fn a_write_raises_the_versions_that_it_touches_and_a_read_none() {
     let simulation = Simulation::new(6);
     let kernel = open(&simulation, settings()).expect("an empty directory");
