@@ -126,7 +126,9 @@ fn a_joined_snapshot_shows_each_slice_as_its_own_did_and_nothing_else() {
     ];
     simulation.runner.run_until_idle();
     assert!(own.wait().expect("answered").is_ok());
-    logged.into_iter().for_each(|logged| drop(logged.wait().expect("answered").expect("it is logged")));
+    for logged in logged {
+        logged.wait().expect("answered").expect("it is logged");
+    }
     first.publish(at(1, 1)).expect("it is synced");
     let early = kernel.snapshot();
     first.publish(at(1, 2)).expect("it is synced");

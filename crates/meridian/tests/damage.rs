@@ -415,7 +415,7 @@ fn users() {
     std::fs::remove_file(pick(&store)).unwrap();
     let refusal = Node::try_start(&store, &FLAGS[..FLAGS.len() - 2]).err().unwrap();
     assert!(refusal.contains("it has passwords") && refusal.contains("check --repair"), "{refusal}");
-    assert_eq!(files(&store, &["users-"]), [PathBuf::new(); 0], "it is left as it was");
+    assert_eq!(files(&store, &["users-"]), Vec::<PathBuf>::new(), "it is left as it was");
 }
 
 #[test]

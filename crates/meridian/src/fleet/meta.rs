@@ -65,6 +65,7 @@ pub async fn open(config: &Config, manages: bool, dir: &Path, tls: &Tls, world: 
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a certificate of the user's own, no store's")]
 fn etcd_settings(config: &Config, places: &[String]) -> Result<etcd::Settings, Error> {
     let authority = config
         .etcd_authority

@@ -116,6 +116,7 @@ fn clients(loaded: &Loaded, roles: Roles, dir: &Path, world: &World) -> Result<O
 }
 
 /// This process's certificate, and whose it accepts.
+#[expect(clippy::disallowed_methods, reason = "files of the user's own, no store's")]
 fn certificates(config: &Config) -> Result<(OwnCertificate, Tls), Error> {
     let dir = config.fleet_certificates.as_deref().ok_or_else(|| {
         Error::Usage(

@@ -140,12 +140,8 @@ impl Process {
             engine = Some(made);
         }
         if roles.manager {
-            let settings = cluster::manager::Settings::default();
-            let started = ManagerNode::start(settings, member.node, Arc::clone(&meta), Arc::clone(&lines), world, runtime).await;
-            let node = started.map_err(fleet("starting the manager"))?;
+            let node = starting.manager(member, &record, &admin).await?;
             door = door.with(ManagerService::new(&node));
-            let nodes_min = config.data_nodes_min.0.unwrap_or(record.copies) as usize;
-            runtime.spawn(place(Arc::clone(&admin), nodes_min));
             manager = Some(node);
         }
         let (stop, stopped) = oneshot::channel::<()>();
@@ -381,6 +377,15 @@ impl Starting<'_> {
         let door = Door::over(own, worker.map_err(|fault| Error::Fleet(fault.to_string()))?);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
         Ok((door.with(service), Some(node)))
+    }
+
+    async fn manager(&self, member: Member, record: &FleetRecord, admin: &Arc<Admin>) -> Result<ManagerNode, Error> {
+        let settings = cluster::manager::Settings::default();
+        let (meta, lines) = (Arc::clone(&self.meta), Arc::clone(&self.lines));
+        let started = ManagerNode::start(settings, member.node, meta, lines, self.world, self.runtime).await;
+        let nodes_min = self.config().data_nodes_min.0.unwrap_or(record.copies) as usize;
+        self.runtime.spawn(place(Arc::clone(admin), nodes_min));
+        started.map_err(fleet("starting the manager"))
     }
 
     fn channels(&self) -> Arc<dyn query::Channels> {

@@ -277,12 +277,11 @@ fn lifted(node: &Arc<dyn ExecutionPlan>, down: &Down) -> Result<Option<Down>> {
     Ok(None)
 }
 
+/// A plan, and which of its columns hold ordinals.
+type WithOrdinals = (Arc<dyn ExecutionPlan>, Vec<usize>);
+
 /// A partial aggregate beneath the network: grouped by ordinals where it was by names.
-fn partial(
-    aggregate: &AggregateExec,
-    input: Arc<dyn ExecutionPlan>,
-    ordinals: &[usize],
-) -> Result<Option<(Arc<dyn ExecutionPlan>, Vec<usize>)>> {
+fn partial(aggregate: &AggregateExec, input: Arc<dyn ExecutionPlan>, ordinals: &[usize]) -> Result<Option<WithOrdinals>> {
     let groups = aggregate.group_expr();
     let handed_on = |expr: &Arc<dyn PhysicalExpr>| bare(expr).is_some_and(|column| ordinals.contains(&column));
     let keys = groups.expr();

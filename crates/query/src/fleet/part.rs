@@ -45,11 +45,13 @@ pub trait SliceReader: Send + Sync {
 }
 
 type Taken = OnceCell<Result<Snapshot, Error>>;
+/// A try of a statement, and its slices.
+type Key = (u128, Vec<(SliceId, Epoch)>);
 
 /// A node's snapshots of the statements that read it now.
 pub(crate) struct Opened {
     reader: Arc<dyn SliceReader>,
-    taken: Mutex<HashMap<(u128, Vec<(SliceId, Epoch)>), Weak<Taken>>>,
+    taken: Mutex<HashMap<Key, Weak<Taken>>>,
 }
 
 impl Opened {
