@@ -9,6 +9,8 @@ use crate::calls::chain;
 use meta::Error;
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +20,7 @@ use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Response, Status};
 
 /// Most questions and streams that are open on one connection.
 pub const STREAMS_MAX: u32 = 1_024;
@@ -64,6 +67,41 @@ impl Lifeline {
     }
 }
 
+/// What answers behind a door: all that is asked under one name.
+pub trait Answering: Clone + Send + Sync + 'static {
+    /// The name; a number at its end is the layout's.
+    const NAME: &'static str;
+
+    /// Answers one question, by its path.
+    fn answer(self, request: http::Request<Body>) -> impl Future<Output = http::Response<Body>> + Send;
+}
+
+/// An answer to one question, or to one stream, that is on its way.
+pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
+
+/// What answers, as the routes of a door want it.
+#[derive(Clone)]
+struct Route<A>(A);
+
+impl<A: Answering> NamedService for Route<A> {
+    const NAME: &'static str = A::NAME;
+}
+
+impl<A: Answering> Service<http::Request<Body>> for Route<A> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let Route(answering) = self.clone();
+        Box::pin(async move { Ok(answering.answer(request).await) })
+    }
+}
+
 impl Door {
     /// A door without services.
     #[must_use]
@@ -85,19 +123,10 @@ impl Door {
         self.lifeline.clone()
     }
 
-    /// Adds a service; it answers what is asked under its name.
+    /// Adds what answers under its name.
     #[must_use]
-    pub fn with<S>(mut self, service: S) -> Door
-    where
-        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-    {
-        self.routes.add_service(service);
+    pub fn with(mut self, answering: impl Answering) -> Door {
+        self.routes.add_service(Route(answering));
         self
     }
 

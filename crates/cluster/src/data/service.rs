@@ -11,15 +11,11 @@ use super::refused::Refused;
 use super::serving::{read, write};
 use super::status::{self, Asking};
 use crate::calls::MESSAGE_BYTES_MAX;
-use crate::door::Lifeline;
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
+use crate::door::{Answer, Answering, Lifeline};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::server::{ClientStreamingService, Grpc, NamedService, UnaryService};
+use tonic::codegen::http;
+use tonic::server::{ClientStreamingService, Grpc, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use types::SliceId;
@@ -34,8 +30,6 @@ pub(super) const PIECE: &str = "/meridian.Data1/Piece";
 pub(super) const STATUS: &str = "/meridian.Data1/Status";
 pub(super) const MAINTAIN: &str = "/meridian.Data1/Maintain";
 pub(crate) const HAND_OVER: &str = "/meridian.Data1/HandOver";
-
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// A data node's service: to be added to the door of its process.
 #[derive(Clone)]
@@ -52,55 +46,42 @@ impl DataService {
     }
 }
 
-impl NamedService for DataService {
+impl Answering for DataService {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for DataService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Boxed<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move {
-            Ok(match request.uri().path() {
-                DELIVER => {
-                    let codec = ProstCodec::<Nothing, Parcel>::default();
-                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).client_streaming(door, request).await
-                }
-                WRITE => {
-                    let codec = ProstCodec::<Told, Writing>::default();
-                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
-                }
-                READ => {
-                    let codec = ProstCodec::<Told, Reading>::default();
-                    Grpc::new(codec)
-                        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                        .max_encoding_message_size(MESSAGE_BYTES_MAX)
-                        .unary(door, request)
-                        .await
-                }
-                HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(door, request).await,
-                PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(door), request).await,
-                PIECE => Grpc::new(ProstCodec::<Part, Wanting>::default()).unary(ForPart(door), request).await,
-                STATUS | MAINTAIN => {
-                    let codec = ProstCodec::<status::Told, Asking>::default();
-                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
-                }
-                _ => Status::unimplemented("there is no such method").into_http(),
-            })
-        })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        match request.uri().path() {
+            DELIVER => {
+                let codec = ProstCodec::<Nothing, Parcel>::default();
+                Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).client_streaming(self, request).await
+            }
+            WRITE => {
+                let codec = ProstCodec::<Told, Writing>::default();
+                Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            READ => {
+                let codec = ProstCodec::<Told, Reading>::default();
+                Grpc::new(codec)
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX)
+                    .unary(self, request)
+                    .await
+            }
+            HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(self, request).await,
+            PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(self), request).await,
+            PIECE => Grpc::new(ProstCodec::<Part, Wanting>::default()).unary(ForPart(self), request).await,
+            STATUS | MAINTAIN => {
+                let codec = ProstCodec::<status::Told, Asking>::default();
+                Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            _ => Status::unimplemented("there is no such method").into_http(),
+        }
     }
 }
 
 impl ClientStreamingService<Parcel> for DataService {
     type Response = Nothing;
-    type Future = Boxed<Response<Nothing>, Status>;
+    type Future = Answer<Nothing>;
 
     fn call(&mut self, request: Request<Streaming<Parcel>>) -> Self::Future {
         let DataService { node, lifeline } = self.clone();
@@ -126,7 +107,7 @@ struct ForPart(DataService);
 
 impl UnaryService<Wanting> for ForPieces {
     type Response = Pieces;
-    type Future = Boxed<Response<Pieces>, Status>;
+    type Future = Answer<Pieces>;
 
     fn call(&mut self, request: Request<Wanting>) -> Self::Future {
         let node = Arc::clone(&self.0.node);
@@ -136,7 +117,7 @@ impl UnaryService<Wanting> for ForPieces {
 
 impl UnaryService<Wanting> for ForPart {
     type Response = Part;
-    type Future = Boxed<Response<Part>, Status>;
+    type Future = Answer<Part>;
 
     fn call(&mut self, request: Request<Wanting>) -> Self::Future {
         let node = Arc::clone(&self.0.node);
@@ -152,7 +133,7 @@ fn told(answer: Result<Answered, Refused>) -> Response<Told> {
 
 impl UnaryService<Writing> for DataService {
     type Response = Told;
-    type Future = Boxed<Response<Told>, Status>;
+    type Future = Answer<Told>;
 
     fn call(&mut self, request: Request<Writing>) -> Self::Future {
         let node = Arc::clone(&self.node);
@@ -162,7 +143,7 @@ impl UnaryService<Writing> for DataService {
 
 impl UnaryService<Reading> for DataService {
     type Response = Told;
-    type Future = Boxed<Response<Told>, Status>;
+    type Future = Answer<Told>;
 
     fn call(&mut self, request: Request<Reading>) -> Self::Future {
         let node = Arc::clone(&self.node);
@@ -172,7 +153,7 @@ impl UnaryService<Reading> for DataService {
 
 impl UnaryService<Asking> for DataService {
     type Response = status::Told;
-    type Future = Boxed<Response<status::Told>, Status>;
+    type Future = Answer<status::Told>;
 
     fn call(&mut self, request: Request<Asking>) -> Self::Future {
         let node = Arc::clone(&self.node);
@@ -187,7 +168,7 @@ impl UnaryService<Asking> for DataService {
 
 impl UnaryService<HandingOver> for DataService {
     type Response = Nothing;
-    type Future = Boxed<Response<Nothing>, Status>;
+    type Future = Answer<Nothing>;
 
     fn call(&mut self, request: Request<HandingOver>) -> Self::Future {
         let node = Arc::clone(&self.node);

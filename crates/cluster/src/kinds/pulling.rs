@@ -5,19 +5,16 @@
 
 use super::{Book, BookError, KindSource};
 use crate::calls::MESSAGE_BYTES_MAX;
+use crate::door::{Answer, Answering};
 use crate::fleet::{Lines, Roles};
 use prost::Message as Wire;
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::codegen::http;
+use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use types::NodeId;
@@ -32,8 +29,6 @@ const KINDS_MAX: usize = 1 << 20;
 const QUESTION: Duration = Duration::from_millis(500);
 /// How long after a pull that brought too little nobody pulls for the same.
 const PAUSE_US: u64 = 100_000;
-
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 #[derive(Clone, Copy, PartialEq, Wire)]
 struct Asked {
@@ -63,36 +58,23 @@ impl KindsService {
     }
 }
 
-impl NamedService for KindsService {
+impl Answering for KindsService {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for KindsService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Boxed<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move {
-            Ok(match request.uri().path() {
-                READ => {
-                    let codec = ProstCodec::<Told, Asked>::default();
-                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
-                }
-                _ => Status::unimplemented("there is no such method").into_http(),
-            })
-        })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        match request.uri().path() {
+            READ => {
+                let codec = ProstCodec::<Told, Asked>::default();
+                Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            _ => Status::unimplemented("there is no such method").into_http(),
+        }
     }
 }
 
 impl UnaryService<Asked> for KindsService {
     type Response = Told;
-    type Future = Boxed<Response<Told>, Status>;
+    type Future = Answer<Told>;
 
     fn call(&mut self, request: Request<Asked>) -> Self::Future {
         let (source, first) = (Arc::clone(&self.source), request.into_inner().first);

@@ -6,25 +6,21 @@
 use super::messages::{Answered, Asked, Failed, Granted, Hinted, Nothing, Question, Told, Watching, id, id_bytes};
 use super::{ASK, SERVICE, WATCH};
 use crate::calls::MESSAGE_BYTES_MAX;
-use crate::door::{Door, Lifeline, OwnCertificate};
+use crate::door::{Answer, Answering, Door, Lifeline, OwnCertificate};
 use crate::tickets::answered;
 use meta::{Changed, Error, Key, LeaseId, Meta, Range, Revision, Swap};
-use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
+use tonic::codegen::http;
+use tonic::server::{Grpc, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
-
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// Answers on a listener of its own until `stop` ends; a change that is under way then is in doubt. When it returns, nothing
 /// holds the meta on its behalf.
@@ -58,37 +54,24 @@ impl MetaService {
     }
 }
 
-impl NamedService for MetaService {
+impl Answering for MetaService {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for MetaService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Boxed<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move {
-            Ok(match request.uri().path() {
-                ASK => {
-                    let codec = ProstCodec::<Told, Question>::default();
-                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
-                }
-                WATCH => Grpc::new(ProstCodec::<Hinted, Watching>::default()).server_streaming(door, request).await,
-                _ => Status::unimplemented("there is no such method").into_http(),
-            })
-        })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        match request.uri().path() {
+            ASK => {
+                let codec = ProstCodec::<Told, Question>::default();
+                Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            WATCH => Grpc::new(ProstCodec::<Hinted, Watching>::default()).server_streaming(self, request).await,
+            _ => Status::unimplemented("there is no such method").into_http(),
+        }
     }
 }
 
 impl UnaryService<Question> for MetaService {
     type Response = Told;
-    type Future = Boxed<Response<Told>, Status>;
+    type Future = Answer<Told>;
 
     fn call(&mut self, request: Request<Question>) -> Self::Future {
         let MetaService { meta, lifeline } = self.clone();
@@ -157,7 +140,7 @@ async fn answer(meta: &dyn Meta, question: Question) -> Result<(Answered, Option
 impl ServerStreamingService<Watching> for MetaService {
     type Response = Hinted;
     type ResponseStream = ReceiverStream<Result<Hinted, Status>>;
-    type Future = Boxed<Response<Self::ResponseStream>, Status>;
+    type Future = Answer<Self::ResponseStream>;
 
     fn call(&mut self, request: Request<Watching>) -> Self::Future {
         let MetaService { meta, lifeline } = self.clone();

@@ -5,17 +5,14 @@
 
 use super::node::{Heard, ManagerNode, Shared};
 use crate::calls::MESSAGE_BYTES_MAX;
+use crate::door::{Answer, Answering};
 use crate::fleet::entries::wide;
 use prost::Message as Wire;
 use protocol::membership::Busyness;
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::codegen::http;
+use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use types::{NodeId, SliceId, StoreId};
@@ -24,8 +21,6 @@ use types::{NodeId, SliceId, StoreId};
 const SERVICE: &str = "meridian.Manager1";
 pub(super) const REPORT: &str = "/meridian.Manager1/Report";
 pub(super) const LOOK: &str = "/meridian.Manager1/Look";
-
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// What a process tells managers.
 pub(super) struct Report {
@@ -212,40 +207,27 @@ impl ManagerService {
     }
 }
 
-impl NamedService for ManagerService {
+impl Answering for ManagerService {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for ManagerService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Boxed<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move {
-            Ok(match request.uri().path() {
-                REPORT => {
-                    let codec = ProstCodec::<Noted, Reported>::default();
-                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
-                }
-                LOOK => {
-                    let codec = ProstCodec::<Looked, Looking>::default();
-                    Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(door, request).await
-                }
-                _ => Status::unimplemented("there is no such method").into_http(),
-            })
-        })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        match request.uri().path() {
+            REPORT => {
+                let codec = ProstCodec::<Noted, Reported>::default();
+                Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            LOOK => {
+                let codec = ProstCodec::<Looked, Looking>::default();
+                Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            _ => Status::unimplemented("there is no such method").into_http(),
+        }
     }
 }
 
 impl UnaryService<Reported> for ManagerService {
     type Response = Noted;
-    type Future = Boxed<Response<Noted>, Status>;
+    type Future = Answer<Noted>;
 
     fn call(&mut self, request: Request<Reported>) -> Self::Future {
         let shared = Arc::clone(&self.shared);
@@ -259,7 +241,7 @@ impl UnaryService<Reported> for ManagerService {
 
 impl UnaryService<Looking> for ManagerService {
     type Response = Looked;
-    type Future = Boxed<Response<Looked>, Status>;
+    type Future = Answer<Looked>;
 
     fn call(&mut self, request: Request<Looking>) -> Self::Future {
         let (shared, looking) = (Arc::clone(&self.shared), request.into_inner());

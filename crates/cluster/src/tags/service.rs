@@ -9,16 +9,12 @@ use super::refused::Refused;
 use super::shared::Shared;
 use crate::calls::MESSAGE_BYTES_MAX;
 use crate::data::messages::Nothing;
-use crate::door::Lifeline;
+use crate::door::{Answer, Answering, Lifeline};
 use catalog::outcome_bytes;
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::server::{ClientStreamingService, Grpc, NamedService, UnaryService};
+use tonic::codegen::http;
+use tonic::server::{ClientStreamingService, Grpc, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -32,8 +28,6 @@ pub(super) const READ: &str = "/meridian.Tags1/Read";
 /// longest texts is one part.
 const PARCEL_BYTES_MAX: usize = 384 << 20;
 
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
-
 /// The service, to be added to the door of a process.
 #[derive(Clone)]
 pub struct TagService {
@@ -41,41 +35,28 @@ pub struct TagService {
     pub(super) lifeline: Lifeline,
 }
 
-impl NamedService for TagService {
+impl Answering for TagService {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for TagService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Boxed<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move {
-            Ok(match request.uri().path() {
-                DELIVER => {
-                    let codec = ProstCodec::<Nothing, Parcel>::default();
-                    Grpc::new(codec).max_decoding_message_size(PARCEL_BYTES_MAX).client_streaming(service, request).await
-                }
-                CHANGE => {
-                    let codec = ProstCodec::<Told, Changing>::default();
-                    Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(service, request).await
-                }
-                READ => Grpc::new(ProstCodec::<Told, Reading>::default()).unary(service, request).await,
-                _ => Status::unimplemented("there is no such method").into_http(),
-            })
-        })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        match request.uri().path() {
+            DELIVER => {
+                let codec = ProstCodec::<Nothing, Parcel>::default();
+                Grpc::new(codec).max_decoding_message_size(PARCEL_BYTES_MAX).client_streaming(self, request).await
+            }
+            CHANGE => {
+                let codec = ProstCodec::<Told, Changing>::default();
+                Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            READ => Grpc::new(ProstCodec::<Told, Reading>::default()).unary(self, request).await,
+            _ => Status::unimplemented("there is no such method").into_http(),
+        }
     }
 }
 
 impl ClientStreamingService<Parcel> for TagService {
     type Response = Nothing;
-    type Future = Boxed<Response<Nothing>, Status>;
+    type Future = Answer<Nothing>;
 
     fn call(&mut self, request: Request<Streaming<Parcel>>) -> Self::Future {
         let TagService { shared, lifeline } = self.clone();
@@ -102,7 +83,7 @@ fn told(answer: Result<Answered, Refused>) -> Response<Told> {
 
 impl UnaryService<Changing> for TagService {
     type Response = Told;
-    type Future = Boxed<Response<Told>, Status>;
+    type Future = Answer<Told>;
 
     fn call(&mut self, request: Request<Changing>) -> Self::Future {
         let TagService { shared, lifeline } = self.clone();
@@ -120,7 +101,7 @@ impl UnaryService<Changing> for TagService {
 
 impl UnaryService<Reading> for TagService {
     type Response = Told;
-    type Future = Boxed<Response<Told>, Status>;
+    type Future = Answer<Told>;
 
     fn call(&mut self, _: Request<Reading>) -> Self::Future {
         let shared = Arc::clone(&self.shared);
