@@ -14,7 +14,7 @@ use super::node::{Asked, Shared};
 use super::refused::Refused;
 use crate::fleet::entries;
 use crate::kinds::KindSource;
-use crate::tickets::answered;
+use crate::tickets::{answered, pass_on};
 use crc_fast::CrcAlgorithm;
 use kernel::{LedSlice, Snapshot};
 use meta::{Is, Swap};
@@ -156,15 +156,8 @@ impl Actor {
     /// Hands the end of something that the store does back to this task.
     fn then<T: Send + 'static>(&self, ticket: Ticket<Result<T, kernel::Error>>, event: impl FnOnce(T) -> Event + Send + 'static) {
         let own = self.own.clone();
-        ticket.on_done(move |done| {
-            let input = match done {
-                Ok(Ok(value)) => Input::Event(event(value)),
-                Ok(Err(fault)) => Input::Failed(fault.to_string()),
-                Err(Abandoned) => Input::Failed(Abandoned.to_string()),
-            };
-            // The task may have ended.
-            drop(own.send(input));
-        });
+        // The task may have ended.
+        pass_on(ticket, move |done| drop(own.send(done.map_or_else(Input::Failed, |value| Input::Event(event(value))))));
     }
 
     fn carry_out(&mut self, action: Action) {

@@ -11,7 +11,7 @@ use super::entry::{entry_key, entry_value, tag_entry};
 use super::messages::Parcel;
 use super::refused::Refused;
 use super::shared::{Shared, Standing};
-use crate::tickets::answered;
+use crate::tickets::{answered, pass_on};
 use bytes::Bytes;
 use catalog::Outcome;
 use meta::{Is, Range, Swap};
@@ -145,15 +145,8 @@ impl Actor {
         event: impl FnOnce(T) -> Event + Send + 'static,
     ) {
         let own = self.own.clone();
-        ticket.on_done(move |done| {
-            let input = match done {
-                Ok(Ok(value)) => Input::Event(event(value)),
-                Ok(Err(fault)) => Input::Failed(fault.to_string()),
-                Err(Abandoned) => Input::Failed(Abandoned.to_string()),
-            };
-            // The task may have ended.
-            drop(own.send(input));
-        });
+        // The task may have ended.
+        pass_on(ticket, move |done| drop(own.send(done.map_or_else(Input::Failed, |value| Input::Event(event(value))))));
     }
 
     fn carry_out(&mut self, action: Action) {

@@ -1,11 +1,11 @@
 //! A fleet under test: managers and data nodes in processes of their own; this one plays scheduler and operator.
 
 use crate::directory::Directory;
+use crate::identity;
 use crate::members::Members;
 use crate::process;
 use crate::writers::{Acknowledged, Writers, tags, text};
 use cluster::Tls;
-use cluster::certificates::{Authority, NODE_NAME};
 use cluster::data::{Batch, Client, Refused, Rows};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use types::{DistributionRule, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, Timestamp};
-use world::{Clock, RealClock, ThreadCounts, Threads, World};
+use world::{ThreadCounts, Threads, World};
 
 /// Tag t lies in slice t mod buckets.
 pub const RULE: DistributionRule = DistributionRule { w1: 1, b1: 1, w2: 0, b2: 1, buckets: 6, day_us: 86_400_000_000 };
@@ -113,20 +113,7 @@ struct Ground {
 impl Ground {
     fn new() -> Ground {
         let directory = Directory::new();
-        let now = RealClock::start().wall_us();
-        let authority = Authority::make(now, 10).expect("an authority");
-        let (certified, of_node) = (authority.certified(), authority.issue("node", &[], now, 10).expect("a certificate"));
-        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("it is written");
-        write("authority.pem", &certified.certificate);
-        write("node.pem", &of_node.certificate);
-        write("node.key", &of_node.key);
-        let tls = Tls {
-            authority: certified.certificate.clone().into_bytes(),
-            own: Some((of_node.certificate.clone().into(), of_node.key.clone().into())),
-            name: Some(NODE_NAME.to_owned()),
-        };
-        let (certificate, key) = (of_node.certificate.into(), of_node.key.into());
-        let own = OwnCertificate { authority: certified.certificate.into_bytes(), certificate, key };
+        let (tls, own) = identity::issue(directory.path());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
         let threads = Threads::start(ThreadCounts::default());
         Ground { directory, tls, own, runtime: Arc::new(runtime), threads }

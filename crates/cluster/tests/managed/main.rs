@@ -5,6 +5,8 @@
 #[path = "../metas/directory.rs"]
 mod directory;
 mod fleet;
+#[path = "../identity/mod.rs"]
+mod identity;
 mod joining;
 #[path = "../metas/members.rs"]
 #[expect(dead_code, reason = "etcd's own tests do more with them")]

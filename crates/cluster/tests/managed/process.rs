@@ -1,9 +1,9 @@
 //! A process of a fleet: a manager or a data node, as `meridian serve --role` will start it, without SQL.
 
 use crate::fleet::{RULE, Told, manager_settings};
-use cluster::certificates::NODE_NAME;
+use crate::identity;
 use cluster::data::{DataNode, DataService, Settings};
-use cluster::door::{Door, OwnCertificate};
+use cluster::door::Door;
 use cluster::etcd::Etcd;
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
@@ -85,10 +85,7 @@ async fn stop() {
 
 pub fn run() {
     let told = Told::from_environment();
-    let read = |name: &str| std::fs::read(told.certificates.join(name)).expect("the test wrote it");
-    let (authority, certificate, key) = (read("authority.pem"), read("node.pem"), read("node.key"));
-    let tls =
-        Tls { authority: authority.clone(), own: Some((certificate.clone(), key.clone())), name: Some(NODE_NAME.to_owned()) };
+    let (tls, own) = identity::read(&told.certificates);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
@@ -100,7 +97,7 @@ pub fn run() {
         let roster = Roster::follow(Arc::clone(&meta), handle).await.expect("meta says who is there");
         let lines = Arc::new(Lines::new(Arc::clone(&roster), tls.clone()));
         let common = Common { told, tls, world, meta, roster, lines, address };
-        let door = Door::new(OwnCertificate { authority, certificate, key });
+        let door = Door::new(own);
         if common.told.manager { manager(common, door, listener).await } else { data(common, door, listener).await }
     });
     threads.stop();

@@ -1,7 +1,7 @@
 //! A fleet under test: node processes, a manager's meta in this one, and writers that remember what was acknowledged.
 
+use crate::identity;
 use cluster::Tls;
-use cluster::certificates::{Authority, NODE_NAME};
 use cluster::data::{Batch, Client, Refused, Rows};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use types::{DistributionRule, Epoch, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
-use world::{Clock, RealClock, ThreadCounts, Threads, World};
+use world::{ThreadCounts, Threads, World};
 
 pub const SLICES: u32 = 4;
 
@@ -124,23 +124,7 @@ impl Fleet {
     pub fn start_with(name: &str, nodes: u64, small_log: bool) -> Fleet {
         let directory = std::env::temp_dir().join(format!("meridian-replicas-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
-        let now = RealClock::start().wall_us();
-        let authority = Authority::make(now, 10).expect("an authority");
-        let (certified, of_node) = (authority.certified(), authority.issue("node", &[], now, 10).expect("a certificate"));
-        let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("it is written");
-        write("authority.pem", &certified.certificate);
-        write("node.pem", &of_node.certificate);
-        write("node.key", &of_node.key);
-        let tls = Tls {
-            authority: certified.certificate.clone().into_bytes(),
-            own: Some((of_node.certificate.clone().into(), of_node.key.clone().into())),
-            name: Some(NODE_NAME.to_owned()),
-        };
-        let own = OwnCertificate {
-            authority: certified.certificate.into_bytes(),
-            certificate: of_node.certificate.into(),
-            key: of_node.key.into(),
-        };
+        let (tls, own) = identity::issue(&directory);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
         let threads = Threads::start(ThreadCounts::default());
         let meta: Arc<dyn Meta> =

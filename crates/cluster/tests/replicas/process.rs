@@ -1,12 +1,13 @@
 //! A data node as a process of its own: what `meridian serve --role data` will do, without SQL.
 
 use crate::fleet::{Told, rule};
+use crate::identity;
+use cluster::Limits;
 use cluster::data::{DataNode, DataService, Settings};
-use cluster::door::{Door, OwnCertificate};
+use cluster::door::Door;
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::Remote;
-use cluster::{Limits, Tls, certificates::NODE_NAME};
 use kernel::Kernel;
 use meta::Meta;
 use std::io::Read;
@@ -23,10 +24,7 @@ pub fn is_node() -> bool {
 
 pub fn run() {
     let told = Told::from_environment();
-    let read = |name: &str| std::fs::read(told.certificates.join(name)).expect("the test wrote it");
-    let (authority, certificate, key) = (read("authority.pem"), read("node.pem"), read("node.key"));
-    let tls =
-        Tls { authority: authority.clone(), own: Some((certificate.clone(), key.clone())), name: Some(NODE_NAME.to_owned()) };
+    let (tls, own) = identity::read(&told.certificates);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
@@ -64,7 +62,7 @@ pub fn run() {
         let node = DataNode::start(settings, kernel, keeper, &roster, meta, world, handle).expect("the stores are the same");
         let node = Arc::new(node);
         println!("ready {} {address}", node.me().store.0);
-        let door = Door::new(OwnCertificate { authority, certificate, key });
+        let door = Door::new(own);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
         let door = door.with(service).with(KindsService::new(book));
         // When the test ends, however it ends, so does this process.

@@ -1,7 +1,7 @@
 //! Schedulers under test: processes, a manager's meta in this one, and what they said was answered.
 
+use crate::identity;
 use cluster::Tls;
-use cluster::certificates::Authority;
 use cluster::door::{Door, OwnCertificate};
 use cluster::lone::MetaService;
 use meta::Meta;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use world::{Clock, RealClock, ThreadCounts, Threads, World};
+use world::{ThreadCounts, Threads, World};
 
 /// What a scheduler's process is told by its environment.
 pub struct Told {
@@ -63,18 +63,8 @@ pub struct Fleet {
 pub fn certificates(name: &str) -> (PathBuf, Tls, OwnCertificate) {
     let directory = std::env::temp_dir().join(format!("meridian-tags-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a temporary directory");
-    let now = RealClock::start().wall_us();
-    let authority = Authority::make(now, 10).expect("an authority");
-    let (certified, of_node) = (authority.certified(), authority.issue("node", &[], now, 10).expect("a certificate"));
-    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).expect("it is written");
-    write("authority.pem", &certified.certificate);
-    write("node.pem", &of_node.certificate);
-    write("node.key", &of_node.key);
-    let (certificate, key): (Vec<u8>, Vec<u8>) = (of_node.certificate.into(), of_node.key.into());
-    let authority = certified.certificate.into_bytes();
-    let name = Some(cluster::certificates::NODE_NAME.to_owned());
-    let tls = Tls { authority: authority.clone(), own: Some((certificate.clone(), key.clone())), name };
-    (directory, tls, OwnCertificate { authority, certificate, key })
+    let (tls, own) = identity::issue(&directory);
+    (directory, tls, own)
 }
 
 impl Fleet {

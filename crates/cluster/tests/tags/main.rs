@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "these tests are the outside world: processes, files, real time")]
 
 mod fleet;
+#[path = "../identity/mod.rs"]
+mod identity;
 mod process;
 mod registering;
 

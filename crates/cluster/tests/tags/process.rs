@@ -8,12 +8,13 @@
 //! ```
 
 use crate::fleet::Told;
+use crate::identity;
 use catalog::{Catalog, Error as Refusal};
-use cluster::door::{Door, OwnCertificate};
+use cluster::Limits;
+use cluster::door::Door;
 use cluster::fleet::{Member, Membership, Roles, Roster};
 use cluster::lone::Remote;
 use cluster::tags::{Error, Settings, TagTable};
-use cluster::{Limits, Tls, certificates::NODE_NAME};
 use meta::Meta;
 use std::fmt::Write as _;
 use std::io::BufRead;
@@ -57,10 +58,7 @@ async fn join(node: NodeId, address: &str, meta: &dyn Meta, world: &World, direc
 
 pub fn run() {
     let told = Told::from_environment();
-    let read = |name: &str| std::fs::read(told.certificates.join(name)).expect("the test wrote it");
-    let (authority, certificate, key) = (read("authority.pem"), read("node.pem"), read("node.key"));
-    let own = Some((certificate.clone(), key.clone()));
-    let tls = Tls { authority: authority.clone(), own, name: Some(NODE_NAME.to_owned()) };
+    let (tls, own) = identity::read(&told.certificates);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
@@ -83,7 +81,7 @@ pub fn run() {
         };
         let table = TagTable::start(settings, catalog, &roster, meta, world, handle).await.expect("it becomes a scheduler");
         let table = Arc::new(table);
-        let door = Door::new(OwnCertificate { authority, certificate, key });
+        let door = Door::new(own);
         let service = table.service(door.lifeline());
         println!("ready {address}");
         let obeyed = obey(Arc::clone(&table), lines());
