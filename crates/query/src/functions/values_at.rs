@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::point::{far_value_rows, value_rows};
 use crate::schema::{self, texts_type};
-use crate::tables::source::SourceScan;
+use crate::tables::source::{SourceScan, chosen};
 use crate::tables::statement;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -108,7 +108,7 @@ impl TableProvider for ValuesAtTable {
         let DataType::List(text) = texts_type() else { return Err(DataFusionError::Internal("texts are a list".to_owned())) };
         let tags = computed(state, &self.tags, text.data_type())?;
         let times = computed(state, &self.times, &schema::time_type())?;
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema::VALUES_AT.fields().len()).collect());
+        let columns = chosen(projection, &schema::VALUES_AT);
         let shown = Arc::new(schema::VALUES_AT.project(&columns)?);
         let (engine, statement) = (Arc::clone(&self.engine), statement(state)?);
         let snapshot = statement.snapshot();

@@ -1,6 +1,6 @@
 //! `latest`: the snapshot value of every tag that has one, from memory.
 
-use super::source::SourceScan;
+use super::source::{SourceScan, chosen};
 use super::statement;
 use crate::context::StatementContext;
 use crate::engine::Engine;
@@ -74,7 +74,7 @@ impl TableProvider for LatestTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema::LATEST.fields().len()).collect());
+        let columns = chosen(projection, &schema::LATEST);
         let schema = Arc::new(schema::LATEST.project(&columns)?);
         let mut computed = |expr: &Expr, candidates: &[TagId]| evaluate(state, &self.engine.catalog, expr, candidates);
         let tags = select(&self.engine, &|_| true, filters, None, &mut computed)?.tags;

@@ -1,8 +1,7 @@
 //! Schema `meridian`, and two tables of `pg_catalog`: what the node says of itself, as it stands when a query reads it.
 
-use super::source::SourceScan;
+use super::source::made_anew;
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::session::State;
 use crate::store::NodeReport;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -70,19 +69,14 @@ impl TableProvider for NodeTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let shown = Arc::new(self.schema.project(&columns)?);
         let (engine, make_columns, whole) = (Arc::clone(&self.engine), Arc::clone(&self.columns), Arc::clone(&self.schema));
         let of_nodes = self.of_nodes;
-        let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
+        made_anew(self.name, &self.schema, projection, move || {
             // On the blocking pool: a lone node's answer is there at once.
             let reports = if of_nodes { Handle::current().block_on(engine.store.reports())? } else { Vec::new() };
             let arrays = make_columns(&engine, &reports).into_iter().map(|(_, array)| array).collect();
-            let batch = RecordBatch::try_new(Arc::clone(&whole), arrays)?.project(&columns)?;
-            taker(batch);
-            Ok(())
-        };
-        Ok(Arc::new(SourceScan::new(format!("NodeScan: table={}", self.name), shown, Arc::new(make))))
+            Ok(RecordBatch::try_new(Arc::clone(&whole), arrays)?)
+        })
     }
 }
 

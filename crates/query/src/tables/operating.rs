@@ -1,10 +1,8 @@
 //! The tables of whoever operates a fleet: made anew for each query.
 
-use super::source::SourceScan;
+use super::source::made_anew;
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::operator::{Operator, OperatorTable};
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -44,16 +42,9 @@ impl TableProvider for Operating {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = &self.table.schema;
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect());
-        let shown = Arc::new(schema.project(&columns)?);
         let (operator, name) = (Arc::clone(&self.operator), self.table.name);
-        let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
-            // On the blocking pool.
-            taker(Handle::current().block_on(operator.rows(name))?.project(&columns)?);
-            Ok(())
-        };
-        Ok(Arc::new(SourceScan::new(format!("NodeScan: table={name}"), shown, Arc::new(make))))
+        // On the blocking pool.
+        made_anew(name, &self.table.schema, projection, move || Handle::current().block_on(operator.rows(name)))
     }
 }
 

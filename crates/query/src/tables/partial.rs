@@ -2,6 +2,7 @@
 //! asks for the tag, a row of all tags of a kind.
 
 use super::series::SeriesTable;
+use super::source::chosen;
 use crate::error::Error;
 use crate::fleet::Names;
 use crate::functions::one_nan_of;
@@ -67,7 +68,7 @@ impl TableProvider for PartialTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let columns = chosen(projection, &self.schema);
         let schema = Arc::new(self.schema.project(&columns)?);
         let partitions = state.config().target_partitions().max(1);
         let target = self.series.target(state, &self.filters)?;

@@ -1,5 +1,6 @@
 //! `samples`, `integers` and `events`.
 
+use super::source::chosen;
 use super::statement;
 use crate::engine::Engine;
 use crate::fleet::{Away, Names};
@@ -101,7 +102,7 @@ impl TableProvider for SeriesTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let target = Arc::new(self.target(state, filters)?);
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let columns = chosen(projection, &self.schema);
         let schema = Arc::new(self.schema.project(&columns)?);
         let partitions = state.config().target_partitions();
         let read = target.schema_read(&schema);

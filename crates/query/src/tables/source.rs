@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::scan::leaf::{blocking, leaf, properties_of};
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -30,6 +30,27 @@ impl SourceScan {
         let properties = properties_of(&schema, 1);
         SourceScan { title, schema, make, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
+}
+
+/// The places of the columns that a scan is asked for: all of them where it is not asked for some.
+pub(crate) fn chosen(projection: Option<&Vec<usize>>, schema: &Schema) -> Vec<usize> {
+    projection.cloned().unwrap_or_else(|| (0..schema.fields().len()).collect())
+}
+
+/// A scan of a table that is made whole, as one batch of `whole`, when a query reads it.
+pub(crate) fn made_anew(
+    name: &str,
+    whole: &SchemaRef,
+    projection: Option<&Vec<usize>>,
+    make: impl Fn() -> std::result::Result<RecordBatch, Error> + Send + Sync + 'static,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let columns = chosen(projection, whole);
+    let shown = Arc::new(whole.project(&columns)?);
+    let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
+        taker(make()?.project(&columns)?);
+        Ok(())
+    };
+    Ok(Arc::new(SourceScan::new(format!("NodeScan: table={name}"), shown, Arc::new(make))))
 }
 
 impl fmt::Debug for SourceScan {

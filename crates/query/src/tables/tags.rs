@@ -1,6 +1,6 @@
 //! `tags`: the tag table, read page by page.
 
-use super::source::SourceScan;
+use super::source::{SourceScan, chosen};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::point::span;
@@ -121,7 +121,7 @@ impl TableProvider for TagTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..schema::TAGS.fields().len()).collect());
+        let columns = chosen(projection, &schema::TAGS);
         let schema = Arc::new(schema::TAGS.project(&columns)?);
         let wanted: Option<Arc<[TagId]>> = candidates(&self.engine, filters).map(Into::into);
         let shown = wanted.as_ref().map_or_else(|| "all".to_owned(), |tags| tags.len().to_string());
