@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// Begins with a replica, unless it is there.
-    fn begin(self: &Arc<Self>, led: LedSlice) {
+    fn begin(self: &Arc<Self>, led: LedSlice, mut stopping: watch::Receiver<()>) {
         let (slice, mut replicas) = (led.id(), self.replicas.lock());
         if replicas.contains_key(&slice) {
             return;
@@ -136,31 +136,41 @@ impl Shared {
         replicas.insert(slice, Inputs { led, own, outside, leads });
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
-            let ended = actor.run(own_inputs, outside_inputs).await;
+            let ended = actor.run(own_inputs, outside_inputs, &mut stopping).await;
             shared.replicas.lock().remove(&slice);
             if let Some(Ended::Failed(fault)) = ended {
                 shared.failed.send_replace(Some(format!("slice {slice}: {fault}")));
             }
         });
     }
+}
 
+/// What meta says of slices, told to the replicas here.
+struct Placed {
+    shared: Arc<Shared>,
+    /// For the replicas that begin; it never saw that the node ends, so they all do.
+    stopping: watch::Receiver<()>,
+}
+
+impl Placed {
     /// A slice's entry, as meta has it.
-    fn learn(self: &Arc<Self>, slice: SliceId, entry: SliceEntry, revision: Revision) {
-        let here = self.replicas.lock().contains_key(&slice);
-        if !here && entry.has(self.me) {
-            match self.kernel.lead(slice) {
-                Ok(led) => self.begin(led),
+    fn learn(&self, slice: SliceId, entry: SliceEntry, revision: Revision) {
+        let shared = &self.shared;
+        let here = shared.replicas.lock().contains_key(&slice);
+        if !here && entry.has(shared.me) {
+            match shared.kernel.lead(slice) {
+                Ok(led) => shared.begin(led, self.stopping.clone()),
                 Err(fault) => {
                     tracing::error!(%slice, %fault, "a slice that the fleet placed here can't be led");
                     return;
                 }
             }
         }
-        self.tell(slice, Input::Entry { entry, revision, seen: None });
+        shared.tell(slice, Input::Entry { entry, revision, seen: None });
     }
 }
 
-impl Listener for Arc<Shared> {
+impl Listener for Placed {
     fn stands(&self, entry: &Entry) {
         match (entries::slice_of(&entry.key, entries::SLICES), entries::slice_entry(&entry.value)) {
             (Some(slice), Some(found)) => self.learn(slice, found, entry.modified),
@@ -172,7 +182,7 @@ impl Listener for Arc<Shared> {
 /// A data node. Dropping it ends its replicas.
 pub struct DataNode {
     shared: Arc<Shared>,
-    _alive: watch::Sender<()>,
+    alive: watch::Sender<()>,
 }
 
 impl DataNode {
@@ -210,18 +220,21 @@ impl DataNode {
                 shared.tell(slice, Input::Event(event));
             }
         }));
-        for led in shared.kernel.led_slices() {
-            shared.begin(led);
-        }
         let (alive, stopping) = watch::channel(());
+        for led in shared.kernel.led_slices() {
+            shared.begin(led, stopping.clone());
+        }
         let slices = Range::prefix(entries::SLICES)?;
-        let following = Following::new(Arc::clone(&shared.meta), slices, Arc::new(Arc::clone(&shared)));
-        let ending = Arc::clone(&shared);
-        shared.runtime.spawn(async move {
-            following.run(stopping).await;
-            ending.replicas.lock().clear();
-        });
-        Ok(DataNode { shared, _alive: alive })
+        let placed = Placed { shared: Arc::clone(&shared), stopping: stopping.clone() };
+        let following = Following::new(Arc::clone(&shared.meta), slices, Arc::new(placed));
+        shared.runtime.spawn(following.run(stopping));
+        Ok(DataNode { shared, alive })
+    }
+
+    /// Ends its replicas, and waits until they have: their store may be closed then. What they were doing to it is done.
+    pub async fn stop(&self) {
+        self.alive.send_replace(());
+        self.alive.closed().await;
     }
 
     /// The replica that this node's store is.

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use types::{Epoch, Revision, SliceId, Version};
 use world::{Abandoned, Ticket};
 
@@ -70,11 +70,12 @@ impl Actor {
         Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, leads, ended: None }
     }
 
-    /// Runs until the replica ends, or nobody can ask it any more.
+    /// Runs until the replica ends, or the node does: what its store does for it is then over.
     pub(super) async fn run(
         mut self,
         mut own: mpsc::UnboundedReceiver<Input>,
         mut outside: mpsc::Receiver<Input>,
+        stopping: &mut watch::Receiver<()>,
     ) -> Option<Ended> {
         self.step(Event::Tick);
         while self.ended.is_none() {
@@ -83,7 +84,9 @@ impl Actor {
             let input = tokio::select! {
                 biased;
                 Some(input) = own.recv() => input,
-                input = outside.recv() => input?,
+                // Told, or its sender is gone.
+                _ = stopping.changed() => return None,
+                Some(input) = outside.recv() => input,
                 () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
             };
             self.take(input).await;

@@ -99,12 +99,11 @@ impl<L: Listener> Following<L> {
         }
     }
 
-    /// Follows until the sender of `stopping` is dropped.
+    /// Follows until the sender of `stopping` tells, or is dropped.
     pub(crate) async fn run(mut self, mut stopping: watch::Receiver<()>) {
         loop {
             let followed = tokio::select! {
                 followed = self.follow() => followed,
-                // Only ever ends by its sender's going.
                 _ = stopping.changed() => return,
             };
             if let Err(fault) = followed {

@@ -66,7 +66,7 @@ impl Actor {
         Actor { shared: Arc::clone(shared), machine, waiting, waiting_bytes: 0, requests: 0, own, failed: None }
     }
 
-    /// Runs until the store fails, or the sender of `stopping` is dropped.
+    /// Runs until the store fails, or the sender of `stopping` tells or is dropped.
     pub(super) async fn run(
         mut self,
         mut own: mpsc::UnboundedReceiver<Input>,
@@ -80,8 +80,7 @@ impl Actor {
             let input = tokio::select! {
                 biased;
                 Some(input) = own.recv() => input,
-                // Only ever ends by its sender's going.
-                _ = stopping.changed() => break,
+                    _ = stopping.changed() => break,
                 Some(input) = outside.recv() => input,
                 () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
             };
@@ -260,12 +259,11 @@ fn stand(machine: &Scheduler) -> Standing {
     }
 }
 
-/// Tells the task whenever the entry changes, until the sender of `stopping` is dropped.
+/// Tells the task whenever the entry changes, until the sender of `stopping` tells or is dropped.
 pub(super) async fn watch_entry(shared: Arc<Shared>, own: mpsc::UnboundedSender<Input>, mut stopping: watch::Receiver<()>) {
     loop {
         let followed = tokio::select! {
             followed = follow(&shared, &own) => followed,
-            // Only ever ends by its sender's going.
             _ = stopping.changed() => return,
         };
         if let Err(fault) = followed {

@@ -52,7 +52,7 @@ pub struct TagTable {
     catalog: Arc<Catalog>,
     free: Mutex<Vec<Lane>>,
     permits: Semaphore,
-    _alive: watch::Sender<()>,
+    alive: watch::Sender<()>,
 }
 
 impl TagTable {
@@ -104,7 +104,13 @@ impl TagTable {
         shared.runtime.spawn(actor.run(own_inputs, outside_inputs, stopping.clone()));
         shared.runtime.spawn(watch_entry(Arc::clone(&shared), own, stopping));
         let (free, permits) = (Mutex::default(), Semaphore::new(LANES_MAX));
-        Ok(TagTable { shared, catalog, free, permits, _alive: alive })
+        Ok(TagTable { shared, catalog, free, permits, alive })
+    }
+
+    /// Ends its tasks, and waits until they have: the catalog may be closed then.
+    pub async fn stop(&self) {
+        self.alive.send_replace(());
+        self.alive.closed().await;
     }
 
     /// The scheduler that this store is.

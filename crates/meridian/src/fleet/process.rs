@@ -66,7 +66,7 @@ pub struct Process {
     world: World,
     dir: PathBuf,
     data: Option<Arc<DataNode>>,
-    catalog: Option<Arc<Catalog>>,
+    tags: Option<(Arc<TagTable>, Arc<Catalog>)>,
     stop: Option<oneshot::Sender<()>>,
     door: JoinHandle<Result<(), ::meta::Error>>,
     // What ends when it is dropped.
@@ -121,7 +121,7 @@ impl Process {
         let store = stores.as_ref().map(|stores| stores.kernel.store());
         let joined = Member::join(&membership, store, &*meta, world, dir).await;
         let member = joined.map_err(|fault| Error::Fleet(fault.to_string()))?;
-        let (mut engine, mut manager) = (None, None);
+        let (mut engine, mut tags, mut manager) = (None, None, None);
         let book = stores.as_ref().map(|stores| Arc::clone(&stores.book));
         let (mut door, data) = starting.data_door(own, member, stores, &roster)?;
         if is_own {
@@ -133,11 +133,12 @@ impl Process {
             (None, Some(book)) => door.with(KindsService::new(book)),
             (None, None) => door,
         };
-        if let Some(catalog) = &catalog {
-            let (table, made) = starting.scheduler(member, Arc::clone(catalog), &record, &admin).await?;
+        if let Some(catalog) = catalog {
+            let (table, made) = starting.scheduler(member, Arc::clone(&catalog), &record, &admin).await?;
             let service = table.service(door.lifeline());
             door = door.with(service);
             engine = Some(made);
+            tags = Some((table, catalog));
         }
         if roles.manager {
             let node = starting.manager(member, &record, &admin).await?;
@@ -157,7 +158,7 @@ impl Process {
             world: world.clone(),
             dir: dir.to_path_buf(),
             data,
-            catalog,
+            tags,
             stop: Some(stop),
             door: serving,
             _manager: manager,
@@ -189,12 +190,11 @@ impl Process {
         served.map_err(fleet("closing the door"))?;
         let mut tickets = Vec::new();
         if let Some(data) = self.data.take() {
-            let kernel = Arc::clone(data.kernel());
-            // Its replicas end with it, before their store does.
-            drop(data);
-            tickets.push(told(kernel.close()));
+            data.stop().await;
+            tickets.push(told(data.kernel().close()));
         }
-        if let Some(catalog) = self.catalog.take() {
+        if let Some((table, catalog)) = self.tags.take() {
+            table.stop().await;
             tickets.push(told(catalog.close()));
         }
         for ticket in tickets {
