@@ -6,24 +6,38 @@
 //! asked.
 
 use crate::calls::chain;
+use crate::data::Reads;
+use crate::tls;
 use meta::Error;
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 use tonic::{Response, Status};
 
 /// Most questions and streams that are open on one connection.
 pub const STREAMS_MAX: u32 = 1_024;
+
+/// How long whoever connects may take to say what it wants.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// The most that say so at a time; others wait.
+const HANDSHAKES_MAX: usize = 256;
+/// How long is waited when no connection could be taken: files may have run out.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How much of one question, and of all of a connection, may be on its way unread, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -44,6 +58,7 @@ pub struct OwnCertificate {
 pub struct Door {
     own: OwnCertificate,
     routes: RoutesBuilder,
+    taking: Option<Arc<dyn Taking>>,
     alive: watch::Sender<()>,
     lifeline: Lifeline,
     free: mpsc::Receiver<Infallible>,
@@ -76,8 +91,20 @@ pub trait Answering: Clone + Send + Sync + 'static {
     fn answer(self, request: http::Request<Body>) -> impl Future<Output = http::Response<Body>> + Send;
 }
 
+/// What takes connections of a protocol of its own, past gRPC.
+pub(crate) trait Taking: Send + Sync + 'static {
+    /// Its name in the handshake (ALPN).
+    fn protocol(&self) -> &'static [u8];
+
+    /// Takes a connection that asked for it; the handshake is to be ended with this configuration.
+    fn take(&self, handshake: StartHandshake<TcpStream>, config: Arc<ServerConfig>);
+}
+
 /// An answer to one question, or to one stream, that is on its way.
 pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
+
+/// A connection whose hands are shaken.
+type Ready = Result<TlsStream<TcpStream>, std::io::Error>;
 
 /// What answers, as the routes of a door want it.
 #[derive(Clone)]
@@ -108,7 +135,7 @@ impl Door {
     pub fn new(own: OwnCertificate) -> Door {
         let (alive, stopping) = watch::channel(());
         let (held, free) = mpsc::channel(1);
-        Door { own, routes: RoutesBuilder::default(), alive, lifeline: Lifeline { stopping, _held: held }, free }
+        Door { own, routes: RoutesBuilder::default(), taking: None, alive, lifeline: Lifeline { stopping, _held: held }, free }
     }
 
     /// A door to which services were added elsewhere.
@@ -130,32 +157,40 @@ impl Door {
         self
     }
 
+    /// Adds what takes connections of its own protocol.
+    #[must_use]
+    pub fn with_reads(mut self, reads: Reads) -> Door {
+        self.taking = Some(Arc::new(reads));
+        self
+    }
+
     /// Answers on a listener until `stop` ends.
     ///
     /// # Errors
     /// `Error::Open` where the certificates can't be used, or the listener fails.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Door { own, routes, alive, lifeline, mut free } = self;
+        let Door { own, routes, taking, alive, lifeline, mut free } = self;
         let stop = async move {
             stop.await;
             drop(alive);
         };
-        let served = answer(routes.routes(), own, listener, stop).await;
+        let served = answer(routes.routes(), &own, (taking, listener), stop).await;
         drop(lifeline);
         while free.recv().await.is_some() {}
         served
     }
 }
 
-async fn answer(routes: Routes, own: OwnCertificate, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
-    let failed = |cause: tonic::transport::Error| Error::Open(chain(&cause));
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(own.certificate, own.key))
-        .client_ca_root(Certificate::from_pem(own.authority))
-        .timeout(Duration::from_secs(5));
-    Server::builder()
-        .tls_config(tls)
-        .map_err(failed)?
+async fn answer(
+    routes: Routes,
+    own: &OwnCertificate,
+    (taking, listener): (Option<Arc<dyn Taking>>, TcpListener),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let protocols: Vec<&[u8]> = std::iter::once(tls::GRPC).chain(taking.iter().map(|taking| taking.protocol())).collect();
+    let config = tls::answering(own, &protocols).map_err(Error::Open)?;
+    let (ready, incoming) = mpsc::channel(HANDSHAKES_MAX);
+    let served = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -163,7 +198,54 @@ async fn answer(routes: Routes, own: OwnCertificate, listener: TcpListener, stop
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
-        .await
-        .map_err(failed)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop);
+    tokio::select! {
+        served = served => served.map_err(|cause| Error::Open(chain(&cause))),
+        () = accept(listener, taking, config, ready) => Ok(()),
+    }
+}
+
+/// Takes connections for ever, and hands each to whom it asks for once its hands are shaken.
+async fn accept(listener: TcpListener, taking: Option<Arc<dyn Taking>>, config: Arc<ServerConfig>, ready: mpsc::Sender<Ready>) {
+    let shaking = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    loop {
+        // Never closed.
+        let Ok(permit) = Arc::clone(&shaking).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(fault) => {
+                tracing::warn!(%fault, "a connection could not be taken");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (taking, config, ready) = (taking.clone(), Arc::clone(&config), ready.clone());
+        tokio::spawn(async move {
+            let shaken = tokio::time::timeout(HANDSHAKE, shake(stream, taking.as_deref(), config)).await;
+            drop(permit);
+            match shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+                // The door may have closed.
+                Ok(Some(stream)) => drop(ready.send(Ok(stream)).await),
+                Ok(None) => {}
+                Err(fault) => tracing::debug!(%fault, "a connection was not made"),
+            }
+        });
+    }
+}
+
+/// The connection, unless it was taken.
+async fn shake(
+    stream: TcpStream,
+    taking: Option<&dyn Taking>,
+    config: Arc<ServerConfig>,
+) -> Result<Option<TlsStream<TcpStream>>, std::io::Error> {
+    stream.set_nodelay(true)?;
+    let handshake = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let asks_for =
+        |protocol: &[u8]| handshake.client_hello().alpn().is_some_and(|mut given| given.any(|given| given == protocol));
+    if let Some(taking) = taking.filter(|taking| asks_for(taking.protocol())) {
+        taking.take(handshake, config);
+        return Ok(None);
+    }
+    handshake.into_stream(config).await.map(Some)
 }

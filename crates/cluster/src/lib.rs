@@ -32,6 +32,7 @@ pub mod manager;
 pub mod router;
 pub mod tags;
 mod tickets;
+mod tls;
 mod watching;
 
 pub use calls::{Limits, Tls};

@@ -195,7 +195,6 @@ impl Router {
     /// # Errors
     /// `Refused::Unavailable` where it is not known where the node is.
     pub fn client(&self, node: NodeId, limit: Duration) -> Result<Client, Refused> {
-        let channel = self.lines.channel(node).map_err(|status| Refused::Unavailable(status.to_string()))?;
-        Ok(Client::on(channel, self.settings.me, limit))
+        Client::on(&self.lines, node, self.settings.me, limit)
     }
 }

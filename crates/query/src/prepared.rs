@@ -6,7 +6,7 @@
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
-use crate::point::PointPlan;
+use crate::point::{PointAnswer, PointPlan, RowSink};
 use crate::query::{QueryPlan, converted};
 use crate::running::{Ongoing, cancelled, unless_cancelled};
 use crate::session::Session;
@@ -127,6 +127,27 @@ impl Prepared {
         }
     }
 
+    /// Whether it is a point question whose answer lies at other nodes: `answer` puts its rows straight into a sink.
+    #[must_use]
+    pub fn asks_far(&self) -> bool {
+        matches!(self.work, Work::Point(..)) && self.session.engine.local.is_none()
+    }
+
+    /// Answers a point question whose answer lies at other nodes (`asks_far`); `params` are of the types of `parameters()`.
+    /// `PointAnswer::TooLong`: nothing went to the sink, run `execute`.
+    ///
+    /// # Errors
+    /// As `execute`.
+    pub async fn answer(&self, params: &[ScalarValue], sink: &mut (impl RowSink + Send)) -> Result<PointAnswer, Error> {
+        let Work::Point(plan, _) = &self.work else { return Ok(PointAnswer::TooLong) };
+        let work = async {
+            self.session.admit()?;
+            self.session.engine.readable().await?;
+            plan.answer_far(params, &self.session.asker(), sink).await
+        };
+        self.supervised(work).await.map(|(answer, ..)| answer)
+    }
+
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
     /// (which is then read as the type).
     ///
@@ -134,18 +155,23 @@ impl Prepared {
     /// Whatever went wrong; the transaction block, if any, has then failed. Errors of a row stream
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
+        let (outcome, ongoing, limit_ms) = self.supervised(self.run(params)).await?;
+        Ok(self.watched(outcome, ongoing, limit_ms))
+    }
+
+    /// Does a part of the statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
+    async fn supervised<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<(T, Ongoing, u64), Error> {
         let (ongoing, registration) = self.session.engine.running.begin(self.session.id, &self.session.settings.user, &self.sql);
-        let work = self.run(params);
         let limit_ms = self.session.state.lock().variables.number("statement_timeout");
-        let started = async move { unless_cancelled(work, registration).await };
-        let outcome = if limit_ms == 0 {
+        let started = unless_cancelled(work, registration);
+        let done = if limit_ms == 0 {
             started.await
         } else {
             let limit = std::time::Duration::from_millis(limit_ms);
             tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(timed_out()))
         };
-        match outcome {
-            Ok(outcome) => Ok(self.watched(outcome, ongoing, limit_ms)),
+        match done {
+            Ok(done) => Ok((done, ongoing, limit_ms)),
             Err(error) => {
                 self.session.fail();
                 Err(error)

@@ -4,14 +4,16 @@
 //! a write that was not answered may have happened, and its number makes a repetition harmless. May not know tags' names.
 
 use super::asking::{Answered, Found, OfSlice, Reading, Told, Writing};
+use super::reads::Readers;
 use super::refused::Refused;
 use super::rows::{Batch, Removal};
-use super::service::{READ, WRITE};
+use super::service::WRITE;
 use crate::calls::{Tls, chain};
-use crate::fleet::lines;
+use crate::fleet::{Lines, lines};
 use kernel::ReadingColumns;
 use prost::Message as Wire;
 use protocol::Consistency;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Channel;
 use types::{NodeId, Origin, SliceId, TagId, Timestamp, Version};
@@ -20,6 +22,8 @@ use types::{NodeId, Origin, SliceId, TagId, Timestamp, Version};
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
+    readers: Arc<Readers>,
+    address: Arc<str>,
     me: Option<NodeId>,
     limit: Duration,
 }
@@ -44,13 +48,17 @@ impl Client {
     pub fn new(address: &str, tls: &Tls, limit: Duration) -> Result<Client, Refused> {
         let made = lines::channel(address, tls, limit);
         let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {}", chain(&cause))))?;
-        Ok(Client { channel, me: None, limit })
+        Ok(Client { channel, readers: Arc::new(Readers::new(tls.clone())), address: address.into(), me: None, limit })
     }
 
-    /// A client on a channel (`fleet::Lines::channel`), for a process of the fleet: nodes ask it for kinds that they lack.
-    #[must_use]
-    pub fn on(channel: Channel, me: NodeId, limit: Duration) -> Client {
-        Client { channel, me: Some(me), limit }
+    /// A client of a node of the fleet, for a process of it: nodes ask it for kinds that they lack.
+    ///
+    /// # Errors
+    /// `Refused::Unavailable` where it is not known where the node is.
+    pub fn on(lines: &Lines, node: NodeId, me: NodeId, limit: Duration) -> Result<Client, Refused> {
+        let unknown = |status: tonic::Status| Refused::Unavailable(status.to_string());
+        let (address, channel) = (lines.address(node).map_err(unknown)?.into(), lines.channel(node).map_err(unknown)?);
+        Ok(Client { channel, readers: Arc::clone(lines.readers()), address, me: Some(me), limit })
     }
 
     /// The same with another limit.
@@ -60,14 +68,8 @@ impl Client {
     }
 
     async fn ask<Q: Wire + 'static>(&self, path: &'static str, question: Q) -> Result<Answered, Refused> {
-        match lines::ask::<Q, Told>(&self.channel, path, question, self.limit).await {
-            Ok(told) => match told.answered {
-                Some(Answered::Refused(because)) => Err(because.into()),
-                Some(answered) => Ok(answered),
-                None => Err(Refused::Unavailable("the answer is of another release".to_owned())),
-            },
-            Err(status) => Err(Refused::Unavailable(status.to_string())),
-        }
+        let told = lines::ask::<Q, Told>(&self.channel, path, question, self.limit).await;
+        answered(told.map_err(|status| Refused::Unavailable(status.to_string()))?)
     }
 
     pub(super) fn channel(&self) -> &Channel {
@@ -135,12 +137,21 @@ impl Client {
     ) -> Result<Answer, Refused> {
         let of = |(slice, consistency): &(SliceId, Consistency)| OfSlice { slice: slice.0, how: Some((*consistency).into()) };
         let reading = Reading { slices: slices.iter().map(of).collect(), tags, times, limit_ms: self.limit_ms() };
-        let Answered::Read(Found { at, refused, values }) = self.ask(READ, reading).await? else { return Err(another()) };
+        let told = self.readers.ask(&self.address, reading, self.limit).await?;
+        let Answered::Read(Found { at, refused, values }) = answered(told)? else { return Err(another()) };
         Ok(Answer {
             at: at.into_iter().map(|of| (SliceId(of.slice), of.at.into())).collect(),
             refused: refused.into_iter().map(|of| (SliceId(of.slice), of.because.into())).collect(),
             values: values.columns(rows).ok_or_else(another)?,
         })
+    }
+}
+
+fn answered(told: Told) -> Result<Answered, Refused> {
+    match told.answered {
+        Some(Answered::Refused(because)) => Err(because.into()),
+        Some(answered) => Ok(answered),
+        None => Err(Refused::Unavailable("the answer is of another release".to_owned())),
     }
 }
 

@@ -8,6 +8,7 @@
 use super::copying::Throttle;
 use super::messages::Parcel;
 use super::refused::Refused;
+use super::reign::Reign;
 use super::replica::{Actor, Ended};
 use crate::calls::Tls;
 use crate::fleet::entries;
@@ -22,7 +23,6 @@ use parking_lot::Mutex;
 use protocol::{Consistency, Event, Message, Moment, ReplicaId, Run, SliceEntry};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -93,7 +93,7 @@ struct Inputs {
     led: LedSlice,
     own: mpsc::UnboundedSender<Input>,
     outside: mpsc::Sender<Input>,
-    leads: Arc<AtomicBool>,
+    reign: Arc<Reign>,
 }
 
 /// What all tasks of a node share.
@@ -131,9 +131,9 @@ impl Shared {
         }
         let (own, own_inputs) = mpsc::unbounded_channel();
         let (outside, outside_inputs) = mpsc::channel(INPUTS_MAX);
-        let leads = Arc::default();
-        let actor = Actor::new(self, led.clone(), own.clone(), Arc::clone(&leads));
-        replicas.insert(slice, Inputs { led, own, outside, leads });
+        let reign = Arc::default();
+        let actor = Actor::new(self, led.clone(), own.clone(), Arc::clone(&reign));
+        replicas.insert(slice, Inputs { led, own, outside, reign });
         let shared = Arc::clone(self);
         self.runtime.spawn(async move {
             let ended = actor.run(own_inputs, outside_inputs, &mut stopping).await;
@@ -264,11 +264,20 @@ impl DataNode {
         self.shared.replicas.lock().get(&slice).map(|inputs| inputs.led.clone())
     }
 
+    /// How a replica here stands, and its store.
+    pub(super) fn reign(&self, slice: SliceId) -> Option<(Arc<Reign>, LedSlice)> {
+        self.shared.replicas.lock().get(&slice).map(|inputs| (Arc::clone(&inputs.reign), inputs.led.clone()))
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.shared.now()
+    }
+
     /// What its replicas take on disk and in memory: (slice, whether it is led here, bytes).
     #[must_use]
     pub fn sizes(&self) -> Vec<(SliceId, bool, u64)> {
         let leads: HashMap<SliceId, bool> =
-            self.shared.replicas.lock().iter().map(|(slice, inputs)| (*slice, inputs.leads.load(Ordering::Relaxed))).collect();
+            self.shared.replicas.lock().iter().map(|(slice, inputs)| (*slice, inputs.reign.leads())).collect();
         let size = |status: kernel::SliceStatus| {
             leads.get(&status.slice).map(|leads| (status.slice, *leads, status.file_bytes + status.buffered_bytes))
         };

@@ -12,6 +12,7 @@ use super::messages::Parcel;
 use super::node::Input;
 use super::node::{Asked, Shared};
 use super::refused::Refused;
+use super::reign::Reign;
 use crate::fleet::entries;
 use crate::kinds::KindSource;
 use crate::tickets::{answered, pass_on};
@@ -21,7 +22,6 @@ use meta::{Is, Swap};
 use protocol::{Action, Answer, Event, Message, Moment, Replica, ReplicaId, RequestId, SliceEntry, Swapped};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use types::{Epoch, Revision, SliceId, Version};
@@ -48,8 +48,7 @@ pub(super) struct Actor {
     waiting: HashMap<RequestId, Waiting>,
     requests: u64,
     own: mpsc::UnboundedSender<Input>,
-    /// Whether it leads the slice, for whoever reports.
-    leads: Arc<AtomicBool>,
+    reign: Arc<Reign>,
     /// Why it ends.
     ended: Option<Ended>,
 }
@@ -63,11 +62,11 @@ pub(super) enum Ended {
 }
 
 impl Actor {
-    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>, leads: Arc<AtomicBool>) -> Actor {
+    pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>, reign: Arc<Reign>) -> Actor {
         let (me, slice) = (shared.me, led.id());
         let machine = Replica::open(me, shared.run, shared.settings.protocol.clone(), led.recovered(), shared.now());
         let (waiting, requests) = (HashMap::new(), 0);
-        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, leads, ended: None }
+        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, reign, ended: None }
     }
 
     /// Runs until the replica ends, or the node does: what its store does for it is then over.
@@ -85,13 +84,13 @@ impl Actor {
                 biased;
                 Some(input) = own.recv() => input,
                 // Told, or its sender is gone.
-                _ = stopping.changed() => return None,
+                _ = stopping.changed() => break,
                 Some(input) = outside.recv() => input,
                 () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
             };
             self.take(input).await;
-            self.leads.store(self.machine.is_primary(), Ordering::Relaxed);
         }
+        self.reign.tell(false, None);
         self.ended
     }
 
@@ -134,6 +133,8 @@ impl Actor {
     fn step(&mut self, event: Event) {
         let mut actions = Vec::new();
         self.machine.step(self.shared.now(), event, &mut actions);
+        // Before anybody hears of it: a reign that is given up is not read under any longer.
+        self.reign.tell(self.machine.is_primary(), self.machine.reads_until(self.shared.now()));
         for action in actions {
             self.carry_out(action);
         }
@@ -143,12 +144,14 @@ impl Actor {
         if self.ended.is_none() {
             tracing::error!(slice = %self.slice, fault, "a replica's store failed; open the node again");
             self.machine.step(self.shared.now(), Event::Closed, &mut Vec::new());
+            self.reign.tell(false, None);
             self.ended = Some(Ended::Failed(fault));
         }
     }
 
     async fn delete(&mut self, entry: &SliceEntry) {
         tracing::info!(slice = %self.slice, epoch = %entry.epoch, "the slice lies elsewhere now; its data here are deleted");
+        self.reign.turn();
         match answered(self.led.delete(entry.forced)).await {
             Ok(Ok(())) => self.ended = Some(Ended::Deleted),
             Ok(Err(fault)) => self.fail(fault.to_string()),
@@ -172,6 +175,7 @@ impl Actor {
                 self.tell(Input::Event(Event::LogRead { reader, after, records }));
             }
             Action::SetAside { beyond } => {
+                self.reign.turn();
                 self.then(self.led.set_aside(beyond), |(at, producers)| Event::SetAside { at, producers });
             }
             Action::Publish(version) => {
@@ -185,6 +189,7 @@ impl Actor {
             Action::Pin { peer } => self.pin(peer),
             Action::Unpin { peer } => self.led.unpin(peer),
             Action::TakeFiles { from, offer, departs } => {
+                self.reign.turn();
                 copying::take(&self.shared, &self.led, &self.own, (from, offer, departs));
             }
             Action::Send { to, message } => self.send(to, &message),

@@ -3,12 +3,12 @@
 //! Promises: parcels for another store are dropped; nothing waits for a replica that has no room; streams end when the
 //! door closes. May not know what parcels say.
 
-use super::asking::{Answered, HandingOver, Reading, Told, Writing};
+use super::asking::{Answered, HandingOver, Told, Writing};
 use super::copying::{self, Part, Pieces, Wanting};
 use super::messages::{Nothing, Parcel};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
-use super::serving::{read, write};
+use super::serving::write;
 use super::status::{self, Asking};
 use crate::calls::MESSAGE_BYTES_MAX;
 use crate::door::{Answer, Answering, Lifeline};
@@ -24,7 +24,6 @@ use types::SliceId;
 const SERVICE: &str = "meridian.Data1";
 pub(super) const DELIVER: &str = "/meridian.Data1/Deliver";
 pub(super) const WRITE: &str = "/meridian.Data1/Write";
-pub(super) const READ: &str = "/meridian.Data1/Read";
 pub(super) const PIECES: &str = "/meridian.Data1/Pieces";
 pub(super) const PIECE: &str = "/meridian.Data1/Piece";
 pub(super) const STATUS: &str = "/meridian.Data1/Status";
@@ -58,14 +57,6 @@ impl Answering for DataService {
             WRITE => {
                 let codec = ProstCodec::<Told, Writing>::default();
                 Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
-            }
-            READ => {
-                let codec = ProstCodec::<Told, Reading>::default();
-                Grpc::new(codec)
-                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                    .max_encoding_message_size(MESSAGE_BYTES_MAX)
-                    .unary(self, request)
-                    .await
             }
             HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(self, request).await,
             PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(self), request).await,
@@ -138,16 +129,6 @@ impl UnaryService<Writing> for DataService {
     fn call(&mut self, request: Request<Writing>) -> Self::Future {
         let node = Arc::clone(&self.node);
         Box::pin(async move { Ok(told(write(&node, request.into_inner()).await)) })
-    }
-}
-
-impl UnaryService<Reading> for DataService {
-    type Response = Told;
-    type Future = Answer<Told>;
-
-    fn call(&mut self, request: Request<Reading>) -> Self::Future {
-        let node = Arc::clone(&self.node);
-        Box::pin(async move { Ok(told(read(&node, request.into_inner()).await)) })
     }
 }
 

@@ -1,16 +1,15 @@
 //! How a data node carries out what it is asked: a write by its slice's replica, a read from copies fresh enough.
 //!
 //! Promises: a write is logged only when the kinds of its tags are known here; a read sees of each slice what its replica
-//! vouched for, and nothing of slices that were not asked or were refused. Reading happens off the runtime's threads. May
-//! not know who asks.
+//! vouched for, and nothing of slices that were not asked or were refused. What is read
+//! may wait for the disk: callers have threads for that. May not know who asks.
 
 use super::asking::{Answered, AtSlice, Found, NotSlice, Reading, Writing};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
 use super::rows::{Rows, Texts, tags, times};
-use kernel::{ReadingColumns, Snapshot, Write};
+use kernel::{Kernel, ReadingColumns, Snapshot, Write};
 use protocol::Consistency;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use types::{NodeId, Samples, SliceId, TagId, TextSamples, Timestamp, Version};
@@ -140,41 +139,101 @@ fn body(node: &DataNode, slice: SliceId, writing: Writing) -> Result<bytes::Byte
     own.map(|(_, body)| body).ok_or_else(|| invalid(format!("nothing of the write is of slice {slice}")))
 }
 
-pub(super) async fn read(node: &DataNode, reading: Reading) -> Result<Answered, Refused> {
-    let Reading { slices, tags: numbers, times: at, limit_ms } = reading;
-    if !at.is_empty() && at.len() != numbers.len() {
-        return Err(Refused::Invalid("a read has a time for each tag, or none".to_owned()));
-    }
-    let how = slices.iter().map(|of| of.how.map(|how| (SliceId(of.slice), how.into()))).collect::<Option<Vec<_>>>();
-    let how = how.ok_or_else(|| Refused::Invalid("a read says of each slice how fresh it wants it".to_owned()))?;
-    let newest = at.is_empty();
-    let questions: Vec<(TagId, Timestamp)> = if newest {
-        numbers.into_iter().map(|tag| (TagId(tag), Timestamp::MAX)).collect()
-    } else {
-        numbers.into_iter().zip(at).map(|(tag, time)| (TagId(tag), Timestamp(time))).collect()
-    };
-    within(limit(limit_ms), async {
-        // Snapshot values lie in memory, of whatever slices are here: only where a tag's are all in one slice are they its own.
-        let in_memory = newest && node.kernel().rule().ignores_time();
-        let primary = how.iter().all(|(_, consistency)| *consistency == Consistency::Primary);
-        // Under a lease what is read comes first, and the lease is checked afterwards; a copy is read once it is fresh enough.
-        let before = if in_memory && primary { Some(snapshot_values(node, &questions).await?) } else { None };
-        let Readable { at, refused, snapshot } = node.readable_each(&how).await;
-        let columns = match before {
-            Some(columns) => vouched(node, &at, &questions, columns),
-            None if in_memory => vouched(node, &at, &questions, snapshot_values(node, &questions).await?),
-            // Reading may wait for the disk.
-            None => tokio::task::spawn_blocking(move || values(snapshot.as_ref(), &questions)).await.map_err(gone)??,
-        };
-        let at = at.into_iter().map(|(slice, at)| AtSlice { slice: slice.0, at: at.into() }).collect();
-        let not = |(slice, fault): (SliceId, Refused)| NotSlice { slice: slice.0, because: fault.into() };
-        Ok(Answered::Read(Found { at, refused: refused.into_iter().map(not).collect(), values: columns.into() }))
-    })
-    .await
+/// What is to be read, as it was asked.
+struct Wanted {
+    how: Vec<(SliceId, Consistency)>,
+    questions: Vec<(TagId, Timestamp)>,
+    /// Whether the newest samples are asked for.
+    newest: bool,
 }
 
-fn gone(fault: tokio::task::JoinError) -> Refused {
-    Refused::Unavailable(fault.to_string())
+impl Wanted {
+    fn of(reading: &Reading) -> Result<Wanted, Refused> {
+        let Reading { slices, tags: numbers, times: at, .. } = reading;
+        if !at.is_empty() && at.len() != numbers.len() {
+            return Err(Refused::Invalid("a read has a time for each tag, or none".to_owned()));
+        }
+        let how = slices.iter().map(|of| of.how.map(|how| (SliceId(of.slice), how.into()))).collect::<Option<Vec<_>>>();
+        let how = how.ok_or_else(|| Refused::Invalid("a read says of each slice how fresh it wants it".to_owned()))?;
+        let newest = at.is_empty();
+        let times = at.iter().copied().chain(std::iter::repeat(Timestamp::MAX.0));
+        let questions = numbers.iter().zip(times).map(|(tag, time)| (TagId(*tag), Timestamp(time))).collect();
+        Ok(Wanted { how, questions, newest })
+    }
+
+    fn is_of_primaries(&self) -> bool {
+        self.how.iter().all(|(_, consistency)| *consistency == Consistency::Primary)
+    }
+
+    /// The newest samples known here, of whatever slices are here.
+    fn values(&self, kernel: &Kernel) -> Result<ReadingColumns, Refused> {
+        let values = if self.newest {
+            kernel.latest_many(&self.questions.iter().map(|(tag, _)| *tag).collect::<Vec<_>>())
+        } else {
+            kernel.values_at(&self.questions)
+        };
+        values.map_err(|fault| Refused::Unavailable(fault.to_string()))
+    }
+}
+
+fn found(at: Vec<(SliceId, Version)>, refused: Vec<(SliceId, Refused)>, columns: ReadingColumns) -> Answered {
+    let at = at.into_iter().map(|(slice, at)| AtSlice { slice: slice.0, at: at.into() }).collect();
+    let not = |(slice, fault): (SliceId, Refused)| NotSlice { slice: slice.0, because: fault.into() };
+    Answered::Read(Found { at, refused: refused.into_iter().map(not).collect(), values: columns.into() })
+}
+
+/// What primaries here have, without asking their tasks: read first, and then vouched for by their leases. None where that
+/// can't be, or where it does not hold. May wait for the disk.
+pub(super) fn read_now(node: &DataNode, reading: &Reading) -> Option<Result<Answered, Refused>> {
+    let wanted = match Wanted::of(reading) {
+        Ok(wanted) => wanted,
+        Err(refused) => return Some(Err(refused)),
+    };
+    // Where a tag's samples lie in several slices, those of others would stand before those that are vouched for.
+    if !wanted.is_of_primaries() || !node.kernel().rule().ignores_time() {
+        return None;
+    }
+    let begin = |(slice, _): &(SliceId, Consistency)| {
+        let (reign, led) = node.reign(*slice)?;
+        let epoch = reign.begun()?;
+        Some((*slice, led.published(), reign, epoch))
+    };
+    let begun = wanted.how.iter().map(begin).collect::<Option<Vec<_>>>()?;
+    let columns = match wanted.values(node.kernel()) {
+        Ok(columns) => columns,
+        Err(refused) => return Some(Err(refused)),
+    };
+    let holds = begun.iter().all(|(.., reign, epoch)| reign.holds(*epoch, || node.now()));
+    let at: Vec<(SliceId, Version)> = begun.into_iter().map(|(slice, version, ..)| (slice, version)).collect();
+    holds.then(|| {
+        let columns = vouched(node, &at, &wanted.questions, columns);
+        Ok(found(at, Vec::new(), columns))
+    })
+}
+
+/// What copies here have, once they are as fresh as is asked. May wait for the disk.
+pub(super) async fn read(node: &DataNode, reading: Reading) -> Result<Answered, Refused> {
+    if let Some(answered) = read_now(node, &reading) {
+        return answered;
+    }
+    let wanted = Wanted::of(&reading)?;
+    within(limit(reading.limit_ms), async {
+        // Snapshot values lie in memory, of whatever slices are here: only where a tag's are all in one slice are they its own.
+        let in_memory = wanted.newest && node.kernel().rule().ignores_time() && !wanted.is_of_primaries();
+        let turns =
+            |node: &DataNode| wanted.how.iter().map(|(slice, _)| node.reign(*slice).map(|(reign, _)| reign.turns())).collect();
+        let before: Vec<Option<u64>> = turns(node);
+        let Readable { at, refused, snapshot } = node.readable_each(&wanted.how).await;
+        if in_memory {
+            let columns = vouched(node, &at, &wanted.questions, wanted.values(node.kernel())?);
+            // A copy that did not go back since it was fresh enough still is.
+            if turns(node) == before {
+                return Ok(found(at, refused, columns));
+            }
+        }
+        Ok(found(at, refused, values(snapshot.as_ref(), &wanted.questions)?))
+    })
+    .await
 }
 
 /// The same without what lies in slices that are not vouched for.
@@ -192,14 +251,6 @@ fn vouched(
     let found = &columns.found;
     columns.texts.retain(|(row, _)| found[*row as usize]);
     columns
-}
-
-/// The snapshot values that the kernel has in memory, of whatever slices are here.
-async fn snapshot_values(node: &DataNode, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Refused> {
-    let (kernel, tags) = (Arc::clone(node.kernel()), questions.iter().map(|(tag, _)| *tag).collect::<Vec<_>>());
-    // One that a deletion took may have to be looked for on disk.
-    let read = tokio::task::spawn_blocking(move || kernel.latest_many(&tags)).await.map_err(gone)?;
-    read.map_err(|fault| Refused::Unavailable(fault.to_string()))
 }
 
 fn values(snapshot: Option<&Snapshot>, questions: &[(TagId, Timestamp)]) -> Result<ReadingColumns, Refused> {

@@ -4,6 +4,7 @@
 
 use super::roster::Roster;
 use crate::calls::{Tls, chain, config, grpc};
+use crate::data::Readers;
 use parking_lot::Mutex;
 use prost::Message;
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ const CONNECT: Duration = Duration::from_millis(1_000);
 pub struct Lines {
     roster: Arc<Roster>,
     tls: Tls,
+    readers: Arc<Readers>,
     open: Mutex<HashMap<NodeId, (String, Channel)>>,
     /// Where connections live, whoever asks for them first: a runtime whose threads may block would hold them up.
     runtime: Handle,
@@ -60,7 +62,8 @@ impl Lines {
     /// Channels to whom the roster knows. To be made within the runtime in which connections are to live.
     #[must_use]
     pub fn new(roster: Arc<Roster>, tls: Tls) -> Lines {
-        Lines { roster, tls, open: Mutex::default(), runtime: Handle::current() }
+        let readers = Arc::new(Readers::new(tls.clone()));
+        Lines { roster, tls, readers, open: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Who there is.
@@ -69,13 +72,22 @@ impl Lines {
         &self.roster
     }
 
+    /// Connections for questions about values.
+    pub(crate) fn readers(&self) -> &Arc<Readers> {
+        &self.readers
+    }
+
+    /// Where a process is.
+    pub(crate) fn address(&self, node: NodeId) -> Result<String, Status> {
+        self.roster.address(node).ok_or_else(|| Status::unavailable(format!("it is not known where node {node} is")))
+    }
+
     /// A channel to a process.
     ///
     /// # Errors
     /// `Status` where it is not known where it is, or its address is none.
     pub fn channel(&self, node: NodeId) -> Result<Channel, Status> {
-        let address = self.roster.address(node);
-        let address = address.ok_or_else(|| Status::unavailable(format!("it is not known where node {node} is")))?;
+        let address = self.address(node)?;
         let mut open = self.open.lock();
         if let Some((at, channel)) = open.get(&node)
             && *at == address

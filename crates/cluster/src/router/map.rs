@@ -149,6 +149,13 @@ impl SliceMap {
         Ok(choice)
     }
 
+    /// The node that is to be asked for one slice.
+    pub(super) fn choose_one(&self, slice: SliceId, freshness: &Freshness) -> Result<NodeId, RouteError> {
+        let known = self.known.slices.read();
+        let seen = known.get(&slice).ok_or(RouteError::Unplaced { slice })?;
+        Ok(self.one_of(&seen.value, freshness, &[], &Choice::default()))
+    }
+
     fn one_of(&self, entry: &SliceEntry, freshness: &Freshness, avoided: &[NodeId], choice: &Choice) -> NodeId {
         let primary = entry.primary.node;
         let copies = entry.members.iter().map(|member| member.node).filter(|node| !avoided.contains(node));

@@ -125,10 +125,13 @@ impl Actor {
     fn step(&mut self, event: Event) {
         let mut actions = Vec::new();
         self.machine.step(self.shared.now(), event, &mut actions);
+        let until = self.machine.readable_until();
+        // A lease that ends early ends before anybody hears of it; one that begins does so once what it needs is applied.
+        self.shared.readable_until.fetch_min(until.0, Ordering::SeqCst);
         for action in actions {
             self.carry_out(action);
         }
-        self.shared.readable_until.store(self.machine.readable_until().0, Ordering::Release);
+        self.shared.readable_until.store(until.0, Ordering::SeqCst);
         self.shared.standing.send_if_modified(|standing| {
             let now = stand(&self.machine);
             let changed = *standing != now;

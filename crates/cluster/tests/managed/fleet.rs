@@ -340,7 +340,7 @@ impl Fleet {
 
     fn client(&self, node: NodeId) -> Option<Client> {
         let _inside = self.runtime.enter();
-        Some(Client::on(self.lines.channel(node).ok()?, SCHEDULER, Duration::from_secs(2)))
+        Client::on(&self.lines, node, SCHEDULER, Duration::from_secs(2)).ok()
     }
 
     /// A node is asked for a slice that it leads and one that it does not hold, in one question.

@@ -2,7 +2,7 @@
 
 use crate::fleet::{RULE, Told, manager_settings};
 use crate::identity;
-use cluster::data::{DataNode, DataService, Settings};
+use cluster::data::{DataNode, DataService, Reads, Settings};
 use cluster::door::Door;
 use cluster::etcd::Etcd;
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
@@ -144,7 +144,8 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     let _reporter = common.report(member, Some(Arc::clone(&node)));
     println!("ready {} {}", member.store.0, common.address);
     let service = DataService::new(Arc::clone(&node), door.lifeline());
-    let door = door.with(service).with(KindsService::new(book));
+    let reads = Reads::new(Arc::clone(&node), door.lifeline(), tokio::runtime::Handle::current());
+    let door = door.with(service).with_reads(reads).with(KindsService::new(book));
     tokio::select! {
         served = door.serve(listener, stop()) => served.expect("the door serves"),
         fault = node.failed() => panic!("a replica failed: {fault}"),

@@ -87,8 +87,7 @@ async fn writer(slice: SliceId, lines: Arc<Lines>, stop: Arc<AtomicBool>, acknow
             }
             let nodes = lines.roster().with(Roles::DATA);
             let node = leader.unwrap_or(nodes[turn % nodes.len()]);
-            let Ok(channel) = lines.channel(node) else { continue };
-            let client = Client::on(channel, SCHEDULER, Duration::from_secs(1));
+            let Ok(client) = Client::on(&lines, node, SCHEDULER, Duration::from_secs(1)) else { continue };
             match client.write(slice, origin, TAGS, batch(slice, number)).await {
                 Ok(_) => break,
                 Err(Refused::Invalid(text)) => panic!("slice {slice}, write {number}: {text}"),

@@ -114,6 +114,12 @@ impl Members {
         let sent =
             Command::new("kill").args(["-s", name, &process.id().to_string()]).status().expect("an answer that is no fault");
         assert!(sent.success());
+        if name == "STOP" {
+            let mut stopped = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+            // SAFETY: waitid writes the one value that it is given; the child is ours and not waited for.
+            let waited = unsafe { libc::waitid(libc::P_PID, process.id(), stopped.as_mut_ptr(), libc::WSTOPPED) };
+            assert_eq!(waited, 0, "all of its threads stand still");
+        }
     }
 
     /// Removes what a member that does not run has kept.

@@ -3,7 +3,7 @@
 use crate::fleet::{Told, rule};
 use crate::identity;
 use cluster::Limits;
-use cluster::data::{DataNode, DataService, Settings};
+use cluster::data::{DataNode, DataService, Reads, Settings};
 use cluster::door::Door;
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
@@ -64,7 +64,8 @@ pub fn run() {
         println!("ready {} {address}", node.me().store.0);
         let door = Door::new(own);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
-        let door = door.with(service).with(KindsService::new(book));
+        let reads = Reads::new(Arc::clone(&node), door.lifeline(), tokio::runtime::Handle::current());
+        let door = door.with(service).with_reads(reads).with(KindsService::new(book));
         // When the test ends, however it ends, so does this process.
         let (ended, end) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {

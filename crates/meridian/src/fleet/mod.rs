@@ -30,10 +30,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
 use world::{ThreadCounts, Threads, World};
 
 /// Deep plans need it: see the server's own threads.
 const STACK_BYTES: usize = 16 << 20;
+/// How long what still runs at the end is waited for.
+const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Runs a process of a fleet until it is told to stop.
 ///
@@ -57,14 +61,9 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let _lock = serve::lock(&world, dir)?;
     let ready = Ready::begin(config)?;
     let clients = clients(loaded, roles, dir, &world)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.threads.0.unwrap_or(1).max(2) as usize)
-        .thread_name("fleet")
-        .thread_stack_size(STACK_BYTES)
-        .enable_all()
-        .build()
-        .map_err(Error::system("starting the fleet's threads"))?;
-    let starting = Process::start(loaded, roles, (own, tls), door, &world, runtime.handle());
+    let workers = config.threads.0.unwrap_or(1).max(2) as usize;
+    let (runtime, readers) = (workers_named("fleet", workers)?, workers_named("reads", workers)?);
+    let starting = Process::start(loaded, roles, (own, tls), door, &world, (runtime.handle(), readers.handle()));
     let mut process = runtime.block_on(starting)?;
     let signals = Signals::listen()?;
     let server = match (clients, process.engine.take()) {
@@ -93,11 +92,23 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         server.stop()?;
     }
     runtime.block_on(process.stop())?;
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    readers.shutdown_timeout(SHUTDOWN);
+    runtime.shutdown_timeout(SHUTDOWN);
     threads.stop();
     tracing::info!(took = crate::config::units::round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
     ready.forget();
     Ok(ExitCode::SUCCESS)
+}
+
+/// A runtime of so many threads.
+fn workers_named(name: &str, workers: usize) -> Result<Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name(name)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(Error::system("starting the fleet's threads"))
 }
 
 /// What clients' doors need, where this process has any; refused early where they can't be opened.

@@ -18,7 +18,7 @@ use crate::serve;
 use ::meta::Meta;
 use catalog::Catalog;
 use cluster::Tls;
-use cluster::data::{DataNode, DataService};
+use cluster::data::{DataNode, DataService, Reads};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
@@ -80,6 +80,8 @@ struct Starting<'a> {
     dir: &'a Path,
     world: &'a World,
     runtime: &'a Handle,
+    /// Where values are read for others: its threads may wait for the disk.
+    readers: &'a Handle,
     meta: Arc<dyn Meta>,
     lines: Arc<Lines>,
     tls: Tls,
@@ -103,7 +105,7 @@ impl Process {
         (own, tls): (OwnCertificate, Tls),
         listen: SocketAddr,
         world: &World,
-        runtime: &Handle,
+        (runtime, readers): (&Handle, &Handle),
     ) -> Result<Process, Error> {
         let config = &loaded.config;
         let dir = config.dir.as_deref().ok_or_else(|| Error::Usage("serve needs --dir DIR".to_owned()))?;
@@ -112,7 +114,7 @@ impl Process {
         let Opened { meta, is_own } = meta::open(config, roles.manager, dir, &tls, world).await?;
         let roster = Roster::follow(Arc::clone(&meta), runtime).await.map_err(fleet("reading who there is"))?;
         let lines = Arc::new(Lines::new(Arc::clone(&roster), tls.clone()));
-        let starting = Starting { loaded, dir, world, runtime, meta: Arc::clone(&meta), lines: Arc::clone(&lines), tls };
+        let starting = Starting { loaded, dir, world, runtime, readers, meta: Arc::clone(&meta), lines: Arc::clone(&lines), tls };
         let admin = Arc::new(Admin::new(Arc::clone(&meta), Arc::clone(&lines), Arc::clone(&world.clock)));
         let record = starting.record(&admin, roles.manager).await?;
         let stores = if roles.data { Some(starting.stores(&record).await?) } else { None };
@@ -376,7 +378,8 @@ impl Starting<'_> {
         let worker = query::worker(Arc::new(Reader(Arc::clone(&node))), self.channels(), &self.engine_settings()?);
         let door = Door::over(own, worker.map_err(|fault| Error::Fleet(fault.to_string()))?);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
-        Ok((door.with(service), Some(node)))
+        let reads = Reads::new(Arc::clone(&node), door.lifeline(), self.readers.clone());
+        Ok((door.with(service).with_reads(reads), Some(node)))
     }
 
     async fn manager(&self, member: Member, record: &FleetRecord, admin: &Arc<Admin>) -> Result<ManagerNode, Error> {

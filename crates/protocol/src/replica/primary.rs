@@ -10,6 +10,7 @@
 //! *Required* is every member, every replica that a swap under way would make one or unmake, and every
 //! replica that is about to join.
 
+use super::following::Busy;
 use super::peer::{Peer, Phase};
 use super::{Replica, Step};
 use crate::event::Action;
@@ -106,6 +107,21 @@ impl Replica {
     /// Whether it may answer what needs the lease too.
     pub(crate) fn serves(&self, now: Moment) -> bool {
         self.answers(now) && self.has_lease(now)
+    }
+
+    /// Until when the lease lasts, as far as is known now; for ever where nobody else counts.
+    fn lease_until(&self) -> Moment {
+        let Some(primary) = &self.primary else { return Moment::default() };
+        let until = |peer: &Peer| peer.promised.map_or(Moment::default(), |stamp| stamp.after(self.settings.lease_us));
+        primary.peers.iter().filter(|peer| self.is_required(peer)).map(until).min().unwrap_or(Moment::NEVER)
+    }
+
+    /// This primary's epoch, and until when its reads need not be asked for: what was published before a snapshot that was
+    /// taken under this epoch shows all that was acknowledged, if the snapshot was had before that moment.
+    #[must_use]
+    pub fn reads_until(&self, now: Moment) -> Option<(Epoch, Moment)> {
+        let free = !self.following.needs_files && self.busy == Busy::No;
+        (free && self.serves(now)).then(|| (self.epoch, self.lease_until()))
     }
 
     pub(crate) fn settle_primary(&mut self, step: &mut Step<'_>) {

@@ -3,7 +3,7 @@
 use super::gathered::Gathered;
 use super::operands::{array, range, rows_limit};
 use super::resolved::{Many, Pairs, moments};
-use super::run::{Plan, Question, shown_pairs};
+use super::run::{Plan, PointAnswer, Question, shown_pairs};
 use super::{PointPlan, RowSink};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -19,48 +19,53 @@ impl PointPlan {
     /// The rows; None where a plan must find them.
     pub(crate) async fn collect_far(&self, params: &[ScalarValue], asker: &Asker) -> Result<Option<Rows>, Error> {
         let mut gathered = Gathered::new(&self.schema);
-        if !self.inner.collect_far(params, asker, &mut gathered).await? {
-            return Ok(None);
+        match self.answer_far(params, asker, &mut gathered).await? {
+            PointAnswer::Done(_) => self.rows(gathered).map(Some),
+            PointAnswer::TooLong => Ok(None),
         }
-        self.rows(gathered).map(Some)
+    }
+
+    /// Puts the rows into a sink; none where a plan must find them.
+    pub(crate) async fn answer_far(
+        &self,
+        params: &[ScalarValue],
+        asker: &Asker,
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
+        self.inner.answer_far(params, asker, sink).await
     }
 }
 
 impl Plan {
-    /// Whether the rows went to the sink.
-    async fn collect_far(&self, params: &[ScalarValue], asker: &Asker, sink: &mut impl RowSink) -> Result<bool, Error> {
+    async fn answer_far(&self, params: &[ScalarValue], asker: &Asker, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+        const NOTHING: Result<PointAnswer, Error> = Ok(PointAnswer::Done(0));
         let store = &self.engine.store;
         match &self.question {
             Question::Latest(tag) => {
-                let Some((name, tag, _)) = self.tag(tag, params)? else { return Ok(true) };
+                let Some((name, tag, _)) = self.tag(tag, params)? else { return NOTHING };
                 let one = Many::one(name, tag);
-                let columns = store.latest_many(one.tags.clone(), asker).await?;
-                self.many(&columns, &one, sink)?;
+                self.many(&store.latest_many(one.tags.clone(), asker).await?, &one, sink)
             }
             Question::LatestMany(tags) => {
-                let Some(many) = Many::of(&self.engine, array(tags, params)?)? else { return Ok(true) };
-                let columns = store.latest_many(many.tags.clone(), asker).await?;
-                self.many(&columns, &many, sink)?;
+                let Some(many) = Many::of(&self.engine, array(tags, params)?)? else { return NOTHING };
+                self.many(&store.latest_many(many.tags.clone(), asker).await?, &many, sink)
             }
             Question::ValuesAt { tags, times } => {
                 let pairs = Pairs::of(&self.engine, array(tags, params)?, array(times, params)?)?;
-                let Some(pairs) = pairs else { return Ok(true) };
-                let columns = store.values_at(pairs.questions.clone(), asker).await?;
-                self.answers(&columns, &pairs, sink)?;
+                let Some(pairs) = pairs else { return NOTHING };
+                self.answers(&store.values_at(pairs.questions.clone(), asker).await?, &pairs, sink)
             }
             Question::Range { tag, lows, highs, descending, limit } => {
-                let Some((name, tag, _)) = self.tag(tag, params)? else { return Ok(true) };
-                let Some(range) = range(lows, highs, params)? else { return Ok(true) };
+                let Some((name, tag, _)) = self.tag(tag, params)? else { return NOTHING };
+                let Some(range) = range(lows, highs, params)? else { return NOTHING };
                 let newest = rows_limit(limit.as_ref(), params)? == Some(1) && *descending;
                 if !newest || range.first != Timestamp::MIN {
-                    return Ok(false);
+                    return Ok(PointAnswer::TooLong);
                 }
                 let one = Many::one(name, tag);
-                let columns = store.values_at(vec![(tag, range.last)], asker).await?;
-                self.many(&columns, &one, sink)?;
+                self.many(&store.values_at(vec![(tag, range.last)], asker).await?, &one, sink)
             }
         }
-        Ok(true)
     }
 }
 

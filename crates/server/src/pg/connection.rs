@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     pub(super) skipping: bool,
     /// Parameters of the point statement at hand: kept for their memory.
     pub(super) values: Vec<query::ScalarValue>,
+    /// Rows that are being written; kept for their memory.
+    pub(super) rows: Vec<u8>,
 }
 
 /// What a frame asks for beyond what was done while it was read.
@@ -60,6 +62,7 @@ impl Connection {
             portals: HashMap::new(),
             skipping: false,
             values: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
@@ -231,13 +234,19 @@ impl Connection {
         }
     }
 
-    /// The next thing a job says. Ends the connection when the client goes away meanwhile, and
-    /// cancels the statement when the server's patience with a stop is over.
+    /// The next thing a job says.
     pub(super) async fn next_event(&mut self, job: &mut Job) -> Result<Event, End> {
+        self.answered(job.next()).await
+    }
+
+    /// Waits for what a statement answers. Ends the connection when the client goes away meanwhile, and cancels the statement when
+    /// the server's patience with a stop is over.
+    pub(super) async fn answered<T>(&mut self, answer: impl Future<Output = T>) -> Result<T, End> {
+        let mut answer = std::pin::pin!(answer);
         loop {
             tokio::select! {
                 biased;
-                event = job.next() => return Ok(event),
+                answered = &mut answer => return Ok(answered),
                 end = self.wire.watch() => return Err(end),
                 changed = self.stop.changed() => {
                     if changed.is_err() || *self.stop.borrow() >= Stage::Cancelling {

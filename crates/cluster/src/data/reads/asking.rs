@@ -1,0 +1,153 @@
+//! The side that asks: a connection for each runtime that does, to each node.
+//!
+//! Promises: a question is answered, or given up within its limit; nothing waits here for a node that takes nothing. A connection
+//! is made when something is asked, and anew after a failure. May not know what is asked.
+
+use super::READS;
+use super::frames::Frames;
+use crate::calls::Tls;
+use crate::data::asking::{Reading, Told};
+use crate::data::refused::Refused;
+use crate::tls;
+use parking_lot::Mutex;
+use prost::Message;
+use std::collections::HashMap;
+use std::io::Error;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::codegen::http::Uri;
+
+/// The most questions that wait for one connection.
+const WAITING_MAX: usize = 1_024;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_millis(1_000);
+/// The port where an address names none.
+const PORT: u16 = 443;
+
+struct Question {
+    reading: Reading,
+    answer: oneshot::Sender<Result<Told, Refused>>,
+}
+
+/// Connections to data nodes, for questions about values.
+pub struct Readers {
+    tls: Tls,
+    open: Mutex<HashMap<(Id, String), mpsc::Sender<Question>>>,
+}
+
+fn unavailable(why: impl ToString) -> Refused {
+    Refused::Unavailable(why.to_string())
+}
+
+impl Readers {
+    /// None yet. Questions are asked with these certificates.
+    #[must_use]
+    pub fn new(tls: Tls) -> Readers {
+        Readers { tls, open: Mutex::default() }
+    }
+
+    /// Asks whoever is at an address (`https://HOST:PORT`).
+    pub(in crate::data) async fn ask(&self, address: &str, reading: Reading, limit: Duration) -> Result<Told, Refused> {
+        let (answer, told) = oneshot::channel();
+        let line = self.line(address);
+        line.try_send(Question { reading, answer }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Refused::Busy,
+            mpsc::error::TrySendError::Closed(_) => unavailable("the connection was lost"),
+        })?;
+        match tokio::time::timeout(limit, told).await {
+            Ok(told) => told.unwrap_or_else(|_| Err(unavailable("the connection was lost"))),
+            Err(_) => {
+                // A node that vanished without a word says so by this alone: the next question gets another connection.
+                self.give_up(address, &line);
+                Err(unavailable(format!("no answer within {} ms", limit.as_millis())))
+            }
+        }
+    }
+
+    /// The connection of this runtime.
+    fn line(&self, address: &str) -> mpsc::Sender<Question> {
+        let runtime = Handle::current();
+        let mut open = self.open.lock();
+        let key = (runtime.id(), address.to_owned());
+        if let Some(line) = open.get(&key).filter(|line| !line.is_closed()) {
+            return line.clone();
+        }
+        // Those of runtimes that ended, and of nodes that went.
+        open.retain(|_, line| !line.is_closed());
+        let (line, questions) = mpsc::channel(WAITING_MAX);
+        runtime.spawn(serve(address.to_owned(), self.tls.clone(), questions));
+        open.insert(key, line.clone());
+        line
+    }
+
+    fn give_up(&self, address: &str, line: &mpsc::Sender<Question>) {
+        let key = (Handle::current().id(), address.to_owned());
+        let mut open = self.open.lock();
+        if open.get(&key).is_some_and(|open| open.same_channel(line)) {
+            open.remove(&key);
+        }
+    }
+}
+
+/// A connection, until it fails or nobody can ask any more. What waits then for an answer hears that it was lost.
+async fn serve(address: String, tls: Tls, mut questions: mpsc::Receiver<Question>) {
+    let made = tokio::time::timeout(CONNECT, connect(&address, &tls)).await;
+    let made = made.unwrap_or_else(|_| Err(format!("no connection within {} ms", CONNECT.as_millis())));
+    match made {
+        Ok(stream) => {
+            if let Err(fault) = pump(Frames::new(stream), &mut questions).await {
+                tracing::debug!(address, %fault, "a connection for reads ended");
+            }
+        }
+        Err(why) => {
+            questions.close();
+            while let Some(Question { answer, .. }) = questions.recv().await {
+                // Whoever asked may have gone.
+                drop(answer.send(Err(unavailable(&why))));
+            }
+        }
+    }
+}
+
+async fn connect(address: &str, tls: &Tls) -> Result<TlsStream<TcpStream>, String> {
+    let uri: Uri = address.parse().map_err(|fault| format!("\"{address}\" is no address: {fault}"))?;
+    let host = uri.host().ok_or_else(|| format!("\"{address}\" names no host"))?;
+    let (config, name) = tls::asking(tls, host, READS)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((bare, uri.port_u16().unwrap_or(PORT))).await.map_err(|fault| fault.to_string())?;
+    stream.set_nodelay(true).map_err(|fault| fault.to_string())?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|fault| fault.to_string())?;
+    match stream.get_ref().1.alpn_protocol() {
+        Some(READS) => Ok(stream),
+        _ => Err("the process there answers no reads, or is of another release".to_owned()),
+    }
+}
+
+async fn pump(mut frames: Frames<TlsStream<TcpStream>>, questions: &mut mpsc::Receiver<Question>) -> Result<(), Error> {
+    let mut asked: HashMap<u64, oneshot::Sender<Result<Told, Refused>>> = HashMap::new();
+    let mut numbers = 0..;
+    loop {
+        tokio::select! {
+            turned = frames.turn() => {
+                turned?;
+                while let Some((number, message)) = frames.next()? {
+                    if let Some(answer) = asked.remove(&number) {
+                        let told = Told::decode(message).map_err(|fault| unavailable(format!("the answer is of another release: {fault}")));
+                        // Whoever asked may have gone.
+                        drop(answer.send(told));
+                    }
+                }
+            }
+            question = questions.recv(), if frames.has_room() => {
+                let Some(Question { reading, answer }) = question else { return Ok(()) };
+                let number = numbers.next().unwrap_or_default();
+                frames.put(number, &reading);
+                asked.insert(number, answer);
+            }
+        }
+    }
+}
