@@ -130,11 +130,34 @@ impl Router {
         let node = self.map.choose_one(slice, freshness)?;
         let Ok(client) = self.client(node, TRY) else { return Ok(None) };
         let (how, _under_way) = ([(slice, freshness.of(slice))], self.map.under_way(node));
-        let answer = match questions.times.as_deref() {
-            None => client.latest(&how, &[tag]).await,
-            Some(times) => client.values_at(&how, &[(tag, times[0])]).await,
+        let asked = async {
+            match questions.times.as_deref() {
+                None => client.latest(&how, &[tag]).await,
+                Some(times) => client.values_at(&how, &[(tag, times[0])]).await,
+            }
         };
+        let answer = self.unless_succeeded(node, &[slice], freshness, asked).await;
         Ok(answer.ok().filter(|answer| answer.refused.is_empty() && !answer.at.is_empty()).map(|answer| answer.values))
+    }
+
+    /// An answer of primaries, unless one of them does not lead any more, as far as is known here: one that vanished without a
+    /// word would be waited for although another one leads by now.
+    async fn unless_succeeded(
+        &self,
+        node: NodeId,
+        slices: &[SliceId],
+        freshness: &Freshness,
+        answer: impl Future<Output = Result<Answer, Refused>>,
+    ) -> Result<Answer, Refused> {
+        if !matches!(freshness, Freshness::Primary) {
+            return answer.await;
+        }
+        let mut changes = self.map.changes();
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = self.succeeded(slices, node, &mut changes) => Err(Refused::NotPrimary { leader: None }),
+        }
     }
 
     async fn ask_all(
@@ -149,14 +172,17 @@ impl Router {
             let how: Vec<_> = asked.slices.iter().map(|slice| (*slice, freshness.of(*slice))).collect();
             let tags: Vec<TagId> = asked.rows.iter().map(|row| questions.tags[*row as usize]).collect();
             let _under_way = self.map.under_way(*node);
-            let answer = match (self.client(*node, TRY), &questions.times) {
-                (Err(refused), _) => Err(refused),
-                (Ok(client), None) => client.latest(&how, &tags).await,
-                (Ok(client), Some(times)) => {
-                    let times = asked.rows.iter().map(|row| times[*row as usize]);
-                    client.values_at(&how, &tags.into_iter().zip(times).collect::<Vec<_>>()).await
+            let answer = async {
+                let client = self.client(*node, TRY)?;
+                match &questions.times {
+                    None => client.latest(&how, &tags).await,
+                    Some(times) => {
+                        let times = asked.rows.iter().map(|row| times[*row as usize]);
+                        client.values_at(&how, &tags.into_iter().zip(times).collect::<Vec<_>>()).await
+                    }
                 }
             };
+            let answer = self.unless_succeeded(*node, &asked.slices, freshness, answer).await;
             (*node, asked, answer)
         });
         join_all(asks).await

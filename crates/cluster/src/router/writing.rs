@@ -293,19 +293,19 @@ impl Router {
         tokio::select! {
             outcome = client.write(slice, origin, end, batch.clone()) => outcome,
             // A node that stands still would be waited for although another one leads by now.
-            () = self.succeeded(slice, node, changes) => Err(Refused::NotPrimary { leader: None }),
+            () = self.succeeded(&[slice], node, changes) => Err(Refused::NotPrimary { leader: None }),
         }
     }
 
-    /// Waits until a node that led a slice does not any more, as far as is known here.
-    pub(super) async fn succeeded(&self, slice: SliceId, node: NodeId, changes: &mut watch::Receiver<()>) {
-        let led = self.map.primary(slice) == Some(node);
+    /// Waits until a node that led one of these slices does not any more, as far as is known here.
+    pub(super) async fn succeeded(&self, slices: &[SliceId], node: NodeId, changes: &mut watch::Receiver<()>) {
+        let leads = |slice: &SliceId| self.map.primary(*slice) == Some(node);
+        let led: Vec<SliceId> = slices.iter().copied().filter(leads).collect();
         loop {
             if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
-            let leads = self.map.primary(slice) == Some(node);
-            if led && !leads {
+            if !led.iter().all(leads) {
                 return;
             }
         }

@@ -1,10 +1,6 @@
 //! COPY in both directions.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 use futures::StreamExt;
 use query::{Error, Outcome};
 

@@ -1,10 +1,6 @@
 //! What clients ask PostgreSQL's own catalogue: the forms that psql and others write.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 /// Runs each statement; its rows, joined by a space, must be the expected ones.
 async fn check(rows: &[(&str, &str)]) {

@@ -1,11 +1,7 @@
 //! Questions over files read what they need and no more: statistics answer aggregates, a limit ends reading, the newest
 //! rows are found from their end. Counted in bytes, by EXPLAIN ANALYZE.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 const TAGS: u64 = 40;
 const ROWS: u64 = 20_000;

@@ -1,11 +1,7 @@
 //! Expressions mean what they mean in PostgreSQL: its answers (release 15) to the same words, where DataFusion
 //! by itself would give others.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 async fn check(house: &House, rows: &[(&str, &str)]) {
     for (sql, expect) in rows {
@@ -223,7 +219,7 @@ async fn values_at_anywhere() {
     house.tag("INSERT INTO samples VALUES ('a', now() - INTERVAL '1 second', 77)").await;
     let Ok(query::Outcome::Rows(rows)) = prepared.execute(Vec::new()).await else { panic!("no rows") };
     let batches: Vec<_> = futures::StreamExt::collect(rows.batches).await;
-    assert_eq!(fixture::texts(batches[0].as_ref().unwrap()), ["77.0"]);
+    assert_eq!(crate::fixture::texts(batches[0].as_ref().unwrap()), ["77.0"]);
     assert_eq!(
         house.error("SELECT * FROM tags, LATERAL values_at(ARRAY[tags.name], ARRAY[now()]) AS v").await.sqlstate(),
         "42703"

@@ -1,10 +1,6 @@
 //! Functions and forms that DataFusion has not, or has otherwise: PostgreSQL's answers (release 15) to the same words.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 async fn check(rows: &[(&str, &str)]) {
     let house = House::furnished().await;

@@ -1,10 +1,6 @@
 //! Correlated subqueries of every form, and series: PostgreSQL's answers (release 15) to the same words.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 async fn check(house: &House, rows: &[(&str, &str)]) {
     for (sql, expect) in rows {
@@ -143,5 +139,5 @@ async fn series() {
     let prepared = house.session.prepare(sql, &[]).await.unwrap();
     let Ok(query::Outcome::Rows(rows)) = prepared.execute(Vec::new()).await else { panic!("no rows") };
     let batches: Vec<_> = futures::StreamExt::collect(rows.batches).await;
-    assert_eq!(fixture::texts(batches[0].as_ref().unwrap()), ["2"]);
+    assert_eq!(crate::fixture::texts(batches[0].as_ref().unwrap()), ["2"]);
 }

@@ -1,15 +1,10 @@
 //! SQL over several nodes answers as one node does, whatever the statement; a node that moved its slices, or dies, is
 //! gone round before the first row and named after it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-#[path = "fleet/nodes.rs"]
 mod nodes;
-#[path = "fleet/questions.rs"]
 mod questions;
 
-use fixture::House;
+use crate::fixture::House;
 use nodes::Router;
 use query::Outcome;
 use std::sync::Arc;

@@ -1,9 +1,5 @@
 //! A disk that fails reads: what can't be read is told with its SQLSTATE, never left out; what needs no reading answers.
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 use kernel::Deletion;
 use std::sync::Arc;
 use types::{TagId, Timestamp};

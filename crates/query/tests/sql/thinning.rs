@@ -1,8 +1,6 @@
 //! Compression of tags over SQL: how it is said, what it leaves out, and what the node tells of it.
 
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 async fn check(house: &House, sql: &str, expect: &[&str]) {
     assert_eq!(house.rows(sql).await, expect, "{sql}");

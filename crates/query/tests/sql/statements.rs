@@ -1,10 +1,6 @@
 //! Statements and their answers: tables, writing, errors with their SQLSTATE and place.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 
 async fn check(house: &House, sql: &str, expect: &[&str]) {
     assert_eq!(house.rows(sql).await, expect, "{sql}");

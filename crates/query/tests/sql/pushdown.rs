@@ -1,11 +1,7 @@
 //! What is handed down to the kernel gives the same answers as plain execution.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
+use crate::fixture::House;
 use arrow::array::{Int64Array, StringArray};
-use fixture::House;
 use query::ScalarValue;
 
 /// Random samples of tags t0 to t9 (some integers, some states), from a seed.

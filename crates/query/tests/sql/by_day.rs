@@ -1,11 +1,7 @@
 //! Under a distribution rule that looks at time a tag lies in many slices: the same statements give the same answers
 //! as under the usual rule, in buffers, in files and merged.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 use query::ScalarValue;
 use types::DistributionRule;
 

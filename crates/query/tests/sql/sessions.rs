@@ -1,10 +1,6 @@
 //! Sessions: cancelling, time limits, memory, what clients ask about the server, and SQL that must work.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 use futures::StreamExt;
 use query::Outcome;
 
@@ -21,7 +17,7 @@ async fn a_running_query_is_seen_and_cancelled() {
     let seen = other.prepare("SELECT count(*) FROM meridian.queries WHERE query LIKE '%generate_series%'", &[]).await.unwrap();
     let Ok(Outcome::Rows(seen)) = seen.execute(Vec::new()).await else { panic!("no rows") };
     let seen: Vec<_> = seen.batches.collect().await;
-    assert_eq!(fixture::texts(seen[0].as_ref().unwrap()), ["2"]);
+    assert_eq!(crate::fixture::texts(seen[0].as_ref().unwrap()), ["2"]);
     assert!(house.engine.cancel(house.session.id()));
     let mut last = None;
     while let Some(batch) = rows.batches.next().await {

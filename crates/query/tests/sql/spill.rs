@@ -1,11 +1,7 @@
 //! Queries beyond their share of memory spill to disk, give the right answers and leave nothing behind; what can't
 //! spill ends with an error that says so.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-mod fixture;
-
-use fixture::House;
+use crate::fixture::House;
 use futures::StreamExt;
 
 const ROWS: u64 = 100_000;

@@ -1,0 +1,21 @@
+//! SQL over a kernel, and over the nodes of a fleet: what statements mean, what they read, and what they cost.
+//!
+//! One binary: each would be linked with all of DataFusion.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod by_day;
+mod catalogue;
+mod copy;
+mod fixture;
+mod fleet;
+mod functions;
+mod meaning;
+mod pushdown;
+mod reads;
+mod sessions;
+mod spill;
+mod statements;
+mod subqueries;
+mod thinning;
+mod unreadable;
