@@ -21,6 +21,7 @@ mod reads;
 mod refused;
 mod reign;
 mod replica;
+mod retention;
 mod rows;
 mod service;
 mod serving;

@@ -14,6 +14,7 @@
 use crate::core::{Core, Underway};
 use crate::origins::{Admission, Outcome};
 use crate::record::{self, CommitHead, PartKind};
+use crate::thinning::{THINNED_PART_BYTES, THINNED_ROW_BYTES};
 use crate::{Committed, Deletion, Error, Write};
 use bytes::Bytes;
 use log::Body as LogBody;
@@ -26,12 +27,6 @@ use world::{Promise, Ticket};
 
 /// What a slice keeps of a record that is not in files yet, besides its rows.
 pub(crate) const RECORD_BYTES: u64 = 64;
-/// What thinning may add for a row: the one that was held of its tag, as a sample, its own as a held one, and what
-/// all rows of a section grow by where one of them is far off in time (they have 16 to 25 bytes).
-const THINNED_ROW_BYTES: u64 = 2 * 25 + 9;
-/// What it may add for a slice: a section of held samples.
-const THINNED_PART_BYTES: u64 = 512;
-
 /// What a slice gets of a commit. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
@@ -65,23 +60,16 @@ impl Body {
             Body::Samples { .. } | Body::Deletion { .. } => self.memory_bytes(),
         }
     }
-}
-
-impl Part {
-    pub(crate) fn deletion(slice: SliceId, deletion: Deletion) -> Part {
-        let bytes = record::encode_deletion(&deletion).into();
-        Part { slice, body: Body::Deletion { deletion: Arc::new(deletion), bytes } }
-    }
 
     pub(crate) fn log_bytes(&self) -> Bytes {
-        match &self.body {
+        match self {
             Body::Samples { section, .. } | Body::Held { section, .. } => section.bytes(),
             Body::Deletion { bytes, .. } => bytes.clone(),
         }
     }
 
     pub(crate) fn kind(&self) -> PartKind {
-        match &self.body {
+        match self {
             Body::Samples { .. } => PartKind::Samples,
             Body::Held { .. } => PartKind::Held,
             Body::Deletion { .. } => PartKind::Deletion,
@@ -89,9 +77,16 @@ impl Part {
     }
 }
 
+impl Part {
+    pub(crate) fn deletion(slice: SliceId, deletion: Deletion) -> Part {
+        let bytes = record::encode_deletion(&deletion).into();
+        Part { slice, body: Body::Deletion { deletion: Arc::new(deletion), bytes } }
+    }
+}
+
 /// The parts' bytes, end to end, with their checksum.
 pub(crate) fn body_of(parts: &[Part]) -> LogBody {
-    LogBody::new(parts.iter().map(Part::log_bytes).collect())
+    LogBody::new(parts.iter().map(|part| part.body.log_bytes()).collect())
 }
 
 /// A write on its way.

@@ -124,7 +124,7 @@ impl Core {
             order.thins = true;
             doors.forget_all(order.commit);
         }
-        let deletes = pending.parts.iter().any(|part| part.kind() == PartKind::Deletion);
+        let deletes = pending.parts.iter().any(|part| part.body.kind() == PartKind::Deletion);
         let first = pending.parts.first().map_or(SliceId(0), |part| part.slice);
         let parts = std::mem::take(&mut pending.parts);
         let left_out;
@@ -180,8 +180,9 @@ impl Core {
         for part in &parts {
             let sequence = &mut order.sequences[part.slice.0 as usize];
             *sequence += 1;
-            let bytes = u32::try_from(part.log_bytes().len()).expect("a write is below write_bytes_max, which is below 4 GiB");
-            heads.push(PartHead { slice: part.slice, kind: part.kind(), sequence: Sequence(*sequence), bytes });
+            let bytes =
+                u32::try_from(part.body.log_bytes().len()).expect("a write is below write_bytes_max, which is below 4 GiB");
+            heads.push(PartHead { slice: part.slice, kind: part.body.kind(), sequence: Sequence(*sequence), bytes });
         }
         let head = CommitHead { commit, epoch: self.epoch, origin, parts: heads };
         let head_bytes = record::encode_head(&head);
@@ -211,7 +212,7 @@ impl Order {
     /// Whether thinning has to see a write: it has rows of thinned tags, or may have since a compression was changed,
     /// or deletes what thinning may count on.
     fn must_thin(&self, pending: &Pending, compressions: u64) -> bool {
-        let deletes = || pending.parts.iter().any(|part: &Part| part.kind() == PartKind::Deletion);
+        let deletes = || pending.parts.iter().any(|part: &Part| part.body.kind() == PartKind::Deletion);
         pending.body.is_none() || pending.compressions != compressions || (self.thins && deletes())
     }
 }

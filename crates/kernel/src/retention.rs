@@ -3,11 +3,15 @@
 //! A deletion of all tags up to the end of a period is logged like any other, so replicas, snapshot
 //! values and buffers agree on it; files that lie wholly below it are then dropped unread, mixed ones
 //! lose their old rows when they are merged. The bound moves by whole periods.
-//! In a led slice whoever leads it has such deletions logged; here it is left alone.
+//! In a led slice whoever leads it has such a deletion logged, by its own clock and setting (`LedSlice::too_old`); a replica
+//! that does not lead decides nothing, and drops what the record says.
 //! Promises: nothing younger than the setting goes; a store that holds nothing old logs nothing.
 
+use crate::commit::Body;
 use crate::core::Core;
-use crate::{Deletion, TagSelection};
+use crate::tombstones::Grave;
+use crate::{Deletion, LedSlice, TagSelection};
+use series::ViewFile;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -58,5 +62,33 @@ impl Core {
             // In files, it lets whole ones go.
             drop(core.flush_all());
         });
+    }
+}
+
+impl LedSlice {
+    /// The deletion of what is too old by this node's setting and clock, for whoever leads the slice to have it logged, and
+    /// the slice flushed then. None where nothing is, but for what such a deletion hides that is logged already.
+    #[must_use]
+    pub fn too_old(&self) -> Option<Deletion> {
+        let last = self.core.retention_bound()?;
+        let range = TimeRange { first: Timestamp::MIN, last };
+        let reaches = |deletion: &Deletion| match deletion {
+            Deletion::Range { tags: TagSelection::All, range: of } => of.covers(&range),
+            Deletion::Range { .. } | Deletion::Points(_) => false,
+        };
+        let is_logged = self
+            .slice
+            .with_led(|led| led.unpublished().any(|body| matches!(body, Body::Deletion { deletion, .. } if reaches(deletion))));
+        let is_held = {
+            let view = self.slice.view();
+            let in_buffer = [false, true].into_iter().filter_map(|texts| view.buffer().range(texts));
+            let state = self.slice.state.lock();
+            // Files that a deletion of before has yet to be merged out of do not ask for another one.
+            let hides = |grave: &Grave, file: &ViewFile| reaches(grave.tombstone.deletion()) && grave.concerns(&file.meta);
+            let visible = |file: &&Arc<ViewFile>| file.meta.rows > 0 && !state.graves.iter().any(|grave| hides(grave, file));
+            let in_files = state.files.files().iter().filter(visible).map(|file| file.meta.range);
+            in_buffer.chain(in_files).any(|held| held.overlaps(&range))
+        };
+        (is_held && !is_logged).then_some(Deletion::Range { tags: TagSelection::All, range })
     }
 }

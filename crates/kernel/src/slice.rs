@@ -9,7 +9,7 @@
 //!   `unknown_count` tells readers whether to look.
 //! - `filing` (mutex): the directory, which holds the manifest; taken by the slice's one job.
 //! - `led` (mutex): what a slice that is numbered from outside keeps besides; see `led`. `is_led` tells whether there
-//!   is something; it is set under `order`, and never taken back.
+//!   is something; it is set under `order`, and never taken back. `doors` (mutex, before `led`): see `led::deciding`.
 //! - `queue`: see `jobs`. `merging`: see `merge`.
 //!
 //! Promises: what is applied is seen whole; a version only rises.
@@ -17,6 +17,7 @@
 use crate::commit::Body;
 use crate::held;
 use crate::jobs::SliceQueue;
+use crate::led::deciding::LedDoors;
 use crate::led::{self, Led};
 use crate::merge::Merging;
 use crate::shares::Shares;
@@ -46,6 +47,7 @@ pub(crate) struct Slice {
     pub(crate) filing: Mutex<Filing>,
     pub(crate) is_led: AtomicBool,
     pub(crate) led: Mutex<Option<Led>>,
+    pub(crate) doors: Mutex<LedDoors>,
     pub(crate) queue: SliceQueue,
     pub(crate) merging: Merging,
     pub(crate) period_us: i64,
@@ -82,6 +84,7 @@ impl Slice {
             filing: Mutex::default(),
             is_led: AtomicBool::new(false),
             led: Mutex::default(),
+            doors: Mutex::default(),
             queue: SliceQueue::default(),
             merging: Merging::default(),
             period_us,

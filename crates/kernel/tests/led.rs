@@ -20,7 +20,7 @@ fn body(kernel: &Kernel, tag: u64, time: i64, value: u64) -> Bytes {
     let (tags, times, bits) = ([TagId(tag)], [Timestamp(time)], [value]);
     let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
     let write = Write { samples: &samples, ..Write::default() };
-    kernel.led_bodies(write, &[]).expect("a known tag").remove(0).1
+    kernel.led_drafts(write, &[], &[]).expect("a known tag").remove(0).1.whole()
 }
 
 fn record(kernel: &Kernel, prev: Version, version: Version, tag: u64, value: u64) -> Record {

@@ -53,8 +53,8 @@ impl Side {
         let deletion = Deletion::Range { tags: TagSelection::of(vec![TagId(1)]), range };
         let deletions = if n.is_multiple_of(5) { vec![deletion] } else { Vec::new() };
         let write = Write { samples: &samples, ..Write::default() };
-        let bodies = self.kernel.led_bodies(write, &deletions).expect("known tags");
-        let body = bodies.into_iter().find(|(slice, _)| *slice == SliceId(1)).expect("its own").1;
+        let drafts = self.kernel.led_drafts(write, &deletions, &[]).expect("known tags");
+        let body = drafts.into_iter().find(|(slice, _)| *slice == SliceId(1)).expect("its own").1.whole();
         Record { version: at(epoch, n), prev, origin: None, digest: 0, body }
     }
 
@@ -193,8 +193,9 @@ fn a_deletion_that_still_waits_here_hides_nothing_of_what_was_copied() {
         let tags = vec![TagId(1); rows.len()];
         let (times, bits): (Vec<Timestamp>, Vec<u64>) = rows.iter().map(|(time, value)| (Timestamp(*time), *value)).unzip();
         let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
-        let bodies = primary.kernel.led_bodies(Write { samples: &samples, ..Write::default() }, deletions).expect("known tags");
-        let body = bodies.into_iter().find(|(slice, _)| *slice == SliceId(1)).expect("its own").1;
+        let write = Write { samples: &samples, ..Write::default() };
+        let drafts = primary.kernel.led_drafts(write, deletions, &[]).expect("known tags");
+        let body = drafts.into_iter().find(|(slice, _)| *slice == SliceId(1)).expect("its own").1.whole();
         Record { version: at(1, n), prev: at(u64::from(n > 1), n - 1), origin: None, digest: 0, body }
     };
     // Rows of two periods; a deletion of some of both; then one of the deleted rows of the first again.

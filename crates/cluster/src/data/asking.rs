@@ -3,7 +3,7 @@
 //! Promises: what was asked comes back as it was. May not know who asks.
 
 use super::refused::Because;
-use super::rows::{Removal, Rows, Texts, Values};
+use super::rows::{Removal, Rows, Texts, Thinned, Values};
 use crate::fleet::entries::{Place, wide};
 use prost::{Message as Wire, Oneof};
 use protocol::Consistency;
@@ -32,6 +32,9 @@ pub(super) struct Writing {
     /// How long the answer is waited for.
     #[prost(uint64, tag = "9")]
     pub limit_ms: u64,
+    /// How its tags are thinned, those that are.
+    #[prost(message, optional, tag = "10")]
+    pub thinned: Option<Thinned>,
 }
 
 impl Writing {

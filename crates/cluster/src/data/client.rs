@@ -89,7 +89,7 @@ impl Client {
     /// # Errors
     /// `Refused`; after `NotPrimary` and `Unavailable` it may have happened: ask again with the same number.
     pub async fn write(&self, slice: SliceId, origin: Origin, kinds_end: u64, batch: Batch) -> Result<Version, Refused> {
-        let Batch { rows, texts, deletions } = batch;
+        let Batch { rows, texts, deletions, thinned } = batch;
         let writing = Writing {
             slice: slice.0,
             producer: origin.producer.0.to_le_bytes().to_vec(),
@@ -100,6 +100,7 @@ impl Client {
             kinds_end,
             sender: self.me.map(|node| node.0),
             limit_ms: self.limit_ms(),
+            thinned: (!thinned.is_empty()).then(|| (&*thinned).into()),
         };
         match self.ask(WRITE, writing).await? {
             Answered::Written(version) => Ok(version.into()),

@@ -10,14 +10,14 @@ use super::messages::Parcel;
 use super::refused::Refused;
 use super::reign::Reign;
 use super::replica::{Actor, Ended};
+use super::retention;
 use crate::calls::Tls;
 use crate::fleet::entries;
 use crate::fleet::following::{Following, Listener};
 use crate::fleet::{Member, Roster};
 use crate::kinds::Keeper;
 use crate::links::Links;
-use bytes::Bytes;
-use kernel::{Kernel, LedNews, LedSlice, Snapshot};
+use kernel::{Draft, Kernel, LedNews, LedSlice, Snapshot};
 use meta::{Entry, Error, Meta, Range, Revision};
 use parking_lot::Mutex;
 use protocol::{Consistency, Event, Message, Moment, ReplicaId, Run, SliceEntry};
@@ -47,16 +47,18 @@ pub struct Settings {
     pub protocol: protocol::Settings,
     /// How fast files may be copied to this node, in bytes a second over all its slices.
     pub copy_bytes_per_s: u64,
+    /// How often it is looked for samples that are older than the kernel's retention, where it has one.
+    pub retention_looks_every: Duration,
 }
 
 /// What is asked of a replica from outside.
 pub enum Asked {
     /// A batch.
     Write {
-        /// Whose.
-        origin: Origin,
-        /// The record's body.
-        body: Bytes,
+        /// Whose, where somebody numbers it.
+        origin: Option<Origin>,
+        /// What the record is to bring; decided on when it has its place.
+        draft: Draft,
         /// Answered once it is as durable as the slice's mode says.
         answer: oneshot::Sender<Result<Version, Refused>>,
     },
@@ -115,6 +117,18 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn now(&self) -> Moment {
         Moment(self.world.clock.monotonic_us())
+    }
+
+    /// The slices that are led here.
+    pub(super) fn leads(&self) -> Vec<LedSlice> {
+        let replicas = self.replicas.lock();
+        replicas.values().filter(|inputs| inputs.reign.leads()).map(|inputs| inputs.led.clone()).collect()
+    }
+
+    pub(super) fn ask(&self, slice: SliceId, asked: Asked) -> Result<(), Refused> {
+        let replicas = self.replicas.lock();
+        let inputs = replicas.get(&slice).ok_or(Refused::NotPrimary { leader: None })?;
+        inputs.outside.try_send(Input::Asked(asked)).map_err(|_| Refused::Busy)
     }
 
     fn tell(&self, slice: SliceId, input: Input) {
@@ -227,6 +241,9 @@ impl DataNode {
         let slices = Range::prefix(entries::SLICES)?;
         let placed = Placed { shared: Arc::clone(&shared), stopping: stopping.clone() };
         let following = Following::new(Arc::clone(&shared.meta), slices, Arc::new(placed));
+        if shared.kernel.settings().retention.is_some() {
+            shared.runtime.spawn(retention::watch(Arc::clone(&shared), stopping.clone()));
+        }
         shared.runtime.spawn(following.run(stopping));
         Ok(DataNode { shared, alive })
     }
@@ -314,9 +331,7 @@ impl DataNode {
     /// # Errors
     /// `Refused::NotPrimary` where there is none, `Refused::Busy` where too much waits for it.
     pub fn ask(&self, slice: SliceId, asked: Asked) -> Result<(), Refused> {
-        let replicas = self.shared.replicas.lock();
-        let inputs = replicas.get(&slice).ok_or(Refused::NotPrimary { leader: None })?;
-        inputs.outside.try_send(Input::Asked(asked)).map_err(|_| Refused::Busy)
+        self.shared.ask(slice, asked)
     }
 
     /// Waits until a replica's store has failed, and says how: then the process must open its store again.

@@ -106,10 +106,14 @@ impl Actor {
                     self.delete(&entry).await;
                 }
             }
-            Input::Asked(Asked::Write { origin, body, answer }) => {
+            Input::Asked(Asked::Write { origin, draft, answer }) => {
                 let request = self.request(Waiting::Write(answer));
+                // What the record brings is decided on where it has its place, and nowhere else: what is refused, or a
+                // repetition, is not.
+                let place = self.machine.place_of(origin);
+                let body = place.map(|(after, version)| self.led.decide(draft, after, version)).unwrap_or_default();
                 let digest = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &body);
-                self.step(Event::Write { request, origin: Some(origin), digest, body });
+                self.step(Event::Write { request, origin, digest, body });
             }
             Input::Asked(Asked::Read { consistency, answer }) => {
                 let request = self.request(Waiting::Read(answer, None));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kernel::{Deletion, ReadingColumns, TagSelection};
 use prost::Message as Wire;
 use std::sync::Arc;
-use types::{TagId, TextColumn, TimeRange, Timestamp};
+use types::{Compression, TagId, TextColumn, TimeRange, Timestamp};
 
 /// Numeric samples, column by column: all columns are of one length, except that no qualities mean good ones.
 #[derive(Clone, PartialEq, Wire)]
@@ -60,6 +60,57 @@ pub(super) struct Removal {
     points: bool,
 }
 
+/// How tags are thinned, column by column. Data nodes keep no tag table, so each write says it, as of its sender's.
+#[derive(Clone, PartialEq, Wire)]
+pub(super) struct Thinned {
+    #[prost(uint64, repeated, tag = "1")]
+    tags: Vec<u64>,
+    /// 1 deadband, 2 swinging door.
+    #[prost(uint32, repeated, tag = "2")]
+    hows: Vec<u32>,
+    #[prost(double, repeated, tag = "3")]
+    deviations: Vec<f64>,
+    #[prost(int64, repeated, tag = "4")]
+    spans_us: Vec<i64>,
+}
+
+impl From<&[(TagId, Compression)]> for Thinned {
+    fn from(tags: &[(TagId, Compression)]) -> Thinned {
+        let mut thinned = Thinned::default();
+        for (tag, compression) in tags {
+            let (how, deviation, span_us) = match *compression {
+                Compression::Lossless => continue,
+                Compression::Deadband { deviation, span_us } => (1, deviation, span_us),
+                Compression::SwingingDoor { deviation, span_us } => (2, deviation, span_us),
+            };
+            thinned.tags.push(tag.0);
+            thinned.hows.push(how);
+            thinned.deviations.push(deviation);
+            thinned.spans_us.push(span_us);
+        }
+        thinned
+    }
+}
+
+impl Thinned {
+    /// None where it makes no sense.
+    pub(super) fn compressions(self) -> Option<Vec<(TagId, Compression)>> {
+        if [self.hows.len(), self.deviations.len(), self.spans_us.len()] != [self.tags.len(); 3] {
+            return None;
+        }
+        let numbers = self.deviations.into_iter().zip(self.spans_us);
+        let of = |((tag, how), (deviation, span_us)): ((u64, u32), (f64, i64))| {
+            let compression = match how {
+                1 => Compression::Deadband { deviation, span_us },
+                2 => Compression::SwingingDoor { deviation, span_us },
+                _ => return None,
+            };
+            (deviation >= 0.0 && deviation.is_finite() && span_us >= 0).then_some((TagId(tag), compression))
+        };
+        self.tags.into_iter().zip(self.hows).zip(numbers).map(of).collect()
+    }
+}
+
 /// What one slice is to take in one record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -69,6 +120,8 @@ pub struct Batch {
     pub texts: Texts,
     /// Deletions: what of them lies in the slice. They hide what earlier records brought, never the samples beside them.
     pub deletions: Vec<Deletion>,
+    /// How its tags are thinned, those that are.
+    pub thinned: Vec<(TagId, Compression)>,
 }
 
 pub(super) fn tags(numbers: Vec<u64>) -> Vec<TagId> {
@@ -203,6 +256,12 @@ mod tests {
             let bytes = Removal::from(&deletion).encode_to_vec();
             assert_eq!(Removal::decode(&*bytes).unwrap().deletion(), Some(deletion));
         }
+        let compressions = vec![
+            (TagId(9), Compression::Deadband { deviation: 0.5, span_us: 0 }),
+            (TagId(1), Compression::SwingingDoor { deviation: 0.0, span_us: i64::MAX }),
+        ];
+        let bytes = Thinned::from(&*compressions).encode_to_vec();
+        assert_eq!(Thinned::decode(&*bytes).unwrap().compressions(), Some(compressions));
         let text: Arc<[u8]> = b"closed".as_slice().into();
         let columns = ReadingColumns {
             found: vec![true, false, true],
@@ -229,6 +288,14 @@ mod tests {
         assert_eq!(texts(&[2, 0, 1], b"abc").column().unwrap().offsets, [0, 2, 2, 3]);
         assert!(texts(&[2], b"abc").column().is_none());
         assert!(texts(&[u32::MAX, u32::MAX], b"abc").column().is_none());
+        let thinned = |hows: &[u32], deviation| Thinned {
+            tags: vec![1],
+            hows: hows.to_vec(),
+            deviations: vec![deviation],
+            spans_us: vec![0],
+        };
+        let senseless = [thinned(&[], 1.0), thinned(&[3], 1.0), thinned(&[1], f64::NAN), thinned(&[2], -1.0)];
+        assert!(senseless.into_iter().all(|thinned| thinned.compressions().is_none()));
         let removal = |points, times: &[i64]| Removal { tags: vec![1], all: false, times: times.to_vec(), points };
         assert!(removal(true, &[]).deletion().is_none() && removal(false, &[1]).deletion().is_none());
     }

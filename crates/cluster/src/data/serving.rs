@@ -8,7 +8,7 @@ use super::asking::{Answered, AtSlice, Found, NotSlice, Reading, Writing};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
 use super::rows::{Rows, Texts, tags, times};
-use kernel::{Kernel, ReadingColumns, Snapshot, Write};
+use kernel::{Draft, Kernel, ReadingColumns, Snapshot, Write};
 use protocol::Consistency;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -93,20 +93,22 @@ pub(super) async fn write(node: &DataNode, writing: Writing) -> Result<Answered,
         reached.map_err(|fault| Refused::UnknownTags(fault.to_string()))?;
         let origin = writing.origin().ok_or_else(|| Refused::Invalid("a producer has 16 bytes".to_owned()))?;
         let slice = SliceId(writing.slice);
-        let body = body(node, slice, writing)?;
+        let draft = draft(node, slice, writing)?;
         let (answer, written) = oneshot::channel();
-        node.ask(slice, Asked::Write { origin, body, answer })?;
+        node.ask(slice, Asked::Write { origin: Some(origin), draft, answer })?;
         Ok(Answered::Written(answered(written).await?.into()))
     })
     .await
 }
 
-/// The record's body: what of a write lies in its slice, which must be all of its samples.
-fn body(node: &DataNode, slice: SliceId, writing: Writing) -> Result<bytes::Bytes, Refused> {
+/// What of a write lies in its slice, which must be all of its samples.
+fn draft(node: &DataNode, slice: SliceId, writing: Writing) -> Result<Draft, Refused> {
     let invalid = |text: String| Refused::Invalid(text);
     let (origin, kernel) = (writing.origin(), node.kernel());
     let deletions = writing.deletions.into_iter().map(|removal| removal.deletion()).collect::<Option<Vec<_>>>();
     let deletions = deletions.ok_or_else(|| invalid("a deletion has a time for each point, or two for a range".to_owned()))?;
+    let thinned = writing.thinned.unwrap_or_default().compressions();
+    let thinned = thinned.ok_or_else(|| invalid("what is said of how its tags are thinned makes no sense".to_owned()))?;
     let Rows { tags: numbers, times: row_times, bits, qualities } = writing.rows.unwrap_or_default();
     let (row_tags, row_times) = (tags(numbers), times(row_times));
     let given = |qualities: &'_ bytes::Bytes| !qualities.is_empty();
@@ -121,22 +123,22 @@ fn body(node: &DataNode, slice: SliceId, writing: Writing) -> Result<bytes::Byte
     let samples = (!samples.is_empty()).then_some(samples);
     let texts = (!texts.is_empty()).then_some(texts);
     let write = Write { samples: samples.as_slice(), texts: texts.as_slice(), origin };
-    let bodies = kernel.led_bodies(write, &deletions).map_err(|fault| invalid(fault.to_string()))?;
+    let drafts = kernel.led_drafts(write, &deletions, &thinned).map_err(|fault| invalid(fault.to_string()))?;
     let rule = kernel.rule();
     let stray = |tags: &[TagId], times: &[Timestamp]| {
         tags.iter().zip(times).map(|(tag, time)| rule.slice(*tag, *time)).find(|of| *of != slice)
     };
-    // Without deletions the samples alone make bodies, one a slice.
+    // Without deletions the samples alone make drafts, one a slice.
     let other = if deletions.is_empty() {
-        bodies.iter().map(|(of, _)| *of).find(|of| *of != slice)
+        drafts.iter().map(|(of, _)| *of).find(|of| *of != slice)
     } else {
         stray(&row_tags, &row_times).or_else(|| stray(&text_tags, &text_times))
     };
     if let Some(other) = other {
         return Err(invalid(format!("a sample is of slice {other}, not {slice}")));
     }
-    let own = bodies.into_iter().find(|(of, _)| *of == slice);
-    own.map(|(_, body)| body).ok_or_else(|| invalid(format!("nothing of the write is of slice {slice}")))
+    let own = drafts.into_iter().find(|(of, _)| *of == slice);
+    own.map(|(_, draft)| draft).ok_or_else(|| invalid(format!("nothing of the write is of slice {slice}")))
 }
 
 /// What is to be read, as it was asked.

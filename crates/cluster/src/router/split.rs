@@ -6,7 +6,7 @@ use crate::data::Batch;
 use bytes::Bytes;
 use kernel::{Deletion, TagSelection, Write};
 use std::collections::BTreeMap;
-use types::{DistributionRule, Quality, SliceId, TagId, Timestamp};
+use types::{Compression, DistributionRule, Kinds, Quality, SliceId, TagId, Timestamp};
 
 /// The parts of a write, by slice, and how many rows it has.
 pub(super) struct Parts {
@@ -67,8 +67,21 @@ fn extend_qualities(before: Bytes, rows_before: usize, more: Bytes, rows_more: u
     all.into()
 }
 
-/// Cuts a write by slice.
-pub(super) fn write(rule: &DistributionRule, write: &Write<'_>) -> Parts {
+/// How the tags of rows are thinned, those that are, each once.
+fn thinned(tags: &[u64], kinds: &dyn Kinds) -> Vec<(TagId, Compression)> {
+    let mut thinned: Vec<TagId> = Vec::new();
+    for tag in tags.iter().copied().map(TagId) {
+        if thinned.last() != Some(&tag) && kinds.is_thinned(tag) {
+            thinned.push(tag);
+        }
+    }
+    thinned.sort_unstable();
+    thinned.dedup();
+    thinned.into_iter().map(|tag| (tag, kinds.compression(tag))).collect()
+}
+
+/// Cuts a write by slice. `kinds` says how tags are thinned.
+pub(super) fn write(rule: &DistributionRule, write: &Write<'_>, kinds: &dyn Kinds) -> Parts {
     let mut parts = Parts { batches: BTreeMap::new(), rows: 0, bytes: 0, end: 0 };
     for batch in write.samples {
         parts.count(batch.tags(), 25);
@@ -80,6 +93,12 @@ pub(super) fn write(rule: &DistributionRule, write: &Write<'_>) -> Parts {
             into.bits.extend(pick(batch.bits(), &rows, |bits| bits));
             let more = qualities(batch.qualities(), &rows);
             into.qualities = extend_qualities(std::mem::take(&mut into.qualities), before, more, rows.len());
+        }
+    }
+    if write.samples.iter().any(|batch| kinds.any_is_thinned(batch.tags())) {
+        for batch in parts.batches.values_mut() {
+            batch.thinned = thinned(&batch.rows.tags, kinds);
+            parts.bytes += 32 * batch.thinned.len();
         }
     }
     for batch in write.texts {
@@ -149,7 +168,24 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{Samples, TextColumn, TextSamples, TimeRange};
+    use types::{Kind, Samples, TextColumn, TextSamples, TimeRange};
+
+    /// Tags from 4 on have a deadband of their number.
+    struct High;
+
+    impl Kinds for High {
+        fn kind(&self, _: TagId) -> Option<Kind> {
+            Some(Kind::F64)
+        }
+
+        fn compression(&self, tag: TagId) -> Compression {
+            Compression::Deadband { deviation: tag.0 as f64, span_us: 0 }
+        }
+
+        fn is_thinned(&self, tag: TagId) -> bool {
+            tag.0 >= 4
+        }
+    }
 
     fn rule(w2: u32) -> DistributionRule {
         DistributionRule { w1: 1, b1: 2, w2, b2: 1, buckets: 3, day_us: 10 }
@@ -164,7 +200,7 @@ mod tests {
         for rule in [rule(0), rule(1)] {
             let good = Samples::new(&tags, &times, &bits, None).unwrap();
             let mixed = Samples::new(&tags, &times, &bits, Some(&bad)).unwrap();
-            let parts = write(&rule, &Write { samples: &[good, mixed], ..Write::default() });
+            let parts = write(&rule, &Write { samples: &[good, mixed], ..Write::default() }, &High);
             assert_eq!((parts.rows, parts.end), (14, 8));
             for (slice, batch) in &parts.batches {
                 let expected: Vec<u64> =
@@ -172,6 +208,9 @@ mod tests {
                 let twice: Vec<u64> = expected.iter().chain(&expected).copied().collect();
                 assert_eq!(batch.rows.bits, twice);
                 assert_eq!(batch.rows.tags, twice.iter().map(|row| tags[*row as usize].0).collect::<Vec<_>>());
+                let mut thinned: Vec<TagId> = expected.iter().map(|row| tags[*row as usize]).filter(|tag| tag.0 >= 4).collect();
+                thinned.sort_unstable();
+                assert_eq!(batch.thinned, thinned.iter().map(|tag| (*tag, High.compression(*tag))).collect::<Vec<_>>());
                 let has_bad = expected.contains(&2);
                 assert_eq!(batch.rows.qualities.is_empty(), !has_bad);
                 assert_eq!(batch.rows.qualities.iter().filter(|quality| **quality == 0).count(), usize::from(has_bad));
@@ -186,7 +225,7 @@ mod tests {
         let mut texts = TextColumn::new();
         ["one", "", "three"].iter().for_each(|text| texts.push(text.as_bytes()));
         let batch = TextSamples::new(&tags, &times, &texts, None).unwrap();
-        let parts = write(&rule(0), &Write { texts: &[batch], ..Write::default() });
+        let parts = write(&rule(0), &Write { texts: &[batch], ..Write::default() }, &High);
         let first = &parts.batches[&SliceId(0)].texts;
         assert_eq!((first.lengths.as_slice(), &*first.texts), ([3, 5].as_slice(), b"onethree".as_slice()));
         assert_eq!(parts.batches[&SliceId(1)].texts.lengths, [0]);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
-use types::{NodeId, Origin, ProducerId, SliceId, Version};
+use types::{Kinds, NodeId, Origin, ProducerId, SliceId, Version};
 use world::Random;
 
 /// Parts without a client's number that are under way to a slice; more wait.
@@ -174,12 +174,17 @@ impl Begun {
 
 impl Router {
     /// Writes samples: each slice's part at once, as durable as its mode says when this is answered. The batches are copied
-    /// before this returns; what is sent goes on when nobody waits for the answer any more.
+    /// before this returns; what is sent goes on when nobody waits for the answer any more. `kinds` says how their tags are
+    /// thinned, which goes along: whoever leads a slice decides by it.
     ///
     /// # Errors
     /// `RouteError::Written`, `RouteError::Behind`.
-    pub fn write(self: &Arc<Self>, write: &Write<'_>) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
-        self.send(split::write(&self.settings.rule, write), write.origin)
+    pub fn write(
+        self: &Arc<Self>,
+        write: &Write<'_>,
+        kinds: &dyn Kinds,
+    ) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
+        self.send(split::write(&self.settings.rule, write, kinds), write.origin)
     }
 
     /// Deletes samples, with the same promise.

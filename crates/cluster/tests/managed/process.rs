@@ -137,7 +137,13 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     let kinds: Arc<Book> = Arc::clone(&book);
     let kernel = Kernel::open(world.clone(), &told.directory, settings, kinds).expect("the store opens");
     let member = common.join(Roles::DATA, Some(kernel.store())).await;
-    let settings = Settings { member, tls: tls.clone(), protocol: protocol::Settings::default(), copy_bytes_per_s: 64 << 20 };
+    let settings = Settings {
+        member,
+        tls: tls.clone(),
+        protocol: protocol::Settings::default(),
+        copy_bytes_per_s: 64 << 20,
+        retention_looks_every: Duration::from_secs(60),
+    };
     let handle = tokio::runtime::Handle::current();
     let node = DataNode::start(settings, kernel, keeper, roster, Arc::clone(meta), world.clone(), handle);
     let node = Arc::new(node.expect("the stores are the same"));

@@ -73,7 +73,7 @@ fn batch(slice: SliceId, number: u64) -> Batch {
     let texts = Texts { tags: vec![texts.0], times: time, lengths, texts: Bytes::from(text), ..Texts::default() };
     let deleted = vec![(numbers, Timestamp(number as i64 - 5))];
     let deletions = if number.is_multiple_of(10) { vec![Deletion::Points(deleted)] } else { Vec::new() };
-    Batch { rows, texts, deletions }
+    Batch { rows, texts, deletions, thinned: Vec::new() }
 }
 
 /// Writes 1, 2, 3 .. and asks node after node until each is acknowledged.

@@ -2,7 +2,7 @@
 
 use crate::identity;
 use cluster::Tls;
-use cluster::data::{Batch, Client, Refused, Rows};
+use cluster::data::{Batch, Client, Refused, Rows, Status};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
 use cluster::kinds::{KindSource, KindsService};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{DistributionRule, Epoch, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
+use types::{Compression, DistributionRule, Epoch, Kind, Kinds, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
 use world::{ThreadCounts, Threads, World};
 
 pub const SLICES: u32 = 4;
@@ -48,6 +48,23 @@ impl KindSource for Table {
     }
 }
 
+/// The same, for whoever writes: all tags are thinned alike.
+pub struct Doubles(pub Compression);
+
+impl Kinds for Doubles {
+    fn kind(&self, tag: TagId) -> Option<Kind> {
+        (tag.0 < SLICES.into()).then_some(Kind::F64)
+    }
+
+    fn compression(&self, _: TagId) -> Compression {
+        self.0
+    }
+
+    fn is_thinned(&self, _: TagId) -> bool {
+        self.0.thins(Kind::F64)
+    }
+}
+
 /// What a node's process is told by its environment.
 pub struct Told {
     pub node: u64,
@@ -57,6 +74,8 @@ pub struct Told {
     pub port: u16,
     /// Whether the log keeps little behind what files hold.
     pub small_log: bool,
+    /// How long samples are kept, in seconds.
+    pub retention_s: Option<u64>,
 }
 
 impl Told {
@@ -69,6 +88,7 @@ impl Told {
             meta: told("META").clone(),
             port: told("PORT").parse().expect("a number"),
             small_log: told("SMALL_LOG") == "yes",
+            retention_s: told("RETENTION").parse().ok(),
         }
     }
 }
@@ -110,6 +130,7 @@ pub struct Fleet {
     tls: Tls,
     nodes: Vec<Node>,
     small_log: bool,
+    retention_s: Option<u64>,
     threads: Arc<Threads>,
     runtime: Runtime,
 }
@@ -117,11 +138,11 @@ pub struct Fleet {
 impl Fleet {
     /// Nodes with all slices on each, led by each in turn.
     pub fn start(name: &str, nodes: u64) -> Fleet {
-        Fleet::start_with(name, nodes, false)
+        Fleet::start_with(name, nodes, false, None)
     }
 
-    /// The same; `small_log` has them keep little of their logs.
-    pub fn start_with(name: &str, nodes: u64, small_log: bool) -> Fleet {
+    /// The same; `small_log` has them keep little of their logs, `retention_s` drop samples that are older.
+    pub fn start_with(name: &str, nodes: u64, small_log: bool, retention_s: Option<u64>) -> Fleet {
         let directory = std::env::temp_dir().join(format!("meridian-replicas-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).expect("a temporary directory");
         let (tls, own) = identity::issue(&directory);
@@ -144,8 +165,19 @@ impl Fleet {
         let (world, own_directory) = (World::real(&threads), directory.join("scheduler"));
         let joined = Member::join(&membership, None, &*meta, &world, &own_directory);
         runtime.block_on(joined).expect("the fleet takes it");
-        let mut fleet =
-            Fleet { directory, meta, address, own, manager: None, tls, nodes: Vec::new(), small_log, threads, runtime };
+        let mut fleet = Fleet {
+            directory,
+            meta,
+            address,
+            own,
+            manager: None,
+            tls,
+            nodes: Vec::new(),
+            small_log,
+            retention_s,
+            threads,
+            runtime,
+        };
         fleet.start_meta();
         for node in 0..nodes {
             let started = fleet.spawn(node, 0);
@@ -184,6 +216,7 @@ impl Fleet {
             .env("META", &self.address)
             .env("PORT", port.to_string())
             .env("SMALL_LOG", if self.small_log { "yes" } else { "no" })
+            .env("RETENTION", self.retention_s.map_or("never".to_owned(), |seconds| seconds.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -269,6 +302,11 @@ impl Fleet {
         &self.runtime
     }
 
+    /// What the nodes say of themselves, those that are there.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.clients().iter().filter_map(|client| self.runtime.block_on(client.status()).ok()).collect()
+    }
+
     fn clients(&self) -> Vec<Client> {
         let _inside = self.runtime.enter();
         let client = |node: &Node| Client::new(&node.address, &self.tls, Duration::from_secs(1)).expect("an address");
@@ -308,7 +346,7 @@ impl Fleet {
         });
     }
 
-    fn until(&self, what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
+    pub fn until(&self, what: &str, patience: Duration, mut done: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !done() {
             assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");

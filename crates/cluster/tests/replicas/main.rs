@@ -6,7 +6,9 @@ mod fleet;
 #[path = "../identity/mod.rs"]
 mod identity;
 mod process;
+mod retention;
 mod routed;
+mod thinned;
 
 use fleet::{Fleet, SLICES};
 use std::time::Duration;
@@ -81,7 +83,7 @@ fn meta_away() {
 /// What a node missed is not in the log any more: it copies files, and is as good as the others.
 #[test]
 fn a_node_that_missed_much_copies_files() {
-    let mut fleet = Fleet::start_with("files", 3, true);
+    let mut fleet = Fleet::start_with("files", 3, true, None);
     let writers = fleet.write();
     fleet.wait_for_writes(&writers, 50, PATIENCE);
     fleet.kill(2);

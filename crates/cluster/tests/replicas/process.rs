@@ -28,7 +28,8 @@ pub fn run() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
-    let mut settings = kernel::Settings { rule: rule(), memory_bytes: 256 << 20, ..kernel::Settings::default() };
+    let retention = told.retention_s.map(Duration::from_secs);
+    let mut settings = kernel::Settings { rule: rule(), memory_bytes: 256 << 20, retention, ..kernel::Settings::default() };
     if told.small_log {
         (settings.segment_bytes, settings.log_bytes_max, settings.led_tail_bytes_max) = (16 << 10, 128 << 10, 4 << 10);
     }
@@ -58,7 +59,13 @@ pub fn run() {
         };
         let joined = Member::join(&membership, Some(kernel.store()), &*meta, &world, &told.directory).await;
         let member = joined.expect("the fleet takes it");
-        let settings = Settings { member, tls, protocol: protocol::Settings::default(), copy_bytes_per_s: 64 << 20 };
+        let settings = Settings {
+            member,
+            tls,
+            protocol: protocol::Settings::default(),
+            copy_bytes_per_s: 64 << 20,
+            retention_looks_every: Duration::from_millis(200),
+        };
         let node = DataNode::start(settings, kernel, keeper, &roster, meta, world, handle).expect("the stores are the same");
         let node = Arc::new(node);
         println!("ready {} {address}", node.me().store.0);

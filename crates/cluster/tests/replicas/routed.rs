@@ -1,14 +1,14 @@
 //! Batches over all slices, written and read through a scheduler's router while nodes die.
 
 use crate::PATIENCE;
-use crate::fleet::{Fleet, SLICES};
+use crate::fleet::{Doubles, Fleet, SLICES};
 use cluster::data::Refused;
 use cluster::router::{Freshness, RouteError, Router};
 use kernel::{Deletion, TagSelection, Write};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{Origin, ProducerId, Samples, SliceId, TagId, TimeRange, Timestamp, Version};
+use types::{Compression, Origin, ProducerId, Samples, SliceId, TagId, TimeRange, Timestamp, Version};
 
 /// Batch `number`: a sample a slice, at the time of its number.
 fn batch(
@@ -20,7 +20,7 @@ fn batch(
     let times = vec![Timestamp(number as i64); tags.len()];
     let bits: Vec<u64> = tags.iter().map(|tag| ((number * 10 + tag.0) as f64).to_bits()).collect();
     let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
-    let written = router.write(&Write { samples: &samples, texts: &[], origin });
+    let written = router.write(&Write { samples: &samples, texts: &[], origin }, &Doubles(Compression::Lossless));
     async move { written.await.map(|written| written.versions) }
 }
 

@@ -1,22 +1,14 @@
 //! What higher floors may ask of a led slice. What each promises is written in docs/decisions/0008-replication.md.
 
 use super::work::Op;
-use super::{format, refused};
 use crate::core::Core;
-use crate::record::{PartKind, encode_deletion};
 use crate::slice::Slice;
-use crate::{Deletion, Error, Kernel, Write};
-use bytes::Bytes;
+use crate::{Error, Kernel};
 use protocol::{ProducerRow, Record, Recovered, ReplicaId};
-use series::Section;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use types::{CommitNumber, Epoch, Sequence, SliceId, Version};
+use types::{Epoch, Sequence, SliceId, Version};
 use world::{Lane, Ticket};
-
-/// The most that a record has in the log besides its body.
-const RECORD_HEAD_BYTES: u64 = 128;
 
 /// What a kernel says of its led slices unasked. It is told on a lane of the runner, with locks of the kernel free.
 pub type LedListener = Box<dyn Fn(SliceId, LedNews) + Send + Sync>;
@@ -41,8 +33,8 @@ pub enum LedNews {
 /// A slice that is numbered from outside.
 #[derive(Clone)]
 pub struct LedSlice {
-    pub(super) core: Arc<Core>,
-    pub(super) slice: Arc<Slice>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) slice: Arc<Slice>,
 }
 
 impl Kernel {
@@ -72,52 +64,6 @@ impl Kernel {
     pub fn listen_to_led(&self, listener: LedListener) {
         let _ = self.core.listener.set(listener);
     }
-
-    /// Makes the bodies of records of a batch: one a slice that it concerns, in order of slice, all with one commit
-    /// number. Deletions hide what earlier records brought, never the samples of their own. `Write::origin` is the record's.
-    ///
-    /// # Errors
-    /// As `write`; `Error::Led` where a tag is thinned: that is not decided for led slices yet.
-    pub fn led_bodies(&self, write: Write<'_>, deletions: &[Deletion]) -> Result<Vec<(SliceId, Bytes)>, Error> {
-        self.core.led_bodies(write, deletions)
-    }
-}
-
-impl Core {
-    fn next_commit(&self) -> CommitNumber {
-        let mut order = self.order.lock();
-        order.commit = CommitNumber(self.now_us().max(order.commit.0 + 1));
-        order.commit
-    }
-
-    fn led_bodies(&self, write: Write<'_>, deletions: &[Deletion]) -> Result<Vec<(SliceId, Bytes)>, Error> {
-        let ground = self.ground();
-        let thins = write.samples.iter().any(|batch| self.kinds.any_is_thinned(batch.tags()));
-        let sections: Vec<(SliceId, Section)> = series::gather(&ground.placement, &*self.kinds, write.samples, write.texts)?;
-        if let Some((slice, _)) = sections.first().filter(|_| thins) {
-            return Err(refused(*slice, "tags with deadband or swinging door can't be written to it yet".to_owned()));
-        }
-        let mut parts: BTreeMap<SliceId, Vec<(PartKind, Bytes)>> = BTreeMap::new();
-        for (slice, deletion) in deletions.iter().flat_map(|deletion| ground.split_deletion(deletion.clone())) {
-            parts.entry(slice).or_default().push((PartKind::Deletion, encode_deletion(&deletion).into()));
-        }
-        for (slice, section) in sections {
-            parts.entry(slice).or_default().push((PartKind::Samples, section.bytes()));
-        }
-        // The record's head goes along with it.
-        let limit = self.write_bytes_max().saturating_sub(RECORD_HEAD_BYTES);
-        let commit = self.next_commit();
-        let mut bodies = Vec::with_capacity(parts.len());
-        for (slice, parts) in parts {
-            let body = format::encode_body(commit, &parts);
-            let bytes = body.len() as u64;
-            if bytes > limit {
-                return Err(Error::TooLarge { bytes, limit });
-            }
-            bodies.push((slice, body));
-        }
-        Ok(bodies)
-    }
 }
 
 impl LedSlice {
@@ -125,13 +71,6 @@ impl LedSlice {
     #[must_use]
     pub fn id(&self) -> SliceId {
         self.slice.id
-    }
-
-    /// The body of a record that changes nothing: its producer's number counts.
-    #[must_use]
-    pub fn empty_body(&self) -> Bytes {
-        let nothing = encode_deletion(&Deletion::Points(Vec::new())).into();
-        format::encode_body(self.core.next_commit(), &[(PartKind::Deletion, nothing)])
     }
 
     /// What is kept of it now; right after opening, what a replica begins with.

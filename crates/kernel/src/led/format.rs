@@ -125,6 +125,11 @@ pub(crate) fn decode_note(head: &[u8]) -> Result<(SliceId, Note), String> {
     Ok((slice, note))
 }
 
+/// How many bytes a body has with parts of so many.
+pub(crate) fn body_bytes(parts: impl Iterator<Item = u64>) -> u64 {
+    BODY_HEAD_BYTES as u64 + parts.map(|bytes| PART_HEAD_BYTES as u64 + bytes.next_multiple_of(8)).sum::<u64>()
+}
+
 /// A record's body of a slice's part of a batch.
 pub(crate) fn encode_body(commit: CommitNumber, parts: &[(PartKind, Bytes)]) -> Bytes {
     let bytes: usize = parts.iter().map(|(_, bytes)| bytes.len() + PART_HEAD_BYTES + 7).sum();

@@ -1,6 +1,7 @@
 //! Led slices: numbered from outside, by the replication of a fleet (docs/decisions/0010-led-slices.md).
 //!
 //! ```text
+//!   decide   what a record brings, by whoever leads, before it is logged                    `deciding`
 //!   log      record (version, predecessor from outside) -> the log -> `Logged`, in order        `work`
 //!   publish  up to a version: from the records at hand into the same buffers as ever            `work`
 //!   stable   up to a version: what a flush may take                                             `flushing`
@@ -23,6 +24,7 @@
 //! May not know: who leads, other replicas, networks.
 
 mod aside;
+pub(crate) mod deciding;
 mod deleting;
 mod face;
 mod flushing;
@@ -37,10 +39,12 @@ mod work;
 pub(crate) use opening::slice_of;
 
 pub use aside::read_set_aside;
+pub use deciding::Draft;
 pub use face::{LedListener, LedNews, LedSlice};
 pub use pins::{Piece, Pinned};
 
 use crate::Error;
+use crate::commit::Body;
 use log::{Position, Refusals};
 use note::LedNote;
 use protocol::{History, ProducerRow, Producers, Recovered, ReplicaId};
@@ -137,6 +141,11 @@ impl Led {
     /// What a flush may take: what is published and stable.
     fn bound(&self) -> Version {
         if self.stable.sequence <= self.published.sequence { self.stable } else { self.published }
+    }
+
+    /// What was logged and readers do not see yet.
+    pub(crate) fn unpublished(&self) -> impl Iterator<Item = &Body> {
+        self.records.beyond(self.published.sequence).flat_map(|kept| &kept.bodies)
     }
 
     /// The producers' numbers as of a version that is at hand.

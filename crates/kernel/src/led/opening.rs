@@ -114,7 +114,7 @@ impl Slice {
     ///
     /// # Panics
     /// Where it is not led: whoever calls has looked.
-    pub(super) fn with_led<T>(&self, work: impl FnOnce(&mut Led) -> T) -> T {
+    pub(crate) fn with_led<T>(&self, work: impl FnOnce(&mut Led) -> T) -> T {
         work(self.led.lock().as_mut().expect("a slice that is led stays so"))
     }
 }

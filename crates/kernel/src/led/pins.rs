@@ -1,13 +1,12 @@
 //! Pins: what is held for a replica that copies this one's files, and how it reads them.
 //!
-//! A pin is the manifest as it was, its files, open, and the records behind it. Files that a merge or a flush drops
+//! A pin is the manifest as it was (samples that are held of thinned tags lie in it), its files, open, and the records behind it. Files that a merge or a flush drops
 //! meanwhile are removed by name only: who has them open reads on. A pin lives in memory: a process that ends lets go of it.
 //! Promises: what is read of a pin is what its offer says, however long it takes; what is held that would be gone without
 //! it stays within `Settings::led_pin_bytes_max`, or the pin is lost, and that is told.
 
-use super::{Led, LedSlice, producer_rows, refused};
+use super::{Led, LedSlice, producer_rows};
 use crate::core::Core;
-use crate::held;
 use crate::slice::Slice;
 use crate::{Error, Settings};
 use bytes::Bytes;
@@ -44,8 +43,6 @@ pub(super) struct Pin {
 
 impl LedSlice {
     /// Holds the manifest, its files, and the records behind it for a replica, in the place of what was held for it.
-    ///
-    /// Answered `Error::Led` where samples of thinned tags are held back: they are not handed over yet.
     pub fn pin(&self, peer: ReplicaId) -> Ticket<Result<Pinned, Error>> {
         let (promise, ticket) = Ticket::pair();
         let job = move |core: Arc<Core>, slice: Arc<Slice>| {
@@ -127,10 +124,6 @@ impl Core {
         let directory = slice.filing.lock().directory.clone();
         let manifest =
             directory.as_deref().map_or_else(|| Arc::new(Manifest::new(self.store, slice.id)), SliceDirectory::manifest);
-        let holds = held::load(&manifest).map_err(Error::Damaged)?;
-        if !holds.is_empty() {
-            return Err(refused(slice.id, "samples of thinned tags are held back, and can't be handed over yet".to_owned()));
-        }
         let mut files = Vec::with_capacity(manifest.files.len());
         for meta in &manifest.files {
             let dir = directory.as_deref().map(SliceDirectory::dir).unwrap_or(&self.dir);

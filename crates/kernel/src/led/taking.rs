@@ -8,7 +8,7 @@
 //! ```
 //! Versions are compared for equality: a group of one version is one content, so an own group of the offered version stays.
 //! Files lie under seals of their store, so rows are read and written again, with the other side's deletions applied to
-//! theirs. A written file is said to cover versions up to the offer's last, so that no deletion that it had applied
+//! theirs. Samples that are held of thinned tags come with the manifest. A written file is said to cover versions up to the offer's last, so that no deletion that it had applied
 //! is held against it.
 //! Crash reasoning: until the manifest is durable the replica is as it was, log and all; from then on nothing of it in the
 //! log counts that lies below the note. What lies in incoming/ is nobody's.
@@ -35,16 +35,25 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::{FileMeta, Manifest, SliceDirectory};
-use types::{CommitNumber, Period, Sequence, SliceId, Version};
+use types::{CommitNumber, Period, Sequence, SliceId, Timestamp, Version};
 use world::{Access, DiskError, Lane, Promise, Ticket};
 
 /// What a replica holds once it equals an offer.
 type Taken = (History, Vec<ProducerRow>);
 type Answer = Promise<Result<Taken, Error>>;
 
-/// Files with the deletions held against them.
+/// What the slice is to hold: its files, those that stay and those that were written; the samples that are held of thinned
+/// tags; and the highest commit among what was taken over.
+struct Content {
+    files: Vec<Arc<ViewFile>>,
+    held: Held,
+    commit: CommitNumber,
+}
+
+/// Files with the deletions held against them, and the samples that are held of thinned tags.
 struct Source {
     files: Arc<SliceFiles>,
+    held: Held,
     commit: CommitNumber,
 }
 
@@ -182,7 +191,7 @@ impl Core {
         let same = manifest.slice == slice.id
             && manifest.flushed == offer.history.last()
             && manifest.groups.iter().map(|(period, version)| (*period, *version)).eq(offer.groups.iter().copied());
-        if !same || !held::load(&manifest).map_err(Error::Damaged)?.is_empty() {
+        if !same {
             return Err(refused(slice.id, "what came is not what was offered".to_owned()));
         }
         let needed = manifest.files.iter().filter(|meta| copied.iter().any(|period| touches(meta, *period)));
@@ -195,7 +204,8 @@ impl Core {
         let files = needed.map(open).collect::<Result<Vec<_>, Error>>()?;
         let (graves, _) = tombstones::load(&manifest, 0).map_err(Error::Damaged)?;
         let tombstones = graves.into_iter().map(|grave| grave.tombstone).collect();
-        Ok(Source { files: SliceFiles::new(files, tombstones), commit: manifest.commit })
+        let held = held::load(&manifest).map_err(Error::Damaged)?;
+        Ok(Source { files: SliceFiles::new(files, tombstones), held, commit: manifest.commit })
     }
 
     /// All that departs is kept: the new files are written, then the log says that the slice begins anew.
@@ -214,14 +224,15 @@ impl Core {
         }
         let commit = theirs.as_ref().map_or(CommitNumber(0), |theirs| theirs.commit);
         let written = self.directory(slice).and_then(|directory| {
+            let held = self.taken_held(slice, &directory, &offer, copied, theirs.as_ref())?;
             let mut files = Vec::new();
             let written = self.write_files(slice, &directory, &offer, copied, theirs.as_ref(), &mut files);
             if written.is_err() {
                 self.remove_unpublished(&directory, &files);
             }
-            written.map(|kept| (directory, kept, files))
+            written.map(|kept| (directory, Content { files: kept.into_iter().chain(files).collect(), held, commit }))
         });
-        let (directory, kept, files) = match written {
+        let (directory, content) = match written {
             Ok(written) => written,
             Err(fault) => {
                 promise.keep(Err(fault));
@@ -235,8 +246,7 @@ impl Core {
         let done = move |core: &Arc<Core>, outcome: Result<(), Error>| {
             let (core, runner) = (Arc::clone(core), Arc::clone(&core.world.runner));
             let job = move || {
-                let taken =
-                    outcome.and_then(|()| core.swap_manifests(&of, &directory, &offer, (kept, files), commit, *at.lock()));
+                let taken = outcome.and_then(|()| core.swap_manifests(&of, &directory, &offer, content, *at.lock()));
                 match taken {
                     Ok(taken) => {
                         promise.keep(Ok(taken));
@@ -263,7 +273,7 @@ impl Core {
     ) -> Result<Vec<Arc<ViewFile>>, Error> {
         let own = {
             let state = slice.state.lock();
-            Source { files: Arc::clone(&state.files), commit: state.commit }
+            Source { files: Arc::clone(&state.files), held: Held::default(), commit: state.commit }
         };
         let stay: BTreeSet<Period> =
             offer.groups.iter().map(|(period, _)| *period).filter(|period| !copied.contains(period)).collect();
@@ -295,17 +305,35 @@ impl Core {
         Ok(kept)
     }
 
+    /// What is held of thinned tags: of groups that came what came, of groups that stay what is here. A sample that is held
+    /// is of the group that its time lies in, and has raised that group's version as any other.
+    fn taken_held(
+        &self,
+        slice: &Slice,
+        directory: &SliceDirectory,
+        offer: &Offer,
+        copied: &[Period],
+        theirs: Option<&Source>,
+    ) -> Result<Held, Error> {
+        let period = |time: Timestamp| Period::of(time, slice.period_us);
+        let offered = |period: Period| offer.groups.iter().any(|(of, _)| *of == period);
+        let own = held::load(&directory.manifest()).map_err(Error::Damaged)?;
+        let mut held = own.within(|time| offered(period(time)) && !copied.contains(&period(time)));
+        if let Some(theirs) = theirs {
+            held.join(&theirs.held.within(|time| copied.contains(&period(time))));
+        }
+        Ok(held)
+    }
+
     /// The manifest that equals the offer comes into force, and then into memory.
     fn swap_manifests(
         &self,
         slice: &Arc<Slice>,
         directory: &SliceDirectory,
         offer: &Offer,
-        (kept, written): (Vec<Arc<ViewFile>>, Vec<Arc<ViewFile>>),
-        commit: CommitNumber,
+        Content { files, held, commit }: Content,
         anew: Position,
     ) -> Result<Taken, Error> {
-        let files: Vec<Arc<ViewFile>> = kept.into_iter().chain(written).collect();
         let mut manifest = Manifest::clone(&directory.manifest());
         manifest.files = files.iter().map(|file| file.meta.clone()).collect();
         manifest.files.sort_unstable_by_key(|file| file.number);
@@ -319,13 +347,13 @@ impl Core {
         // Of a deletion that departs no group that stays knows.
         let graves: Vec<Grave> = graves.into_iter().filter(|grave| offer.history.contains(grave.tombstone.version())).collect();
         let graves = tombstones::store(&mut manifest, &graves, &[]);
-        held::store(&mut manifest, &Held::default());
+        held::store(&mut manifest, &held);
         let epoch = slice.with_led(|led| led.epoch);
         note::store(&mut manifest, note::LedNote { exists: true, epoch, anew });
         let manifest = directory.publish(manifest)?;
         let mut guard = slice.led.lock();
         let tombstones: Vec<Tombstone> = graves.iter().map(|grave| grave.tombstone.clone()).collect();
-        let next = State::of(&manifest, SliceFiles::new(files.clone(), tombstones), graves, Held::default());
+        let next = State::of(&manifest, SliceFiles::new(files.clone(), tombstones), graves, held.clone());
         let room = {
             let _all = self.visibility.write();
             let mut state = slice.state.lock();
@@ -336,7 +364,7 @@ impl Core {
         let before = guard.as_mut().map(|led| led.begin_with(&manifest, offer, anew));
         drop(guard);
         drop((room, before));
-        slice.doubt_all(&files, &Held::default())?;
+        slice.doubt_all(&files, &held)?;
         slice.values.lock().deletions += 1;
         // What can't be read stays unknown, and readers look into the files.
         let _ = slice.recompute();

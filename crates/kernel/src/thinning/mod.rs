@@ -8,8 +8,9 @@
 //! A held sample takes the place of the one held before; one that is to be kept is written again, as a sample.
 //! So the log says all that was decided, and whoever applies it comes to the same content, whenever it flushes.
 //!
-//! Shared state: `Doors`, under one lock that is taken before `order` and held until the commit has its place
-//! in the log: decisions are made in the order of commits, on what was ordered before, durable or not.
+//! Shared state: `Doors`, of slices that are numbered here, under one lock that is taken before `order` and held until the
+//! commit has its place in the log: decisions are made in the order of commits, on what was ordered before, durable or not.
+//! Of a led slice whoever leads it decides, record by record (`led::deciding`), with the same `SliceDoors`.
 //! States of a tag: not there or unsure (what is there is not known: everything is kept) -> known. A tag is
 //! known once all that was ordered up to `since` is visible, so that snapshot values and held samples
 //! tell the rest. `since` rises, and tags become unsure, when a commit is refused after it was ordered, when
@@ -31,14 +32,19 @@ use log::Refusals;
 use rows::{Row, Sorted, section_of};
 use rustc_hash::FxBuildHasher;
 use series::Section;
-use std::sync::Arc;
-use types::{CommitNumber, Compression, Kind, Kinds, TagId, TimeRange, Timestamp};
+use types::{CommitNumber, Compression, DistributionRule, Kind, Kinds, TagId, TimeRange, Timestamp};
 
-/// What the order of writes knows of thinned tags.
+/// What thinning may add for a row: the one that was held of its tag, as a sample, its own as a held one, and what
+/// all rows of a section grow by where one of them is far off in time (they have 16 to 25 bytes).
+pub(crate) const THINNED_ROW_BYTES: u64 = 2 * 25 + 9;
+/// What it may add for a slice: a section of held samples.
+pub(crate) const THINNED_PART_BYTES: u64 = 512;
+
+/// What the order of writes knows of thinned tags, in slices that are numbered here.
 #[derive(Default)]
 pub(crate) struct Doors {
     /// By slice.
-    slices: Vec<HashMap<TagId, Tag, FxBuildHasher>>,
+    slices: Vec<SliceDoors>,
     /// What was ordered up to here may have changed what is there without a door's knowing.
     since: CommitNumber,
     /// What the log told of the first commit that was decided on since all was forgotten: where it refused
@@ -46,6 +52,12 @@ pub(crate) struct Doors {
     told: Option<Refusals>,
     /// `Kinds::compressions` as of the tags that are known.
     compressions: Option<u64>,
+}
+
+/// What the order of a slice's writes knows of its thinned tags.
+#[derive(Default)]
+pub(crate) struct SliceDoors {
+    tags: HashMap<TagId, Tag, FxBuildHasher>,
 }
 
 /// A thinned tag in a slice.
@@ -72,11 +84,13 @@ struct Unsure {
     held: Option<Option<Sample>>,
 }
 
-/// What lies in a slice, as far as it is visible.
-struct There<'a> {
-    slice: &'a Slice,
-    /// Whether all that was ordered up to `since` is.
-    settled: bool,
+/// What lies in a slice, as far as it is visible, and how its tags are thinned.
+pub(crate) struct There<'a> {
+    pub(crate) slice: &'a Slice,
+    pub(crate) kinds: &'a dyn Kinds,
+    pub(crate) rule: DistributionRule,
+    /// Whether all is visible that doors do not know of.
+    pub(crate) settled: bool,
 }
 
 /// What becomes of a section's rows.
@@ -125,59 +139,104 @@ impl Doors {
         parts: Vec<Part>,
     ) -> (Vec<Part>, u64) {
         let (mut decided, mut left_out) = (Vec::with_capacity(parts.len()), 0);
-        self.slices.resize_with(ground.slices.len(), HashMap::default);
-        for part in parts {
-            let slice = part.slice;
-            match part.body {
-                Body::Samples { section, periods } => {
-                    let Some(sorted) = rows::sort(&section, |tag| kinds.is_thinned(tag)) else {
-                        decided.push(Part { slice, body: Body::Samples { section, periods } });
-                        continue;
-                    };
-                    let fates = self.decide_rows(ground, kinds, visible, ground.slice(slice), &sorted);
-                    left_out += fates.left_out;
-                    let mut samples = sorted.others;
-                    samples.extend(fates.kept);
-                    if section.is_ordered() {
-                        samples.sort_by_key(|row| (row.tag, row.sample.time));
-                    }
-                    let periods = |section: &Section| section.periods(ground.period_us);
-                    let body = section_of(&samples).map(|section| Body::Samples { periods: periods(&section), section });
-                    let held = section_of(&fates.held).map(|section| Body::Held { periods: periods(&section), section });
-                    decided.extend(body.into_iter().chain(held).map(|body| Part { slice, body }));
-                }
-                Body::Deletion { deletion, bytes } => {
-                    forget(&mut self.slices[slice.0 as usize], &deletion);
-                    decided.push(Part { slice, body: Body::Deletion { deletion, bytes } });
-                }
-                held @ Body::Held { .. } => decided.push(Part { slice, body: held }),
-            }
+        self.slices.resize_with(ground.slices.len(), SliceDoors::default);
+        let settled = visible >= self.since;
+        for Part { slice, body } in parts {
+            let there = There { slice: ground.slice(slice), kinds, rule: ground.rule, settled };
+            let mut bodies = Vec::with_capacity(2);
+            left_out += self.slices[slice.0 as usize].decide(&there, body, &mut bodies);
+            decided.extend(bodies.into_iter().map(|body| Part { slice, body }));
         }
         (decided, left_out)
     }
+}
 
-    fn decide_rows(
-        &mut self,
-        ground: &Ground,
-        kinds: &dyn Kinds,
-        visible: CommitNumber,
-        slice: &Arc<Slice>,
-        sorted: &Sorted,
-    ) -> Fates {
-        let stretch = (!ground.rule.ignores_time()).then_some(Stretch { day_us: ground.rule.day_us, days: ground.rule.b2 });
-        let there = There { slice, settled: visible >= self.since };
-        let tags = &mut self.slices[slice.id.0 as usize];
+impl SliceDoors {
+    /// All tags are unsure.
+    pub(crate) fn forget_all(&mut self) {
+        self.tags.clear();
+    }
+
+    /// Makes unsure what a deletion touches.
+    pub(crate) fn forget(&mut self, deletion: &Deletion) {
+        let tags = &mut self.tags;
+        match deletion {
+            Deletion::Range { tags: TagSelection::All, range } => tags.retain(|_, tag| !tag.rests_on(*range)),
+            Deletion::Range { tags: TagSelection::List(list), range } => {
+                for id in list.iter() {
+                    if tags.get(id).is_some_and(|tag| tag.rests_on(*range)) {
+                        tags.remove(id);
+                    }
+                }
+            }
+            Deletion::Points(points) => {
+                for (id, time) in points {
+                    if tags.get(id).is_some_and(|tag| tag.rests_on(TimeRange::at(*time))) {
+                        tags.remove(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes tags unsure whose rows are not thinned as those before were; whether there was one.
+    pub(crate) fn forget_changed(&mut self, rows: &Section, kinds: &dyn Kinds) -> bool {
+        let (mut last, mut changed) = (None, false);
+        for row in 0..if self.tags.is_empty() { 0 } else { rows.rows() } {
+            let tag = rows.tag(row);
+            if last.replace(tag) != Some(tag) && self.tags.get(&tag).is_some_and(|of| of.compression != kinds.compression(tag)) {
+                self.tags.remove(&tag);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Decides on a part of the write that is ordered next: adds what of it is to be logged, and tells how many samples are
+    /// left out.
+    pub(crate) fn decide(&mut self, there: &There<'_>, body: Body, decided: &mut Vec<Body>) -> u64 {
+        let (section, periods) = match body {
+            Body::Samples { section, periods } => (section, periods),
+            Body::Deletion { deletion, bytes } => {
+                self.forget(&deletion);
+                decided.push(Body::Deletion { deletion, bytes });
+                return 0;
+            }
+            held @ Body::Held { .. } => {
+                decided.push(held);
+                return 0;
+            }
+        };
+        let Some(sorted) = rows::sort(&section, |tag| there.kinds.is_thinned(tag)) else {
+            decided.push(Body::Samples { section, periods });
+            return 0;
+        };
+        let fates = self.decide_rows(there, &sorted);
+        let mut samples = sorted.others;
+        samples.extend(fates.kept);
+        if section.is_ordered() {
+            samples.sort_by_key(|row| (row.tag, row.sample.time));
+        }
+        let periods = |section: &Section| section.periods(there.slice.period_us);
+        let body = section_of(&samples).map(|section| Body::Samples { periods: periods(&section), section });
+        let held = section_of(&fates.held).map(|section| Body::Held { periods: periods(&section), section });
+        decided.extend(body.into_iter().chain(held));
+        fates.left_out
+    }
+
+    fn decide_rows(&mut self, there: &There<'_>, sorted: &Sorted) -> Fates {
+        let stretch = (!there.rule.ignores_time()).then_some(Stretch { day_us: there.rule.day_us, days: there.rule.b2 });
         let mut fates = Fates::default();
         for rows in sorted.thinned.chunk_by(|a, b| a.tag == b.tag) {
             let id = rows[0].tag;
-            let tag = tags.entry(id).or_insert_with(|| Tag {
-                kind: kinds.kind(id).unwrap_or(Kind::F64),
-                compression: kinds.compression(id),
+            let tag = self.tags.entry(id).or_insert_with(|| Tag {
+                kind: there.kinds.kind(id).unwrap_or(Kind::F64),
+                compression: there.kinds.compression(id),
                 state: State::Unsure(Unsure::default()),
             });
             let rule = Rule { kind: tag.kind, compression: tag.compression, stretch };
             let before = tag.held();
-            rows.iter().for_each(|row| tag.take(&rule, &there, *row, &mut fates));
+            rows.iter().for_each(|row| tag.take(&rule, there, *row, &mut fates));
             if let Some(sample) = tag.held()
                 && before != Some(sample)
             {
@@ -273,25 +332,4 @@ impl There<'_> {
 fn sample_of(reading: Reading) -> Option<Sample> {
     let Reading { time, value: Datum::Bits(bits), quality } = reading else { return None };
     Some(Sample { time, bits, quality })
-}
-
-/// Makes unsure what a deletion touches.
-fn forget(tags: &mut HashMap<TagId, Tag, FxBuildHasher>, deletion: &Deletion) {
-    match deletion {
-        Deletion::Range { tags: TagSelection::All, range } => tags.retain(|_, tag| !tag.rests_on(*range)),
-        Deletion::Range { tags: TagSelection::List(list), range } => {
-            for id in list.iter() {
-                if tags.get(id).is_some_and(|tag| tag.rests_on(*range)) {
-                    tags.remove(id);
-                }
-            }
-        }
-        Deletion::Points(points) => {
-            for (id, time) in points {
-                if tags.get(id).is_some_and(|tag| tag.rests_on(TimeRange::at(*time))) {
-                    tags.remove(id);
-                }
-            }
-        }
-    }
 }

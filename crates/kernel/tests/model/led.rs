@@ -192,8 +192,8 @@ impl LedDrive {
         let rows: Vec<Row> = (0..self.dice.between(0, 12)).map(|_| random_row(&self.dice)).collect();
         let deletions: Vec<Deletion> = (0..self.dice.between(0, 8) / 7).map(|_| self.deletion()).collect();
         let kernel = self.kernel();
-        let bodies = as_write(&rows, None, |write| kernel.led_bodies(write, &deletions)).expect("known tags");
-        for (slice, body) in bodies {
+        let drafts = as_write(&rows, None, |write| kernel.led_drafts(write, &deletions, &[])).expect("known tags");
+        for (slice, draft) in drafts {
             let mut changes: Vec<Change> = deletions.iter().cloned().map(Change::Delete).collect();
             let own = rows.iter().filter(|row| self.settings.rule.slice(row.tag, Timestamp(0)) == slice).cloned().collect();
             changes.push(Change::Write { rows: own, origin: None });
@@ -207,12 +207,18 @@ impl LedDrive {
             let mut chain = model.current().chain.clone();
             let (prev, epoch) = (last(&chain), model.current().epoch);
             let version = Version { epoch: epoch.max(prev.epoch), sequence: Sequence(prev.sequence.0 + 1) };
-            let record = Record { version, prev, origin, digest: version.sequence.0, body };
+            let record = Record { version, prev, origin, digest: version.sequence.0, body: draft.whole() };
             let mut records = vec![record.clone()];
             chain.push(Rc::new(Item { record, changes }));
             if empty {
                 let next = Version { sequence: Sequence(version.sequence.0 + 1), ..version };
-                let record = Record { version: next, prev: version, origin, digest: 0, body: model.led.empty_body() };
+                let record = Record {
+                    version: next,
+                    prev: version,
+                    origin,
+                    digest: 0,
+                    body: model.led.deletion(Deletion::Points(Vec::new())).whole(),
+                };
                 records.push(record.clone());
                 chain.push(Rc::new(Item { record, changes: Vec::new() }));
             }

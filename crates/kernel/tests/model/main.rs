@@ -9,10 +9,12 @@ mod drive;
 mod led;
 mod ledger;
 mod oracle;
+mod replicated;
 mod thinned;
 
 use drive::Drive;
 use led::LedDrive;
+use replicated::ReplicatedDrive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use thinned::ThinnedDrive;
 
@@ -89,4 +91,18 @@ fn thinned_tags() {
 #[test]
 fn thinned_tags_on_a_faulty_disk() {
     each_seed("thinned_tags_on_a_faulty_disk", 600, |seed| ThinnedDrive::new(seed, true).run(80));
+}
+
+#[test]
+fn thinned_tags_of_a_led_slice() {
+    let (mut left_out, mut copies, mut drops, mut changes) = (0, 0, 0, 0);
+    each_seed("thinned_tags_of_a_led_slice", 600, |seed| {
+        let mut drive = ReplicatedDrive::new(seed);
+        drive.run(120);
+        (left_out, copies) = (left_out + drive.left_out, copies + drive.copies);
+        (drops, changes) = (drops + drive.drops, changes + drive.changes);
+    });
+    let seeds = seeds(600).count() as u64;
+    let many = left_out > 20 * seeds && copies > seeds / 4 && drops > seeds / 4 && changes > seeds;
+    assert!(many, "{left_out} rows left out, files taken {copies} times, dropped by age {drops} times, {changes} changes");
 }

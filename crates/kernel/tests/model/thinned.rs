@@ -59,8 +59,7 @@ pub struct ThinnedDrive {
     ledger: Ledger,
     sent: Vec<Sent>,
     snapshots: Vec<(Snapshot, Vec<Row>)>,
-    /// Each tag's time and value.
-    walks: Vec<(i64, i64)>,
+    walks: Walks,
     /// The numbered batches' producer: another one after each refusal, for nothing may pass a refused number.
     producer: u128,
     number: u64,
@@ -71,13 +70,61 @@ pub struct ThinnedDrive {
     pub replicas: u64,
 }
 
-fn some_compression(dice: &SeededRandom) -> Compression {
+pub fn some_compression(dice: &SeededRandom) -> Compression {
     let deviation = [0.0, 0.75, 4.0][dice.between(0, 2) as usize];
     let span_us = [0, 9, 60][dice.between(0, 2) as usize];
     match dice.between(0, 4) {
         0 => Compression::Lossless,
         1 => Compression::Deadband { deviation, span_us },
         _ => Compression::SwingingDoor { deviation, span_us },
+    }
+}
+
+/// How each tag's samples go on: its time and value.
+pub struct Walks(Vec<(i64, i64)>);
+
+impl Walks {
+    pub fn new() -> Walks {
+        Walks(vec![(0, 100); TAGS as usize])
+    }
+
+    /// The newest time of a tag.
+    pub fn newest(&self, tag: TagId) -> i64 {
+        self.0[tag.0 as usize].0
+    }
+
+    /// The next sample of a tag; now and then a late one, or the newest again.
+    pub fn row(&mut self, dice: &SeededRandom, tag: TagId) -> Row {
+        let walk = &mut self.0[tag.0 as usize];
+        let time = match dice.between(0, 29) {
+            // Late, and the newest again.
+            0 => walk.0 - dice.between(0, 30) as i64,
+            1 => walk.0,
+            _ => {
+                walk.0 += if dice.one_in(20) { 70 } else { dice.between(1, 3) as i64 };
+                walk.0
+            }
+        };
+        if !dice.one_in(3) {
+            walk.1 += if dice.one_in(15) { dice.between(0, 40) as i64 - 20 } else { dice.between(0, 2) as i64 - 1 };
+        }
+        let value = walk.1;
+        let bits = match kind(tag) {
+            Kind::Text => {
+                return Row { tag, time: Timestamp(time), value: Datum::Text([b'x'][..].into()), quality: Quality::GOOD };
+            }
+            Kind::F64 if dice.one_in(40) => [f64::NAN, f64::INFINITY, f64::MAX][dice.between(0, 2) as usize].to_bits(),
+            Kind::F64 => (value as f64 + dice.between(0, 4) as f64 / 8.0).to_bits(),
+            Kind::F32 => u64::from((value as f32 / 2.0).to_bits()),
+            Kind::I64 if dice.one_in(40) => [u64::MAX, 0, 1 << 63, i64::MAX as u64][dice.between(0, 3) as usize],
+            // Beyond what doubles tell apart.
+            Kind::I64 => ((1_i64 << 60) + value) as u64,
+            Kind::I32 => value as u64,
+            Kind::Bool => u64::from(value % 5 == 0),
+            Kind::State => (value.unsigned_abs() / 4) % 5,
+        };
+        let quality = if dice.one_in(25) { Quality::BAD } else { Quality::GOOD };
+        Row { tag, time: Timestamp(time), value: Datum::Bits(bits), quality }
     }
 }
 
@@ -111,7 +158,7 @@ impl ThinnedDrive {
             ledger: Ledger::default(),
             sent: Vec::new(),
             snapshots: Vec::new(),
-            walks: vec![(0, 100); TAGS as usize],
+            walks: Walks::new(),
             dice,
             producer: 1,
             number: 0,
@@ -154,45 +201,12 @@ impl ThinnedDrive {
         self.replica();
     }
 
-    fn row(&mut self, tag: TagId) -> Row {
-        let (dice, walk) = (&self.dice, &mut self.walks[tag.0 as usize]);
-        let time = match dice.between(0, 29) {
-            // Late, and the newest again.
-            0 => walk.0 - dice.between(0, 30) as i64,
-            1 => walk.0,
-            _ => {
-                walk.0 += if dice.one_in(20) { 70 } else { dice.between(1, 3) as i64 };
-                walk.0
-            }
-        };
-        if !dice.one_in(3) {
-            walk.1 += if dice.one_in(15) { dice.between(0, 40) as i64 - 20 } else { dice.between(0, 2) as i64 - 1 };
-        }
-        let value = walk.1;
-        let bits = match kind(tag) {
-            Kind::Text => {
-                return Row { tag, time: Timestamp(time), value: Datum::Text([b'x'][..].into()), quality: Quality::GOOD };
-            }
-            Kind::F64 if dice.one_in(40) => [f64::NAN, f64::INFINITY, f64::MAX][dice.between(0, 2) as usize].to_bits(),
-            Kind::F64 => (value as f64 + dice.between(0, 4) as f64 / 8.0).to_bits(),
-            Kind::F32 => u64::from((value as f32 / 2.0).to_bits()),
-            Kind::I64 if dice.one_in(40) => [u64::MAX, 0, 1 << 63, i64::MAX as u64][dice.between(0, 3) as usize],
-            // Beyond what doubles tell apart.
-            Kind::I64 => ((1_i64 << 60) + value) as u64,
-            Kind::I32 => value as u64,
-            Kind::Bool => u64::from(value % 5 == 0),
-            Kind::State => (value.unsigned_abs() / 4) % 5,
-        };
-        let quality = if dice.one_in(25) { Quality::BAD } else { Quality::GOOD };
-        Row { tag, time: Timestamp(time), value: Datum::Bits(bits), quality }
-    }
-
     fn write(&mut self) {
         let mut rows = Vec::new();
         for _ in 0..self.dice.between(0, 8) {
             let tag = TagId(self.dice.between(0, TAGS - 1));
             for _ in 0..self.dice.between(1, 6) {
-                rows.push(self.row(tag));
+                rows.push(self.walks.row(&self.dice, tag));
             }
         }
         self.number += 1;
@@ -207,7 +221,7 @@ impl ThinnedDrive {
 
     fn delete(&mut self) {
         let tag = TagId(self.dice.between(0, TAGS - 1));
-        let at = self.walks[tag.0 as usize].0 - self.dice.between(0, 20) as i64;
+        let at = self.walks.newest(tag) - self.dice.between(0, 20) as i64;
         let range = TimeRange { first: Timestamp(at), last: Timestamp(at + self.dice.between(0, 20) as i64) };
         let deletion = match self.dice.between(0, 3) {
             0 => Deletion::Range { tags: TagSelection::All, range: TimeRange { first: Timestamp::MIN, ..range } },

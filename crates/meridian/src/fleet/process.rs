@@ -52,6 +52,8 @@ const NAMES_PATIENCE: Duration = Duration::from_secs(10);
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// How long a process that ends waits for its slices to change hands.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a data node looks for samples that are older than `retention`.
+const RETENTION_LOOKS_EVERY: Duration = Duration::from_secs(60);
 /// What the program ends with when a store must be opened again: "try again" of sysexits.h.
 const EXIT_STORE: i32 = 75;
 
@@ -356,6 +358,7 @@ impl Starting<'_> {
             tls: self.tls.clone(),
             protocol: protocol::Settings::default(),
             copy_bytes_per_s: self.config().copy_bytes_max.0,
+            retention_looks_every: RETENTION_LOOKS_EVERY,
         };
         let (meta, world) = (Arc::clone(&self.meta), self.world.clone());
         let started = DataNode::start(settings, stores.kernel, stores.keeper, roster, meta, world, self.runtime.clone());
@@ -429,7 +432,7 @@ impl Starting<'_> {
         let (meta, lines, random) = (Arc::clone(&self.meta), Arc::clone(&self.lines), Arc::clone(&self.world.random));
         let router = Router::start(settings, meta, lines, random, self.runtime.clone()).await;
         let router = router.map_err(fleet("reading the slice map"))?;
-        let store = FleetStore::new(router, Arc::clone(&self.lines), self.runtime.clone());
+        let store = FleetStore::new(router, Arc::clone(&self.lines), Arc::clone(&catalog), self.runtime.clone());
         let tags = FleetTags::new(Arc::clone(&table), self.runtime.clone());
         let settings = query::EngineSettings {
             operator: Some(Arc::new(Operator::new(Arc::clone(admin), Arc::clone(&table)))),

@@ -2,6 +2,7 @@
 //!
 //! Promises: those of `query::Store`; an error says which slice, why, and whether the same statement may be tried again.
 
+use catalog::Catalog;
 use cluster::data::Refused;
 use cluster::fleet::{Lines, Roles};
 use cluster::router::{Freshness, RouteError, Router};
@@ -40,6 +41,8 @@ impl query::Channels for LineChannels {
 pub struct FleetStore {
     router: Arc<Router>,
     lines: Arc<Lines>,
+    /// The scheduler's tag table: how tags are thinned goes along with what is written.
+    catalog: Arc<Catalog>,
     runtime: Handle,
 }
 
@@ -103,8 +106,8 @@ pub fn freshness(asker: &Asker) -> Freshness {
 impl FleetStore {
     /// A store over a router.
     #[must_use]
-    pub fn new(router: Arc<Router>, lines: Arc<Lines>, runtime: Handle) -> FleetStore {
-        FleetStore { router, lines, runtime }
+    pub fn new(router: Arc<Router>, lines: Arc<Lines>, catalog: Arc<Catalog>, runtime: Handle) -> FleetStore {
+        FleetStore { router, lines, catalog, runtime }
     }
 
     /// The end of something that runs on, as a ticket.
@@ -163,7 +166,7 @@ impl Store for FleetStore {
     }
 
     fn write(&self, write: Write<'_>, asker: &Asker) -> Ticket<Result<Committed, Error>> {
-        self.written(self.router.write(&write), asker)
+        self.written(self.router.write(&write, &*self.catalog), asker)
     }
 
     fn delete(&self, deletion: Deletion, asker: &Asker) -> Ticket<Result<Committed, Error>> {

@@ -61,18 +61,10 @@ impl FleetTags {
 
 impl Tags for FleetTags {
     fn create(&self, definitions: Vec<TagDefinition>) -> Ticket<Result<Range<u64>, Error>> {
-        if let Some(thinned) = definitions.iter().find(|definition| definition.compression.thins(definition.kind)) {
-            return Ticket::ready(Err(unthinned(thinned)));
-        }
         self.ticket(|table| async move { table.create(definitions).await })
     }
 
     fn change(&self, changes: Vec<(TagId, TagDefinition)>) -> Ticket<Result<(), Error>> {
-        let thinned =
-            changes.iter().map(|(_, definition)| definition).find(|definition| definition.compression.thins(definition.kind));
-        if let Some(thinned) = thinned {
-            return Ticket::ready(Err(unthinned(thinned)));
-        }
         self.ticket(|table| async move { table.change(changes).await })
     }
 
@@ -89,16 +81,6 @@ impl Tags for FleetTags {
         // The catalog is closed with the process: what was answered is durable.
         Ticket::ready(Ok(()))
     }
-}
-
-/// Data nodes of a fleet keep every sample: who leads a slice can't tell yet what a deadband would leave out.
-fn unthinned(tag: &TagDefinition) -> Error {
-    let message = format!("tag \"{}\": deadband and swinging door are not available in a fleet yet", tag.name);
-    Error::Unsupported(Box::new(Report {
-        message,
-        hint: Some("leave compression out: every sample is kept".to_owned()),
-        ..Report::default()
-    }))
 }
 
 /// The kinds of a scheduler's tags.

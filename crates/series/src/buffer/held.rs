@@ -154,6 +154,27 @@ impl Held {
         })
     }
 
+    /// Those that lie where `inside` says so.
+    #[must_use]
+    pub fn within(&self, inside: impl Fn(Timestamp) -> bool) -> Held {
+        let mut held = self.clone();
+        for page in self.pages.iter() {
+            let outside = page.places().filter(|place| !inside(Timestamp(page.times[*place])));
+            let gone = outside.fold(0_u128, |gone, place| gone | 1 << place);
+            if gone != 0 {
+                held.change(page.number, |page| page.filled &= !gone);
+            }
+        }
+        held
+    }
+
+    /// Takes in what another one holds; of a tag of both that one's stands.
+    pub fn join(&mut self, other: &Held) {
+        if let Some(section) = other.section() {
+            self.put(&section, |_| ());
+        }
+    }
+
     /// Changes a page, which is there afterwards if it has samples.
     fn change(&mut self, number: u64, change: impl FnOnce(&mut Page)) {
         let pages = Arc::make_mut(&mut self.pages);
@@ -312,6 +333,10 @@ mod tests {
                 check(&before, &model_before);
                 check(&held, &model);
             }
+            let (mut joined, late) = (held.within(|time| time.0 < 4), held.within(|time| time.0 >= 4));
+            assert!(joined.tags().all(|tag| model[&tag].0.0 < 4) && late.tags().all(|tag| model[&tag].0.0 >= 4));
+            joined.join(&late);
+            check(&joined, &model);
             let again = held.section().map(|section| Held::of(&Section::parse(section.bytes()).unwrap()).unwrap());
             check(&again.unwrap_or_default(), &model);
         }

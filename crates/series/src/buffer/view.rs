@@ -166,8 +166,9 @@ impl BufferView {
         (!text && !self.held.is_empty()).then_some(&self.held)
     }
 
-    /// Whether there is a row that is not certainly outside of a range of time.
-    pub(crate) fn range(&self, text: bool) -> Option<TimeRange> {
+    /// From the earliest to the latest time at which it may have a row of that sort; None where it has none.
+    #[must_use]
+    pub fn range(&self, text: bool) -> Option<TimeRange> {
         let ranges = self.parts(text).iter().filter_map(|part| match &part.body {
             Body::Section(section) => Some(section.range()),
             Body::Run(run) => run.range(),

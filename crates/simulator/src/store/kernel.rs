@@ -12,7 +12,7 @@ use crate::data::{Group, Key, Op, PERIOD_TIMES, PRODUCERS_MAX, State};
 use crate::dice::Dice;
 use bytes::Bytes;
 use kernel::{
-    Deletion, Direction, Kernel, LedNews, LedSlice, Piece, Pinned, Projection, ScanRequest, Settings, TagSelection, Write,
+    Deletion, Direction, Draft, Kernel, LedNews, LedSlice, Piece, Pinned, Projection, ScanRequest, Settings, TagSelection, Write,
 };
 use parking_lot::Mutex;
 use protocol::{History, Offer, ProducerRow, Producers, Record, Recovered, ReplicaId};
@@ -288,10 +288,11 @@ impl Store for KernelStore {
         let times: Vec<Timestamp> = rows.iter().map(|(key, _)| Timestamp(i64::from(key.time))).collect();
         let bits: Vec<u64> = rows.iter().map(|(_, value)| *value).collect();
         let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
-        let bodies = self.kernel().led_bodies(Write { samples: &samples, ..Write::default() }, &deletions);
-        let bodies = bodies.unwrap_or_else(|fault| panic!("the kernel: {fault}"));
-        let body = bodies.into_iter().find(|(of, _)| *of == slice).map(|(_, body)| body);
-        body.or_else(|| self.led.get(&slice).map(LedSlice::empty_body)).unwrap_or_default()
+        let drafts = self.kernel().led_drafts(Write { samples: &samples, ..Write::default() }, &deletions, &[]);
+        let drafts = drafts.unwrap_or_else(|fault| panic!("the kernel: {fault}"));
+        let draft = drafts.into_iter().find(|(of, _)| *of == slice).map(|(_, draft)| draft);
+        let draft = draft.or_else(|| self.led.get(&slice).map(|led| led.deletion(Deletion::Points(Vec::new()))));
+        draft.map(Draft::whole).unwrap_or_default()
     }
 
     fn submit(&mut self, slice: SliceId, task: Task) {
