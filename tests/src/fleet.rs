@@ -117,6 +117,26 @@ impl Fleet {
         self.data[number].take().expect("the node runs").kill();
     }
 
+    /// Ends a data node in order; how many files of samples it leaves.
+    ///
+    /// # Panics
+    /// When it does not run, or does not end well.
+    pub fn stop_data(&mut self, number: usize) -> usize {
+        assert!(self.data[number].take().expect("the node runs").stop().success(), "it ends in order");
+        let mut places = vec![self.directory(&format!("data-{number}")).join("slices")];
+        let mut files = 0;
+        while let Some(place) = places.pop() {
+            for entry in std::fs::read_dir(place).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+                if entry.is_dir() {
+                    places.push(entry);
+                } else if entry.extension().is_some_and(|of| of == "series") {
+                    files += 1;
+                }
+            }
+        }
+        files
+    }
+
     /// kill -9 of a door.
     ///
     /// # Panics

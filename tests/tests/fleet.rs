@@ -27,7 +27,7 @@ async fn answer(client: &Client, sql: &str) -> Vec<String> {
 }
 
 /// What changes a store; each is answered the same by a fleet as by a lone node.
-const CHANGES: [&str; 12] = [
+const CHANGES: [&str; 23] = [
     "INSERT INTO tags (name, kind, unit, labels) SELECT 'f.' || i, 'f64', 'bar', '{\"row\": \"a\"}' FROM generate_series(0, 39) AS g(i)",
     "INSERT INTO tags (name, kind) VALUES ('i.1', 'i64'), ('i.2', 'i32'), ('b.1', 'bool'), ('t.1', 'text'), ('t.2', 'text')",
     "INSERT INTO tags (name, kind) VALUES ('f.1', 'f64')",
@@ -40,10 +40,21 @@ const CHANGES: [&str; 12] = [
     "DELETE FROM samples WHERE value > 1900 AND tag LIKE 'f.1%'",
     "UPDATE tags SET unit = 'kPa', name = 'f.renamed' WHERE name = 'f.5'",
     "DELETE FROM tags WHERE name = 'f.9'",
+    "INSERT INTO tags (name, kind, compression, deviation) VALUES ('h.1', 'f64', 'deadband', 0.4), ('h.2', 'i64', 'deadband', 2), ('h.3', 'bool', 'deadband', 0), ('h.4', 'f64', 'swinging_door', 0.05), ('h.5', 'f32', 'swinging_door', 0.3), ('h.6', 'f64', 'lossless', NULL)",
+    "INSERT INTO samples (tag, time, value) SELECT 'h.' || k, TIMESTAMPTZ '2024-02-01' + i * INTERVAL '1 second', sin(i / 40.0 + k) FROM generate_series(0, 999) AS g(i), (VALUES (1), (4), (5), (6)) AS t(k) ORDER BY i, k",
+    "INSERT INTO integers (tag, time, value) SELECT 'h.' || k, TIMESTAMPTZ '2024-02-01' + i * INTERVAL '1 second', CASE WHEN k = 2 THEN i / 3 ELSE i / 100 % 2 END FROM generate_series(0, 999) AS g(i), (VALUES (2), (3)) AS t(k) ORDER BY i, k",
+    "INSERT INTO samples (tag, time, value) SELECT 'h.4', TIMESTAMPTZ '2024-02-01' + i * INTERVAL '1 second', i * 0.25 FROM generate_series(1000, 1099) AS g(i) ORDER BY i",
+    "INSERT INTO samples (tag, time, value, quality) VALUES ('h.1', '2024-02-01 00:17:00+00', 0.5, 0), ('h.1', '2024-02-01 00:17:01+00', 0.5, 0), ('h.4', '2024-02-01 00:10:00.5+00', 9, 192)",
+    "INSERT INTO samples (tag, time, value) VALUES ('h.4', '2024-02-01 00:18:19+00', -7)",
+    "DELETE FROM samples WHERE tag = 'h.5' AND time >= '2024-02-01 00:16:00+00'",
+    "INSERT INTO samples (tag, time, value) SELECT 'h.5', TIMESTAMPTZ '2024-02-01' + i * INTERVAL '1 second', 3 FROM generate_series(1000, 1049) AS g(i) ORDER BY i",
+    "INSERT INTO tags (name, kind, compression) VALUES ('h.7', 'text', 'deadband')",
+    "UPDATE tags SET compression = 'lossless', deviation = NULL WHERE name = 'h.1'",
+    "INSERT INTO samples (tag, time, value) SELECT 'h.1', TIMESTAMPTZ '2024-02-02' + i * INTERVAL '1 second', 1 FROM generate_series(0, 9) AS g(i) ORDER BY i",
 ];
 
 /// What is asked of both.
-const QUESTIONS: [&str; 22] = [
+const QUESTIONS: [&str; 26] = [
     "SELECT count(*), sum(value), min(time), max(time) FROM samples",
     "SELECT tag, count(*), avg(value), first(value, time), last(value, time) FROM samples GROUP BY tag ORDER BY tag",
     "SELECT date_bin('1 day', time) AS day, count(*), max(value) FROM samples WHERE tag LIKE 'f.%' GROUP BY day ORDER BY day",
@@ -66,6 +77,10 @@ const QUESTIONS: [&str; 22] = [
     "SELECT tag, sum(value) AS s FROM samples GROUP BY tag HAVING sum(value) > 90000 ORDER BY s DESC, tag LIMIT 5",
     "SELECT value / 0.0 FROM samples WHERE tag = 'f.2' ORDER BY time LIMIT 2",
     "SELECT nothing FROM samples",
+    "SELECT tag, count(*), sum(value), first(value, time), last(value, time), max(time) FROM samples WHERE tag LIKE 'h.%' GROUP BY tag ORDER BY tag",
+    "SELECT tag, time, value, quality FROM samples WHERE tag IN ('h.1', 'h.4', 'h.5') ORDER BY tag, time",
+    "SELECT tag, time, value FROM integers WHERE tag LIKE 'h.%' ORDER BY tag, time DESC",
+    "SELECT name, compression, deviation, span FROM tags WHERE name LIKE 'h.%' ORDER BY name",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +117,8 @@ async fn a_fleet_answers_as_one_node_does_at_every_door() {
     let at = std::time::UNIX_EPOCH + Duration::from_secs(1_704_240_000);
     let row = clients[1].query_one(&statement, &[&"f.2", &at]).await.expect("a row");
     assert!(row.get::<_, f64>(0) > 0.0);
+    let thinned = answer(&clients[0], "SELECT count(*) < 300 FROM samples WHERE tag = 'h.4'").await;
+    assert_eq!(thinned, ["t", "=1"], "a swinging door leaves out most of a curve");
     let explained = answer(&clients[0], "EXPLAIN SELECT sum(value) FROM samples WHERE tag = 'f.2'").await.join("\n");
     assert!(explained.contains("node"), "it says who is asked: {explained}");
     assert_eq!(answer(&clients[0], "SELECT count(*) FROM meridian.slice_map").await, ["8", "=1"]);
@@ -190,6 +207,8 @@ async fn data_nodes_die_and_come_back_under_load() {
         fleet.until_in_step(&client).await;
     }
     let last = writer.end().await;
+    check(&client, last).await;
+    assert!(fleet.stop_data(0) > 0, "who ends in order flushes what it has in memory");
     check(&client, last).await;
 }
 

@@ -39,6 +39,9 @@ pub enum Refused {
     /// It makes no sense: nothing was done.
     #[error("{0}")]
     Invalid(String),
+    /// It is more than the node takes in one record: nothing was done.
+    #[error("{0}")]
+    TooLarge(String),
     /// The kinds of its tags can't be had there now: nothing was done, repeat it soon.
     #[error("{0}")]
     UnknownTags(String),
@@ -51,7 +54,7 @@ impl Refused {
     /// Whether the same can be asked again, here or elsewhere, without doubling anything.
     #[must_use]
     pub fn can_retry(&self) -> bool {
-        !matches!(self, Refused::Invalid(_) | Refused::Lost)
+        !matches!(self, Refused::Invalid(_) | Refused::TooLarge(_) | Refused::Lost)
     }
 }
 
@@ -77,6 +80,7 @@ impl From<Refused> for Because {
             Refused::Behind => because("behind", String::new()),
             Refused::Lost => because("lost", String::new()),
             Refused::Invalid(text) => because("invalid", text),
+            Refused::TooLarge(text) => because("too_large", text),
             Refused::UnknownTags(text) => because("unknown_tags", text),
             Refused::Unavailable(text) => because("unavailable", text),
         }
@@ -91,6 +95,7 @@ impl From<Because> for Refused {
             "behind" => Refused::Behind,
             "lost" => Refused::Lost,
             "invalid" => Refused::Invalid(because.text),
+            "too_large" => Refused::TooLarge(because.text),
             "unknown_tags" => Refused::UnknownTags(because.text),
             _ => Refused::Unavailable(because.text),
         }

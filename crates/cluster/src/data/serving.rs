@@ -123,7 +123,10 @@ fn draft(node: &DataNode, slice: SliceId, writing: Writing) -> Result<Draft, Ref
     let samples = (!samples.is_empty()).then_some(samples);
     let texts = (!texts.is_empty()).then_some(texts);
     let write = Write { samples: samples.as_slice(), texts: texts.as_slice(), origin };
-    let drafts = kernel.led_drafts(write, &deletions, &thinned).map_err(|fault| invalid(fault.to_string()))?;
+    let drafts = kernel.led_drafts(write, &deletions, &thinned).map_err(|fault| match fault {
+        kernel::Error::TooLarge { .. } => Refused::TooLarge(fault.to_string()),
+        fault => invalid(fault.to_string()),
+    })?;
     let rule = kernel.rule();
     let stray = |tags: &[TagId], times: &[Timestamp]| {
         tags.iter().zip(times).map(|(tag, time)| rule.slice(*tag, *time)).find(|of| *of != slice)

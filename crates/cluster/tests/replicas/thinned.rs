@@ -2,7 +2,8 @@
 
 use crate::PATIENCE;
 use crate::fleet::{Doubles, Fleet, SLICES};
-use cluster::router::{Freshness, Router};
+use cluster::data::Refused;
+use cluster::router::{Freshness, RouteError, Router};
 use kernel::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -66,6 +67,12 @@ fn whoever_leads_decides_and_all_replicas_have_what_it_decided() {
         (59 * SLICES as usize, true),
         "{left_out}: each is kept or left out, once"
     );
+    // What thinning may add to a record counts before it is decided on.
+    let (tag, times): (Vec<TagId>, Vec<Timestamp>) = (60..260).map(|number| (TagId(0), Timestamp(number))).unzip();
+    let samples = [Samples::new(&tag, &times, &[0; 200], None).expect("columns of one length")];
+    let written = router.write(&Write { samples: &samples, ..Write::default() }, &DEADBAND);
+    let refused = fleet.runtime().block_on(written).expect_err("its record has 12 KiB at most");
+    assert!(matches!(&refused, RouteError::Written { cause: Refused::TooLarge(_), .. }), "{refused}");
     for node in 0..3 {
         fleet.kill(node);
         let from = 60 + node as u64 * 30;

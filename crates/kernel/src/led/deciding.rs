@@ -163,6 +163,11 @@ impl LedSlice {
         Draft::new(self.core.next_commit(), vec![deleting(deletion)], 0, Arc::default())
     }
 
+    /// Another run leads from now on: what this one knew of thinned tags takes no memory any more.
+    pub(super) fn forget_doors(&self) {
+        *self.slice.doors.lock() = LedDoors::default();
+    }
+
     /// Decides what the record of a draft brings, and gives its body. It is asked by whoever leads, of each record in turn:
     /// `version` is the record's, `after` that of the one that it follows.
     #[must_use]

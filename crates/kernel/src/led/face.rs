@@ -81,6 +81,7 @@ impl LedSlice {
 
     /// Makes the highest epoch seen durable. It outlives the slice's data.
     pub fn keep_epoch(&self, epoch: Epoch) -> Ticket<Result<Epoch, Error>> {
+        self.forget_doors();
         self.core.led_keep_epoch(&self.slice, epoch)
     }
 
@@ -150,6 +151,7 @@ impl LedSlice {
     /// is kept below `set-aside` first; all of it where an epoch was forced that this replica has nothing of: the one that
     /// was forced may lack even what was stable.
     pub fn delete(&self, forced: Epoch) -> Ticket<Result<(), Error>> {
+        self.forget_doors();
         let (promise, ticket) = Ticket::pair();
         let job = move |turn: Result<(Arc<Core>, Arc<Slice>), Error>| match turn {
             Ok((core, slice)) => core.delete_led(&slice, forced, promise),

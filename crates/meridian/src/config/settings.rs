@@ -187,7 +187,8 @@ settings! {
     }
     "Log" {
         /// When a commit is answered: "commit" = when it is on disk; a duration = at once, and the
-        /// log is synced that often (a crash loses at most that much).
+        /// log is synced that often (a crash loses at most that much). A data node of a fleet takes
+        /// "commit" alone.
         durability: DurabilitySetting = "commit", "1ms" to "1h";
         /// How much log may pile up before the slice with the oldest unflushed record is flushed;
         /// auto = 4GiB, or an eighth of the disk that the store lies on where that is less.
@@ -208,7 +209,8 @@ settings! {
         /// How many producers' batch numbers are remembered (exactly once); the one used longest
         /// ago is forgotten first.
         producers_max: u64 = "10000", "1" to "10000000";
-        /// Samples older than this are dropped by whole file groups.
+        /// Samples older than this are dropped by whole file groups. In a fleet the node that leads a
+        /// slice decides: give all data nodes the same.
         retention: Option<Duration> = "never", "1min" to "365000d";
         /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
         /// many slices there are. The rule only counts when the store is made.

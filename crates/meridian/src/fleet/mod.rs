@@ -24,6 +24,7 @@ use cluster::Tls;
 use cluster::certificates::NODE_NAME;
 use cluster::door::OwnCertificate;
 use cluster::fleet::Roles;
+use kernel::Durability;
 use process::Process;
 use server::{Server, Users};
 use std::net::SocketAddr;
@@ -53,6 +54,12 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         .ok_or_else(|| Error::Usage("serve needs --dir DIR: where the process keeps what it has".to_owned()))?;
     let door = serve::address("fleet", &config.fleet)?
         .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
+    if roles.data && config.durability.0 != Durability::Commit {
+        return Err(Error::Usage(
+            "a data node of a fleet needs durability \"commit\": what a copy said it has it must have after a crash, for it may lead next"
+                .to_owned(),
+        ));
+    }
     let (own, tls) = certificates(config)?;
     let started = now();
     serve::raise_open_files();

@@ -67,6 +67,7 @@ pub struct Process {
     meta: Arc<dyn Meta>,
     world: World,
     dir: PathBuf,
+    stop_max: Duration,
     data: Option<Arc<DataNode>>,
     tags: Option<(Arc<TagTable>, Arc<Catalog>)>,
     stop: Option<oneshot::Sender<()>>,
@@ -161,6 +162,7 @@ impl Process {
             meta,
             world: world.clone(),
             dir: dir.to_path_buf(),
+            stop_max: config.stop_max,
             data,
             tags,
             stop: Some(stop),
@@ -195,6 +197,7 @@ impl Process {
         let mut tickets = Vec::new();
         if let Some(data) = self.data.take() {
             data.stop().await;
+            flush(data.kernel(), self.stop_max).await;
             tickets.push(told(data.kernel().close()));
         }
         if let Some((table, catalog)) = self.tags.take() {
@@ -206,6 +209,18 @@ impl Process {
             closed.map_err(Error::Fleet)?;
         }
         Ok(())
+    }
+}
+
+/// Flushes buffers, so that the next start has little to replay; gives up when it takes too long.
+async fn flush(kernel: &Kernel, limit: Duration) {
+    if limit.is_zero() {
+        return;
+    }
+    match tokio::time::timeout(limit, told(kernel.flush())).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(cause))) => tracing::warn!(%cause, "buffers were not flushed; the log holds what they hold"),
+        Ok(Err(_)) | Err(_) => tracing::warn!("buffers are not all flushed; the next start replays the rest from the log"),
     }
 }
 

@@ -74,6 +74,9 @@ pub fn told(error: RouteError) -> Error {
         RouteError::Written { cause: Refused::Invalid(_), .. } => {
             raised(Error::InvalidParameter, message, "mend the rows and send them again: parts that were taken count once")
         }
+        RouteError::Written { cause: Refused::TooLarge(_), .. } => {
+            raised(Error::TooLarge, message, "send fewer rows in one statement")
+        }
         RouteError::Written { .. } => raised(
             Error::Unavailable,
             message,
