@@ -123,7 +123,7 @@ impl Fleet {
     /// When it does not run, or does not end well.
     pub fn stop_data(&mut self, number: usize) -> usize {
         assert!(self.data[number].take().expect("the node runs").stop().success(), "it ends in order");
-        let mut places = vec![self.directory(&format!("data-{number}")).join("slices")];
+        let mut places = vec![self.directory(&format!("data-{number}")).join("store/slices")];
         let mut files = 0;
         while let Some(place) = places.pop() {
             for entry in std::fs::read_dir(place).expect("a directory").map(|entry| entry.expect("an entry").path()) {
