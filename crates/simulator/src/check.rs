@@ -9,7 +9,8 @@
 //! - one version is one record; versions shown by a replica never go back; equal versions of a group
 //!   mean equal rows; one process runs an epoch;
 //! - sessions see what they wrote and read; a batch is applied once;
-//! - at the end every replica is a member and equals every other one.
+//! - at the end every replica is a member and equals every other one;
+//! - no sample is logged for a tag whose creation is not committed, none is shown under another name than it was written for.
 //!
 //! It may not know how any of it is done.
 
@@ -118,6 +119,10 @@ pub(crate) struct Checker {
     pub(crate) counts: Counts,
     /// What was composed into a body, by its digest.
     composed: FxHashMap<u64, Vec<Op>>,
+    /// For which name each value was written.
+    pub(crate) names: FxHashMap<u64, u8>,
+    /// Ordinals below this one were given to tags, by creations that are committed.
+    pub(crate) ordinals_end: u64,
 }
 
 impl Checker {
@@ -134,7 +139,14 @@ impl Checker {
             destroyed: BTreeSet::new(),
             forced: false,
         };
-        Checker { slices: modes.map(slice).collect(), complaint: None, counts: Counts::default(), composed: FxHashMap::default() }
+        Checker {
+            slices: modes.map(slice).collect(),
+            complaint: None,
+            counts: Counts::default(),
+            composed: FxHashMap::default(),
+            names: FxHashMap::default(),
+            ordinals_end: u64::MAX,
+        }
     }
 
     fn slice(&mut self, slice: SliceId) -> &mut SliceCheck {
@@ -152,6 +164,13 @@ impl Checker {
 
     pub(crate) fn logged(&mut self, slice: SliceId, record: &Record) {
         let ops = self.composed.get(&record.digest).map(Vec::as_slice).unwrap_or_default();
+        let (slices, end) = (self.slices.len() as u64, self.ordinals_end);
+        let ordinal = |key: Key| u64::from(key.tag) * slices + u64::from(slice.0);
+        let early = ops.iter().find(|op| matches!(op, Op::Put(key, _) if ordinal(*key) >= end));
+        if let Some(op) = early {
+            let what = format!("slice {slice}: {op:?} is logged, but only ordinals below {end} were given to tags");
+            return self.complain(what);
+        }
         if let Err(what) = self.slices[slice.0 as usize].tree.note(record, ops) {
             self.complain(format!("slice {slice}: {what}"));
         }

@@ -12,7 +12,7 @@ mod clients;
 mod copying;
 mod faults;
 mod happening;
-mod meta;
+mod managing;
 mod node;
 mod operator;
 mod packet;
@@ -21,21 +21,25 @@ mod work;
 
 use crate::check::{Checker, Counts, Ending};
 use crate::dice::Dice;
+use crate::managers::{self, MemberCounts, Tender};
+use crate::meta::{Away, Meta};
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::scenario::{Outcome, Play};
-use clients::Client;
+pub(crate) use clients::Tag;
+use clients::{Client, Door};
 use happening::Happening;
-use meta::Meta;
 use node::Node;
 use packet::Packet;
+use protocol::membership::{NodeEntry, NodeState};
 use protocol::{Action, Planted, Policy, Record, ReplicaId, SliceEntry};
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use types::{Epoch, SliceId};
 
 /// After so long without faults the fleet must have come to rest.
-const REST_US: u64 = 30_000_000;
+const REST_US: u64 = 60_000_000;
 
 /// How often it is looked whether it has.
 const LOOK_US: u64 = 100_000;
@@ -50,18 +54,23 @@ const TRACE_LINES: usize = 4_000;
 pub struct Fleet {
     plan: Plan,
     planted: Planted,
-    now: u64,
+    pub(crate) now: u64,
     queue: Queue<Happening>,
     network: Network,
     meta: Meta,
     nodes: Vec<Node>,
+    doors: Vec<Door>,
+    managers: Vec<Tender>,
     clients: Vec<Client>,
+    /// Clients that want to know of the tags, and at which doors.
+    pub(crate) look_ups: Vec<(usize, usize)>,
     pub(crate) checker: Checker,
+    pub(crate) members: MemberCounts,
     dice: Dice,
     numbers: u64,
     /// Faults are over, clients stop.
     calm: bool,
-    over: bool,
+    pub(crate) over: bool,
     /// Replicas that will be added again, by the fault that removed them.
     removed: BTreeMap<usize, ReplicaId>,
     /// The places that faults hit, by the fault's index.
@@ -73,11 +82,17 @@ pub struct Fleet {
 impl Fleet {
     /// The fleet of a plan, before anything happens.
     pub(crate) fn new(plan: &Plan, planted: Planted, trace: bool) -> Fleet {
+        let network = Network::new(plan.places(), Dice::new(plan.seed, 3));
+        Fleet::part(plan, planted, trace, network, Away::default())
+    }
+
+    /// The same, over the network and the meta of a larger one.
+    pub(crate) fn part(plan: &Plan, planted: Planted, trace: bool, network: Network, away: Away) -> Fleet {
         let mut dice = Dice::new(plan.seed, 2);
-        let places = plan.nodes + plan.clients + 1;
         let nodes: Vec<Node> = (0..plan.nodes).map(|n| Node::new(n, &mut dice, plan, planted)).collect();
+        let holders = plan.nodes - plan.spare;
         let entries = plan.slices.iter().enumerate().map(|(slice, (mode, min_in_sync))| {
-            let replicas: Vec<ReplicaId> = (0..plan.copies).map(|copy| nodes[(slice + copy) % plan.nodes].me()).collect();
+            let replicas: Vec<ReplicaId> = (0..plan.copies).map(|copy| nodes[(slice + copy) % holders].me()).collect();
             SliceEntry {
                 epoch: Epoch(1),
                 primary: replicas[0],
@@ -87,14 +102,26 @@ impl Fleet {
                 forced: Epoch(0),
             }
         });
+        let registered = |node: &Node| NodeEntry {
+            store: node.me().store,
+            state: NodeState::Joining,
+            drains: false,
+            weight: 1 + (node.id.0 % 2) as u32,
+            region: format!("region {}", node.id.0 % 2),
+            rack: String::new(),
+        };
         let mut fleet = Fleet {
             now: 0,
             queue: Queue::default(),
-            network: Network::new(places, Dice::new(plan.seed, 3)),
-            meta: Meta::new(entries.collect()),
+            network,
+            meta: Meta::new(nodes.iter().map(registered).collect(), entries.collect(), plan.copies as u32, away),
+            doors: (0..plan.doors()).map(|_| Door::new(plan)).collect(),
+            managers: (0..plan.managers).map(|_| Tender::new(&mut dice)).collect(),
             clients: (0..plan.clients).map(|c| Client::new(c, plan)).collect(),
+            look_ups: Vec::new(),
             nodes,
             checker: Checker::new(plan.slices.iter().map(|(mode, _)| *mode)),
+            members: MemberCounts::default(),
             numbers: 0,
             calm: false,
             over: false,
@@ -118,6 +145,12 @@ impl Fleet {
         for client in 0..self.clients.len() {
             self.wake_client(client, 1_000 + client as u64);
         }
+        for manager in 0..self.managers.len() {
+            self.queue.put(0, Happening::StartManager { manager });
+        }
+        for node in 0..if self.managers.is_empty() { 0 } else { self.nodes.len() } {
+            self.queue.put(1 + node as u64, Happening::Report { node });
+        }
         for (index, timed) in self.plan.faults.iter().enumerate() {
             self.queue.put(timed.at_us, Happening::Fault { index, ends: false });
         }
@@ -125,19 +158,20 @@ impl Fleet {
         self.queue.put(self.plan.busy_us, Happening::Calm);
     }
 
-    /// Runs to the end, or to the first broken promise.
-    fn run_to_end(&mut self) {
-        while let Some((at, happening)) = self.queue.take() {
-            self.now = at;
-            self.checker.counts.events += 1;
-            if self.checker.counts.events > EVENTS_MAX {
-                self.checker.complain("the run does not end".to_owned());
-            }
-            self.happen(happening);
-            if self.over || self.checker.complaint.is_some() {
-                return;
-            }
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> u64 {
+        self.queue.next_at()
+    }
+
+    /// What is next happens.
+    pub(crate) fn step(&mut self) {
+        let Some((at, happening)) = self.queue.take() else { return };
+        self.now = at;
+        self.checker.counts.events += 1;
+        if self.checker.counts.events > EVENTS_MAX {
+            self.checker.complain("the run does not end".to_owned());
         }
+        self.happen(happening);
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -160,22 +194,28 @@ impl Fleet {
             Happening::Client { client, token } => self.client_wakes(client, token),
             Happening::Fault { index, ends } => self.fault(index, ends),
             Happening::Operator => self.operate(),
+            Happening::Report { node } => self.report_of(node),
+            Happening::Tend { manager, run } => self.tend(manager, run),
+            Happening::StartManager { manager } => self.start_manager(manager),
             Happening::Calm => self.settle_down(),
         }
     }
 
     fn deliver(&mut self, from: usize, to: usize, packet: Packet) {
-        if to < self.nodes.len() {
+        let (doors, managers) = (self.nodes.len(), self.nodes.len() + self.doors.len());
+        if to < doors {
             self.node_hears(to, from, packet);
-        } else if to == self.meta_place() {
-            self.meta_hears(from, packet);
+        } else if to < managers {
+            self.door_hears(to - doors, packet);
+        } else if to < self.meta_place() {
+            self.manager_hears(to - managers, packet);
         } else {
-            self.client_hears(to - self.nodes.len(), packet);
+            self.meta_hears(from, packet);
         }
     }
 
     fn meta_place(&self) -> usize {
-        self.nodes.len() + self.clients.len()
+        self.nodes.len() + self.doors.len() + self.managers.len()
     }
 
     /// Sends a packet.
@@ -189,17 +229,17 @@ impl Fleet {
     }
 
     fn meta_hears(&mut self, from: usize, packet: Packet) {
-        let away = self.meta.away > 0;
-        if away && !self.meta.applies {
+        if !self.meta.away.acts() {
             return;
         }
-        let (slice, answer) = match packet {
+        let answer = match packet {
             Packet::MetaRead { slice, seen } => {
                 let kept = self.meta.get(slice.0 as usize).clone();
-                (slice, Packet::MetaIs { slice, entry: kept.entry, revision: kept.revision, seen })
+                Packet::MetaIs { slice, entry: kept.value, revision: kept.revision, seen }
             }
             Packet::MetaSwap { slice, run, expect, next } => {
-                let outcome = self.meta.swap(slice.0 as usize, expect, next.clone());
+                let before = self.meta.get(slice.0 as usize).value.primary;
+                let outcome = self.meta.swap(slice, expect, next.clone());
                 let kept = self.meta.get(slice.0 as usize).clone();
                 self.note(|| format!("meta: swap of slice {slice} at {expect}: {outcome:?} {next:?}"));
                 let done = match outcome {
@@ -209,27 +249,30 @@ impl Fleet {
                     }
                 };
                 if done.is_some() {
+                    let handed_over = before.node.0 as usize == from && before != kept.value.primary;
+                    self.checker.counts.handed_over += u64::from(handed_over);
                     self.hint(slice);
                 }
-                (slice, Packet::MetaSwapped { slice, run, expect, done, entry: kept.entry, revision: kept.revision })
+                Packet::MetaSwapped { slice, run, expect, done, entry: kept.value, revision: kept.revision }
             }
+            Packet::ViewRead => Packet::ViewIs(Rc::new(self.meta.view.clone())),
+            Packet::Wanted(wanted) => return self.swap(wanted),
             _ => return,
         };
-        if !away {
+        if self.meta.away.answers() {
             let place = self.meta_place();
             self.send(place, from, answer);
         }
-        debug_assert!((slice.0 as usize) < self.plan.slices.len());
     }
 
     /// Tells the nodes that an entry changed, some time.
     fn hint(&mut self, slice: SliceId) {
-        if self.meta.away > 0 {
+        if !self.meta.away.answers() {
             return;
         }
         let (place, kept) = (self.meta_place(), self.meta.get(slice.0 as usize).clone());
         for node in 0..self.nodes.len() {
-            let packet = Packet::Hint { slice, entry: kept.entry.clone(), revision: kept.revision };
+            let packet = Packet::Hint { slice, entry: kept.value.clone(), revision: kept.revision };
             let late = self.now + if self.dice.one_in(10) { self.dice.below(1_500_000) } else { self.dice.below(30_000) };
             for at in self.network.arrivals(late, place, node) {
                 self.queue.put(at, Happening::Deliver { from: place, to: node, packet: packet.clone() });
@@ -264,8 +307,14 @@ impl Fleet {
         if let Some(client) = self.clients.iter().find(|client| !client.is_idle()) {
             return format!("{client:?}");
         }
+        if !self.managers.is_empty() {
+            let unrest = managers::unrest(&self.meta.view, |node| self.nodes[node.0 as usize].gone, |id| self.is_up(id));
+            if !unrest.is_empty() {
+                return unrest;
+            }
+        }
         for slice in 0..self.plan.slices.len() {
-            let entry = &self.meta.get(slice).entry;
+            let entry = &self.meta.get(slice).value;
             let slice = SliceId(slice as u32);
             let primary = self.replica(slice, entry.primary).filter(|replica| replica.is_primary());
             let Some(primary) = primary else { return format!("slice {slice} has no primary, {entry:?}") };
@@ -279,6 +328,9 @@ impl Fleet {
                     return format!("slice {slice}: {id} is behind: {state:?}, {entry:?}");
                 }
             }
+            if let Some(left) = self.nodes.iter().find(|node| node.locals.contains_key(&slice) && !entry.has(node.me())) {
+                return format!("slice {slice}: {} was removed and is still there, {entry:?}", left.me());
+            }
         }
         String::new()
     }
@@ -290,7 +342,7 @@ impl Fleet {
 
     fn check_ending(&mut self) {
         for slice in 0..self.plan.slices.len() {
-            let entry = self.meta.get(slice).entry.clone();
+            let entry = self.meta.get(slice).value.clone();
             let slice = SliceId(slice as u32);
             let replicas = entry.everyone().filter_map(|id| {
                 let node = self.nodes.get(id.node.0 as usize)?;
@@ -329,7 +381,9 @@ impl Fleet {
 
 impl Play<Counts> for Fleet {
     fn run(&mut self) {
-        self.run_to_end();
+        while !self.over && self.checker.complaint.is_none() {
+            self.step();
+        }
     }
 
     fn complain(&mut self, text: String) {

@@ -1,11 +1,12 @@
 //! `simulator`: runs the fleets of many seeds, and shows what fails, made as small as it gets.
 //!
-//! `simulator --seeds N [--first-seed S] [--kernels | --only slices|tags|members] [--trace] [--plant BUG]`; `cargo xtask simulate`
-//! runs it. A seed is three fleets: one of data nodes with a few slices, one of schedulers with a tag table, one under managers; with
-//! `--kernels` it is one of data nodes whose slices lie in kernels. It promises that a seed that it prints fails again.
+//! `simulator --seeds N [--first-seed S] [--kernels] [--only slices|tags|members|whole] [--trace] [--plant BUG]`; `cargo xtask
+//! simulate` runs it. A seed is four fleets: one of data nodes with a few slices, one of schedulers with a tag table, one under
+//! managers, and a whole one; with `--kernels` it is those that have slices, in kernels. It promises that a seed that it
+//! prints fails again.
 
 use protocol::Mutation;
-use simulator::{MemberPlan, Plan, Scenario, TagPlan, minimise, run, run_traced};
+use simulator::{MemberPlan, Plan, Scenario, TagPlan, WholePlan, minimise, run, run_traced};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -16,21 +17,23 @@ fn main() -> ExitCode {
     let planted = after("--plant").and_then(|name| Mutation::ALL.into_iter().find(|bug| format!("{bug:?}") == **name));
     let kernels = words.iter().any(|word| word == "--kernels");
     let trace = words.iter().any(|word| word == "--trace");
-    let runs = |name: &str| !kernels && after("--only").is_none_or(|only| only == name);
-    let (mut slices, mut tags) = (<Plan as Scenario>::Counts::default(), <TagPlan as Scenario>::Counts::default());
-    let mut members = <MemberPlan as Scenario>::Counts::default();
+    let runs = |name: &str| after("--only").is_none_or(|only| only == name);
+    let (mut slices, mut whole) = (<Plan as Scenario>::Counts::default(), <WholePlan as Scenario>::Counts::default());
+    let (mut tags, mut members) = (<TagPlan as Scenario>::Counts::default(), <MemberPlan as Scenario>::Counts::default());
     for seed in first..first.saturating_add(seeds) {
-        let held = (!kernels || holds(&Plan::of_kernels(seed), planted, trace, &mut slices))
-            && (!runs("slices") || holds(&Plan::of(seed), planted, trace, &mut slices))
-            && (!runs("tags") || holds(&TagPlan::of_seed(seed), planted, trace, &mut tags))
-            && (!runs("members") || holds(&MemberPlan::of_seed(seed), planted, trace, &mut members));
+        let of_slices = if kernels { Plan::of_kernels } else { Plan::of };
+        let of_whole = if kernels { WholePlan::of_kernels } else { WholePlan::of_seed };
+        let held = (!runs("slices") || holds(&of_slices(seed), planted, trace, &mut slices))
+            && (!runs("whole") || holds(&of_whole(seed), planted, trace, &mut whole))
+            && (kernels || !runs("tags") || holds(&TagPlan::of_seed(seed), planted, trace, &mut tags))
+            && (kernels || !runs("members") || holds(&MemberPlan::of_seed(seed), planted, trace, &mut members));
         if !held {
             let kernels = if kernels { " --kernels" } else { "" };
             println!("replay with: cargo xtask simulate --first-seed {seed} --seeds 1{kernels}");
             return ExitCode::FAILURE;
         }
     }
-    println!("{seeds} seeds from {first} hold: {slices:?}, {tags:?}, {members:?}");
+    println!("{seeds} seeds from {first} hold: {slices:?}, {tags:?}, {members:?}, {whole:?}");
     ExitCode::SUCCESS
 }
 

@@ -8,4 +8,4 @@ mod fleet;
 mod plan;
 mod replicas;
 
-pub use plan::{MemberCounts, MemberFault, MemberPlan, TimedMemberFault};
+pub use plan::{MemberFault, MemberPlan, TimedMemberFault};

@@ -24,8 +24,10 @@ pub enum Who {
     Primary(usize),
     /// The nth other replica of a slice.
     Backup(usize, usize),
-    /// A client.
+    /// A client; where there are schedulers, one of those.
     Client(usize),
+    /// A manager.
+    Manager(usize),
     /// Meta.
     Meta,
 }
@@ -66,6 +68,14 @@ pub enum Fault {
     DropPins { who: Who },
     /// An operator, impatient, forces the nth replica.
     Force { slice: usize, nth: usize },
+    /// A node is gone for good with its disk, where that loses no slice.
+    Gone { who: Who },
+    /// A manager dies; another process begins in its place after so long, and knows nothing.
+    Manager { manager: usize, down_us: u64 },
+    /// An operator drains a node; where it ends, the drain is cancelled.
+    Drain { who: Who, for_us: Option<u64> },
+    /// An operator has the data evened.
+    Even,
 }
 
 /// A fault and when it happens.
@@ -104,10 +114,17 @@ pub struct Plan {
     pub meta_alone: bool,
     /// Nodes keep their slices in kernels, not in small stores.
     pub kernels: bool,
+    /// Nodes that hold nothing at first.
+    pub spare: usize,
+    /// Managers. Without any, what they do is done by the operator.
+    pub managers: usize,
+    /// Schedulers by which clients come in. Without any, each client finds its own way.
+    pub schedulers: usize,
 }
 
-/// Kinds of faults that a seed may have.
+/// Kinds of faults that a seed may have; with managers there are some more.
 const KINDS: u64 = 16;
+const MANAGED_KINDS: u64 = KINDS + 4;
 
 impl Plan {
     /// The plan of a seed.
@@ -130,18 +147,66 @@ impl Plan {
             faults: Vec::new(),
             meta_alone: dice.one_in(20),
             kernels: false,
+            spare: 0,
+            managers: 0,
+            schedulers: 0,
         };
-        if plan.meta_alone {
-            let fault = Fault::MetaAway { applies: dice.one_in(2), for_us: dice.between(100_000, plan.busy_us / 2) };
-            plan.faults.push(Timed { at_us: dice.between(1_500_000, plan.busy_us / 2 + 1_500_000), fault });
-            plan.busy_us += 1_500_000;
-            return plan;
-        }
-        let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.one_in(3)).collect();
-        if !kinds.is_empty() {
-            plan.faults = plan.draw_all(&mut dice, &kinds);
-        }
+        plan.draw_faults(&mut dice, KINDS);
         plan
+    }
+
+    /// The part of data nodes and managers of a whole fleet.
+    #[must_use]
+    pub fn of_whole(seed: u64) -> Plan {
+        let mut dice = Dice::new(seed, 31);
+        let spare = dice.below(2) as usize;
+        let holders = dice.between(2, 4) as usize;
+        let copies = (dice.between(1, 3) as usize).min(holders);
+        let slices = (0..dice.between(1, 3)).map(|_| Plan::policy(&mut dice, copies)).collect();
+        let mut plan = Plan {
+            seed,
+            nodes: holders + spare,
+            copies,
+            slices,
+            clients: dice.between(1, 4) as usize,
+            think_us: *dice.pick(&[2_000, 5_000, 20_000]),
+            busy_us: dice.between(1_500_000, 4_000_000),
+            log_keeps: *dice.pick(&[0, 4, 50]),
+            flush_records: *dice.pick(&[3, 10, 40]),
+            faults: Vec::new(),
+            meta_alone: dice.one_in(20),
+            kernels: false,
+            spare,
+            managers: dice.between(1, 3) as usize,
+            schedulers: dice.between(1, 3) as usize,
+        };
+        plan.draw_faults(&mut dice, MANAGED_KINDS);
+        plan
+    }
+
+    fn draw_faults(&mut self, dice: &mut Dice, kinds: u64) {
+        if self.meta_alone {
+            let fault = Fault::MetaAway { applies: dice.one_in(2), for_us: dice.between(100_000, self.busy_us / 2) };
+            self.faults.push(Timed { at_us: dice.between(1_500_000, self.busy_us / 2 + 1_500_000), fault });
+            self.busy_us += 1_500_000;
+            return;
+        }
+        let kinds: Vec<u64> = (0..kinds).filter(|_| dice.one_in(3)).collect();
+        if !kinds.is_empty() {
+            self.faults = self.draw_all(dice, &kinds);
+        }
+    }
+
+    /// How many doors clients come in by.
+    #[must_use]
+    pub fn doors(&self) -> usize {
+        if self.schedulers > 0 { self.schedulers } else { self.clients }
+    }
+
+    /// How many places of a network it takes, meta's included.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.nodes + self.doors() + self.managers + 1
     }
 
     /// The plan of a seed, with kernels.
@@ -154,9 +219,15 @@ impl Plan {
     #[must_use]
     pub fn store(&self, id: StoreId, planted: Planted) -> Box<dyn Store> {
         if self.kernels {
-            return Box::new(KernelStore::new(id, self.slices.len(), self.log_keeps));
+            return Box::new(KernelStore::new(id, self.slices.len(), self.tags(), self.log_keeps));
         }
         Box::new(SmallStore::new(id, self.log_keeps, planted))
+    }
+
+    /// How many tags of a slice are used at most.
+    #[must_use]
+    pub fn tags(&self) -> u8 {
+        if self.schedulers > 0 { 60 } else { 3 }
     }
 
     fn policy(dice: &mut Dice, copies: usize) -> (Mode, u32) {
@@ -177,7 +248,8 @@ impl Plan {
 
     fn anybody(&self, dice: &mut Dice) -> Who {
         match dice.below(8) {
-            0 => Who::Client(dice.below(self.clients as u64) as usize),
+            0 => Who::Client(dice.below(self.doors() as u64) as usize),
+            1 if self.managers > 0 && dice.one_in(2) => Who::Manager(dice.below(self.managers as u64) as usize),
             1 => Who::Meta,
             _ => self.whom(dice),
         }
@@ -207,6 +279,10 @@ impl Plan {
             12 => Fault::Add { slice, nth },
             13 => Fault::Remove { slice, nth },
             14 => Fault::Readd { slice, nth, after_us: for_us },
+            16 => Fault::Gone { who },
+            17 => Fault::Manager { manager: nth, down_us: for_us / 2 },
+            18 => Fault::Drain { who, for_us: dice.one_in(3).then_some(for_us) },
+            19 => Fault::Even,
             _ if dice.one_in(4) => Fault::Force { slice, nth },
             _ => Fault::DropPins { who },
         };
@@ -232,10 +308,13 @@ impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
-            "seed {}{}: {} nodes, {} copies, slices {:?}, {} clients thinking {} us, {} us long, log keeps {}, flush after {}",
+            "seed {}{}: {} nodes ({} spare), {} managers, {} schedulers, {} copies, slices {:?}, {} clients thinking {} us, {} us long, log keeps {}, flush after {}",
             self.seed,
             if self.kernels { " with kernels" } else { "" },
             self.nodes,
+            self.spare,
+            self.managers,
+            self.schedulers,
             self.copies,
             self.slices,
             self.clients,

@@ -31,6 +31,11 @@ impl<H> Queue<H> {
         self.heap.push(Reverse((at_us, self.count, slot)));
     }
 
+    /// When something happens next; never, where there is nothing.
+    pub(crate) fn next_at(&self) -> u64 {
+        self.heap.peek().map_or(u64::MAX, |Reverse((at_us, ..))| *at_us)
+    }
+
     /// Takes what is next.
     pub(crate) fn take(&mut self) -> Option<(u64, H)> {
         let Reverse((at_us, _, slot)) = self.heap.pop()?;

@@ -17,4 +17,5 @@ mod store;
 mod table;
 
 pub use check::TagCounts;
+pub(crate) use fleet::{Fleet, Standing};
 pub use plan::{TagFault, TagPlan, TimedTagFault, Whom};

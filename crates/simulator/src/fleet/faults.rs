@@ -33,25 +33,27 @@ impl Fleet {
             | Fault::Remove { slice, .. }
             | Fault::Readd { slice, .. }
             // Who administers does it through meta.
-            | Fault::Force { slice, .. } => slice < self.plan.slices.len() && self.meta.away == 0,
+            | Fault::Force { slice, .. } => slice < self.plan.slices.len() && self.meta.away.answers(),
+            Fault::Even => self.meta.away.answers(),
             _ => true,
         }
     }
 
     /// Where somebody is now.
     fn place_of(&self, who: Who) -> Option<usize> {
-        let slice = |slice: usize| (slice < self.plan.slices.len()).then(|| &self.meta.get(slice).entry);
+        let slice = |slice: usize| (slice < self.plan.slices.len()).then(|| &self.meta.get(slice).value);
         match who {
             Who::Node(node) => (node < self.nodes.len()).then_some(node),
             Who::Primary(of) => slice(of).map(|entry| entry.primary.node.0 as usize),
             Who::Backup(of, nth) => slice(of)?.backups.get(nth).map(|id| id.node.0 as usize),
-            Who::Client(client) => (client < self.clients.len()).then_some(self.nodes.len() + client),
+            Who::Client(client) => (client < self.doors.len()).then_some(self.nodes.len() + client),
+            Who::Manager(n) => self.managers.get(n).map(|_| self.nodes.len() + self.doors.len() + n),
             Who::Meta => Some(self.meta_place()),
         }
     }
 
     /// The node that a fault hits, as it was when the fault began.
-    fn target(&mut self, index: usize, who: Who) -> Option<usize> {
+    pub(super) fn target(&mut self, index: usize, who: Who) -> Option<usize> {
         let node = self.place_of(who).filter(|place| *place < self.nodes.len())?;
         self.targets.insert(index, (node, node));
         Some(node)
@@ -93,7 +95,7 @@ impl Fleet {
                 Some(for_us)
             }
             Fault::Weather { lost, doubled, late, for_us } => {
-                self.network.weather = Weather { lost, doubled, late };
+                self.network.set_weather(Weather { lost, doubled, late });
                 Some(for_us)
             }
             Fault::SlowDisk { who, times, for_us } => {
@@ -113,15 +115,15 @@ impl Fleet {
                 None
             }
             Fault::MetaAway { applies, for_us } => {
-                self.meta.away += 1;
-                self.meta.applies = applies;
+                self.meta.away.begin(applies);
                 Some(for_us)
             }
+            _ if !self.managers.is_empty() => self.begin_managed(index, fault),
             _ => self.begin_operation(index, fault),
         }
     }
 
-    fn begin_operation(&mut self, index: usize, fault: &Fault) -> Option<u64> {
+    pub(super) fn begin_operation(&mut self, index: usize, fault: &Fault) -> Option<u64> {
         match *fault {
             Fault::SwitchOver { slice, nth } => self.switch_over(slice, nth),
             Fault::Add { slice, nth } => self.add_replica(slice, nth),
@@ -143,7 +145,7 @@ impl Fleet {
                 self.kick(node);
             }
             Fault::Force { slice, nth } => {
-                let to: Option<ReplicaId> = self.meta.get(slice).entry.everyone().nth(nth);
+                let to: Option<ReplicaId> = self.meta.get(slice).value.everyone().nth(nth);
                 if let Some(to) = to.filter(|to| self.nodes[to.node.0 as usize].me() == *to) {
                     self.force(slice, to);
                 }
@@ -158,12 +160,13 @@ impl Fleet {
         match *fault {
             Fault::Cut { both, .. } => self.each_cut(from, to, both, super::Network::mend),
             Fault::Isolate { all, .. } => self.each_isolated(from, all, super::Network::mend),
-            Fault::Weather { .. } => self.network.weather = Weather::default(),
+            Fault::Weather { .. } => self.network.set_weather(Weather::default()),
             Fault::SlowDisk { .. } => self.nodes[from].slow = 1,
             Fault::FullDisk { .. } => self.nodes[from].full = self.nodes[from].full.saturating_sub(1),
-            Fault::MetaAway { .. } => self.meta.away = self.meta.away.saturating_sub(1),
+            Fault::MetaAway { .. } => self.meta.away.end(),
+            Fault::Drain { .. } => self.drain(from, false),
             Fault::Readd { slice, .. } => {
-                let mut next = self.meta.get(slice).entry.clone();
+                let mut next = self.meta.get(slice).value.clone();
                 let removed: Vec<ReplicaId> = std::mem::take(&mut self.removed).into_values().collect();
                 for id in removed.into_iter().map(|id| self.nodes[id.node.0 as usize].me()) {
                     if !next.keeps(id) && !next.everyone().any(|other| other.node == id.node && other != id) {
@@ -195,16 +198,16 @@ impl Fleet {
 
     /// A disk may be lost where each of its slices has another member whose disk is there: the loss of the
     /// last one is an operator's matter.
-    fn may_wipe(&self, node: usize) -> bool {
+    pub(super) fn may_wipe(&self, node: usize) -> bool {
         let me = self.nodes[node].me();
         (0..self.plan.slices.len()).all(|slice| {
-            let entry = &self.meta.get(slice).entry;
+            let entry = &self.meta.get(slice).value;
             let there = |id: &ReplicaId| *id != me && self.nodes[id.node.0 as usize].me() == *id;
             !entry.is_member(me) || entry.members.iter().any(there)
         })
     }
 
-    fn wipe(&mut self, n: usize) {
+    pub(super) fn wipe(&mut self, n: usize) {
         self.kill(n, true);
         for slice in 0..self.plan.slices.len() {
             let slice = SliceId(slice as u32);
@@ -219,7 +222,7 @@ impl Fleet {
     /// All is mended, all processes run.
     pub(super) fn mend_everything(&mut self) {
         self.network.mend_all();
-        (self.meta.away, self.meta.applies) = (0, false);
+        self.meta.away.clear();
         for node in 0..self.nodes.len() {
             (self.nodes[node].slow, self.nodes[node].full) = (1, 0);
             if self.nodes[node].paused > 0 {
@@ -227,6 +230,9 @@ impl Fleet {
                 self.resume(node);
             }
             self.queue.put(self.now, Happening::Start { node });
+        }
+        for manager in 0..self.managers.len() {
+            self.queue.put(self.now, Happening::StartManager { manager });
         }
         for client in 0..self.clients.len() {
             self.wake_client(client, 1);

@@ -31,6 +31,12 @@ pub(crate) enum Happening {
     Fault { index: usize, ends: bool },
     /// The operator looks at the fleet.
     Operator,
+    /// A node reports to managers.
+    Report { node: usize },
+    /// A manager tends the fleet.
+    Tend { manager: usize, run: u64 },
+    /// A manager starts.
+    StartManager { manager: usize },
     /// Clients stop and faults are mended.
     Calm,
 }

@@ -59,6 +59,8 @@ pub(super) struct Node {
     /// Slices whose data are being deleted.
     pub(super) deleting: Vec<SliceId>,
     pub(super) alive: bool,
+    /// It never comes back.
+    pub(super) gone: bool,
     pub(super) run: u64,
     pub(super) paused: u32,
     deferred: Vec<Happening>,
@@ -79,6 +81,7 @@ impl Node {
             locals: BTreeMap::new(),
             deleting: Vec::new(),
             alive: false,
+            gone: false,
             run: 0,
             paused: 0,
             deferred: Vec::new(),
@@ -179,7 +182,7 @@ impl Fleet {
 
     pub(super) fn start(&mut self, n: usize) {
         let node = &mut self.nodes[n];
-        if node.alive {
+        if node.alive || node.gone {
             return;
         }
         node.alive = true;
@@ -292,7 +295,7 @@ impl Fleet {
     fn delete(&mut self, n: usize, slice: SliceId, forced: Epoch) {
         let node = &mut self.nodes[n];
         if node.locals.remove(&slice).is_some() {
-            if self.meta.get(slice.0 as usize).entry.is_member(node.me()) {
+            if self.meta.get(slice.0 as usize).value.is_member(node.me()) {
                 self.checker.complain(format!("slice {slice}: node {n} deletes its data, but it is a member"));
             }
             node.deleting.push(slice);

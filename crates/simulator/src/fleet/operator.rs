@@ -1,5 +1,5 @@
-//! The operator, and the manager's chores that the fleet needs until managers run here too: replicas on
-//! wiped disks are replaced, watches are hinted, and where no member is left, one is forced.
+//! The operator: where no member is left, one is forced. In fleets without managers also a manager's chores: replicas on
+//! wiped disks are replaced, added and removed. Watches are hinted.
 
 use super::Fleet;
 use super::happening::Happening;
@@ -12,9 +12,11 @@ const LOOK_US: u64 = 300_000;
 
 impl Fleet {
     pub(super) fn operate(&mut self) {
-        let slices = if self.meta.away == 0 { self.plan.slices.len() } else { 0 };
+        let slices = if self.meta.away.answers() { self.plan.slices.len() } else { 0 };
         for slice in 0..slices {
-            self.replace_wiped(slice);
+            if self.managers.is_empty() {
+                self.replace_wiped(slice);
+            }
             if self.calm {
                 self.force_where_nobody_is_left(slice);
             }
@@ -30,7 +32,7 @@ impl Fleet {
     }
 
     fn replace_wiped(&mut self, slice: usize) {
-        let entry = &self.meta.get(slice).entry;
+        let entry = &self.meta.get(slice).value;
         let mut next = entry.clone();
         next.backups.clear();
         for id in &entry.backups {
@@ -45,14 +47,15 @@ impl Fleet {
     }
 
     fn force_where_nobody_is_left(&mut self, slice: usize) {
-        let entry = self.meta.get(slice).entry.clone();
+        let entry = self.meta.get(slice).value.clone();
         if entry.members.iter().any(|id| self.successor(*id).is_none()) {
             return;
         }
         let candidates = entry.everyone().filter(|id| self.successor(*id).is_none());
         let best = candidates.max_by_key(|id| self.replica(SliceId(slice as u32), *id).map(|replica| replica.history().last()));
         // Not even a backup is left: begin with nothing, on the primary's node.
-        let best = best.or_else(|| self.successor(entry.primary));
+        let best = best.or_else(|| self.successor(entry.primary).filter(|id| !self.nodes[id.node.0 as usize].gone));
+        let best = best.or_else(|| self.nodes.iter().find(|node| !node.gone).map(super::node::Node::me));
         if let Some(best) = best {
             self.force(slice, best);
         }
@@ -60,7 +63,7 @@ impl Fleet {
 
     pub(super) fn force(&mut self, slice: usize, to: ReplicaId) {
         self.checker.force(SliceId(slice as u32));
-        let next = self.meta.get(slice).entry.forced_under(to);
+        let next = self.meta.get(slice).value.forced_under(to);
         self.change(slice, next);
     }
 
@@ -68,14 +71,14 @@ impl Fleet {
     pub(super) fn change(&mut self, slice: usize, next: SliceEntry) {
         let revision = self.meta.get(slice).revision;
         self.note(|| format!("manager: slice {slice} becomes {next:?}"));
-        match self.meta.swap(slice, revision, next) {
+        match self.meta.swap(SliceId(slice as u32), revision, next) {
             Ok(_) => self.hint(SliceId(slice as u32)),
             Err(error) => self.checker.complain(format!("slice {slice}: the manager broke the law: {error}")),
         }
     }
 
     pub(super) fn add_replica(&mut self, slice: usize, nth: usize) {
-        let entry = &self.meta.get(slice).entry;
+        let entry = &self.meta.get(slice).value;
         let free: Vec<ReplicaId> = self.nodes.iter().map(super::node::Node::me).filter(|id| !entry.has(*id)).collect();
         let taken = |id: &ReplicaId| entry.everyone().any(|other| other.node == id.node);
         if let Some(id) = free.into_iter().filter(|id| !taken(id)).nth(nth) {
@@ -87,7 +90,7 @@ impl Fleet {
 
     /// Removes the nth backup, where enough remain; says which it was.
     pub(super) fn remove_replica(&mut self, slice: usize, nth: usize) -> Option<ReplicaId> {
-        let mut next = self.meta.get(slice).entry.clone();
+        let mut next = self.meta.get(slice).value.clone();
         let id = *next.backups.get(nth)?;
         if next.backups.len() < next.policy.min_in_sync as usize {
             return None;
@@ -98,7 +101,7 @@ impl Fleet {
     }
 
     pub(super) fn switch_over(&mut self, slice: usize, nth: usize) {
-        let entry = &self.meta.get(slice).entry;
+        let entry = &self.meta.get(slice).value;
         let others: Vec<ReplicaId> = entry.members.iter().copied().filter(|id| *id != entry.primary).collect();
         let (to, primary) = (others.get(nth).copied(), entry.primary.node.0 as usize);
         if let Some(to) = to {

@@ -2,8 +2,10 @@
 
 use crate::data::{Key, Op};
 use crate::store::CopiedGroup;
+use protocol::membership::{NodeReport, View, Wanted};
 use protocol::{Consistency, Message, Refusal, ReplicaId, SliceEntry};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use types::{Epoch, Origin, Period, Revision, SliceId, Version};
 
 /// What a client asks.
@@ -51,4 +53,12 @@ pub(crate) enum Packet {
     GroupsAre { slice: SliceId, token: u64, groups: Option<BTreeMap<Period, CopiedGroup>> },
     /// A manager's order to a primary.
     HandOver { slice: SliceId, to: ReplicaId },
+    /// A node to a manager.
+    Report(NodeReport),
+    /// A manager to meta.
+    ViewRead,
+    /// Meta to a manager.
+    ViewIs(Rc<View>),
+    /// A swap that a manager wants, or a node that registers its store.
+    Wanted(Wanted),
 }

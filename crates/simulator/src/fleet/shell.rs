@@ -1,6 +1,7 @@
 //! The shell: what each action of a machine means for store, network and clients.
 
 use super::Fleet;
+use super::clients::Client;
 use super::happening::Happening;
 use super::node::{InFlight, Taking};
 use super::packet::{Ask, Packet, Told};
@@ -105,7 +106,7 @@ impl Fleet {
     /// A client's request arrives.
     pub(super) fn asked(&mut self, n: usize, slice: SliceId, place: usize, token: u64, ask: Ask) {
         let request = RequestId(self.number());
-        let floor = self.clients[place - self.nodes.len()].floor();
+        let floor = self.client_of(token).map(Client::floor).unwrap_or_default();
         let node = &mut self.nodes[n];
         let Some(local) = node.locals.get_mut(&slice) else {
             let told = Told::Refused(protocol::Refusal::NotPrimary { primary: None });
@@ -142,7 +143,18 @@ impl Fleet {
         let (epoch, stable) = (local.machine.epoch(), local.machine.stable());
         let InFlight { place, token, ask, floor, result } = in_flight;
         // Who gave a request up does not take its answer for one.
-        let wanted = self.clients[place - self.nodes.len()].waits_for(token);
+        let client = self.client_of(token);
+        let wanted = client.is_some();
+        let strange = client.zip(result.as_ref()).and_then(|(client, result)| {
+            result.rows.iter().find_map(|(key, value)| {
+                let written_for = self.checker.names.get(&(*value)?).copied();
+                (written_for != client.name_of(key.tag)).then_some((*key, written_for, client.name_of(key.tag)))
+            })
+        });
+        if let Some((key, written_for, name)) = strange {
+            let what = format!("slice {slice}: {key:?} of tag {name:?} shows what was written for {written_for:?}");
+            return self.checker.complain(what);
+        }
         let told = match (answer, ask) {
             (Answer::Written { version }, Ask::Write { origin, .. }) => {
                 if wanted {

@@ -2,10 +2,8 @@
 
 use super::fleet::{Fleet, Happening};
 use super::plan::MemberFault;
+use crate::managers::{even, staying};
 use crate::network::{Network, Weather};
-use protocol::membership::NodeState;
-use protocol::membership::Wanted;
-use protocol::moves::{Host, Placed, Wish, plan};
 use types::{NodeId, StoreId};
 
 impl Fleet {
@@ -37,8 +35,7 @@ impl Fleet {
                 None
             }
             MemberFault::Manager { manager, down_us } => {
-                self.managers[manager % managers].machine = None;
-                self.managers[manager % managers].run += 1;
+                self.managers[manager % managers].kill();
                 self.queue.put(self.now + down_us, Happening::StartManager { manager: manager % managers });
                 None
             }
@@ -50,11 +47,15 @@ impl Fleet {
                 Some(for_us)
             }
             MemberFault::Weather { lost, doubled, late, for_us } => {
-                self.network.weather = if ends { Weather::default() } else { Weather { lost, doubled, late } };
+                self.network.set_weather(if ends { Weather::default() } else { Weather { lost, doubled, late } });
                 Some(for_us)
             }
             MemberFault::MetaAway { for_us } => {
-                self.away = if ends { self.away.saturating_sub(1) } else { self.away + 1 };
+                if ends {
+                    self.meta.away.end()
+                } else {
+                    self.meta.away.begin(false)
+                }
                 Some(for_us)
             }
             MemberFault::Drain { node, for_us } => {
@@ -62,7 +63,9 @@ impl Fleet {
                 for_us
             }
             MemberFault::Even => {
-                self.even();
+                if self.meta.away.answers() {
+                    even(&mut self.meta);
+                }
                 None
             }
         };
@@ -77,15 +80,13 @@ impl Fleet {
         self.queue.put(self.now + down_us, Happening::StartNode { node: n });
     }
 
-    /// How many nodes are to stay.
     fn staying(&self) -> usize {
-        let drains = |n: usize| self.meta.nodes[&NodeId(n as u64)].value.drains;
-        (0..self.nodes.len()).filter(|n| !self.nodes[*n].gone && !drains(*n)).count()
+        staying(&self.meta.view, |node| self.nodes[node.0 as usize].gone)
     }
 
     /// Whether each slice has another member whose store is there.
     fn may_lose(&self, n: usize) -> bool {
-        self.meta.slices.values().all(|seen| {
+        self.meta.view.slices.values().all(|seen| {
             let entry = &seen.value;
             let others = entry.members.iter().any(|id| id.node.0 as usize != n && self.is_intact(*id));
             others || !entry.members.iter().any(|id| id.node.0 as usize == n)
@@ -94,48 +95,18 @@ impl Fleet {
 
     fn drain(&mut self, n: usize, drains: bool) {
         let node = NodeId(n as u64);
-        let mut next = self.meta.nodes[&node].value.clone();
+        let mut next = self.meta.view.nodes[&node].value.clone();
         let last = !next.drains && !self.nodes[n].gone && self.staying() < 2;
-        if self.away == 0 && next.drains != drains && !(drains && last) {
+        if self.meta.away.answers() && next.drains != drains && !(drains && last) {
             next.drains = drains;
             self.change_node(node, next);
-        }
-    }
-
-    /// An operator evens the data: what the plan says becomes targets.
-    fn even(&mut self) {
-        let host = |(node, seen): (&NodeId, &protocol::membership::Seen<protocol::membership::NodeEntry>)| Host {
-            id: *node,
-            weight: seen.value.weight,
-            region: seen.value.region.clone(),
-            rack: seen.value.rack.clone(),
-            leaves: seen.value.drains || matches!(seen.value.state, NodeState::Down | NodeState::Suspect | NodeState::Joining),
-        };
-        let hosts: Vec<Host> = self.meta.nodes.iter().map(host).collect();
-        let slices: Vec<Placed> = self
-            .meta
-            .slices
-            .iter()
-            .map(|(slice, seen)| {
-                let holders = seen.value.everyone().filter(|id| seen.value.keeps(*id)).map(|id| id.node).collect();
-                Placed { slice: *slice, bytes: 100 + u64::from(slice.0) * 7, holders }
-            })
-            .collect();
-        let wish = Wish { copies: self.plan.copies, tolerance_permille: 0 };
-        let Ok(plan) = plan(&hosts, &slices, wish) else { return };
-        if self.away == 0 {
-            for change in
-                plan.changes.into_iter().filter(|change| !self.meta.targets.contains_key(&change.slice)).collect::<Vec<_>>()
-            {
-                self.swap(Wanted::Target { slice: change.slice, expect: None, next: Some(change.after) });
-            }
         }
     }
 
     /// All is mended, all processes run but those of nodes that are gone.
     pub(super) fn mend_everything(&mut self) {
         self.network.mend_all();
-        self.away = 0;
+        self.meta.away.clear();
         (0..self.nodes.len()).for_each(|node| self.queue.put(self.now, Happening::StartNode { node }));
         (0..self.managers.len()).for_each(|manager| self.queue.put(self.now, Happening::StartManager { manager }));
     }

@@ -2,6 +2,7 @@
 
 use super::fleet::Fleet;
 use crate::dice::Dice;
+use crate::managers::MemberCounts;
 use crate::scenario::Scenario;
 use protocol::Planted;
 use std::fmt;
@@ -38,25 +39,6 @@ pub struct TimedMemberFault {
     pub at_us: u64,
     /// What.
     pub fault: MemberFault,
-}
-
-/// Counts of rare things, so that a run can prove that they happen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemberCounts {
-    /// Swaps of nodes' states that happened.
-    pub states: u64,
-    /// Swaps that came too late.
-    pub conflicts: u64,
-    /// Copies that managers added.
-    pub added: u64,
-    /// Copies that managers removed.
-    pub removed: u64,
-    /// Planned switch-overs.
-    pub handed_over: u64,
-    /// Targets given up.
-    pub given_up: u64,
-    /// Events of the simulation.
-    pub events: u64,
 }
 
 /// The whole of a run.
@@ -147,13 +129,7 @@ impl Scenario for MemberPlan {
     }
 
     fn add(sum: &mut MemberCounts, counts: &MemberCounts) {
-        sum.states += counts.states;
-        sum.conflicts += counts.conflicts;
-        sum.added += counts.added;
-        sum.removed += counts.removed;
-        sum.handed_over += counts.handed_over;
-        sum.given_up += counts.given_up;
-        sum.events += counts.events;
+        sum.add(counts);
     }
 
     fn begin(&self, planted: Planted, trace: bool) -> Fleet {

@@ -17,7 +17,7 @@ const STEP_US: u64 = 20_000;
 impl Fleet {
     /// Whether a replica's store is where it was.
     pub(super) fn is_intact(&self, id: ReplicaId) -> bool {
-        self.nodes.get(id.node.0 as usize).is_some_and(|node| node.store == id.store && !node.gone)
+        self.nodes.get(id.node.0 as usize).is_some_and(|node| node.is(id))
     }
 
     pub(super) fn is_up(&self, id: ReplicaId) -> bool {
@@ -29,10 +29,10 @@ impl Fleet {
     }
 
     pub(super) fn step_replicas(&mut self) {
-        if self.away > 0 {
+        if !self.meta.away.answers() {
             return;
         }
-        let slices: Vec<(SliceId, SliceEntry)> = self.meta.slices.iter().map(|(s, seen)| (*s, seen.value.clone())).collect();
+        let slices: Vec<(SliceId, SliceEntry)> = self.meta.view.slices.iter().map(|(s, seen)| (*s, seen.value.clone())).collect();
         for (slice, entry) in slices {
             let next = if self.is_up(entry.primary) { self.led(slice, &entry) } else { self.succeeded(&entry) };
             if let Some(next) = next.filter(|next| *next != entry) {

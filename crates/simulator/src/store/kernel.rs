@@ -25,8 +25,6 @@ use types::{
 };
 use world::{Clock, Disk, SimulatedDisk, Simulation, Ticket};
 
-/// Tags of each slice.
-const TAGS: u64 = 3;
 /// About what a record takes.
 const RECORD_BYTES: u64 = 250;
 const DIR: &str = "/store";
@@ -58,6 +56,8 @@ type News = Arc<Mutex<Vec<(SliceId, LedNews)>>>;
 pub struct KernelStore {
     id: StoreId,
     slices: u64,
+    /// Tags of each slice.
+    tags: u8,
     tail_bytes_max: u64,
     simulation: Simulation,
     dice: Dice,
@@ -109,13 +109,14 @@ fn install(
 }
 
 impl KernelStore {
-    /// An empty store for so many slices, which keeps about so many records of each at hand behind a flush.
+    /// An empty store for so many slices of so many tags, which keeps about so many records of each at hand behind a flush.
     #[must_use]
-    pub fn new(id: StoreId, slices: usize, log_keeps: usize) -> KernelStore {
+    pub fn new(id: StoreId, slices: usize, tags: u8, log_keeps: usize) -> KernelStore {
         let seed = id.0 as u64;
         KernelStore {
             id,
             slices: slices as u64,
+            tags,
             tail_bytes_max: log_keeps as u64 * RECORD_BYTES,
             simulation: Simulation::new(seed),
             dice: Dice::new(seed, 9),
@@ -141,7 +142,7 @@ impl KernelStore {
     }
 
     fn deletion(&self, slice: SliceId, op: Op) -> Option<Deletion> {
-        let all = || TagSelection::of((0..TAGS as u8).map(|tag| self.tag(slice, tag)).collect());
+        let all = || TagSelection::of((0..self.tags).map(|tag| self.tag(slice, tag)).collect());
         let range = |from: i64, to: i64| TimeRange { first: Timestamp(from), last: Timestamp(to) };
         let (tags, range) = match op {
             Op::Put(..) => return None,
@@ -223,7 +224,7 @@ impl KernelStore {
 
     fn rows(&self, slice: SliceId) -> Vec<(Key, u64)> {
         let request = ScanRequest {
-            tags: TagSelection::of((0..TAGS as u8).map(|tag| self.tag(slice, tag)).collect()),
+            tags: TagSelection::of((0..self.tags).map(|tag| self.tag(slice, tag)).collect()),
             texts: false,
             range: TimeRange::ALL,
             projection: Projection::ALL,
@@ -364,7 +365,7 @@ impl Store for KernelStore {
             let group = groups.get_mut(&key.period()).expect("a row's group has a version");
             group.rows.insert(key, (Version::default(), value));
         }
-        let latest = (0..TAGS as u8).filter_map(|tag| {
+        let latest = (0..self.tags).filter_map(|tag| {
             let reading = kernel.latest(self.tag(slice, tag)).expect("the disk works")?;
             let kernel::Datum::Bits(value) = reading.value else { return None };
             Some((tag, (reading.time.0 as u8, value)))

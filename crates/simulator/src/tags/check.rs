@@ -51,7 +51,7 @@ impl TagCounts {
 }
 
 #[derive(Default)]
-pub(super) struct Checker {
+pub(crate) struct Checker {
     batches: FxHashMap<ChainHash, Batch>,
     /// What is committed, by sequence from 0.
     history: Vec<Point>,
@@ -62,8 +62,8 @@ pub(super) struct Checker {
     /// The last batch of which something was answered.
     floor: Sequence,
     epochs: BTreeMap<u64, (ReplicaId, u64)>,
-    pub(super) complaint: Option<String>,
-    pub(super) counts: TagCounts,
+    pub(crate) complaint: Option<String>,
+    pub(crate) counts: TagCounts,
 }
 
 /// An origin, in an order.
@@ -80,6 +80,11 @@ impl Checker {
 
     pub(super) fn complain(&mut self, text: String) {
         self.complaint.get_or_insert(text);
+    }
+
+    /// Ordinals below were given, by what is committed.
+    pub(crate) fn ordinals_end(&self) -> u64 {
+        self.tables.last().map_or(0, Table::ordinals_end)
     }
 
     pub(super) fn floor(&self) -> Sequence {

@@ -1,11 +1,12 @@
 //! Clients: each wants one thing at a time, finds its way by what it is told, and repeats a change unchanged until it is
-//! answered.
+//! answered. In a whole fleet also statements, which want to be shown the table once and find their way by themselves.
 
 use super::fleet::{Fleet, Happening, Packet};
 use super::plan::TagPlan;
-use super::table::Op;
+use super::table::{Op, Table};
 use crate::dice::Dice;
 use protocol::tags::Refusal;
+use std::rc::Rc;
 use types::{Origin, ProducerId, Sequence};
 
 /// A client gives a read up after so long; of a change it wants to know what came of it.
@@ -22,7 +23,8 @@ pub(super) enum Ask {
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     Done,
-    Read,
+    /// What was read.
+    Read(Rc<Table>),
     Refused(Refusal),
 }
 
@@ -137,14 +139,29 @@ impl Fleet {
         self.wake_client(c, patience);
     }
 
+    /// A statement asks a scheduler for the table, once.
+    pub(crate) fn look_up(&mut self, now: u64, statement: usize, scheduler: usize) {
+        self.now = self.now.max(now);
+        let (c, token, floor) = (self.plan.clients + statement, self.number(), self.checker.floor());
+        let client = &mut self.clients[c];
+        client.current = Some(Current { token, ask: Ask::Read, floor, since: now });
+        let place = client.place;
+        self.send(place, scheduler, Packet::Ask { token, ask: Ask::Read });
+    }
+
     pub(super) fn client_hears(&mut self, c: usize, packet: Packet) {
         let Packet::Told { token, told } = packet else { return };
         let client = &mut self.clients[c];
         if !client.waits_for(token) {
             return;
         }
+        if c >= self.plan.clients {
+            client.current = None;
+            let table = if let Told::Read(table) = told { Some(table) } else { None };
+            return self.looked_up.push((c - self.plan.clients, table));
+        }
         let pause = match told {
-            Told::Done | Told::Read => {
+            Told::Done | Told::Read(_) => {
                 client.current = None;
                 client.dice.between(self.plan.think_us / 2, self.plan.think_us * 3 / 2)
             }

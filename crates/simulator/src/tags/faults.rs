@@ -81,7 +81,7 @@ impl Fleet {
                 Some(for_us)
             }
             TagFault::Weather { lost, doubled, late, for_us } => {
-                self.network.weather = Weather { lost, doubled, late };
+                self.network.set_weather(Weather { lost, doubled, late });
                 Some(for_us)
             }
             TagFault::SlowDisk { who, times, for_us } => {
@@ -90,14 +90,13 @@ impl Fleet {
                 Some(for_us)
             }
             TagFault::MetaAway { applies, for_us } => {
-                self.meta.away += 1;
-                self.meta.applies = applies;
+                self.meta.away.begin(applies);
                 Some(for_us)
             }
             TagFault::Leave { who, for_us } => {
                 let node = self.target(index, who)?;
                 let me = self.nodes[node].me();
-                if self.meta.away == 0 && self.meta.entry.is_registered(me) && self.may_lose(node) {
+                if self.meta.away.answers() && self.meta.entry.is_registered(me) && self.may_lose(node) {
                     self.left.insert(node);
                     self.register(|entry| entry.registered.retain(|id| *id != me));
                 }
@@ -111,9 +110,9 @@ impl Fleet {
         match *fault {
             TagFault::Cut { both, .. } => self.each_cut(from, to, both, Network::mend),
             TagFault::Isolate { all, .. } => self.each_isolated(from, all, Network::mend),
-            TagFault::Weather { .. } => self.network.weather = Weather::default(),
+            TagFault::Weather { .. } => self.network.set_weather(Weather::default()),
             TagFault::SlowDisk { .. } => self.nodes[from].slow = 1,
-            TagFault::MetaAway { .. } => self.meta.away = self.meta.away.saturating_sub(1),
+            TagFault::MetaAway { .. } => self.meta.away.end(),
             TagFault::Leave { .. } => drop(self.left.remove(&from)),
             _ => {}
         }
@@ -146,7 +145,7 @@ impl Fleet {
     }
 
     pub(super) fn operate(&mut self) {
-        if self.meta.away == 0 {
+        if self.meta.away.answers() {
             let there: Vec<ReplicaId> =
                 (0..self.nodes.len()).filter(|n| !self.left.contains(n)).map(|n| self.nodes[n].me()).collect();
             self.register(|entry| {
@@ -171,7 +170,7 @@ impl Fleet {
     /// All is mended, all processes run, all belong to the fleet.
     pub(super) fn mend_everything(&mut self) {
         self.network.mend_all();
-        (self.meta.away, self.meta.applies) = (0, false);
+        self.meta.away.clear();
         self.left.clear();
         for node in 0..self.nodes.len() {
             self.nodes[node].slow = 1;

@@ -7,13 +7,16 @@ use super::check::{Checker, TagCounts};
 use super::clients::{Ask, Client, Told};
 use super::node::Node;
 use super::plan::TagPlan;
+use super::table::Table;
 use crate::dice::Dice;
+use crate::meta::Away;
 use crate::network::Network;
 use crate::queue::Queue;
 use crate::scenario::{Outcome, Play};
 use protocol::tags::{Action, Event, Message, Point, TagEntry};
 use protocol::{Mutation, Planted, ReplicaId, RequestId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use types::{Epoch, Revision};
 
 /// After so long without faults the fleet must have come to rest.
@@ -70,32 +73,39 @@ pub(super) enum Packet {
     MetaSwapped { run: u64, expect: Revision, done: Option<Revision>, entry: TagEntry, revision: Revision },
 }
 
+/// What a scheduler's process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Runs,
+    Still,
+    Gone,
+}
+
 /// The simulated meta: one entry.
 pub(super) struct Meta {
     pub(super) entry: TagEntry,
     pub(super) revision: u64,
-    /// It answers nobody.
-    pub(super) away: u32,
-    /// While away it still does what it is asked.
-    pub(super) applies: bool,
+    pub(super) away: Away,
 }
 
 /// A fleet.
 pub struct Fleet {
     pub(super) plan: TagPlan,
     pub(super) planted: Planted,
-    pub(super) now: u64,
+    pub(crate) now: u64,
     pub(super) queue: Queue<Happening>,
     pub(super) network: Network,
     pub(super) meta: Meta,
     pub(super) nodes: Vec<Node>,
     pub(super) clients: Vec<Client>,
-    pub(super) checker: Checker,
+    pub(crate) checker: Checker,
     pub(super) dice: Dice,
     pub(super) numbers: u64,
     /// Faults are over, clients stop.
     pub(super) calm: bool,
-    over: bool,
+    pub(crate) over: bool,
+    /// Tables that statements were shown; none where a scheduler refused.
+    pub(crate) looked_up: Vec<(usize, Option<Rc<Table>>)>,
     /// The places that faults hit, by the fault's index.
     pub(super) targets: BTreeMap<usize, (usize, usize)>,
     /// Nodes that are out of the fleet for a while.
@@ -107,6 +117,12 @@ pub struct Fleet {
 impl Fleet {
     /// The fleet of a plan, before anything happens.
     pub(super) fn new(plan: &TagPlan, planted: Planted, trace: bool) -> Fleet {
+        let network = Network::new(plan.places(), Dice::new(plan.seed, 13));
+        Fleet::part(plan, planted, trace, network, Away::default())
+    }
+
+    /// The same, over the network and the meta of a larger one.
+    pub(crate) fn part(plan: &TagPlan, planted: Planted, trace: bool, network: Network, away: Away) -> Fleet {
         let mut dice = Dice::new(plan.seed, 12);
         let nodes: Vec<Node> = (0..plan.nodes).map(|n| Node::new(n, &mut dice, planted)).collect();
         let all: Vec<ReplicaId> = nodes.iter().map(Node::me).collect();
@@ -115,14 +131,15 @@ impl Fleet {
         let mut fleet = Fleet {
             now: 0,
             queue: Queue::default(),
-            network: Network::new(plan.nodes + plan.clients + 1, Dice::new(plan.seed, 13)),
-            meta: Meta { entry, revision: 1, away: 0, applies: false },
-            clients: (0..plan.clients).map(|c| Client::new(c, plan)).collect(),
+            network,
+            meta: Meta { entry, revision: 1, away },
+            clients: (0..plan.clients + plan.statements).map(|c| Client::new(c, plan)).collect(),
             nodes,
             checker: Checker::new(),
             numbers: 0,
             calm: false,
             over: false,
+            looked_up: Vec::new(),
             targets: BTreeMap::new(),
             left: BTreeSet::new(),
             actions: Vec::new(),
@@ -139,6 +156,32 @@ impl Fleet {
         fleet.queue.put(50_000, Happening::Operator);
         fleet.queue.put(plan.busy_us, Happening::Calm);
         fleet
+    }
+
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> u64 {
+        self.queue.next_at()
+    }
+
+    /// What is next happens.
+    pub(crate) fn step(&mut self) {
+        let Some((at, happening)) = self.queue.take() else { return };
+        self.now = at;
+        self.checker.counts.events += 1;
+        if self.checker.counts.events > EVENTS_MAX {
+            self.checker.complain("the run does not end".to_owned());
+        }
+        self.happen(happening);
+    }
+
+    /// Whether a scheduler's process is there, and whether it stands still.
+    pub(crate) fn stands(&self, scheduler: usize) -> Standing {
+        let node = &self.nodes[scheduler];
+        match (&node.machine, node.paused) {
+            (None, _) => Standing::Gone,
+            (Some(_), 0) => Standing::Runs,
+            (Some(_), _) => Standing::Still,
+        }
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -178,8 +221,7 @@ impl Fleet {
     }
 
     fn meta_hears(&mut self, from: usize, packet: Packet) {
-        let away = self.meta.away > 0;
-        if away && !self.meta.applies {
+        if !self.meta.away.acts() {
             return;
         }
         let answer = match packet {
@@ -194,7 +236,7 @@ impl Fleet {
             }
             _ => return,
         };
-        if !away {
+        if self.meta.away.answers() {
             self.send(self.meta_place(), from, answer);
         }
     }
@@ -221,7 +263,7 @@ impl Fleet {
 
     /// Tells the schedulers that the entry changed, some time.
     pub(super) fn hint(&mut self) {
-        if self.meta.away > 0 {
+        if !self.meta.away.answers() {
             return;
         }
         let place = self.meta_place();
@@ -254,7 +296,7 @@ impl Fleet {
     /// What is still under way. At rest every scheduler is Normal, and shows what is committed.
     fn unrest(&mut self) -> String {
         let entry = self.meta.entry.clone();
-        if let Some(client) = self.clients.iter().find(|client| !client.is_idle()) {
+        if let Some(client) = self.clients[..self.plan.clients].iter().find(|client| !client.is_idle()) {
             return format!("{client:?}, {entry:?}");
         }
         for n in 0..self.nodes.len() {
@@ -293,16 +335,8 @@ impl Fleet {
 
 impl Play<TagCounts> for Fleet {
     fn run(&mut self) {
-        while let Some((at, happening)) = self.queue.take() {
-            self.now = at;
-            self.checker.counts.events += 1;
-            if self.checker.counts.events > EVENTS_MAX {
-                self.checker.complain("the run does not end".to_owned());
-            }
-            self.happen(happening);
-            if self.over || self.checker.complaint.is_some() {
-                return;
-            }
+        while !self.over && self.checker.complaint.is_none() {
+            self.step();
         }
     }
 

@@ -12,6 +12,7 @@ use crate::dice::Dice;
 use protocol::tags::{Action, Answer, Change, Event, Point, Scheduler, Swapped};
 use protocol::{Moment, Planted, ReplicaId, RequestId, Run, Settings};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use types::{NodeId, Sequence, StoreId};
 
 /// A client's request in a process.
@@ -302,7 +303,7 @@ impl Fleet {
                 if wanted {
                     self.checker.read(me, at, floor, &table);
                 }
-                Told::Read
+                Told::Read(Rc::new(table))
             }
             (Answer::Refused(refusal), _) => Told::Refused(refusal),
             (answer, ask) => return self.checker.complain(format!("{ask:?} was answered with {answer:?}")),

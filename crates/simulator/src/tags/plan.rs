@@ -66,6 +66,8 @@ pub struct TagPlan {
     pub nodes: usize,
     /// Clients.
     pub clients: usize,
+    /// Statements of a whole fleet, which read the table.
+    pub statements: usize,
     /// How long a client thinks between two requests, on average.
     pub think_us: u64,
     /// How long faults and clients go on.
@@ -78,6 +80,39 @@ pub struct TagPlan {
 const KINDS: u64 = 10;
 
 impl TagPlan {
+    /// The schedulers of a whole fleet, for so many statements under way at once.
+    #[must_use]
+    pub fn of_whole(seed: u64, nodes: usize, statements: usize, busy_us: u64, faulty: bool) -> TagPlan {
+        let mut dice = Dice::new(seed, 32);
+        let (clients, think_us) = (dice.between(1, 2) as usize, *dice.pick(&[20_000, 60_000]));
+        let mut plan = TagPlan { seed, nodes, clients, statements, think_us, busy_us, faults: Vec::new() };
+        if faulty {
+            plan.draw_faults(&mut dice);
+        }
+        plan
+    }
+
+    /// How many places of a network it takes, meta's included.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.nodes + self.clients + self.statements + 1
+    }
+
+    fn draw_faults(&mut self, dice: &mut Dice) {
+        let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.one_in(3)).collect();
+        if kinds.is_empty() {
+            return;
+        }
+        for _ in 0..dice.between(1, 5) {
+            let around = dice.between(300_000, self.busy_us);
+            for _ in 0..dice.between(1, 4) {
+                let at_us = (around + dice.below(600_000)).min(self.busy_us);
+                self.faults.push(self.draw(dice, &kinds, at_us));
+            }
+        }
+        self.faults.sort_by_key(|timed| timed.at_us);
+    }
+
     fn whom(&self, dice: &mut Dice) -> Whom {
         if dice.one_in(2) { Whom::Leader } else { Whom::Node(dice.below(self.nodes as u64) as usize) }
     }
@@ -114,7 +149,7 @@ impl TagPlan {
 
 impl fmt::Display for TagPlan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TagPlan { seed, nodes, clients, think_us, busy_us, faults } = self;
+        let TagPlan { seed, nodes, clients, think_us, busy_us, faults, .. } = self;
         writeln!(out, "seed {seed}: {nodes} schedulers, {clients} clients thinking {think_us} us, {busy_us} us long")?;
         for timed in faults {
             writeln!(out, "  at {:>9} us  {:?}", timed.at_us, timed.fault)?;
@@ -140,22 +175,12 @@ impl Scenario for TagPlan {
             seed,
             nodes: dice.between(1, 5) as usize,
             clients: dice.between(1, 4) as usize,
+            statements: 0,
             think_us: *dice.pick(&[1_000, 5_000, 20_000]),
             busy_us: dice.between(1_000_000, 3_000_000),
             faults: Vec::new(),
         };
-        let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.one_in(3)).collect();
-        if kinds.is_empty() {
-            return plan;
-        }
-        for _ in 0..dice.between(1, 5) {
-            let around = dice.between(300_000, plan.busy_us);
-            for _ in 0..dice.between(1, 4) {
-                let at_us = (around + dice.below(600_000)).min(plan.busy_us);
-                plan.faults.push(plan.draw(&mut dice, &kinds, at_us));
-            }
-        }
-        plan.faults.sort_by_key(|timed| timed.at_us);
+        plan.draw_faults(&mut dice);
         plan
     }
 

@@ -42,7 +42,7 @@ impl Op {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(crate) struct Table {
     tags: BTreeMap<u64, u8>,
     next: u64,
     answers: BTreeMap<ProducerId, (u64, Result)>,
@@ -78,6 +78,16 @@ impl Table {
     /// What came of a change, as long as its producer asked for no later one.
     pub(super) fn result(&self, origin: Origin) -> Option<Result> {
         self.answers.get(&origin.producer).filter(|(number, _)| *number == origin.number).map(|(_, result)| *result)
+    }
+
+    /// Ordinals and names of the tags that there are.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = (u64, u8)> + '_ {
+        self.tags.iter().map(|(ordinal, name)| (*ordinal, *name))
+    }
+
+    /// Ordinals below were given.
+    pub(crate) fn ordinals_end(&self) -> u64 {
+        self.next
     }
 
     /// The planted bug `OrdinalReused`: the counter is not kept.
