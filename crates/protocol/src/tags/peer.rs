@@ -74,6 +74,7 @@ impl Peer {
     /// What a report says of its log.
     fn learn(&mut self, now: Moment, report: &Report, chain: &Chain, settings: &Settings) {
         self.heard = now;
+        let is_newest = self.promised < Some(report.stamp);
         self.promised = self.promised.max(Some(report.stamp));
         self.theirs = Some((report.run, report.own));
         self.applied = self.applied.max(report.applied);
@@ -81,9 +82,10 @@ impl Peer {
             return;
         }
         if !chain.contains(report.tail) {
-            // A report that was long under way says less than is known.
-            if self.persisted.is_none_or(|persisted| persisted < chain.base().sequence) {
-                self.phase = Phase::Behind;
+            // A report that was long under way says less than is known. A new one that does, says that its process began
+            // anew and gave up what it had not applied yet.
+            if is_newest || self.persisted.is_none_or(|persisted| persisted < chain.base().sequence) {
+                (self.phase, self.persisted) = (Phase::Behind, None);
             }
             return;
         }
@@ -140,5 +142,42 @@ impl Scheduler {
         if let Some(head) = self.head_for(step.now, to) {
             step.send(to, Message::Append { head, prev, batches });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{Epoch, NodeId, StoreId};
+
+    #[test]
+    fn one_that_gave_up_what_it_had_is_behind_and_an_old_report_says_nothing() {
+        let settings = Settings::default();
+        let mut chain = Chain::new(Point::default(), Vec::new(), settings.planted);
+        let mut points = vec![chain.tail()];
+        for _ in 0..5 {
+            let batch = Batch::after(chain.tail(), Epoch(1), Vec::new());
+            points.push(batch.point);
+            chain.push(batch);
+        }
+        chain.applied = Sequence(4);
+        chain.prune(2, u64::MAX);
+        let report = |stamp, tail: usize| Report {
+            epoch: Epoch(1),
+            stamp: Moment(stamp),
+            run: Run(1),
+            own: Moment(0),
+            aligned: true,
+            gap: false,
+            tail: points[tail],
+            applied: Sequence(1),
+        };
+        let mut peer = Peer::new(ReplicaId { node: NodeId(1), store: StoreId(1) }, Moment(0));
+        peer.learn(Moment(1), &report(7, 5), &chain, &settings);
+        assert_eq!((peer.phase, peer.persisted), (Phase::Streaming { sent: Sequence(5) }, Some(Sequence(5))));
+        peer.learn(Moment(2), &report(6, 1), &chain, &settings);
+        assert_eq!((peer.phase, peer.persisted), (Phase::Streaming { sent: Sequence(5) }, Some(Sequence(5))));
+        peer.learn(Moment(3), &report(8, 1), &chain, &settings);
+        assert_eq!((peer.phase, peer.persisted), (Phase::Behind, None));
     }
 }
