@@ -10,7 +10,7 @@
 
 use crate::ReplicaId;
 use thiserror::Error;
-use types::Epoch;
+use types::{Epoch, NodeId};
 
 /// When a write is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +107,19 @@ impl SliceEntry {
         self.primary == id || self.backups.contains(&id)
     }
 
+    /// The nodes of all that are to stay, each once, the primary's first. Two stores of one node stand in an entry while a
+    /// wiped disk is replaced.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = Vec::with_capacity(1 + self.backups.len());
+        for id in [self.primary].iter().chain(&self.backups) {
+            if !nodes.contains(&id.node) {
+                nodes.push(id.node);
+            }
+        }
+        nodes
+    }
+
     /// The next epoch under another primary (or the same one after a restart). The old primary
     /// stays as a backup.
     #[must_use]
@@ -167,7 +180,7 @@ impl SliceEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{NodeId, StoreId};
+    use types::StoreId;
 
     fn id(node: u64) -> ReplicaId {
         ReplicaId { node: NodeId(node), store: StoreId(1) }
@@ -213,6 +226,13 @@ mod tests {
         stranger.members.push(id(3));
         assert_eq!(now.check_next(&stranger), Err(EntryError::NotAMember(id(3))));
         assert_eq!(now.check_next(&now.forced_under(id(3))), Ok(()));
+    }
+
+    #[test]
+    fn a_wiped_disk_and_its_successor_are_one_node() {
+        let mut wiped = entry(1);
+        wiped.backups.push(ReplicaId { node: NodeId(1), store: StoreId(2) });
+        assert_eq!(wiped.nodes(), [NodeId(1), NodeId(2), NodeId(3)]);
     }
 
     #[test]

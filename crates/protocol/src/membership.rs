@@ -214,6 +214,16 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_names_a_node_twice_is_given_up() {
+        let mut view = view();
+        let target = vec![NodeId(0), NodeId(2), NodeId(2)];
+        view.targets.insert(SliceId(7), Seen { value: target, revision: Revision(5) });
+        let mut manager = Manager::new(ManagerSettings::default(), Moment(0));
+        let wanted = tend(&mut manager, Moment(1), &view);
+        assert_eq!(wanted, [Wanted::Target { slice: SliceId(7), expect: Some(Revision(5)), next: None }]);
+    }
+
+    #[test]
     fn busyness_is_a_weighed_mean() {
         let parts = Busyness { cpu: 1_000, network: 0, disk: 500, memory: 100 };
         assert_eq!(parts.weighed(&Weights { cpu: 1, network: 1, disk: 2, memory: 0 }), 500);

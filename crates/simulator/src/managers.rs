@@ -165,9 +165,10 @@ pub(crate) fn even(meta: &mut Meta) {
         leaves: seen.value.drains || matches!(seen.value.state, NodeState::Down | NodeState::Suspect | NodeState::Joining),
     };
     let hosts: Vec<Host> = meta.view.nodes.iter().map(host).collect();
-    let placed = |(slice, seen): (&SliceId, &protocol::membership::Seen<protocol::SliceEntry>)| {
-        let holders = seen.value.everyone().filter(|id| seen.value.keeps(*id)).map(|id| id.node).collect();
-        Placed { slice: *slice, bytes: bytes_of(*slice), holders }
+    let placed = |(slice, seen): (&SliceId, &protocol::membership::Seen<protocol::SliceEntry>)| Placed {
+        slice: *slice,
+        bytes: bytes_of(*slice),
+        holders: seen.value.nodes(),
     };
     let slices: Vec<Placed> = meta.view.slices.iter().map(placed).collect();
     let wish = Wish { copies: meta.view.copies, tolerance_permille: 0 };

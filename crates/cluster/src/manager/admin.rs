@@ -261,7 +261,7 @@ impl Admin {
             if !entry.members.iter().any(|id| id.node == node && entry.keeps(*id)) {
                 return state(format!("node {node} has no copy of slice {slice} that is in sync"));
             }
-            let others = entry.everyone().filter(|id| entry.keeps(*id) && id.node != node).map(|id| id.node);
+            let others = entry.nodes().into_iter().filter(|other| *other != node);
             let nodes: Vec<NodeId> = [node].into_iter().chain(others).collect();
             self.target(standing, slice, &nodes, "switch")
         })
@@ -276,7 +276,7 @@ impl Admin {
             let busy = || state(format!("slice {slice} is on its way to other nodes; cancel that first"));
             return if same { Ok(None) } else { busy() };
         }
-        let before: Vec<NodeId> = entry.everyone().filter(|id| entry.keeps(*id)).map(|id| id.node).collect();
+        let before = entry.nodes();
         if is_on(entry, nodes) {
             return Ok(None);
         }
@@ -302,10 +302,7 @@ impl Admin {
         let placed = |(slice, seen): (&SliceId, &Seen<SliceEntry>)| {
             let entry = &seen.value;
             // What is on its way counts as there already.
-            let holders = standing.targets.get(slice).map_or_else(
-                || entry.everyone().filter(|id| entry.keeps(*id)).map(|id| id.node).collect(),
-                |target| target.value.nodes.clone(),
-            );
+            let holders = standing.targets.get(slice).map_or_else(|| entry.nodes(), |target| target.value.nodes.clone());
             Placed { slice: *slice, bytes: sizes.get(slice).copied().unwrap_or(0), holders }
         };
         let slices: Vec<Placed> = standing.view.slices.iter().map(placed).collect();

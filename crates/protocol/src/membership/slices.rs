@@ -4,10 +4,12 @@
 //!   add backups of the target ──> they are members ──> hand over to its first ──> remove who is not of it ──> target gone
 //! ```
 //! Promises: within an epoch, and never the members: the primary changes those. A replica is removed only when all of the
-//! target are members. A target that names a node which can't be had any more is given up. May not know who set it.
+//! target are members. A target that names a node twice, or one which can't be had any more, is given up. May not know who set
+//! it.
 
 use super::{Manager, NodeState, Order, Seen, View, Wanted};
 use crate::{Mutation, ReplicaId, SliceEntry};
+use std::collections::BTreeSet;
 use types::{NodeId, SliceId};
 
 impl Manager {
@@ -23,6 +25,7 @@ impl Manager {
 
     fn approach(&self, view: &View, slice: SliceId, seen: &Seen<SliceEntry>, target: &Seen<Vec<NodeId>>, out: &mut Vec<Wanted>) {
         let entry = &seen.value;
+        let distinct: BTreeSet<NodeId> = target.value.iter().copied().collect();
         let wanted: Vec<ReplicaId> = target.value.iter().filter_map(|node| view.replica(*node)).collect();
         let can_be_had = |id: &ReplicaId| {
             let node = view.nodes.get(&id.node).map(|seen| &seen.value);
@@ -31,7 +34,7 @@ impl Manager {
         let Some(first) = wanted.first().copied() else {
             return out.push(Wanted::Target { slice, expect: Some(target.revision), next: None });
         };
-        if wanted.len() < target.value.len() || !wanted.iter().all(can_be_had) {
+        if wanted.len() < target.value.len() || distinct.len() < wanted.len() || !wanted.iter().all(can_be_had) {
             return out.push(Wanted::Target { slice, expect: Some(target.revision), next: None });
         }
         let swap = |backups: Vec<ReplicaId>| {

@@ -22,7 +22,7 @@ impl Manager {
         let stay = view.nodes.len() - leaving.len();
         let copies = (view.copies as usize).min(stay);
         let must = |slice: &types::SliceId, entry: &crate::SliceEntry| {
-            let held = 1 + entry.backups.len();
+            let held = entry.nodes().len();
             let on = |nodes: &BTreeSet<NodeId>| entry.everyone().any(|id| entry.keeps(id) && nodes.contains(&id.node));
             // Where a holder is silent it is not known yet what must be done: it may be back, or gone, soon.
             !view.targets.contains_key(slice) && !on(&silent) && (on(&leaving) || held != copies)
@@ -51,10 +51,7 @@ impl Manager {
                 let entry = &seen.value;
                 let bytes = self.sizes.get(slice).copied().unwrap_or(0);
                 // What is on its way counts as there already.
-                let holders = view.targets.get(slice).map_or_else(
-                    || [entry.primary].iter().chain(&entry.backups).map(|id| id.node).collect(),
-                    |target| target.value.clone(),
-                );
+                let holders = view.targets.get(slice).map_or_else(|| entry.nodes(), |target| target.value.clone());
                 Placed { slice: *slice, bytes, holders }
             })
             .collect();

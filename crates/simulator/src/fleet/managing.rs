@@ -147,7 +147,7 @@ impl Fleet {
             return even(&mut self.meta);
         };
         let entry = &self.meta.get(slice).value;
-        let mut nodes: Vec<NodeId> = [entry.primary].iter().chain(&entry.backups).map(|id| id.node).collect();
+        let mut nodes = entry.nodes();
         let free: Vec<NodeId> = self.meta.view.nodes.keys().copied().filter(|node| !nodes.contains(node)).collect();
         let other = 1 + nth;
         match fault {
