@@ -24,7 +24,7 @@ pub fn run(words: &[String]) -> Result<(), String> {
             "--plant" | "--only" => rest.extend([word.clone(), value()?]),
             other => {
                 return Err(format!(
-                    "simulate knows --seeds N, --first-seed S, --kernels, --only slices|tags|members, --trace and --plant BUG, not \"{other}\""
+                    "simulate knows --seeds N, --first-seed S, --kernels, --only slices|tags|members|whole, --trace and --plant BUG, not \"{other}\""
                 ));
             }
         }

@@ -44,11 +44,13 @@ pub enum Mutation {
     CommitWithoutChainHash,
     /// The next ordinal is taken from the highest one in use.
     OrdinalReused,
+    /// A statement takes a tag for made as soon as its batch is prepared.
+    SampleBeforeCommit,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 18] = [
+    pub const ALL: [Mutation; 19] = [
         Mutation::AcknowledgeBeforeLastMember,
         Mutation::AcknowledgeInDoubt,
         Mutation::PromoteNonMember,
@@ -67,6 +69,7 @@ impl Mutation {
         Mutation::LeaderFromOutside,
         Mutation::CommitWithoutChainHash,
         Mutation::OrdinalReused,
+        Mutation::SampleBeforeCommit,
     ];
 }
 

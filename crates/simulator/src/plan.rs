@@ -50,7 +50,7 @@ pub enum Fault {
     Weather { lost: u64, doubled: u64, late: u64, for_us: u64 },
     /// A disk is so many times slower.
     SlowDisk { who: Who, times: u64, for_us: u64 },
-    /// A disk takes no more records.
+    /// A disk takes nothing more.
     FullDisk { who: Who, for_us: u64 },
     /// A clock of the wall jumps.
     WallJump { who: Who, by_us: i64 },

@@ -88,7 +88,7 @@ pub enum Done {
     Deleted,
     /// There was nothing to flush.
     Nothing,
-    /// The disk is full: nothing is known of what was to be logged, and the store must be opened again.
+    /// The disk is full: nothing is known of what was to be written, and the store must be opened again.
     Full,
 }
 

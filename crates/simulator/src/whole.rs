@@ -20,7 +20,8 @@ use crate::meta::Away;
 use crate::network::Network;
 use crate::scenario::{Outcome, Play};
 use crate::tags::{self, Standing};
-use protocol::Planted;
+use protocol::{Mutation, Planted};
+use std::rc::Rc;
 
 /// A whole fleet.
 pub struct Fleet {
@@ -29,6 +30,7 @@ pub struct Fleet {
     doors: Vec<Standing>,
     slices: u64,
     tags_max: u64,
+    resolves_early: bool,
 }
 
 impl Fleet {
@@ -47,6 +49,7 @@ impl Fleet {
             doors: vec![Standing::Runs; data.schedulers],
             slices: data.slices.len() as u64,
             tags_max: u64::from(data.tags()),
+            resolves_early: planted.has(Mutation::SampleBeforeCommit),
         }
     }
 
@@ -55,7 +58,10 @@ impl Fleet {
         for (client, door) in std::mem::take(&mut self.data.look_ups) {
             self.tags.look_up(self.data.now, client, door);
         }
-        for (client, table) in std::mem::take(&mut self.tags.looked_up) {
+        for (client, mut table) in std::mem::take(&mut self.tags.looked_up) {
+            if self.resolves_early {
+                table = table.map(|_| Rc::new(self.tags.prepared()));
+            }
             let tags = table.map(|table| self.by_slice(table.tags()));
             self.data.now = self.data.now.max(self.tags.now);
             self.data.told_of_tags(client, tags);

@@ -331,7 +331,9 @@ impl Store for KernelStore {
 
     fn work(&mut self, wall: i64, full: bool, done: &mut Vec<(SliceId, Done)>) {
         self.set_wall(wall);
-        if let (true, Some((slice, Waiting::Log(_)))) = (full, self.waiting.front()) {
+        if let (true, Some((slice, waiting))) = (full, self.waiting.front())
+            && !matches!(waiting, Waiting::Delete(_))
+        {
             return done.push((*slice, Done::Full));
         }
         // Mostly all there is to do, sometimes a few steps: then a crash finds the kernel in the middle of it.

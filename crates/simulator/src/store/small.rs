@@ -152,6 +152,9 @@ impl Store for SmallStore {
             return self.sync(full, done);
         }
         let Some((slice, task)) = self.queue.pop_front() else { return };
+        if full && !matches!(task, Task::Unpin(_) | Task::Delete { .. }) {
+            return done.push((slice, Done::Full));
+        }
         if let Some(outcome) = self.other(slice, task, wall) {
             done.push((slice, outcome));
         }

@@ -89,6 +89,11 @@ impl Fleet {
                 self.nodes[node].slow = times;
                 Some(for_us)
             }
+            TagFault::FullDisk { who, for_us } => {
+                let node = self.target(index, who)?;
+                self.nodes[node].full += 1;
+                Some(for_us)
+            }
             TagFault::MetaAway { applies, for_us } => {
                 self.meta.away.begin(applies);
                 Some(for_us)
@@ -112,6 +117,7 @@ impl Fleet {
             TagFault::Isolate { all, .. } => self.each_isolated(from, all, Network::mend),
             TagFault::Weather { .. } => self.network.set_weather(Weather::default()),
             TagFault::SlowDisk { .. } => self.nodes[from].slow = 1,
+            TagFault::FullDisk { .. } => self.nodes[from].full = self.nodes[from].full.saturating_sub(1),
             TagFault::MetaAway { .. } => self.meta.away.end(),
             TagFault::Leave { .. } => drop(self.left.remove(&from)),
             _ => {}
@@ -173,7 +179,7 @@ impl Fleet {
         self.meta.away.clear();
         self.left.clear();
         for node in 0..self.nodes.len() {
-            self.nodes[node].slow = 1;
+            (self.nodes[node].slow, self.nodes[node].full) = (1, 0);
             if self.nodes[node].paused > 0 {
                 self.nodes[node].paused = 1;
                 self.resume(node);

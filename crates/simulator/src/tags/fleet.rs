@@ -184,6 +184,11 @@ impl Fleet {
         }
     }
 
+    /// The table of whoever leads with all that it has prepared, for the planted bug `SampleBeforeCommit`.
+    pub(crate) fn prepared(&self) -> Table {
+        self.nodes[self.meta.entry.leader.node.0 as usize].store.prepared()
+    }
+
     fn happen(&mut self, happening: Happening) {
         let happening = match happening.process().filter(|(place, _)| *place < self.nodes.len()) {
             Some((node, run)) => match self.nodes[node].takes(happening, run) {

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use types::{NodeId, Sequence, StoreId};
 
+/// A process whose disk is full starts again after so long.
+const FULL_PAUSE_US: u64 = 300_000;
+
 /// A client's request in a process.
 #[derive(Clone, Debug)]
 struct InFlight {
@@ -39,6 +42,7 @@ pub(super) struct Node {
     tick_at: u64,
     working: bool,
     pub(super) slow: u64,
+    pub(super) full: u32,
     requests: BTreeMap<RequestId, InFlight>,
 }
 
@@ -55,6 +59,7 @@ impl Node {
             tick_at: u64::MAX,
             working: false,
             slow: 1,
+            full: 0,
             requests: BTreeMap::new(),
         }
     }
@@ -210,6 +215,12 @@ impl Fleet {
     pub(super) fn work(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         node.working = false;
+        if node.full > 0 {
+            // Nothing is known of what was to be written: the process ends, and opens its store anew.
+            self.note(|| format!("node {n}: disk full"));
+            self.kill(n);
+            return self.queue.put(self.now + FULL_PAUSE_US, Happening::Start { node: n });
+        }
         let event = node.store.work();
         match &event {
             Some(Event::Cut { .. }) => self.checker.counts.cut += 1,

@@ -42,6 +42,8 @@ pub enum TagFault {
     Weather { lost: u64, doubled: u64, late: u64, for_us: u64 },
     /// A disk is so many times slower.
     SlowDisk { who: Whom, times: u64, for_us: u64 },
+    /// A disk takes nothing more.
+    FullDisk { who: Whom, for_us: u64 },
     /// Meta answers nobody; with `applies`, it still does what it is asked, so that swaps are in doubt.
     MetaAway { applies: bool, for_us: u64 },
     /// A scheduler is taken out of the fleet and, after so long, comes back.
@@ -77,7 +79,7 @@ pub struct TagPlan {
 }
 
 /// Kinds of faults that a seed may have.
-const KINDS: u64 = 10;
+const KINDS: u64 = 11;
 
 impl TagPlan {
     /// The schedulers of a whole fleet, for so many statements under way at once.
@@ -141,7 +143,8 @@ impl TagPlan {
             }
             7 => TagFault::SlowDisk { who, times: dice.between(5, 200), for_us },
             8 => TagFault::MetaAway { applies: dice.one_in(2), for_us },
-            _ => TagFault::Leave { who, for_us },
+            9 => TagFault::Leave { who, for_us },
+            _ => TagFault::FullDisk { who, for_us },
         };
         TimedTagFault { at_us, fault }
     }

@@ -86,6 +86,14 @@ impl Store {
         batches
     }
 
+    /// The table with all that is in the log.
+    pub(super) fn prepared(&self) -> Table {
+        let mut table = self.live.clone();
+        let beyond = self.log.iter().filter(|batch| batch.point.sequence > self.shown.sequence);
+        beyond.flat_map(|batch| &batch.changes).for_each(|change| table.apply(change));
+        table
+    }
+
     /// Carries out the next task.
     pub(super) fn work(&mut self) -> Option<Event> {
         let task = self.tasks.pop_front()?;

@@ -6,6 +6,7 @@
 mod members;
 mod slices;
 mod tags;
+mod whole;
 
 use protocol::Mutation;
 use simulator::{Scenario, minimise, run};
@@ -54,7 +55,8 @@ fn is_found<S: Scenario>(bug: Mutation, first: u64) {
 
 #[test]
 fn every_planted_bug_is_looked_for_once() {
-    let looked_for: Vec<Mutation> = slices::BUGS.iter().copied().flatten().chain(tags::BUGS).copied().collect();
+    let looked_for: Vec<Mutation> =
+        slices::BUGS.iter().copied().flatten().chain(tags::BUGS).chain(whole::BUGS).copied().collect();
     for bug in Mutation::ALL {
         assert_eq!(looked_for.iter().filter(|other| **other == bug).count(), 1, "{bug:?}");
     }

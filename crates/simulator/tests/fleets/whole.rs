@@ -1,0 +1,71 @@
+//! Whole fleets: managers, schedulers and data nodes together.
+
+use super::{hold, is_found, replays};
+use protocol::Mutation;
+use simulator::{Scenario, WholeCounts, WholePlan, run};
+
+/// Seeds of one part: four of them run side by side.
+const SEEDS: u64 = 2_500;
+
+/// All that only a whole fleet can show.
+pub const BUGS: &[Mutation] = &[Mutation::SampleBeforeCommit];
+
+/// What a fleet is there for must really have happened.
+fn has_seen_much(counts: &WholeCounts) {
+    let WholeCounts { slices, members, tags } = counts;
+    let of_slices = [slices.writes, slices.reads, slices.successions, slices.handed_over, slices.set_aside, slices.files_taken];
+    let of_members = [members.states, members.conflicts, members.added, members.removed, members.given_up];
+    let of_tags = [tags.changes, tags.reads, tags.successions, tags.cut, tags.parts_taken, tags.removed];
+    assert!(of_slices.iter().chain(&of_members).chain(&of_tags).all(|count| *count > 0), "{counts:?}");
+    assert!(slices.lost > 0 && slices.forced > 0, "{counts:?}");
+}
+
+#[test]
+fn whole_fleets_hold_part_1() {
+    has_seen_much(&hold::<WholePlan>(0, SEEDS));
+}
+
+#[test]
+fn whole_fleets_hold_part_2() {
+    has_seen_much(&hold::<WholePlan>(1, SEEDS));
+}
+
+#[test]
+fn whole_fleets_hold_part_3() {
+    has_seen_much(&hold::<WholePlan>(2, SEEDS));
+}
+
+#[test]
+fn whole_fleets_hold_part_4() {
+    has_seen_much(&hold::<WholePlan>(3, SEEDS));
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    replays::<WholePlan>();
+}
+
+#[test]
+fn planted_bugs_of_statements_are_found() {
+    BUGS.iter().for_each(|bug| is_found::<WholePlan>(*bug, 1));
+}
+
+/// Bugs of each part are found where all parts run together.
+#[test]
+fn planted_bugs_of_the_parts_are_found() {
+    let of_parts = [
+        Mutation::AcknowledgeBeforeLastMember,
+        Mutation::PromoteNonMember,
+        Mutation::EpochNotPersisted,
+        Mutation::AcceptGap,
+        Mutation::DeduplicationNotShipped,
+        Mutation::SourceDeletedEarly,
+        Mutation::UndoOnTimeout,
+        Mutation::OrdinalReused,
+    ];
+    for bug in of_parts {
+        let found = (1..2_000).map(WholePlan::of_seed).find(|plan| run(plan, Some(bug)).complaint.is_some());
+        let plan = found.unwrap_or_else(|| panic!("{bug:?} was not found"));
+        assert_eq!(run(&plan, None).complaint, None, "{bug:?} alone is at fault in\n{plan}");
+    }
+}
