@@ -147,6 +147,7 @@ impl Scheduler {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Point;
     use super::*;
     use types::{Epoch, NodeId, StoreId};
 
