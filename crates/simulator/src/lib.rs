@@ -2,7 +2,7 @@
 //!
 //! What it is: the protocols' machines, driven over a simulated network, simulated disks, clocks that drift
 //! and jump, and a simulated meta; clients; a plan of faults; a checker with a model of its own. There are fleets of
-//! data nodes (`fleet`: slices), of schedulers (`tags`), and of managers (`members`).
+//! data nodes (`fleet`: slices), of schedulers (`tags`), of managers (`members`), and whole ones (`whole`).
 //! What it promises: a plan gives one run; a failing seed replays exactly and is minimised; a bug that is
 //! planted on purpose is found.
 //! What it may not know: the standard library's clock, threads, files.

@@ -146,6 +146,12 @@ impl Fleet {
         else {
             return even(&mut self.meta);
         };
+        let on_its_way = self.meta.view.targets.get(&SliceId(slice as u32)).map(|seen| seen.revision);
+        if let (Some(revision), Fault::Remove { .. }) = (on_its_way, fault) {
+            // Cancels the move instead.
+            self.meta.aim(SliceId(slice as u32), Some(revision), None);
+            return;
+        }
         let entry = &self.meta.get(slice).value;
         let mut nodes = entry.nodes();
         let free: Vec<NodeId> = self.meta.view.nodes.keys().copied().filter(|node| !nodes.contains(node)).collect();
@@ -161,8 +167,7 @@ impl Fleet {
             _ => return,
         }
         let slice = SliceId(slice as u32);
-        let expect = self.meta.view.targets.get(&slice).map(|seen| seen.revision);
         self.note(|| format!("operator: slice {slice} is to lie on {nodes:?}"));
-        self.meta.aim(slice, expect, Some(nodes));
+        self.meta.aim(slice, on_its_way, Some(nodes));
     }
 }

@@ -55,12 +55,18 @@ fn planted_bugs_of_statements_are_found() {
 fn planted_bugs_of_the_parts_are_found() {
     let of_parts = [
         Mutation::AcknowledgeBeforeLastMember,
+        Mutation::AcknowledgeInDoubt,
         Mutation::PromoteNonMember,
         Mutation::EpochNotPersisted,
         Mutation::AcceptGap,
-        Mutation::DeduplicationNotShipped,
+        Mutation::RetentionLocal,
+        Mutation::LeaseBeforeSnapshot,
+        Mutation::MergeDeletesPinned,
         Mutation::SourceDeletedEarly,
+        Mutation::DeduplicationNotShipped,
         Mutation::UndoOnTimeout,
+        Mutation::LeaderFromOutside,
+        Mutation::CommitWithoutChainHash,
         Mutation::OrdinalReused,
     ];
     for bug in of_parts {
