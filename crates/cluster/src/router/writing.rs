@@ -294,11 +294,11 @@ impl Router {
         changes: &mut watch::Receiver<()>,
     ) -> Result<Version, Refused> {
         let _under_way = self.map.under_way(node);
-        let client = self.client(node, TRY)?;
+        let (client, slices) = (self.client(node, TRY)?, [slice]);
         tokio::select! {
             outcome = client.write(slice, origin, end, batch.clone()) => outcome,
             // A node that stands still would be waited for although another one leads by now.
-            () = self.succeeded(&[slice], node, changes) => Err(Refused::NotPrimary { leader: None }),
+            () = self.succeeded(&slices, node, changes) => Err(Refused::NotPrimary { leader: None }),
         }
     }
 
