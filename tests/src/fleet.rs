@@ -1,10 +1,14 @@
-//! A fleet of real processes: managers, schedulers and data nodes, over a lone manager or a real etcd.
+//! A fleet of real processes: managers, schedulers and data nodes, over a lone manager or a real etcd, each at a place of a network.
 //!
-//! It promises that `start` returns once all slices are placed and every copy is in step; that every process lies in a directory
-//! of its own and ends with the value.
+//! It promises that every process lies in a directory of its own and ends with the value, that one which is started again is
+//! where it was, and that `until_in_step` returns once all slices are placed and every copy is in step.
 
-use crate::{Directory, Server, meridian};
-use std::path::PathBuf;
+use crate::disk::SmallDisk;
+use crate::{Directory, Network, Place, Server, meridian};
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 
@@ -14,22 +18,39 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A fleet.
 pub struct Fleet {
-    directory: Directory,
-    join: String,
-    flags: Vec<String>,
     /// Managers that are schedulers, too. The first one keeps what is agreed, where no etcd does.
     pub doors: Vec<Option<Server>>,
     /// Data nodes, numbered from 100 on.
     pub data: Vec<Option<Server>>,
+    /// What lies between them: processes are called door-0, data-0 and so on.
+    pub network: Network,
+    join: String,
+    flags: Vec<String>,
+    connections: Arc<Mutex<Vec<String>>>,
+    disks: Vec<(String, SmallDisk)>,
+    clocks: Vec<String>,
+    // The last to go: processes write into it.
+    directory: Directory,
 }
 
 impl Fleet {
-    /// Starts so many of each. `join` is an etcd's, or "self".
+    /// Starts so many of each on loopback. `join` is an etcd's, or "self".
     ///
     /// # Panics
     /// When it does not come up.
     #[must_use]
     pub fn start(name: &str, join: &str, doors: usize, data: usize, flags: &[&str]) -> Fleet {
+        let mut fleet = Fleet::new(name, Network::loopback(), join, data, flags);
+        fleet.start_all(doors, data);
+        fleet
+    }
+
+    /// A fleet on a network that is meant to have so many data nodes; nothing of it runs yet.
+    ///
+    /// # Panics
+    /// When no certificates can be made.
+    #[must_use]
+    pub fn new(name: &str, network: Network, join: &str, data: usize, flags: &[&str]) -> Fleet {
         let directory = Directory::new(name);
         let certificates = directory.path().join("certificates").display().to_string();
         for words in [vec!["cert", "authority", "--dir", &certificates], vec!["cert", "node", "node", "--dir", &certificates]] {
@@ -39,16 +60,38 @@ impl Fleet {
         // Every one of them gets its share.
         let all = format!("--data-nodes-min={data}");
         let flags = RULE.iter().chain([&all.as_str()]).chain(flags).map(|flag| (*flag).to_owned()).collect();
-        let mut fleet = Fleet { directory, join: join.to_owned(), flags, doors: Vec::new(), data: Vec::new() };
-        for number in 0..doors {
-            fleet.doors.push(None);
-            fleet.start_door(number);
+        Fleet {
+            doors: Vec::new(),
+            data: Vec::new(),
+            network,
+            join: join.to_owned(),
+            flags,
+            connections: Arc::default(),
+            disks: Vec::new(),
+            clocks: Vec::new(),
+            directory,
         }
-        for number in 0..data {
-            fleet.data.push(None);
-            fleet.start_data(number);
-        }
-        fleet
+    }
+
+    /// Starts so many of each.
+    ///
+    /// # Panics
+    /// When they don't come up.
+    pub fn start_all(&mut self, doors: usize, data: usize) {
+        (0..doors).for_each(|number| self.start_door(number));
+        (0..data).for_each(|number| self.start_data(number));
+    }
+
+    /// Where its logs lie: `NAME/server.err` of each process.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// How each door is reached by tokio-postgres: kept up while doors come and go.
+    #[must_use]
+    pub fn connections(&self) -> Arc<Mutex<Vec<String>>> {
+        Arc::clone(&self.connections)
     }
 
     fn directory(&self, name: &str) -> PathBuf {
@@ -57,47 +100,107 @@ impl Fleet {
         path
     }
 
-    fn spawn(&self, name: &str, role: &str, node: usize, own: &[String], doors: &[&str]) -> Server {
-        let certificates = self.directory.path().join("certificates").display().to_string();
-        let number = node.to_string();
-        let mut flags = vec!["--role", role, "--join", &self.join, "--fleet-certificates", &certificates, "--node", &number];
-        flags.extend(own.iter().chain(&self.flags).map(String::as_str));
-        Server::try_start_with(&self.directory(name), &flags, doors).unwrap_or_else(|message| panic!("{name}: {message}"))
+    /// The store of a process that does not run yet lies on a disk of its own from now on, of so many MiB. `None` where the
+    /// machine allows no mounts; then it says why.
+    pub fn small_disk(&mut self, name: &str, mib: u64) -> Option<&SmallDisk> {
+        let at = self.directory(name).join("store");
+        let disk = SmallDisk::mount(&at, mib).inspect_err(|why| eprintln!("no disk of its own for {name}: {why}")).ok()?;
+        self.disks.push((name.to_owned(), disk));
+        self.disk(name)
     }
 
-    /// Starts a door, again on the port that it had.
-    pub fn start_door(&mut self, number: usize) {
-        let at = self.port_of(&format!("door-{number}"));
-        let door = self.spawn(&format!("door-{number}"), "manager,scheduler", number, &[at], &["pg", "flight", "fleet"]);
-        if self.join == "self" {
-            self.join = format!("https://{}", door.fleet);
-            // Whoever keeps what is agreed goes on to do so.
-            self.remember("door-0", &door.fleet);
-            self.doors[number] = Some(door);
-            return;
+    /// The small disk of a process.
+    #[must_use]
+    pub fn disk(&self, name: &str) -> Option<&SmallDisk> {
+        self.disks.iter().find(|(of, _)| of == name).map(|(_, disk)| disk)
+    }
+
+    /// The process of that name gets a wall clock of its own from its next start on, which `move_clock` moves. False where the
+    /// machine has no library for it; then it says so.
+    pub fn own_clock(&mut self, name: &str) -> bool {
+        self.move_clock(name, 0);
+        let can = Place::loopback().with_clock(&self.clock(name)).is_some();
+        if can {
+            self.clocks.push(name.to_owned());
+        } else {
+            eprintln!("the package faketime is not installed, so no clock is moved");
         }
-        self.remember(&format!("door-{number}"), &door.fleet);
+        can
+    }
+
+    /// From now on a process with its own clock is so many seconds ahead.
+    ///
+    /// # Panics
+    /// When its file can't be written.
+    pub fn move_clock(&self, name: &str, seconds: i64) {
+        // The library reads the file again and again: it must never see half of it.
+        let (file, new) = (self.clock(name), self.directory(name).join("clock-new"));
+        std::fs::write(&new, format!("{seconds:+}\n")).expect("a file can be written");
+        std::fs::rename(new, file).expect("a file can be renamed");
+    }
+
+    fn clock(&self, name: &str) -> PathBuf {
+        self.directory(name).join("clock")
+    }
+
+    fn try_spawn(&mut self, name: &str, role: &str, node: usize, doors: &[&str]) -> Result<Server, String> {
+        let mut place = self.network.place(name);
+        if self.clocks.iter().any(|of| of == name) {
+            place = place.with_clock(&self.clock(name)).expect("it was there before");
+        }
+        let directory = self.directory(name);
+        let certificates = self.directory.path().join("certificates").display().to_string();
+        // Again on the port that it had.
+        let address = std::fs::read_to_string(directory.join("address")).unwrap_or_else(|_| format!("{}:0", place.address));
+        let (number, fleet) = (node.to_string(), format!("--fleet={address}"));
+        let mut flags =
+            vec!["--role", role, "--join", &self.join, "--fleet-certificates", &certificates, "--node", &number, &fleet];
+        flags.extend(self.flags.iter().map(String::as_str));
+        let server = Server::try_start_at(&place, &directory, &flags, doors)
+            .map_err(|message| format!("{name}: {message}\nlogs: {}", self.directory.path().display()))?;
+        std::fs::write(directory.join("address"), &server.fleet).expect("a file can be written");
+        Ok(server)
+    }
+
+    /// Starts a door, again on the port that it had in the fleet.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_door(&mut self, number: usize) {
+        let name = format!("door-{number}");
+        let door = self.try_spawn(&name, "manager,scheduler", number, &["pg", "flight", "fleet"]);
+        let door = door.unwrap_or_else(|message| panic!("{message}"));
+        if self.join == "self" {
+            // Whoever keeps what is agreed goes on to do so.
+            self.join = format!("https://{}", door.fleet);
+        }
+        if self.doors.len() <= number {
+            self.doors.resize_with(number + 1, || None);
+            self.connections.lock().resize(number + 1, String::new());
+        }
+        self.connections.lock()[number] = door.connection();
         self.doors[number] = Some(door);
     }
 
     /// Starts a data node, again on the port that it had.
+    ///
+    /// # Panics
+    /// When it does not come up.
     pub fn start_data(&mut self, number: usize) {
+        self.try_start_data(number).unwrap_or_else(|message| panic!("{message}"));
+    }
+
+    /// Starts a data node, or says why it does not come up.
+    ///
+    /// # Errors
+    /// What it printed, and where logs lie.
+    pub fn try_start_data(&mut self, number: usize) -> Result<(), String> {
+        let node = self.try_spawn(&format!("data-{number}"), "data", 100 + number, &["fleet"])?;
         if self.data.len() <= number {
             self.data.resize_with(number + 1, || None);
         }
-        let at = self.port_of(&format!("data-{number}"));
-        let node = self.spawn(&format!("data-{number}"), "data", 100 + number, &[at], &["fleet"]);
-        self.remember(&format!("data-{number}"), &node.fleet);
         self.data[number] = Some(node);
-    }
-
-    fn remember(&self, name: &str, address: &str) {
-        std::fs::write(self.directory(name).join("address"), address).expect("a file can be written");
-    }
-
-    fn port_of(&self, name: &str) -> String {
-        let address = std::fs::read_to_string(self.directory(name).join("address")).unwrap_or_else(|_| "127.0.0.1:0".to_owned());
-        format!("--fleet={address}")
+        Ok(())
     }
 
     /// A door.
@@ -107,6 +210,15 @@ impl Fleet {
     #[must_use]
     pub fn door(&self, number: usize) -> &Server {
         self.doors[number].as_ref().expect("the door runs")
+    }
+
+    /// A data node.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn node(&self, number: usize) -> &Server {
+        self.data[number].as_ref().expect("the node runs")
     }
 
     /// kill -9 of a data node.
@@ -137,6 +249,13 @@ impl Fleet {
         files
     }
 
+    /// How a data node ended, where it did by itself; then it does not run any more.
+    pub fn ended_data(&mut self, number: usize) -> Option<ExitStatus> {
+        let status = self.data[number].as_mut()?.ended()?;
+        self.data[number] = None;
+        Some(status)
+    }
+
     /// kill -9 of a door.
     ///
     /// # Panics
@@ -157,7 +276,7 @@ impl Fleet {
                 Ok(_) => "it answers f".to_owned(),
                 Err(error) => format!("{error:?}"),
             };
-            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {sql}: {last}; {}", self.directory.path().display());
+            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {sql}: {last}; {}", self.path().display());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -8,15 +8,24 @@
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: processes, files, clocks")]
 
 mod clients;
+mod dice;
 mod directory;
+mod disk;
 mod etcd;
 mod fleet;
+pub mod history;
+pub mod nemesis;
+mod network;
 mod server;
 mod wire;
+pub mod workload;
 
 pub use clients::{in_package, psql, python, start_psql, start_python};
+pub use dice::Dice;
 pub use directory::Directory;
+pub use disk::SmallDisk;
 pub use etcd::Etcd;
 pub use fleet::Fleet;
-pub use server::{Server, meridian};
+pub use network::{Network, Place};
+pub use server::{Server, connect, meridian};
 pub use wire::RawClient;

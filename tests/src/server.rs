@@ -1,8 +1,9 @@
-//! A server in a process of its own.
+//! A server in a process of its own, on loopback or in a namespace of a test's network.
 //!
 //! It promises that `start` returns once both doors answer, that `kill` is kill -9 to that very process,
 //! and that nothing of it outlives the value.
 
+use crate::Place;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -21,6 +22,8 @@ pub struct Server {
 
 /// The doors of a lone server.
 const LONE: [&str; 2] = ["pg", "flight"];
+/// What whoever does not come over loopback must know.
+const PASSWORD: &str = "from outside";
 
 /// The binary under test: the one that `cargo xtask test` built, else built now.
 fn binary() -> &'static Path {
@@ -61,16 +64,16 @@ impl Server {
     /// # Errors
     /// What the server printed when it ended before it was ready.
     pub fn try_start(directory: &Path, flags: &[&str]) -> Result<Server, String> {
-        Server::try_start_with(directory, flags, &LONE)
+        Server::try_start_at(&Place::loopback(), directory, flags, &LONE)
     }
 
-    /// Starts a process with these doors (`pg`, `flight`, `fleet`), or says why it did not come up.
+    /// Starts a process somewhere with these doors (`pg`, `flight`, `fleet`), or says why it did not come up.
     ///
     /// # Errors
     /// What it printed when it ended before it was ready.
-    pub fn try_start_with(directory: &Path, flags: &[&str], doors: &[&str]) -> Result<Server, String> {
+    pub fn try_start_at(place: &Place, directory: &Path, flags: &[&str], doors: &[&str]) -> Result<Server, String> {
         let (ready, errors) = (directory.join("ready"), directory.join("server.err"));
-        let mut child = spawn(directory, flags, doors);
+        let mut child = spawn(place, directory, flags, doors);
         let start = Instant::now();
         loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
@@ -100,7 +103,7 @@ impl Server {
     /// When the server ends by itself with a failure.
     #[must_use]
     pub fn start_and_kill(directory: &Path, flags: &[&str], after: Duration) -> bool {
-        let mut child = spawn(directory, flags, &LONE);
+        let mut child = spawn(&Place::loopback(), directory, flags, &LONE);
         // The moment of the kill is the fault itself, not a condition that is waited for.
         std::thread::sleep(after);
         let opened = directory.join("ready").exists();
@@ -160,10 +163,20 @@ impl Server {
     /// # Errors
     /// As tokio-postgres.
     pub async fn connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
-        let text = format!("host=127.0.0.1 port={} user=test dbname=meridian", self.port());
-        let (client, connection) = tokio_postgres::connect(&text, tokio_postgres::NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        connect(&self.connection()).await
+    }
+
+    /// How tokio-postgres reaches it.
+    #[must_use]
+    pub fn connection(&self) -> String {
+        let host = self.pg.rsplit_once(':').map_or("", |(host, _)| host);
+        let who = if host == "127.0.0.1" { "user=test".to_owned() } else { format!("user=meridian password='{PASSWORD}'") };
+        format!("host={host} port={} dbname=meridian {who}", self.port())
+    }
+
+    /// How it ended, where it did by itself.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("a child can be asked for its status")
     }
 }
 
@@ -174,15 +187,29 @@ impl Drop for Server {
     }
 }
 
-fn spawn(directory: &Path, flags: &[&str], doors: &[&str]) -> Child {
+/// A connection by tokio-postgres, whose other half runs on the current runtime.
+///
+/// # Errors
+/// As tokio-postgres.
+pub async fn connect(connection: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(connection, tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+fn spawn(place: &Place, directory: &Path, flags: &[&str], doors: &[&str]) -> Child {
     let ready = directory.join("ready");
     drop(std::fs::remove_file(&ready));
     let errors = directory.join("server.err");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(&errors).expect("a log file can be made");
-    let mut command = Command::new(binary());
+    let mut command = place.command(binary());
     command.arg("serve").arg("--dir").arg(directory.join("store"));
+    let any_port = format!("{}:0", place.address);
     for door in LONE {
-        command.arg(format!("--{door}")).arg(if doors.contains(&door) { "127.0.0.1:0" } else { "none" });
+        command.arg(format!("--{door}")).arg(if doors.contains(&door) { any_port.as_str() } else { "none" });
+    }
+    if !place.is_loopback() && doors.contains(&"pg") {
+        command.args(["--password", PASSWORD, "--plaintext-allowed", "true"]);
     }
     command.arg("--ready-file").arg(&ready).args(flags);
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a handle can be cloned")).stderr(log);

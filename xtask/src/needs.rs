@@ -12,6 +12,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
+    // Faults: links that are cut, clocks that jump.
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("faketime", "faketime"),
 ];
 
 /// Python packages, for the clients' scripts and the comparisons.

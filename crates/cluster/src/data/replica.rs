@@ -180,7 +180,15 @@ impl Actor {
             }
             Action::SetAside { beyond } => {
                 self.reign.turn();
-                self.then(self.led.set_aside(beyond), |(at, producers)| Event::SetAside { at, producers });
+                let (slice, node) = (self.slice, self.me.node);
+                let records = self.machine.history().last().sequence.0 - beyond.sequence.0;
+                self.then(self.led.set_aside(beyond), move |(at, producers)| {
+                    tracing::warn!(
+                        %slice, %node, after = %at, records,
+                        "records that only this replica had are no part of the slice; they lie in set-aside/ of its directory"
+                    );
+                    Event::SetAside { at, producers }
+                });
             }
             Action::Publish(version) => {
                 let published = self.led.publish(version);

@@ -1,0 +1,150 @@
+//! A fleet that answers before its copies have it (`replication = N`): a primary that dies loses at most N records of a slice,
+//! always the newest, says so once when it is back, and keeps what it had alone.
+//!
+//! A copy is stopped, writers go on for less than its primary's lease, and the primary is killed: what it answered in between
+//! nobody else has. Each writer writes one slice, a record a statement, one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tests::workload::make_tags;
+use tests::{Fleet, Network, connect};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
+
+const SLICES: usize = 8;
+/// The most records that may be lost a slice.
+const LAG_MAX: usize = 10;
+/// Rounds at most: a primary on a busy machine may count a stopped copy out before it is killed, and then nothing is lost.
+const ROUNDS_MAX: usize = 12;
+/// What a store says of records that it had alone.
+const SAID: &str = "records that only this replica had";
+
+/// What a writer sent: acknowledged, or not answered.
+#[derive(Default)]
+struct Written {
+    acknowledged: BTreeSet<u64>,
+    unknown: Option<u64>,
+}
+
+/// Writes to a slice from `first` on until it is told to stop or is not answered.
+fn write(connection: String, slice: usize, first: u64, stop: Arc<AtomicBool>) -> JoinHandle<Written> {
+    tokio::spawn(async move {
+        let client = connect(&connection).await.expect("a door");
+        let mut written = Written::default();
+        for number in first.. {
+            let sql = format!(
+                "INSERT INTO samples (tag, time, value) VALUES ('w.{}', TIMESTAMPTZ '2024-01-01 00:00:00+00' + {number} * INTERVAL '1 second', {number})",
+                slice * 4
+            );
+            // While one statement is under way its primary may die: the scheduler then tries the next.
+            let stopped = stop.load(Ordering::Acquire);
+            let answered = client.simple_query(&sql).await.is_ok();
+            if stopped || !answered || stop.load(Ordering::Acquire) {
+                written.unknown = Some(number);
+                return written;
+            }
+            written.acknowledged.insert(number);
+        }
+        written
+    })
+}
+
+/// What is there of a slice.
+async fn there(client: &Client, slice: usize) -> BTreeSet<u64> {
+    let sql = format!("SELECT value FROM samples WHERE tag = 'w.{}'", slice * 4);
+    let rows = client.query(&sql, &[]).await.expect("a primary can be read when all is well");
+    rows.iter().map(|row| row.get::<_, f64>(0) as u64).collect()
+}
+
+/// How many records each slice was said to have lost, in all lines of a node's log so far, in order.
+fn said(fleet: &Fleet, node: usize) -> Vec<(usize, usize)> {
+    let log = std::fs::read_to_string(fleet.path().join(format!("data-{node}/server.err"))).expect("a node has a log");
+    let field = |line: &str, name: &str| -> usize {
+        let (_, rest) = line.split_once(&format!("\"{name}\":")).expect("the line has the field");
+        let digits: String = rest.trim_start_matches('"').chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("it is a number")
+    };
+    log.lines().filter(|line| line.contains(SAID)).map(|line| (field(line, "slice"), field(line, "records"))).collect()
+}
+
+/// Which slices a node leads.
+async fn led(client: &Client, node: usize) -> BTreeSet<usize> {
+    let sql = format!("SELECT slice FROM meridian.slice_map WHERE \"primary\" = {}", 100 + node);
+    let rows = client.query(&sql, &[]).await.expect("an answer");
+    rows.iter().map(|row| row.get::<_, i64>(0) as usize).collect()
+}
+
+/// What was acknowledged in a round and is lost, by slice; it is the end of what was written, and not more than is allowed.
+async fn lost(fleet: &Fleet, client: &Client, round: &BTreeMap<usize, Written>) -> BTreeMap<usize, usize> {
+    let mut lost = BTreeMap::new();
+    for (slice, written) in round {
+        let there = there(client, *slice).await;
+        let gone: Vec<u64> = written.acknowledged.difference(&there).copied().collect();
+        if let Some(first) = gone.first() {
+            let kept = written.acknowledged.range(first..).find(|number| there.contains(number));
+            assert_eq!(kept, None, "slice {slice}: {gone:?} are lost and a later one is not; {}", fleet.path().display());
+            assert!(gone.len() <= LAG_MAX, "slice {slice}: {gone:?} are lost; {}", fleet.path().display());
+            lost.insert(*slice, gone.len());
+        }
+    }
+    lost
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_primary_loses_at_most_its_lag_and_says_so_once() {
+    let mut fleet = Fleet::new("fault-loss", Network::loopback(), "self", 2, &[&format!("--replication={LAG_MAX}")]);
+    fleet.start_all(2, 2);
+    let client = fleet.door(0).connect().await.expect("a door");
+    fleet.until_in_step(&client).await;
+    make_tags(&client).await;
+    let (mut next, mut lost_ever) = (1, 0);
+    for round in 0..ROUNDS_MAX {
+        let (dies, sleeps) = (round % 2, (round + 1) % 2);
+        for slice in 0..SLICES / 2 {
+            client.simple_query(&format!("SELECT meridian_switch({slice}, {})", 100 + dies)).await.expect("it is switched");
+        }
+        fleet.until(&client, &format!("SELECT count(*) >= 4 FROM meridian.slice_map WHERE \"primary\" = {}", 100 + dies)).await;
+        let slices = led(&client, dies).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let connection = |slice: usize| fleet.door(slice % 2).connection();
+        let writers: Vec<_> =
+            slices.iter().map(|slice| (*slice, write(connection(*slice), *slice, next, Arc::clone(&stop)))).collect();
+        let first = format!("SELECT count(DISTINCT tag) >= {} FROM samples WHERE value > {}", slices.len(), next + 2);
+        fleet.until(&client, &first).await;
+        let before = said(&fleet, dies);
+        fleet.node(sleeps).signal("STOP");
+        // Half a lease: this is the fault, not a condition that is waited for.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        fleet.kill_data(dies);
+        stop.store(true, Ordering::Release);
+        fleet.node(sleeps).signal("CONT");
+        fleet.start_data(dies);
+        fleet.until_in_step(&client).await;
+        let mut written = BTreeMap::new();
+        for (slice, writer) in writers {
+            written.insert(slice, writer.await.expect("a writer does not panic"));
+        }
+        next =
+            1 + written.values().flat_map(|of| of.acknowledged.last().into_iter().chain(&of.unknown)).max().copied().unwrap_or(0);
+        let lost = lost(&fleet, &client, &written).await;
+        eprintln!("round {round}: {lost:?} were lost");
+        let says = said(&fleet, dies).split_off(before.len());
+        let slices: BTreeSet<usize> = says.iter().map(|(slice, _)| *slice).collect();
+        assert_eq!(slices.len(), says.len(), "each slice is said once: {says:?}; {}", fleet.path().display());
+        for (slice, count) in &lost {
+            // The statement under way was logged, too, or not.
+            let fits = says.iter().any(|(of, records)| of == slice && (*count..=count + 1).contains(records));
+            assert!(fits, "slice {slice} lost {count}, and {says:?} is said; {}", fleet.path().display());
+        }
+        let aside = fleet.path().join(format!("data-{dies}/store/set-aside"));
+        let kept = std::fs::read_dir(aside).map_or(0, Iterator::count);
+        assert!(kept >= says.len(), "{kept} are set aside for {says:?}; {}", fleet.path().display());
+        lost_ever += lost.values().sum::<usize>();
+        if lost_ever > 0 && round >= 1 {
+            return;
+        }
+    }
+    panic!("in {ROUNDS_MAX} rounds nothing was ever lost: the fault does not strike");
+}
