@@ -1,17 +1,19 @@
 //! One fault at a time on a fleet of real processes, while clients of all kinds work: nothing they were answered turns out wrong,
 //! and what is well goes on.
+#![expect(clippy::disallowed_methods, reason = "faults last for a time")]
 
 use std::time::{Duration, Instant};
 use tests::workload::{Workload, make_tags};
 use tests::{Directory, Etcd, Fleet, Network, Place};
 use tokio_postgres::Client;
 
-/// Who leads a slice that has data node 0 as its primary, by another name than node 0's.
+/// No slice is led by data node 0.
 const LED_BY_NONE_OF_100: &str = "SELECT count(*) = 0 FROM meridian.slice_map WHERE \"primary\" = 100";
-/// Rows of one statement that is to fill a log.
-const BULK: usize = 20_000;
 /// Some slice is led by it.
 const LED_BY_100: &str = "SELECT count(*) > 0 FROM meridian.slice_map WHERE \"primary\" = 100";
+
+/// Rows of one statement that is to fill a log.
+const BULK: usize = 20_000;
 
 async fn client(fleet: &Fleet, door: usize) -> Client {
     let client = fleet.door(door).connect().await.expect("a door");
@@ -63,6 +65,9 @@ fn apart(name: &str, doors: usize, data: usize) -> Option<(Fleet, Etcd, Director
     Some((fleet, etcd, directory))
 }
 
+/// What it does to a network.
+type Shape = fn(&mut Network);
+
 /// A node alone, then one that is heard by some and not by others, then a part with half of everything, then a slow line: clients
 /// that come to a door of the larger side go on, and after each all copies come in step again.
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +77,7 @@ async fn partitions_of_all_shapes_break_no_promise() {
     make_tags(&client).await;
     let workload = work(&fleet, 6);
     workload.more(10).await;
-    let shapes: [(&str, fn(&mut Network)); 6] = [
+    let shapes: [(&str, Shape); 6] = [
         ("a node alone", |network| network.isolate("data-0")),
         ("a node that is not heard by another", |network| network.cut("data-1", "data-2")),
         ("a node that hears no etcd", |network| {

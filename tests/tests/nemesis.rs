@@ -3,6 +3,7 @@
 //!
 //! MERIDIAN_NEMESIS_SECONDS and MERIDIAN_NEMESIS_SEED make it longer and other: `cargo xtask soak --fleets` does, for as long as
 //! you like.
+#![expect(clippy::disallowed_methods, reason = "faults are brought for a time")]
 
 use std::time::{Duration, Instant};
 use tests::nemesis::Nemesis;
