@@ -77,11 +77,15 @@ async fn partitions_of_all_shapes_break_no_promise() {
     make_tags(&client).await;
     let workload = work(&fleet, 6);
     workload.more(10).await;
-    let shapes: [(&str, Shape); 6] = [
+    let shapes: [(&str, Shape); 7] = [
         ("a node alone", |network| network.isolate("data-0")),
         ("a node that is not heard by another", |network| network.cut("data-1", "data-2")),
         ("a node that hears no etcd", |network| {
             ["etcd-0", "etcd-1", "etcd-2"].iter().for_each(|from| network.cut(from, "data-1"));
+        }),
+        ("a node that hears none but data nodes", |network| {
+            let others = ["door-0", "door-1", "door-2", "etcd-0", "etcd-1", "etcd-2"];
+            others.iter().for_each(|from| network.cut(from, "data-1"));
         }),
         ("a node that is heard by no etcd, and a door that one node does not hear", |network| {
             ["etcd-0", "etcd-1", "etcd-2"].iter().for_each(|to| network.cut("data-2", to));

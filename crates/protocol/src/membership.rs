@@ -6,7 +6,7 @@
 //! ```
 //! A node's state follows from its reports (`nodes`); a slice's replicas on a store that was wiped are replaced, and what a
 //! target says is carried out, step by step (`slices`); slices of nodes that are drained, or gone for long, get targets from
-//! the move planner (`targets`). Failover needs no manager: members succeed a primary by themselves.
+//! the move planner (`targets`). Failover needs no manager: members succeed a primary by themselves, where they don't hear it.
 //!
 //! Promises: any manager may run it, several at once too: it keeps nothing that is not told again, each swap compares what
 //! it was decided on, and asking twice does no harm. A copy is given up only when all that are to stay are members. A
@@ -195,6 +195,25 @@ mod tests {
         hear(&mut manager, Moment(60 * SECOND), &[0, 2]);
         let target = Wanted::Target { slice: SliceId(7), expect: None, next: Some(vec![NodeId(0), NodeId(2)]) };
         assert_eq!(tend(&mut manager, Moment(60 * SECOND), &view), [target]);
+    }
+
+    #[test]
+    fn a_primary_that_no_manager_hears_is_succeeded_by_a_member_that_is_there() {
+        let down = |nodes: &[u64]| {
+            let mut view = view();
+            for node in nodes {
+                view.nodes.get_mut(&NodeId(*node)).unwrap().value.state = NodeState::Down;
+            }
+            let mut manager = Manager::new(ManagerSettings::default(), Moment(0));
+            let slices = |wanted: &Wanted| match wanted {
+                Wanted::Slice { next, .. } => Some((next.epoch, next.primary, next.members.clone())),
+                _ => None,
+            };
+            tend(&mut manager, Moment(SECOND / 2), &view).iter().filter_map(slices).collect::<Vec<_>>()
+        };
+        assert_eq!(down(&[0]), [(Epoch(2), id(1), vec![id(1)])]);
+        assert_eq!(down(&[1]), [], "the primary is there");
+        assert_eq!(down(&[0, 1]), [], "no member is there: the slice waits");
     }
 
     #[test]

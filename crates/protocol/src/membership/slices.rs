@@ -1,11 +1,12 @@
-//! A slice's replicas: those of wiped stores are replaced, and a target is approached by one swap at a time.
+//! A slice's replicas: a primary that no manager hears any more is succeeded, those of wiped stores are replaced, and a target is
+//! approached by one swap at a time.
 //!
 //! ```text
 //!   add backups of the target ──> they are members ──> hand over to its first ──> remove who is not of it ──> target gone
 //! ```
-//! Promises: within an epoch, and never the members: the primary changes those. A replica is removed only when all of the
-//! target are members. A target that names a node twice, or one which can't be had any more, is given up. May not know who set
-//! it.
+//! Promises: within an epoch, never the members: the primary changes those; the next epoch is begun only under a member. A
+//! replica is removed only when all of the target are members. A target that names a node twice, or one which can't be had any
+//! more, is given up. May not know who set it.
 
 use super::{Manager, NodeState, Order, Seen, View, Wanted};
 use crate::{Mutation, ReplicaId, SliceEntry};
@@ -15,7 +16,7 @@ use types::{NodeId, SliceId};
 impl Manager {
     pub(super) fn tend_slices(&self, view: &View, out: &mut Vec<Wanted>) {
         for (slice, seen) in &view.slices {
-            if let Some(next) = replaced(view, &seen.value) {
+            if let Some(next) = succeeded(view, &seen.value).or_else(|| replaced(view, &seen.value)) {
                 out.push(Wanted::Slice { slice: *slice, expect: seen.revision, next });
             } else if let Some(target) = view.targets.get(slice) {
                 self.approach(view, *slice, seen, target, out);
@@ -57,6 +58,17 @@ impl Manager {
         }
         out.push(swap(entry.backups.iter().copied().filter(|id| wanted.contains(id)).collect()));
     }
+}
+
+/// The entry under a member that is there, where the primary's node is down: its members may still hear it, and then succeed it
+/// never, while schedulers reach it as little as managers do. That it still runs is no danger: a successor waits until its own
+/// promise to it is over.
+fn succeeded(view: &View, entry: &SliceEntry) -> Option<SliceEntry> {
+    let state =
+        |id: &ReplicaId| view.nodes.get(&id.node).filter(|seen| seen.value.store == id.store).map(|seen| seen.value.state);
+    let can = |id: &&ReplicaId| entry.is_member(**id) && state(id).is_some_and(NodeState::is_there);
+    let down = state(&entry.primary) == Some(NodeState::Down);
+    entry.backups.iter().filter(|_| down).find(can).map(|id| entry.succeeded_by(*id))
 }
 
 /// The entry with the stores that nodes have now, where it names older ones among the backups.
