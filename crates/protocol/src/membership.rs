@@ -211,7 +211,7 @@ mod tests {
             };
             tend(&mut manager, Moment(SECOND / 2), &view).iter().filter_map(slices).collect::<Vec<_>>()
         };
-        assert_eq!(down(&[0]), [(Epoch(2), id(1), vec![id(1)])]);
+        assert_eq!(down(&[0]), [(Epoch(2), id(1), vec![id(0), id(1)])]);
         assert_eq!(down(&[1]), [], "the primary is there");
         assert_eq!(down(&[0, 1]), [], "no member is there: the slice waits");
     }

@@ -129,7 +129,7 @@ pub(crate) fn carry_out(
             let same = (next.epoch, next.primary, &next.members) == (entry.epoch, entry.primary, &entry.members);
             let given_up = entry.backups.iter().any(|id| intact(*id) && !next.keeps(*id));
             let well = next.everyone().filter(|id| next.keeps(*id)).all(|id| entry.is_member(id));
-            let succession = entry.is_member(next.primary) && next == entry.succeeded_by(next.primary);
+            let succession = entry.is_member(next.primary) && next == entry.under(next.primary);
             if !(succession || same && (well || !given_up)) {
                 return Err(format!("slice {slice}: a manager turned {entry:?} into {next:?}"));
             }

@@ -62,13 +62,13 @@ impl Manager {
 
 /// The entry under a member that is there, where the primary's node is down: its members may still hear it, and then succeed it
 /// never, while schedulers reach it as little as managers do. That it still runs is no danger: a successor waits until its own
-/// promise to it is over.
+/// promise to it is over. It stays a member: whether it can't be heard is for its successor to say, and it may outlive that one.
 fn succeeded(view: &View, entry: &SliceEntry) -> Option<SliceEntry> {
     let state =
         |id: &ReplicaId| view.nodes.get(&id.node).filter(|seen| seen.value.store == id.store).map(|seen| seen.value.state);
     let can = |id: &&ReplicaId| entry.is_member(**id) && state(id).is_some_and(NodeState::is_there);
     let down = state(&entry.primary) == Some(NodeState::Down);
-    entry.backups.iter().filter(|_| down).find(can).map(|id| entry.succeeded_by(*id))
+    entry.backups.iter().filter(|_| down).find(can).map(|id| entry.under(*id))
 }
 
 /// The entry with the stores that nodes have now, where it names older ones among the backups.
