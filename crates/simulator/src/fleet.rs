@@ -145,6 +145,9 @@ impl Fleet {
         for client in 0..self.clients.len() {
             self.wake_client(client, 1_000 + client as u64);
         }
+        for door in 0..self.plan.schedulers {
+            self.open_door(door);
+        }
         for manager in 0..self.managers.len() {
             self.queue.put(0, Happening::StartManager { manager });
         }

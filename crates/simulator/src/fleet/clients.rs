@@ -232,10 +232,13 @@ impl Fleet {
         }
     }
 
-    /// It is there again. One that stood still goes on with what it was about.
+    /// It is there again. One that stood still goes on with what it was about; a new process reads the slice map.
     pub(crate) fn open_door(&mut self, door: usize) {
         self.doors[door].open = true;
-        let place = self.nodes.len() + door;
+        let (place, meta) = (self.nodes.len() + door, self.meta_place());
+        for s in (0..self.plan.slices.len()).filter(|s| self.doors[door].routes[*s].is_none()).collect::<Vec<_>>() {
+            self.send(place, meta, Packet::MetaRead { slice: SliceId(s as u32), seen: None });
+        }
         for Current { token, slice, ask, .. } in std::mem::take(&mut self.doors[door].held) {
             let s = slice.0 as usize;
             if let Some(entry) = &self.doors[door].routes[s] {
