@@ -5,9 +5,11 @@
 //!      ▲            yes: set aside what departs from it, fetch the rest from it ──┐        no ──> primary
 //!      └── it does not answer: without it ────────────────────────────────────────┘◄───────┘
 //! ```
-//! Why any longest tail is safe: whoever may begin an epoch was a member, so it has all that was stable;
-//! a log with a higher last version holds that too. Promises: logs are compared by version, never by
-//! number alone; nothing is served before the tail is in the log.
+//! Why the longest tail is safe: whoever may begin an epoch was a member, so it has all that was stable, and so has every
+//! member's log. Another replica's may lack some of it, though its last version is higher: records of an older epoch can
+//! become stable in a newer one that such a replica, swapped out, never heard of. So of those only a tail that goes on where
+//! ours ends is taken. Promises: logs are compared by version, never by number alone; nothing is served before the tail is in
+//! the log.
 
 use super::{Busy, Replica, Step};
 use crate::event::{Action, Reader};
@@ -96,12 +98,13 @@ impl Replica {
 
     /// Goes on with the longest tail, or serves where that is our own.
     fn take_longest(&mut self, step: &mut Step<'_>) {
-        let Some(starting) = &mut self.starting else { return };
+        let (Some(starting), Some(known)) = (&mut self.starting, &self.meta.known) else { return };
         let by_number = self.settings.has(Mutation::CompareSequencesOnly);
         let compare = |a: Version, b: Version| if by_number { a.sequence.cmp(&b.sequence) } else { a.cmp(&b) };
-        let candidates = starting.tails.iter().filter(|(id, _)| !starting.silent.contains(id));
-        let longest = candidates.max_by(|a, b| compare(a.1.last(), b.1.last()).then(b.0.cmp(a.0)));
         let own = self.log.last();
+        let is_safe = |id: ReplicaId, history: &History| known.entry.is_member(id) || history.contains(own);
+        let candidates = starting.tails.iter().filter(|(id, history)| !starting.silent.contains(id) && is_safe(**id, history));
+        let longest = candidates.max_by(|a, b| compare(a.1.last(), b.1.last()).then(b.0.cmp(a.0)));
         match longest {
             Some((source, history)) if compare(history.last(), own).is_gt() => {
                 let point = self.log.history.parting(history);
@@ -160,5 +163,50 @@ impl Replica {
         } else {
             self.stream_read(step, reader.peer, after, records);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, Policy, Recovered, Run, Settings, SliceEntry};
+    use types::{EpochStart, NodeId, Revision, Sequence, StoreId};
+
+    fn id(node: u64) -> ReplicaId {
+        ReplicaId { node: NodeId(node), store: StoreId(1) }
+    }
+
+    fn version(epoch: u64, sequence: u64) -> Version {
+        Version { epoch: Epoch(epoch), sequence: Sequence(sequence) }
+    }
+
+    /// What a new primary does that holds 1.1 to 1.4, and is told of this tail by a replica that is no member.
+    fn told_of(history: &History) -> Vec<Action> {
+        let start = |epoch, after| EpochStart { epoch: Epoch(epoch), after: Sequence(after) };
+        let own = History::new(vec![start(1, 0)], version(1, 4));
+        let recovered = Recovered { epoch: Epoch(3), history: own.clone(), ..Recovered::default() };
+        let mut replica = Replica::open(id(1), Run(1), Settings::default(), recovered, Moment(0));
+        let (primary, backups, members) = (id(1), vec![id(2), id(3)], vec![id(1), id(2)]);
+        let policy = Policy { mode: Mode::Sync, min_in_sync: 1 };
+        let entry = SliceEntry { epoch: Epoch(4), primary, backups, members, policy, forced: Epoch(0) };
+        let mut out = Vec::new();
+        replica.step(Moment(1), Event::Entry { entry, revision: Revision(1), seen: None }, &mut out);
+        replica.step(Moment(2), Event::EpochPersisted(Epoch(4)), &mut out);
+        let tail = |from, history| Event::Message { from, message: Message::Tail { epoch: Epoch(4), history } };
+        replica.step(Moment(3), tail(id(3), history.clone()), &mut out);
+        replica.step(Moment(4), tail(id(2), own), &mut out);
+        out.retain(|action| !matches!(action, Action::Send { message: Message::Inquire { .. }, .. }));
+        out
+    }
+
+    #[test]
+    fn who_is_no_member_may_only_add_to_what_is_here() {
+        let start = |epoch, after| EpochStart { epoch: Epoch(epoch), after: Sequence(after) };
+        let departs = told_of(&History::new(vec![start(1, 0), start(2, 2)], version(2, 9)));
+        let cuts = departs.iter().any(|action| matches!(action, Action::SetAside { .. }));
+        assert!(!cuts && departs.contains(&Action::Began { epoch: Epoch(4), after: version(1, 4) }), "{departs:?}");
+        let goes_on = told_of(&History::new(vec![start(1, 0), start(2, 4)], version(2, 9)));
+        let fetches = Action::Send { to: id(3), message: Message::Fetch { epoch: Epoch(4), after: version(1, 4) } };
+        assert!(goes_on.contains(&fetches), "{goes_on:?}");
     }
 }
