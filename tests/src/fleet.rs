@@ -167,8 +167,18 @@ impl Fleet {
     /// # Panics
     /// When it does not come up.
     pub fn start_door(&mut self, number: usize) {
-        let name = format!("door-{number}");
+        self.start_door_with(number, &[]);
+    }
+
+    /// The same with flags of its own.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_door_with(&mut self, number: usize, flags: &[&str]) {
+        let (name, shared) = (format!("door-{number}"), self.flags.clone());
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let door = self.try_spawn(&name, "manager,scheduler", number, &["pg", "flight", "fleet"]);
+        self.flags = shared;
         let door = door.unwrap_or_else(|message| panic!("{message}"));
         if self.join == "self" {
             // Whoever keeps what is agreed goes on to do so.

@@ -15,8 +15,10 @@
 mod asking;
 mod client;
 mod copying;
+pub(crate) mod looking;
 pub(crate) mod messages;
 mod node;
+mod placed;
 mod reads;
 mod refused;
 mod reign;
@@ -29,7 +31,8 @@ mod status;
 
 pub(crate) use asking::HandingOver;
 pub use client::{Answer, Client};
-pub use node::{Asked, DataNode, Settings};
+pub use looking::{NodeLook, ReplicaLook};
+pub use node::{Asked, DataNode, Looked, ReplicaSize, Settings};
 pub use reads::{Readers, Reads};
 pub use refused::Refused;
 pub use rows::{Batch, Rows, Texts};

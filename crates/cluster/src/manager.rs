@@ -12,17 +12,24 @@
 
 mod admin;
 mod busyness;
+mod checking;
+mod forcing;
 mod lease;
 mod node;
 mod placing;
+mod replication;
 mod reporting;
+mod ruling;
 mod service;
 mod standing;
 mod words;
 
 pub use admin::Admin;
+pub use checking::{Checked, CopyState};
+pub use forcing::ForceLoss;
 pub use node::{ManagerNode, Settings};
 pub use placing::Placement;
+pub use replication::Replication;
 pub use reporting::{Capacity, Reporter};
 pub use service::ManagerService;
 pub use standing::Standing;

@@ -18,7 +18,7 @@ mod writing;
 pub use map::{Choice, Chosen};
 
 use crate::data::{Client, Refused};
-use crate::fleet::Lines;
+use crate::fleet::{FleetRule, Lines};
 use map::SliceMap;
 use meta::Meta;
 use protocol::Consistency;
@@ -41,7 +41,7 @@ pub struct Settings {
     /// The process it is in.
     pub me: NodeId,
     /// Which slice a sample lies in.
-    pub rule: DistributionRule,
+    pub rule: Arc<FleetRule>,
     /// How long a slice's part of a statement is tried before it fails.
     pub patience: Duration,
     /// Bytes of writes that are under way; more wait.
@@ -88,6 +88,9 @@ pub enum RouteError {
     /// The slice map could not be read anew.
     #[error("the slice map can't be read anew: {0}")]
     Map(String),
+    /// The first tag was made just now, and the rule was not read since.
+    #[error("it is not known yet for good which slice a sample lies in: the fleet's first tag was made just now")]
+    Unsettled,
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
@@ -181,7 +184,7 @@ impl Router {
     /// The rule by which it splits.
     #[must_use]
     pub fn rule(&self) -> DistributionRule {
-        self.settings.rule
+        self.settings.rule.rule()
     }
 
     /// The slice map.

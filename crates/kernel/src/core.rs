@@ -20,7 +20,7 @@ use crate::jobs::Jobs;
 use crate::led::LedListener;
 use crate::node::{Neighbour, Node};
 use crate::origins::Origins;
-use crate::recovery::{open_slices, record_bytes_max};
+use crate::recovery::record_bytes_max;
 use crate::shares::Shares;
 use crate::slice::Slice;
 use crate::thinning::Doors;
@@ -162,26 +162,33 @@ impl Core {
     fn try_set_rule(&self, rule: DistributionRule) -> Result<Result<(), Error>, Error> {
         let mut node = self.node.lock();
         let mut order = self.order.lock();
-        if order.commit.0 > 0 || order.in_flight > 0 || order.leads {
+        let mut ground = self.ground.write();
+        if ground.rule == rule {
+            return Ok(Ok(()));
+        }
+        // What was ever written, also to a slice that is led, has a commit number.
+        if order.commit.0 > 0 || order.in_flight > 0 {
+            return Err(Error::RuleIsSet);
+        }
+        // The log may name a led slice though nothing was written to it: it must be there when the log is read again.
+        let mut beyond = ground.slices.iter().skip(rule.buckets as usize);
+        if beyond.any(|slice| slice.is_led.load(Ordering::Acquire)) {
             return Err(Error::RuleIsSet);
         }
         if let Some(poison) = self.poison() {
             return Err(poison);
         }
         // Writes that wait for room were cut by the rule in force; later ones wait here for the new one.
-        let mut ground = self.ground.write();
         if Arc::strong_count(&ground.underway) > 1 {
             return Err(Error::RuleIsSet);
         }
-        let set = node.set_rule(&*self.world.disk, rule);
-        let opened = set.and_then(|()| open_slices(&self.world, &node, &self.shares, &self.kinds));
         // Nothing may be written under the old rule once another may be on disk: known before `order` is free.
-        let opened = opened.inspect_err(|fault| {
+        let set = node.set_rule(&*self.world.disk, rule).inspect_err(|fault| {
             self.poison.get_or_init(|| fault.to_string());
         });
-        Ok(opened.map(|opened| {
-            order.sequences = vec![0; opened.slices.len()];
-            *ground = Arc::new(opened);
+        Ok(set.map(|()| {
+            order.sequences = vec![0; rule.buckets as usize];
+            *ground = Arc::new(ground.relaid(rule, &self.kinds));
         }))
     }
 

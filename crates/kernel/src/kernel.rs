@@ -82,10 +82,11 @@ impl Kernel {
         self.core.ground().period_us
     }
 
-    /// Sets the distribution rule. The caller vouches that there is no tag yet.
+    /// Sets the distribution rule. The caller vouches that there is no tag yet. Slices that are led here, and in which nothing
+    /// was written, go on.
     ///
     /// # Errors
-    /// `Error::Rule`, `Error::RuleIsSet` when anything was ever written.
+    /// `Error::Rule`, `Error::RuleIsSet` when anything was ever written, or the rule has no room for a slice that is led here.
     pub fn set_rule(&self, rule: DistributionRule) -> Result<(), Error> {
         self.core.set_rule(rule)
     }

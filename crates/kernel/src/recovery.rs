@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use storage::SliceDirectory;
-use types::{CommitNumber, Epoch, Kinds, Origin, SliceId};
+use types::{CommitNumber, DistributionRule, Epoch, Kinds, Origin, SliceId};
 use world::World;
 
 /// Where a slice lies below the store's directory.
@@ -267,7 +267,7 @@ pub(crate) fn log_error(fault: log::Error) -> Error {
 
 /// Opens the slices of a rule that have directories; the others are made by their first flush. One that is noted must be
 /// there, and in it a manifest.
-pub(crate) fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &Arc<dyn Kinds>) -> Result<Ground, Error> {
+fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &Arc<dyn Kinds>) -> Result<Ground, Error> {
     let (rule, period_us) = (node.file.rule, node.file.period_us);
     let placement = Placement::new(&rule);
     let dir = node.dir.join("slices");
@@ -293,4 +293,20 @@ pub(crate) fn open_slices(world: &World, node: &Node, shares: &Shares, kinds: &A
     });
     let slices = slices.collect::<Result<Vec<_>, Error>>()?;
     Ok(Ground { rule, period_us, placement, slices, underway: Arc::default() })
+}
+
+impl Ground {
+    /// The ground of another rule, before anything was written: slices that both rules have go on, with all who hold them.
+    pub(crate) fn relaid(&self, rule: DistributionRule, kinds: &Arc<dyn Kinds>) -> Ground {
+        let (placement, period_us) = (Placement::new(&rule), self.period_us);
+        let slice = |id: SliceId| match self.slices.get(id.0 as usize) {
+            Some(kept) => {
+                kept.latest.lay_out(placement);
+                Arc::clone(kept)
+            }
+            None => Arc::new(Slice::new(id, placement, period_us, Arc::clone(kinds))),
+        };
+        let slices = (0..rule.buckets).map(SliceId).map(slice).collect();
+        Ground { rule, period_us, placement, slices, underway: Arc::default() }
+    }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use protocol::Record;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{Epoch, Samples, Sequence, SliceId, TagId, Timestamp, Version};
+use types::{DistributionRule, Epoch, Samples, Sequence, SliceId, TagId, Timestamp, Version};
 use world::Simulation;
 
 fn at(epoch: u64, sequence: u64) -> Version {
@@ -142,4 +142,41 @@ fn a_joined_snapshot_shows_each_slice_as_its_own_did_and_nothing_else() {
     let values = values.expect("readable");
     assert_eq!((values.found, values.bits[0]), (vec![true, false], 7));
     assert!(Snapshot::joined(&[]).is_none());
+}
+
+/// A rule may come while slices are led, as long as nothing was written: they go on, with their epochs.
+#[test]
+fn a_rule_is_set_while_slices_are_led_and_empty() {
+    let simulation = Simulation::new(1);
+    let (kernel, led) = led_store(&simulation);
+    let kept = led.keep_epoch(Epoch(3));
+    simulation.runner.run_until_idle();
+    assert_eq!(kept.wait().expect("answered"), Ok(Epoch(3)));
+    let fewer = DistributionRule { buckets: 1, ..settings().rule };
+    assert_eq!(kernel.set_rule(fewer), Err(Error::RuleIsSet), "slice 1 is in the log");
+    let rule = DistributionRule { b1: 5, buckets: 9, ..settings().rule };
+    assert_eq!((kernel.set_rule(rule), kernel.set_rule(rule)), (Ok(()), Ok(())));
+    let beyond = kernel.lead(SliceId(8)).expect("the rule has it now");
+    // Tag 6 lies in slice 1 of the new rule, tag 41 in slice 8.
+    let records = [(&led, 6), (&beyond, 41)].map(|(led, tag)| (led, record(&kernel, at(0, 0), at(3, 1), tag, 7)));
+    for (led, record) in records {
+        let logged = led.log(vec![record]);
+        simulation.runner.run_until_idle();
+        assert_eq!(logged.wait().expect("answered"), Ok(at(3, 1)));
+        led.publish(at(3, 1)).expect("it is synced");
+    }
+    let all = vec![(6, 1, 7), (41, 1, 7)];
+    assert_eq!(rows(&kernel.snapshot()), Ok(all.clone()));
+    assert_eq!(kernel.latest_many(&[TagId(6), TagId(41)]).expect("readable").found, [true, true]);
+    assert_eq!(kernel.set_rule(settings().rule), Err(Error::RuleIsSet));
+    assert_eq!(kernel.set_rule(rule), Ok(()), "to the same");
+    drop((kernel, led, beyond));
+    simulation.crash();
+    let kernel = open(&simulation, settings()).expect("a store");
+    assert_eq!(kernel.rule(), rule);
+    for led in kernel.led_slices() {
+        assert!(led.recovered().epoch <= Epoch(3));
+        led.publish(at(3, 1)).expect("it was synced");
+    }
+    assert_eq!(rows(&kernel.snapshot()), Ok(all));
 }

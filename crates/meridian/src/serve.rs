@@ -62,7 +62,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let ready = Ready::begin(config)?;
     let users = Users::open(world.clone(), dir)?;
     must_be_there(dir, &*world.disk, &users)?;
-    Server::rehearse(&settings, &users, &world)?;
+    Server::rehearse(&settings, !users.is_empty(), &world)?;
     let (engine, kernel) = open(loaded, dir, &world)?;
     // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
     let signals = Signals::listen()?;

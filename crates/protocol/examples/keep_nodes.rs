@@ -74,6 +74,8 @@ fn report(node: u64) -> NodeReport {
     NodeReport { node: NodeId(node), store: id(node).store, busyness: Busyness::default(), sizes: Vec::new() }
 }
 
+const POLICY: Policy = Policy { mode: Mode::Sync, min_in_sync: 1 };
+
 fn fleet() -> View {
     let seen = |node: u64| {
         let (region, rack) = (format!("region {}", node % 3), format!("rack {}", node / 3 % 20));
@@ -88,13 +90,12 @@ fn fleet() -> View {
     let hosts: Vec<Host> = nodes.iter().map(host).collect();
     let slice = |(slice, holders): (u32, Vec<NodeId>)| {
         let members: Vec<ReplicaId> = holders.iter().map(|node| id(node.0)).collect();
-        let policy = Policy { mode: Mode::Sync, min_in_sync: 1 };
         let (primary, backups) = (members[0], members[1..].to_vec());
-        let value = SliceEntry { epoch: Epoch(1), primary, backups, members, policy, forced: Epoch(0) };
+        let value = SliceEntry { epoch: Epoch(1), primary, backups, members, policy: POLICY, forced: Epoch(0) };
         (SliceId(slice), Seen { value, revision: Revision(1) })
     };
     let placed = by_modulus(&hosts, SLICES, 2).expect("there are hosts");
-    View { nodes, slices: (0..).zip(placed).map(slice).collect(), targets: BTreeMap::new(), copies: 2 }
+    View { nodes, slices: (0..).zip(placed).map(slice).collect(), targets: BTreeMap::new(), copies: 2, policy: Some(POLICY) }
 }
 
 fn carry_out(view: &mut View, revision: &mut u64, wanted: Wanted) {

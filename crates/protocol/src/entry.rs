@@ -1,12 +1,13 @@
 //! What the fleet agrees on for one slice, and which next entry may follow which.
 //!
 //! ```text
-//!   within an epoch    members change, by the primary's own swaps only; backups and policy, by managers
-//!   the next epoch     its primary was a member, its members are among the old ones
+//!   within an epoch    members change, by the primary's own swaps only; backups and `min_in_sync`, by managers
+//!   the next epoch     its primary was a member, its members are among the old ones; the mode may change
 //!   by force           an operator's word: any replica, alone; what it lacks is lost
 //! ```
 //! Promises: `check_next` is the law that whoever swaps holds every entry against; `everyone` names
-//! each replica once. It may not know how entries are stored or swapped.
+//! each replica once. An epoch has one mode, so that a record's version tells what its acknowledgement meant. It may not know
+//! how entries are stored or swapped.
 
 use crate::ReplicaId;
 use thiserror::Error;
@@ -25,7 +26,7 @@ pub enum Mode {
     Sync,
 }
 
-/// How a slice is replicated; set by store or table.
+/// How a slice is replicated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// When a write is answered.
@@ -65,6 +66,12 @@ pub enum EntryError {
         epoch: Epoch,
         /// Its primary.
         primary: ReplicaId,
+    },
+    /// An epoch has one mode.
+    #[error("epoch {epoch} has another mode: it changes with the epoch")]
+    ModeChanges {
+        /// The epoch.
+        epoch: Epoch,
     },
     /// Epochs follow one another.
     #[error("epoch {next} can't follow epoch {epoch}")]
@@ -128,6 +135,13 @@ impl SliceEntry {
         SliceEntry { epoch: Epoch(self.epoch.0 + 1), primary, backups, ..self.clone() }
     }
 
+    /// The entry under another policy: another mode begins the next epoch, under the same primary.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> SliceEntry {
+        let next = if policy.mode == self.policy.mode { self.clone() } else { self.under(self.primary) };
+        SliceEntry { policy, ..next }
+    }
+
     /// The next epoch after the primary failed: without it among the members, where enough remain.
     #[must_use]
     pub fn succeeded_by(&self, primary: ReplicaId) -> SliceEntry {
@@ -162,9 +176,11 @@ impl SliceEntry {
             return Err(EntryError::Twice(next.primary));
         }
         if next.epoch == self.epoch {
-            let same = next.primary == self.primary && next.forced == self.forced;
-            let second = EntryError::SecondPrimary { epoch: self.epoch, primary: self.primary };
-            return if same { Ok(()) } else { Err(second) };
+            if next.primary != self.primary || next.forced != self.forced {
+                return Err(EntryError::SecondPrimary { epoch: self.epoch, primary: self.primary });
+            }
+            let same = next.policy.mode == self.policy.mode;
+            return if same { Ok(()) } else { Err(EntryError::ModeChanges { epoch: self.epoch }) };
         }
         if next.epoch.0 != self.epoch.0 + 1 {
             return Err(EntryError::EpochJumps { epoch: self.epoch, next: next.epoch });
@@ -233,6 +249,19 @@ mod tests {
         let mut wiped = entry(1);
         wiped.backups.push(ReplicaId { node: NodeId(1), store: StoreId(2) });
         assert_eq!(wiped.nodes(), [NodeId(1), NodeId(2), NodeId(3)]);
+    }
+
+    #[test]
+    fn another_mode_is_another_epoch_of_the_same_primary() {
+        let (now, mode) = (entry(1), Mode::Async { lag_records_max: 5 });
+        let policy = Policy { mode, min_in_sync: 2 };
+        let next = now.with_policy(policy);
+        assert_eq!((now.check_next(&next), next.epoch, next.primary, next.policy), (Ok(()), Epoch(5), id(1), policy));
+        assert_eq!((&next.backups, &next.members), (&now.backups, &now.members));
+        let sneaked = SliceEntry { policy, ..now.clone() };
+        assert_eq!(now.check_next(&sneaked), Err(EntryError::ModeChanges { epoch: Epoch(4) }));
+        let fewer = now.with_policy(Policy { min_in_sync: 2, ..now.policy });
+        assert_eq!((now.check_next(&fewer), fewer.epoch), (Ok(()), Epoch(4)));
     }
 
     #[test]

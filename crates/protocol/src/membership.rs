@@ -153,6 +153,7 @@ mod tests {
             slices: [(SliceId(7), Seen { value: slice, revision: Revision(1) })].into(),
             targets: BTreeMap::new(),
             copies: 2,
+            policy: None,
         }
     }
 
@@ -240,6 +241,23 @@ mod tests {
         let mut manager = Manager::new(ManagerSettings::default(), Moment(0));
         let wanted = tend(&mut manager, Moment(1), &view);
         assert_eq!(wanted, [Wanted::Target { slice: SliceId(7), expect: Some(Revision(5)), next: None }]);
+    }
+
+    #[test]
+    fn slices_follow_the_fleets_policy_where_their_primaries_are_there() {
+        let (mut view, mut manager) = (view(), Manager::new(ManagerSettings::default(), Moment(0)));
+        let policy = Policy { mode: Mode::Async { lag_records_max: 9 }, min_in_sync: 1 };
+        view.policy = Some(policy);
+        hear(&mut manager, Moment(1), &[0, 1, 2]);
+        let next = view.slices[&SliceId(7)].value.with_policy(policy);
+        let wanted = Wanted::Slice { slice: SliceId(7), expect: Revision(1), next: next.clone() };
+        assert_eq!(tend(&mut manager, Moment(1), &view), [wanted]);
+        view.slices.get_mut(&SliceId(7)).unwrap().value = next;
+        assert_eq!(tend(&mut manager, Moment(2), &view), [], "it is in step");
+        view.policy = Some(Policy { mode: Mode::Sync, min_in_sync: 1 });
+        view.nodes.get_mut(&NodeId(0)).unwrap().value.state = NodeState::Suspect;
+        let swaps = |wanted: &Wanted| matches!(wanted, Wanted::Slice { .. });
+        assert!(!tend(&mut manager, Moment(3), &view).iter().any(swaps), "a new epoch would hold its successor up");
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod to_char;
 mod typed;
 mod unordered;
 mod values_at;
+mod waiting;
 mod zones;
 
 use crate::engine::Engine;

@@ -25,6 +25,10 @@ pub struct OperatorFunction {
     pub name: &'static str,
     /// The types of its arguments.
     pub arguments: Vec<DataType>,
+    /// How many of the last ones may be left out.
+    pub optional: usize,
+    /// Whether it answers null where an argument is null, and is not called.
+    pub strict: bool,
 }
 
 /// Whoever can be asked.
@@ -38,6 +42,6 @@ pub trait Operator: Send + Sync {
     /// The functions.
     fn functions(&self) -> Vec<OperatorFunction>;
 
-    /// Calls a function; no argument is null.
+    /// Calls a function; of a strict one no argument is null.
     fn call(&self, function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>>;
 }

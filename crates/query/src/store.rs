@@ -32,6 +32,9 @@ pub trait Store: Send + Sync {
     /// The distribution rule in force.
     fn rule(&self) -> DistributionRule;
 
+    /// Sets the distribution rule, which only a store without tags lets happen. A lone node's asker vouches for that.
+    fn set_rule(&self, rule: DistributionRule) -> BoxFuture<'static, Result<(), Error>>;
+
     /// Commits samples. The batches are copied before this returns. `Asker::seen` has noted the versions that the
     /// slices reached when the ticket resolves.
     fn write(&self, write: Write<'_>, asker: &Asker) -> Ticket<Result<Committed, Error>>;

@@ -96,8 +96,11 @@ impl Page {
 type PageLock = Arc<RwLock<Page>>;
 
 /// Pages by number. Where tags are sparse in a slice (a rule that looks at time) most are not there.
-#[derive(Default)]
 struct Pages {
+    /// Which page a tag is in; another one only while there are no pages.
+    placement: Placement,
+    /// Which block of each round the slice's tags lie in; worked out when it is first needed.
+    round_part: OnceLock<u64>,
     pages: Vec<Option<PageLock>>,
     /// Pages beyond the dense ones: ordinals of any size must not cost memory.
     far: FxHashMap<u64, PageLock>,
@@ -106,7 +109,18 @@ struct Pages {
 /// The most pages kept in an array: 2^32 tags.
 const NEAR_PAGES: u64 = 1 << 22;
 
+/// Where a tag's value stands: its page, and the place within.
+#[inline]
+fn place(placement: &Placement, tag: TagId) -> (u64, usize) {
+    let dense = placement.dense(tag);
+    (dense / PAGE_TAGS as u64, (dense % PAGE_TAGS as u64) as usize)
+}
+
 impl Pages {
+    fn new(placement: Placement) -> Pages {
+        Pages { placement, round_part: OnceLock::new(), pages: Vec::new(), far: FxHashMap::default() }
+    }
+
     fn find(&self, number: u64) -> Option<&PageLock> {
         if number < NEAR_PAGES { self.pages.get(number as usize).and_then(Option::as_ref) } else { self.far.get(&number) }
     }
@@ -133,32 +147,64 @@ impl Pages {
     }
 }
 
+/// Takes in rows from `row` on while they lie in the page; gives the first that does not.
+fn update_bits(placement: &Placement, page: &mut Page, number: u64, section: &Section, mut row: usize) -> usize {
+    let bits = section.bits();
+    let all_good = section.all_good();
+    while row < bits.len() {
+        let (in_page, place) = place(placement, section.tag(row));
+        if in_page != number {
+            return row;
+        }
+        let time = section.time(row);
+        if page.takes(place, time) {
+            let quality = if all_good { Quality::GOOD } else { section.quality(row) };
+            page.put_bits(place, time, bits[row], quality);
+        }
+        row += 1;
+    }
+    row
+}
+
+fn update_texts(placement: &Placement, page: &mut Page, number: u64, section: &Section, mut row: usize) -> usize {
+    while row < section.rows() {
+        let (in_page, place) = place(placement, section.tag(row));
+        if in_page != number {
+            return row;
+        }
+        if page.takes(place, section.time(row)) {
+            page.put_text(place, section.time(row), section.text(row).into(), section.quality(row));
+        }
+        row += 1;
+    }
+    row
+}
+
 /// The snapshot values of a slice.
 pub struct Latest {
-    placement: Placement,
     slice: SliceId,
     pages: RwLock<Pages>,
-    /// Which block of each round the slice's tags lie in; worked out when it is first needed.
-    round_part: OnceLock<u64>,
 }
 
 impl Latest {
     /// No values yet.
     #[must_use]
     pub fn new(placement: Placement, slice: SliceId) -> Latest {
-        Latest { placement, slice, pages: RwLock::default(), round_part: OnceLock::new() }
+        Latest { slice, pages: RwLock::new(Pages::new(placement)) }
+    }
+
+    /// Lays values out by another rule. There are none yet: whoever sets a rule sees to that.
+    pub fn lay_out(&self, placement: Placement) {
+        let mut pages = self.pages.write();
+        assert!(pages.pages.is_empty() && pages.far.is_empty(), "slice {} has values, which lie by its rule", self.slice);
+        *pages = Pages::new(placement);
     }
 
     /// The tag at a place of a page.
     fn tag_at(&self, number: u64, place: usize) -> TagId {
-        let round_part = *self.round_part.get_or_init(|| self.placement.round_part_of(self.slice));
-        self.placement.tag_at(number * PAGE_TAGS as u64 + place as u64, round_part)
-    }
-
-    #[inline]
-    fn place(&self, tag: TagId) -> (u64, usize) {
-        let dense = self.placement.dense(tag);
-        (dense / PAGE_TAGS as u64, (dense % PAGE_TAGS as u64) as usize)
+        let pages = self.pages.read();
+        let round_part = *pages.round_part.get_or_init(|| pages.placement.round_part_of(self.slice));
+        pages.placement.tag_at(number * PAGE_TAGS as u64 + place as u64, round_part)
     }
 
     /// The page, added where it is missing.
@@ -171,65 +217,32 @@ impl Latest {
 
     /// Takes in a section's rows, in their order. One changer at a time.
     pub fn update(&self, section: &Section) {
-        let rows = section.rows();
+        let (rows, placement) = (section.rows(), self.pages.read().placement);
         let mut row = 0;
         while row < rows {
-            let (number, _) = self.place(section.tag(row));
+            let (number, _) = place(&placement, section.tag(row));
             let page = self.page(number);
             let mut page = page.write();
             row = if section.is_text() {
-                self.update_texts(&mut page, number, section, row)
+                update_texts(&placement, &mut page, number, section, row)
             } else {
-                self.update_bits(&mut page, number, section, row)
+                update_bits(&placement, &mut page, number, section, row)
             };
         }
-    }
-
-    /// Takes in rows from `row` on while they lie in the page; gives the first that does not.
-    fn update_bits(&self, page: &mut Page, number: u64, section: &Section, mut row: usize) -> usize {
-        let bits = section.bits();
-        let all_good = section.all_good();
-        while row < bits.len() {
-            let (in_page, place) = self.place(section.tag(row));
-            if in_page != number {
-                return row;
-            }
-            let time = section.time(row);
-            if page.takes(place, time) {
-                let quality = if all_good { Quality::GOOD } else { section.quality(row) };
-                page.put_bits(place, time, bits[row], quality);
-            }
-            row += 1;
-        }
-        row
-    }
-
-    fn update_texts(&self, page: &mut Page, number: u64, section: &Section, mut row: usize) -> usize {
-        while row < section.rows() {
-            let (in_page, place) = self.place(section.tag(row));
-            if in_page != number {
-                return row;
-            }
-            if page.takes(place, section.time(row)) {
-                page.put_text(place, section.time(row), section.text(row).into(), section.quality(row));
-            }
-            row += 1;
-        }
-        row
     }
 
     /// The newest sample of a tag.
     #[must_use]
     pub fn get(&self, tag: TagId) -> Option<Reading> {
-        let (number, place) = self.place(tag);
         let pages = self.pages.read();
+        let (number, place) = place(&pages.placement, tag);
         let page = pages.find(number)?;
         page.read().get(place)
     }
 
     /// Sets the value unless there is one of the same time or newer. One changer at a time.
     pub fn set_if_newer(&self, tag: TagId, reading: &Reading) {
-        let (number, place) = self.place(tag);
+        let (number, place) = place(&self.pages.read().placement, tag);
         let page = self.page(number);
         let mut page = page.write();
         if page.states[place] != NONE && page.times[place] >= reading.time.0 {
@@ -270,8 +283,10 @@ impl Latest {
     }
 
     fn forget_one(&self, tag: TagId, range: TimeRange) -> bool {
-        let (number, place) = self.place(tag);
-        let Some(page) = self.pages.read().find(number).map(Arc::clone) else { return false };
+        let pages = self.pages.read();
+        let (number, place) = place(&pages.placement, tag);
+        let Some(page) = pages.find(number).map(Arc::clone) else { return false };
+        drop(pages);
         let mut page = page.write();
         let hit = page.is_in(place, range);
         if hit {

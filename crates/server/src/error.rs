@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// Whoever keeps users elsewhere did not.
+    #[error("user \"{name}\" can't be kept: {problem}")]
+    Unkept {
+        /// The name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
     /// Kernel or catalog could not be closed cleanly.
     #[error("the store could not be closed cleanly: {0}")]
     Close(String),

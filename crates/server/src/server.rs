@@ -37,15 +37,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Refuses what `start` would refuse, as far as that can be told without a store: opening one may take long.
+    /// Refuses what `start` would refuse, as far as that can be told without a store: opening one may take long. `has_users`:
+    /// whether somebody has a password, or may have.
     /// An address that is free now is only likely to be free then.
     ///
     /// # Errors
     /// As `start`.
-    pub fn rehearse(settings: &Settings, users: &Users, world: &World) -> Result<(), Error> {
+    pub fn rehearse(settings: &Settings, has_users: bool, world: &World) -> Result<(), Error> {
         let tls = settings.tls.as_ref().map(|paths| Tls::load(&*world.disk, paths)).transpose()?;
         for (setting, address) in settings.doors() {
-            check(address, settings, users.is_empty() && settings.password.is_none(), tls.is_some())?;
+            check(address, settings, !has_users && settings.password.is_none(), tls.is_some())?;
             listen(setting, address)?;
         }
         Ok(())

@@ -57,7 +57,8 @@ pub(crate) struct Known {
 /// What is known of a slice.
 pub(crate) struct SliceCheck {
     tree: Tree,
-    mode: Mode,
+    /// From which epoch on there was which mode.
+    modes: BTreeMap<Epoch, Mode>,
     /// The newest write that was acknowledged or read under `Primary`.
     floor: Known,
     /// When the floor rose.
@@ -92,6 +93,8 @@ pub struct Counts {
     pub forced: u64,
     /// Planned switch-overs that were carried out.
     pub handed_over: u64,
+    /// Modes changed.
+    pub modes: u64,
     /// Events of the simulation.
     pub events: u64,
 }
@@ -107,6 +110,7 @@ impl Counts {
         self.lost += other.lost;
         self.forced += other.forced;
         self.handed_over += other.handed_over;
+        self.modes += other.modes;
         self.events += other.events;
     }
 }
@@ -129,7 +133,7 @@ impl Checker {
     pub(crate) fn new(modes: impl Iterator<Item = Mode>) -> Checker {
         let slice = |mode| SliceCheck {
             tree: Tree::default(),
-            mode,
+            modes: BTreeMap::from([(Epoch(0), mode)]),
             floor: Known::default(),
             floors: Vec::new(),
             acknowledged: BTreeMap::new(),
@@ -213,7 +217,8 @@ impl Checker {
     pub(crate) fn acknowledged(&mut self, now: u64, slice: SliceId, epoch: Epoch, version: Version, origin: Origin) {
         self.counts.writes += 1;
         let check = self.slice(slice);
-        check.acknowledged.entry(version).or_insert(epoch);
+        let by = check.acknowledged.entry(version).or_insert(epoch);
+        *by = epoch.max(*by);
         let holds = check.tree.holds(version, origin);
         if !holds {
             self.complain(format!("slice {slice}: {origin:?} was acknowledged with {version}, whose history lacks it"));
@@ -254,8 +259,10 @@ impl Checker {
         if let Some(tag) = stray_latest {
             return self.complain(format!("slice {slice}: at {at} the snapshot value of tag {tag} is not what a scan finds"));
         }
-        let lossy = !matches!(check.mode, Mode::Sync) || check.forced;
-        let may_vanish = lossy && !question.stable;
+        let lossy = !check.is_sync(question.epoch) || check.forced;
+        // A copy may show what it had when the mode was another.
+        let older = question.consistency != Consistency::Primary && !check.is_sync(at.epoch);
+        let may_vanish = (lossy || older) && !question.stable;
         let stays = check.seen.entry(at).or_insert(may_vanish);
         *stays &= may_vanish;
         match question.consistency {
@@ -286,7 +293,7 @@ impl Checker {
     /// A session's write was not found where it should be.
     pub(crate) fn session_lost(&mut self, slice: SliceId, token: Version) {
         let check = self.slice(slice);
-        if matches!(check.mode, Mode::Sync) && !check.forced {
+        if check.is_sync(token.epoch) && !check.forced {
             self.complain(format!("slice {slice}: a session is told that its write {token} was lost, in sync mode"));
         }
     }
@@ -296,14 +303,28 @@ impl Checker {
         self.slice(slice).forced = true;
     }
 
+    /// A slice has another mode from an epoch on.
+    pub(crate) fn change_mode(&mut self, slice: SliceId, epoch: Epoch, mode: Mode) {
+        self.counts.modes += 1;
+        self.slice(slice).modes.insert(epoch, mode);
+    }
+
     pub(crate) fn destroy(&mut self, slice: SliceId, versions: Vec<Version>) {
         self.slice(slice).destroyed.extend(versions);
     }
 }
 
 impl SliceCheck {
+    fn mode(&self, epoch: Epoch) -> Mode {
+        *self.modes.range(..=epoch).next_back().expect("there is one from the beginning").1
+    }
+
+    fn is_sync(&self, epoch: Epoch) -> bool {
+        self.mode(epoch) == Mode::Sync
+    }
+
     /// Whether a primary of this epoch may lack what an earlier one made known.
     fn may_lose(&self, known: Known, epoch: Epoch) -> bool {
-        self.forced || (!matches!(self.mode, Mode::Sync) && epoch > known.by)
+        self.forced || (!self.is_sync(known.by) && epoch > known.by)
     }
 }

@@ -53,7 +53,7 @@ impl Meta {
     pub(crate) fn new(nodes: Vec<NodeEntry>, slices: Vec<SliceEntry>, copies: u32, away: Away) -> Meta {
         let nodes = (0..).map(NodeId).zip(nodes.into_iter().map(|value| Seen { value, revision: Revision(1) })).collect();
         let slices = (0..).map(SliceId).zip(slices.into_iter().map(|value| Seen { value, revision: Revision(1) })).collect();
-        let view = View { nodes, slices, targets: BTreeMap::new(), copies };
+        let view = View { nodes, slices, targets: BTreeMap::new(), copies, policy: None };
         Meta { view, revision: 1, away, lawless: false }
     }
 

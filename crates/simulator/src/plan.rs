@@ -58,6 +58,8 @@ pub enum Fault {
     MetaAway { applies: bool, for_us: u64 },
     /// A planned switch-over of a slice to its nth member.
     SwitchOver { slice: usize, nth: usize },
+    /// A slice is replicated in another way from now on.
+    Policy { slice: usize, mode: Mode, min_in_sync: u32 },
     /// A replica is added on the nth node that has none.
     Add { slice: usize, nth: usize },
     /// The nth backup is removed.
@@ -152,6 +154,9 @@ impl Plan {
             schedulers: 0,
         };
         plan.draw_faults(&mut dice, KINDS);
+        if !plan.meta_alone {
+            plan.draw_policies(&mut Dice::new(seed, 5));
+        }
         plan
     }
 
@@ -287,6 +292,17 @@ impl Plan {
             _ => Fault::DropPins { who },
         };
         Timed { at_us, fault }
+    }
+
+    /// Changes of policies, in a quarter of all plans; by dice of their own, so that other plans stay as they are.
+    fn draw_policies(&mut self, dice: &mut Dice) {
+        for _ in 0..if dice.one_in(4) { dice.between(1, 4) } else { 0 } {
+            let slice = dice.below(self.slices.len() as u64) as usize;
+            let (mode, min_in_sync) = Plan::policy(dice, self.copies);
+            let at_us = dice.between(300_000, self.busy_us);
+            self.faults.push(Timed { at_us, fault: Fault::Policy { slice, mode, min_in_sync } });
+        }
+        self.faults.sort_by_key(|timed| timed.at_us);
     }
 
     /// Faults, some alone, some in bursts.

@@ -74,7 +74,7 @@ struct Start {
 }
 
 #[derive(Clone, PartialEq, Wire)]
-struct Past {
+pub(crate) struct Past {
     #[prost(message, repeated, tag = "1")]
     starts: Vec<Start>,
     #[prost(message, required, tag = "2")]
@@ -238,7 +238,7 @@ impl From<&History> for Past {
 
 impl Past {
     /// None where it is no history: epochs that rise, each with something written, up to the last write.
-    fn history(&self) -> Option<History> {
+    pub(super) fn history(&self) -> Option<History> {
         let start = |start: &Start| EpochStart { epoch: Epoch(start.epoch), after: Sequence(start.after) };
         let starts: Vec<EpochStart> = self.starts.iter().map(start).collect();
         let last = Version::from(self.last);

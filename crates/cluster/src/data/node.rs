@@ -1,32 +1,31 @@
 //! A data node: its replicas, and what it knows of slices.
 //!
-//! Shared state: `replicas` (a task's inputs by slice) under one mutex, held for a moment. Only the task that follows meta and
+//! Shared state: `replicas` (a task's inputs by slice) under one mutex, held for a moment. Only who follows meta (`placed`) and
 //! `start` put replicas there; a replica that ends takes itself out.
 //! Promises: a replica exists for each slice whose entry names this store, from when meta said so until its data are deleted;
 //! what brings samples is delivered once their tags' kinds are known here. May not know what replicas say.
 
 use super::copying::Throttle;
 use super::messages::Parcel;
+use super::placed::{self, Placed};
 use super::refused::Refused;
 use super::reign::Reign;
 use super::replica::{Actor, Ended};
 use super::retention;
 use crate::calls::Tls;
-use crate::fleet::entries;
-use crate::fleet::following::{Following, Listener};
-use crate::fleet::{Member, Roster};
+use crate::fleet::{FleetRule, Member, Roster};
 use crate::kinds::Keeper;
 use crate::links::Links;
 use kernel::{Draft, Kernel, LedNews, LedSlice, Snapshot};
-use meta::{Entry, Error, Meta, Range, Revision};
+use meta::{Error, Meta, Revision};
 use parking_lot::Mutex;
-use protocol::{Consistency, Event, Message, Moment, ReplicaId, Run, SliceEntry};
+use protocol::{Consistency, Event, History, Message, Moment, ReplicaId, Run, SliceEntry};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use types::{Epoch, Origin, SliceId, Version};
+use types::{Epoch, NodeId, Origin, SliceId, Version};
 use world::World;
 
 /// The most that waits for a replica from outside.
@@ -41,6 +40,8 @@ const KINDS_WAIT: Duration = Duration::from_millis(400);
 pub struct Settings {
     /// What it is in the fleet, as it joined.
     pub member: Member,
+    /// Which slice a sample lies in: its kernel follows.
+    pub rule: Arc<FleetRule>,
     /// Its certificate, and whose certificates it accepts.
     pub tls: Tls,
     /// The protocols' numbers.
@@ -76,9 +77,34 @@ pub enum Asked {
     },
     /// Where it stands.
     Look {
-        /// Whether it leads, the entry as it knows it, and the last write of its log.
-        answer: oneshot::Sender<(bool, Option<SliceEntry>, Version)>,
+        /// Answered with what it sees now.
+        answer: oneshot::Sender<Looked>,
     },
+}
+
+/// What a replica takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaSize {
+    /// Of which slice.
+    pub slice: SliceId,
+    /// Whether it is led here.
+    pub leads: bool,
+    /// Bytes on disk and in memory.
+    pub bytes: u64,
+    /// The newest write that readers see of it.
+    pub version: Version,
+}
+
+/// Where a replica stands.
+pub struct Looked {
+    /// Whether it leads.
+    pub leads: bool,
+    /// The entry as it knows it.
+    pub entry: Option<SliceEntry>,
+    /// The writes of its log.
+    pub history: History,
+    /// The newest write that readers see here.
+    pub published: Version,
 }
 
 /// What goes into a replica's task.
@@ -109,6 +135,8 @@ pub(super) struct Shared {
     pub keeper: Arc<Keeper>,
     pub runtime: Handle,
     pub throttle: Throttle,
+    /// Held by whoever has the kernel follow the rule.
+    pub ruling: Mutex<()>,
     world: World,
     replicas: Mutex<HashMap<SliceId, Inputs>>,
     failed: watch::Sender<Option<String>>,
@@ -131,14 +159,24 @@ impl Shared {
         inputs.outside.try_send(Input::Asked(asked)).map_err(|_| Refused::Busy)
     }
 
-    fn tell(&self, slice: SliceId, input: Input) {
+    pub(super) fn tell(&self, slice: SliceId, input: Input) {
         if let Some(inputs) = self.replicas.lock().get(&slice) {
             drop(inputs.own.send(input));
         }
     }
 
+    /// Whether there is a replica of a slice.
+    pub(super) fn is_here(&self, slice: SliceId) -> bool {
+        self.replicas.lock().contains_key(&slice)
+    }
+
+    /// The store can't go on: the process must open it again.
+    pub(super) fn fail(&self, fault: String) {
+        self.failed.send_replace(Some(fault));
+    }
+
     /// Begins with a replica, unless it is there.
-    fn begin(self: &Arc<Self>, led: LedSlice, mut stopping: watch::Receiver<()>) {
+    pub(super) fn begin(self: &Arc<Self>, led: LedSlice, mut stopping: watch::Receiver<()>) {
         let (slice, mut replicas) = (led.id(), self.replicas.lock());
         if replicas.contains_key(&slice) {
             return;
@@ -153,43 +191,9 @@ impl Shared {
             let ended = actor.run(own_inputs, outside_inputs, &mut stopping).await;
             shared.replicas.lock().remove(&slice);
             if let Some(Ended::Failed(fault)) = ended {
-                shared.failed.send_replace(Some(format!("slice {slice}: {fault}")));
+                shared.fail(format!("slice {slice}: {fault}"));
             }
         });
-    }
-}
-
-/// What meta says of slices, told to the replicas here.
-struct Placed {
-    shared: Arc<Shared>,
-    /// For the replicas that begin; it never saw that the node ends, so they all do.
-    stopping: watch::Receiver<()>,
-}
-
-impl Placed {
-    /// A slice's entry, as meta has it.
-    fn learn(&self, slice: SliceId, entry: SliceEntry, revision: Revision) {
-        let shared = &self.shared;
-        let here = shared.replicas.lock().contains_key(&slice);
-        if !here && entry.has(shared.me) {
-            match shared.kernel.lead(slice) {
-                Ok(led) => shared.begin(led, self.stopping.clone()),
-                Err(fault) => {
-                    tracing::error!(%slice, %fault, "a slice that the fleet placed here can't be led");
-                    return;
-                }
-            }
-        }
-        shared.tell(slice, Input::Entry { entry, revision, seen: None });
-    }
-}
-
-impl Listener for Placed {
-    fn stands(&self, entry: &Entry) {
-        match (entries::slice_of(&entry.key, entries::SLICES), entries::slice_entry(&entry.value)) {
-            (Some(slice), Some(found)) => self.learn(slice, found, entry.modified),
-            _ => tracing::error!(key = %entry.key, "a slice's entry can't be read: is it of another release?"),
-        }
     }
 }
 
@@ -220,10 +224,11 @@ impl DataNode {
         }
         let links = Links::new(runtime.clone(), settings.tls.clone(), Arc::clone(roster));
         let run = Run(world.random.next_u64());
-        let (replicas, failed) = (Mutex::default(), watch::Sender::new(None));
+        let (ruling, replicas, failed) = (Mutex::default(), Mutex::default(), watch::Sender::new(None));
         let throttle = Throttle::new(settings.copy_bytes_per_s);
         let shared =
-            Arc::new(Shared { settings, me, run, kernel, meta, links, keeper, runtime, throttle, world, replicas, failed });
+            Shared { settings, me, run, kernel, meta, links, keeper, runtime, throttle, ruling, world, replicas, failed };
+        let shared = Arc::new(shared);
         let of = Arc::downgrade(&shared);
         shared.kernel.listen_to_led(Box::new(move |slice, news| {
             let event = match news {
@@ -238,13 +243,10 @@ impl DataNode {
         for led in shared.kernel.led_slices() {
             shared.begin(led, stopping.clone());
         }
-        let slices = Range::prefix(entries::SLICES)?;
-        let placed = Placed { shared: Arc::clone(&shared), stopping: stopping.clone() };
-        let following = Following::new(Arc::clone(&shared.meta), slices, Arc::new(placed));
+        Placed::follow(&shared, stopping.clone())?;
         if shared.kernel.settings().retention.is_some() {
-            shared.runtime.spawn(retention::watch(Arc::clone(&shared), stopping.clone()));
+            shared.runtime.spawn(retention::watch(Arc::clone(&shared), stopping));
         }
-        shared.runtime.spawn(following.run(stopping));
         Ok(DataNode { shared, alive })
     }
 
@@ -266,8 +268,14 @@ impl DataNode {
         &self.shared.kernel
     }
 
-    pub(super) fn keeper(&self) -> &Keeper {
-        &self.shared.keeper
+    /// Waits until samples may come in: their kinds are known, and by which rule they lie. Whoever sends some knows of a tag.
+    ///
+    /// # Errors
+    /// `Refused::UnknownTags`, `Refused::Unavailable`: it may be tried again.
+    pub(super) async fn ready_for(&self, kinds_end: u64, from: Option<NodeId>, limit: Duration) -> Result<(), Refused> {
+        let reached = self.shared.keeper.reach(kinds_end, from, limit).await;
+        reached.map_err(|fault| Refused::UnknownTags(fault.to_string()))?;
+        placed::settle_rule(&self.shared).await.map_err(Refused::Unavailable)
     }
 
     /// Bytes of files that were copied to this node since it was started.
@@ -290,13 +298,14 @@ impl DataNode {
         self.shared.now()
     }
 
-    /// What its replicas take on disk and in memory: (slice, whether it is led here, bytes).
+    /// What its replicas take on disk and in memory, and what readers see of them.
     #[must_use]
-    pub fn sizes(&self) -> Vec<(SliceId, bool, u64)> {
+    pub fn sizes(&self) -> Vec<ReplicaSize> {
         let leads: HashMap<SliceId, bool> =
             self.shared.replicas.lock().iter().map(|(slice, inputs)| (*slice, inputs.reign.leads())).collect();
         let size = |status: kernel::SliceStatus| {
-            leads.get(&status.slice).map(|leads| (status.slice, *leads, status.file_bytes + status.buffered_bytes))
+            let (slice, bytes, version) = (status.slice, status.file_bytes + status.buffered_bytes, status.version);
+            leads.get(&slice).map(|leads| ReplicaSize { slice, leads: *leads, bytes, version })
         };
         self.shared.kernel.slices().into_iter().filter_map(size).collect()
     }
@@ -306,12 +315,13 @@ impl DataNode {
     pub async fn hand_over(&self, limit: Duration) -> usize {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
-            let led: Vec<SliceId> = self.sizes().into_iter().filter(|(_, leads, _)| *leads).map(|(slice, ..)| slice).collect();
+            let led: Vec<SliceId> = self.sizes().into_iter().filter(|size| size.leads).map(|size| size.slice).collect();
             let mut left = 0;
             for slice in led {
                 let (answer, told) = oneshot::channel();
                 let asked = self.ask(slice, Asked::Look { answer });
-                let Some((true, Some(entry), _)) = (if asked.is_ok() { told.await.ok() } else { None }) else { continue };
+                let looked = if asked.is_ok() { told.await.ok() } else { None };
+                let Some(Looked { leads: true, entry: Some(entry), .. }) = looked else { continue };
                 // Without another member in step there is nobody to take it.
                 if let Some(to) = entry.members.iter().copied().find(|member| *member != self.me()) {
                     left += 1;
@@ -356,7 +366,7 @@ impl DataNode {
             return;
         }
         if parcel.brings_samples()
-            && let Err(fault) = self.shared.keeper.reach(parcel.kinds_end, Some(from.node), KINDS_WAIT).await
+            && let Err(fault) = self.ready_for(parcel.kinds_end, Some(from.node), KINDS_WAIT).await
         {
             return tracing::warn!(slice = parcel.slice, %fault, "a message between replicas is dropped");
         }

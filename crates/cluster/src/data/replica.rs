@@ -10,7 +10,7 @@
 use super::copying;
 use super::messages::Parcel;
 use super::node::Input;
-use super::node::{Asked, Shared};
+use super::node::{Asked, Looked, Shared};
 use super::refused::Refused;
 use super::reign::Reign;
 use crate::fleet::entries;
@@ -121,7 +121,9 @@ impl Actor {
             }
             Input::Asked(Asked::HandOver { to }) => self.step(Event::HandOver { to }),
             Input::Asked(Asked::Look { answer }) => {
-                drop(answer.send((self.machine.is_primary(), self.machine.known().cloned(), self.machine.history().last())));
+                let (leads, entry) = (self.machine.is_primary(), self.machine.known().cloned());
+                let (history, published) = (self.machine.history().clone(), self.machine.published());
+                drop(answer.send(Looked { leads, entry, history, published }));
             }
             Input::Failed(fault) => self.fail(fault),
         }

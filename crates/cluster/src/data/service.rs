@@ -5,6 +5,7 @@
 
 use super::asking::{Answered, HandingOver, Told, Writing};
 use super::copying::{self, Part, Pieces, Wanting};
+use super::looking::{self, LOOK, Looking, Seen};
 use super::messages::{Nothing, Parcel};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
@@ -63,6 +64,10 @@ impl Answering for DataService {
             PIECE => Grpc::new(ProstCodec::<Part, Wanting>::default()).unary(ForPart(self), request).await,
             STATUS | MAINTAIN => {
                 let codec = ProstCodec::<status::Told, Asking>::default();
+                Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
+            }
+            LOOK => {
+                let codec = ProstCodec::<Seen, Looking>::default();
                 Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
             }
             _ => Status::unimplemented("there is no such method").into_http(),
@@ -144,6 +149,16 @@ impl UnaryService<Asking> for DataService {
                 asking => status::maintain(&node, asking).await,
             }))
         })
+    }
+}
+
+impl UnaryService<Looking> for DataService {
+    type Response = Seen;
+    type Future = Answer<Seen>;
+
+    fn call(&mut self, request: Request<Looking>) -> Self::Future {
+        let node = Arc::clone(&self.node);
+        Box::pin(async move { looking::look(&node, request.into_inner()).await.map(Response::new) })
     }
 }
 

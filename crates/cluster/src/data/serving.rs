@@ -89,8 +89,7 @@ impl DataNode {
 pub(super) async fn write(node: &DataNode, writing: Writing) -> Result<Answered, Refused> {
     let limit = limit(writing.limit_ms);
     within(limit, async {
-        let reached = node.keeper().reach(writing.kinds_end, writing.sender.map(NodeId), limit / 2).await;
-        reached.map_err(|fault| Refused::UnknownTags(fault.to_string()))?;
+        node.ready_for(writing.kinds_end, writing.sender.map(NodeId), limit / 2).await?;
         let origin = writing.origin().ok_or_else(|| Refused::Invalid("a producer has 16 bytes".to_owned()))?;
         let slice = SliceId(writing.slice);
         let draft = draft(node, slice, writing)?;

@@ -1,7 +1,7 @@
 //! What stands in meta for a fleet: keys and values.
 //!
 //! ```text
-//!   fleet               FleetRecord   the rule and what holds for all slices; set once
+//!   fleet               FleetRecord   the rule, set before the first tag, and what holds for all slices
 //!   node/NNNNNNNNNN     NodeRecord    a process: its store, state, roles, where it is reached
 //!   slice/NNNNNNNNNN    SliceEntry    who leads the slice, who holds it (`protocol::SliceEntry`)
 //!   target/NNNNNNNNNN   TargetRecord  where the slice is on its way to
@@ -66,7 +66,7 @@ pub struct NodeRecord {
     pub clients: String,
 }
 
-/// What holds for the whole fleet; set once.
+/// What holds for the whole fleet. The rule changes only while there is no tag, the period never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FleetRecord {
     /// Which slice a sample lies in.

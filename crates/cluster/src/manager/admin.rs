@@ -8,19 +8,19 @@ use super::placing::hosts;
 use super::service::{LOOK, Looked, Looking};
 use super::standing::Standing;
 use super::words::{AdminError, NodeStatus, Operation, Progress, Step};
-use crate::fleet::entries::{self, FleetRecord, NodeRecord, Roles, TargetRecord, node_key, slice_key, target_key};
+use crate::fleet::entries::{self, FleetRecord, NodeRecord, Roles, TargetRecord, node_key, target_key};
 use crate::fleet::following::gone;
 use crate::fleet::{Lines, fleet_key, fleet_value};
 use crate::tickets::answered;
-use meta::{Is, Meta, SWAP_KEYS_MAX, Swap, Swapped};
+use meta::{Entry, Is, Key, Meta, SWAP_KEYS_MAX, Swap, Swapped};
+use protocol::SliceEntry;
 use protocol::membership::Seen;
 use protocol::moves::{Placed, Plan, Wish, plan};
-use protocol::{ReplicaId, SliceEntry};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
-use types::{Epoch, NodeId, SliceId};
+use types::{NodeId, SliceId};
 use world::Clock;
 
 /// How often, and how far apart, a swap that was not answered is sent again.
@@ -35,7 +35,7 @@ const FRESH_MS: u64 = 5_000;
 /// What operators ask.
 pub struct Admin {
     meta: Arc<dyn Meta>,
-    lines: Arc<Lines>,
+    pub(super) lines: Arc<Lines>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,6 +48,12 @@ impl Admin {
     #[must_use]
     pub fn new(meta: Arc<dyn Meta>, lines: Arc<Lines>, clock: Arc<dyn Clock>) -> Admin {
         Admin { meta, lines, clock }
+    }
+
+    /// What stands under a key, read now.
+    pub(super) async fn entry(&self, key: &Key) -> Result<Option<Entry>, AdminError> {
+        let found = answered(self.meta.get(std::slice::from_ref(key))).await.map_err(gone)??;
+        Ok(found.entries.into_iter().next().flatten())
     }
 
     /// All that stands in meta, read now.
@@ -70,7 +76,7 @@ impl Admin {
     }
 
     /// Changes something that stands in meta: `next` sees all of it, and says what to swap, or that nothing is to be done.
-    async fn change(&self, next: impl Fn(&Standing) -> Result<Option<Swap>, AdminError>) -> Result<(), AdminError> {
+    pub(super) async fn change(&self, next: impl Fn(&Standing) -> Result<Option<Swap>, AdminError>) -> Result<(), AdminError> {
         for _ in 0..TRIES {
             let Some(swap) = next(&self.standing().await?)? else { return Ok(()) };
             if let Swapped::Done { .. } = self.swap(swap).await? {
@@ -82,8 +88,17 @@ impl Admin {
 
     /// What the managers heard, from the first that answers; nothing where none does.
     async fn look(&self, sizes: bool) -> Looked {
+        self.look_at(Looking { sizes, versions_of: 0 }).await
+    }
+
+    /// How far each copy of a slice was heard to be.
+    pub(super) async fn versions(&self, slice: SliceId) -> Looked {
+        self.look_at(Looking { sizes: false, versions_of: slice.0.saturating_add(1) }).await
+    }
+
+    async fn look_at(&self, looking: Looking) -> Looked {
         for manager in self.lines.roster().with(Roles::MANAGER) {
-            let looked: Result<Looked, Status> = self.lines.ask(manager, LOOK, Looking { sizes }, LOOKS).await;
+            let looked: Result<Looked, Status> = self.lines.ask(manager, LOOK, looking, LOOKS).await;
             match looked {
                 Ok(looked) => return looked,
                 Err(status) => tracing::debug!(%manager, %status, "a manager does not answer"),
@@ -178,7 +193,8 @@ impl Admin {
             let entry = standing.view.slices.get(&slice)?.value.clone();
             Some(Operation::Stuck { slice, entry })
         });
-        Ok(moves.chain(drains.filter(|drain| !matches!(drain, Operation::Drain { left: 0, .. }))).chain(stuck).collect())
+        let drains = drains.filter(|drain| !matches!(drain, Operation::Drain { left: 0, .. }));
+        Ok(moves.chain(drains).chain(stuck).chain(replicating(&standing)).collect())
     }
 
     /// Has a node end empty. Its slices move by themselves.
@@ -356,47 +372,14 @@ impl Admin {
         })
         .await
     }
-
-    /// Has a node lead a slice whose in-sync copies are all lost or silent, alone, with what it has: what it lacks is lost for
-    /// good. Answers the epoch in which it leads.
-    ///
-    /// # Errors
-    /// `AdminError::State` where a copy that is in sync is there, or the node is not.
-    pub async fn force(&self, slice: SliceId, node: NodeId) -> Result<Epoch, AdminError> {
-        self.change(|standing| {
-            let (seen, view) = (slice_of(standing, slice)?, &standing.view);
-            let entry = &seen.value;
-            let is_there = |id: &ReplicaId| {
-                view.replica(id.node) == Some(*id) && view.nodes.get(&id.node).is_some_and(|node| node.value.state.is_there())
-            };
-            let Some(replica) = view.replica(node).filter(is_there) else {
-                return state(format!("node {node} is no data node, or not there"));
-            };
-            if entry.forced == entry.epoch && entry.primary == replica {
-                return Ok(None);
-            }
-            if let Some(well) = entry.members.iter().find(|id| is_there(id)) {
-                return state(format!(
-                    "slice {slice} has a copy in sync at node {}: it needs no force, nothing is lost",
-                    well.node
-                ));
-            }
-            let next = entry.forced_under(replica);
-            entry.check_next(&next).map_err(|error| AdminError::Entry { slice, error })?;
-            let key = slice_key(slice);
-            Ok(Some(Swap::new().when(&key, Is::Modified(seen.revision)).put(&key, entries::slice_value(&next))))
-        })
-        .await?;
-        Ok(entry(&self.standing().await?, slice)?.forced)
-    }
 }
 
-fn slice_of(standing: &Standing, slice: SliceId) -> Result<&Seen<SliceEntry>, AdminError> {
+pub(super) fn slice_of(standing: &Standing, slice: SliceId) -> Result<&Seen<SliceEntry>, AdminError> {
     let missing = || AdminError::Invalid(format!("there is no slice {slice}, or it is not placed yet"));
     standing.view.slices.get(&slice).ok_or_else(missing)
 }
 
-fn entry(standing: &Standing, slice: SliceId) -> Result<&SliceEntry, AdminError> {
+pub(super) fn entry(standing: &Standing, slice: SliceId) -> Result<&SliceEntry, AdminError> {
     Ok(&slice_of(standing, slice)?.value)
 }
 
@@ -405,6 +388,15 @@ fn is_on(entry: &SliceEntry, nodes: &[NodeId]) -> bool {
     let kept = entry.backups.len() + 1;
     let all = entry.everyone().filter(|id| entry.keeps(*id)).all(|id| nodes.contains(&id.node));
     kept == nodes.len() && all && nodes.first() == Some(&entry.primary.node)
+}
+
+/// Slices on their way to what the fleet's replication is to be.
+fn replicating(standing: &Standing) -> Option<Operation> {
+    let fleet = standing.fleet.as_ref()?.value;
+    let in_step = |seen: &&Seen<SliceEntry>| seen.value.policy == fleet.policy;
+    let (of, done) = (standing.view.slices.len(), standing.view.slices.values().filter(in_step).count());
+    let progress = Progress { done: done as u64, of: of as u64 };
+    (done < of).then_some(Operation::Replicate { policy: fleet.policy, progress })
 }
 
 /// Copies that a node holds or is to hold.

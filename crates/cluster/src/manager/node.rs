@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tonic::Status;
-use types::{NodeId, SliceId, StoreId};
+use types::{NodeId, SliceId, StoreId, Version};
 use world::{Clock, World};
 
 /// How often the fleet is tended.
@@ -69,6 +69,8 @@ pub(super) struct Hearsay {
     pub sizes: BTreeMap<SliceId, u64>,
     /// What other copies of them take.
     pub copies: BTreeMap<(SliceId, NodeId), u64>,
+    /// The newest write that readers saw of each replica, and when that was heard.
+    pub versions: BTreeMap<(SliceId, NodeId), (Version, Moment)>,
 }
 
 pub(super) struct Shared {
@@ -155,13 +157,17 @@ impl Shared {
     /// A process reports.
     pub(super) fn hear(&self, report: Report) {
         let now = self.now();
-        let Report { node, store, busyness, sizes, copies } = report;
+        let Report { node, store, busyness, sizes: replicas } = report;
+        let led = || replicas.iter().filter(|size| size.leads);
+        let sizes: Vec<(SliceId, u64)> = led().map(|size| (size.slice, size.bytes)).collect();
         {
             let mut heard = self.heard.lock();
             heard.nodes.insert(node, Heard { at: now, store, busyness });
-            heard.copies.retain(|(slice, of), _| *of != node || !sizes.iter().any(|(led, _)| led == slice));
+            heard.copies.retain(|(slice, of), _| *of != node || !led().any(|size| size.slice == *slice));
             heard.sizes.extend(sizes.iter().copied());
-            heard.copies.extend(copies.into_iter().map(|(slice, bytes)| ((slice, node), bytes)));
+            let copies = replicas.iter().filter(|size| !size.leads);
+            heard.copies.extend(copies.map(|size| ((size.slice, node), size.bytes)));
+            heard.versions.extend(replicas.iter().map(|size| ((size.slice, node), (size.version, now))));
         }
         let mut machines = self.machines.lock();
         let report = NodeReport { node, store, busyness, sizes };

@@ -1,11 +1,11 @@
 //! Every process of the fleet tells every manager that it is there, how busy it is, and what its slices take.
 //!
-//! Promises: twice a second, to each manager by itself, so that a slow one holds up none; sizes where they changed by much, all
-//! of them to a manager that is new. What is not heard is told again. May not know what managers make of it.
+//! Promises: twice a second, to each manager by itself, so that a slow one holds up none; sizes where they changed by much, or were
+//! written to, all of them to a manager that is new. What is not heard is told again. May not know what managers make of it.
 
 use super::busyness::Sample;
 use super::service::{Noted, REPORT, Report, Reported};
-use crate::data::DataNode;
+use crate::data::{DataNode, ReplicaSize};
 use crate::fleet::{Lines, Member, Roles};
 use protocol::membership::Busyness;
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ pub struct Reporter {
 #[derive(Default)]
 struct Told {
     run: u64,
-    sizes: HashMap<SliceId, (bool, u64)>,
+    sizes: HashMap<SliceId, ReplicaSize>,
 }
 
 impl Reporter {
@@ -92,9 +92,11 @@ impl Reporter {
     }
 }
 
-/// Whether a size is worth telling.
-fn differs(last: Option<&(bool, u64)>, now: (bool, u64)) -> bool {
-    last.is_none_or(|last| last.0 != now.0 || last.1.abs_diff(now.1) > now.1 / 64)
+/// Whether a size is worth telling: also where the slice was written to.
+fn differs(last: Option<&ReplicaSize>, now: &ReplicaSize) -> bool {
+    last.is_none_or(|last| {
+        last.leads != now.leads || last.version != now.version || last.bytes.abs_diff(now.bytes) > now.bytes / 64
+    })
 }
 
 async fn tell(
@@ -102,17 +104,13 @@ async fn tell(
     manager: NodeId,
     member: Member,
     busyness: Busyness,
-    all: Vec<(SliceId, bool, u64)>,
+    all: Vec<ReplicaSize>,
     mut last: Told,
 ) -> Told {
-    let all: HashMap<SliceId, (bool, u64)> = all.into_iter().map(|(slice, leads, bytes)| (slice, (leads, bytes))).collect();
-    let mut changed: HashMap<SliceId, (bool, u64)> = all.clone();
-    changed.retain(|slice, now| differs(last.sizes.get(slice), *now));
-    let (mut sizes, mut copies) = (Vec::new(), Vec::new());
-    for (slice, (leads, bytes)) in &changed {
-        if *leads { &mut sizes } else { &mut copies }.push((*slice, *bytes));
-    }
-    let report = Report { node: member.node, store: member.store, busyness, sizes, copies };
+    let all: HashMap<SliceId, ReplicaSize> = all.into_iter().map(|size| (size.slice, size)).collect();
+    let mut changed = all.clone();
+    changed.retain(|slice, now| differs(last.sizes.get(slice), now));
+    let report = Report { node: member.node, store: member.store, busyness, sizes: changed.values().copied().collect() };
     let noted: Result<Noted, Status> = lines.ask(manager, REPORT, Reported::from(&report), LIMIT).await;
     match noted {
         Ok(noted) if noted.run == last.run => {

@@ -5,9 +5,11 @@
 
 use super::node::{Heard, ManagerNode, Shared};
 use crate::calls::MESSAGE_BYTES_MAX;
+use crate::data::ReplicaSize;
 use crate::door::{Answer, Answering};
 use crate::fleet::entries::wide;
 use prost::Message as Wire;
+use protocol::Moment;
 use protocol::membership::Busyness;
 use std::sync::Arc;
 use tonic::body::Body;
@@ -15,7 +17,7 @@ use tonic::codegen::http;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
-use types::{NodeId, SliceId, StoreId};
+use types::{Epoch, NodeId, Sequence, SliceId, StoreId, Version};
 
 /// The service's name; the number is the layout's.
 const SERVICE: &str = "meridian.Manager1";
@@ -27,10 +29,8 @@ pub(super) struct Report {
     pub node: NodeId,
     pub store: StoreId,
     pub busyness: Busyness,
-    /// Slices that it leads, and what they take.
-    pub sizes: Vec<(SliceId, u64)>,
-    /// Other copies that it holds.
-    pub copies: Vec<(SliceId, u64)>,
+    /// What its replicas take, and what readers see of each.
+    pub sizes: Vec<ReplicaSize>,
 }
 
 #[derive(Clone, PartialEq, Wire)]
@@ -68,6 +68,14 @@ struct Size {
     /// Of copies: where.
     #[prost(uint64, tag = "3")]
     node: u64,
+    /// The newest write that readers see.
+    #[prost(uint64, tag = "4")]
+    epoch: u64,
+    #[prost(uint64, tag = "5")]
+    sequence: u64,
+    /// How long ago that was heard.
+    #[prost(uint64, tag = "6")]
+    heard_ms: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Wire)]
@@ -81,6 +89,9 @@ pub(super) struct Looking {
     /// Whether sizes are wanted, too.
     #[prost(bool, tag = "1")]
     pub sizes: bool,
+    /// A slice of which it is wanted how far each copy was heard to be, and one more, so that there is a slice 0.
+    #[prost(uint32, tag = "2")]
+    pub versions_of: u32,
 }
 
 #[derive(Clone, PartialEq, Wire)]
@@ -91,6 +102,8 @@ pub(super) struct Looked {
     sizes: Vec<Size>,
     #[prost(message, repeated, tag = "3")]
     copies: Vec<Size>,
+    #[prost(message, repeated, tag = "4")]
+    versions: Vec<Size>,
 }
 
 #[derive(Clone, PartialEq, Wire)]
@@ -132,32 +145,44 @@ impl From<Busy> for Busyness {
 
 impl From<&Report> for Reported {
     fn from(report: &Report) -> Reported {
-        let size = |(slice, bytes): &(SliceId, u64)| Size { slice: slice.0, bytes: *bytes, node: 0 };
+        let of = |leads: bool| {
+            let sizes = report.sizes.iter().filter(move |size| size.leads == leads);
+            sizes.map(|size| Size::of(size.slice, size.bytes, size.version)).collect()
+        };
         Reported {
             node: report.node.0,
             store: report.store.0.to_le_bytes().to_vec(),
             busy: report.busyness.into(),
-            sizes: report.sizes.iter().map(size).collect(),
-            copies: report.copies.iter().map(size).collect(),
+            sizes: of(true),
+            copies: of(false),
         }
+    }
+}
+
+impl Size {
+    fn of(slice: SliceId, bytes: u64, version: Version) -> Size {
+        Size { slice: slice.0, bytes, node: 0, epoch: version.epoch.0, sequence: version.sequence.0, heard_ms: 0 }
+    }
+
+    fn version(&self) -> Version {
+        Version { epoch: Epoch(self.epoch), sequence: Sequence(self.sequence) }
+    }
+
+    fn replica(&self, leads: bool) -> ReplicaSize {
+        ReplicaSize { slice: SliceId(self.slice), leads, bytes: self.bytes, version: self.version() }
     }
 }
 
 impl Reported {
     fn report(self) -> Option<Report> {
-        let size = |size: &Size| (SliceId(size.slice), size.bytes);
-        Some(Report {
-            node: NodeId(self.node),
-            store: StoreId(wide(&self.store)?),
-            busyness: self.busy.into(),
-            sizes: self.sizes.iter().map(size).collect(),
-            copies: self.copies.iter().map(size).collect(),
-        })
+        let (led, copies) = (self.sizes.iter(), self.copies.iter());
+        let sizes = led.map(|size| size.replica(true)).chain(copies.map(|size| size.replica(false))).collect();
+        Some(Report { node: NodeId(self.node), store: StoreId(wide(&self.store)?), busyness: self.busy.into(), sizes })
     }
 }
 
 impl Looked {
-    fn of(shared: &Shared, sizes: bool) -> Looked {
+    fn of(shared: &Shared, looking: Looking) -> Looked {
         let (now, heard) = (shared.now(), shared.heard.lock());
         let node = |(node, heard): (&NodeId, &Heard)| OfNode {
             node: node.0,
@@ -167,9 +192,21 @@ impl Looked {
             weighed: heard.busyness.weighed(&shared.settings.machine.weights),
         };
         let mut looked = Looked { nodes: heard.nodes.iter().map(node).collect(), ..Looked::default() };
-        if sizes {
-            let size = |(slice, bytes): (&SliceId, &u64)| Size { slice: slice.0, bytes: *bytes, node: 0 };
-            let copy = |((slice, node), bytes): (&(SliceId, NodeId), &u64)| Size { slice: slice.0, bytes: *bytes, node: node.0 };
+        if let Some(slice) = looking.versions_of.checked_sub(1).map(SliceId) {
+            let of = (slice, NodeId(0))..=(slice, NodeId(u64::MAX));
+            let version = |((slice, node), (version, at)): (&(SliceId, NodeId), &(Version, Moment))| Size {
+                node: node.0,
+                heard_ms: now.since(*at) / 1_000,
+                ..Size::of(*slice, 0, *version)
+            };
+            looked.versions = heard.versions.range(of).map(version).collect();
+        }
+        if looking.sizes {
+            let size = |(slice, bytes): (&SliceId, &u64)| Size::of(*slice, *bytes, Version::default());
+            let copy = |((slice, node), bytes): (&(SliceId, NodeId), &u64)| Size {
+                node: node.0,
+                ..Size::of(*slice, *bytes, Version::default())
+            };
             looked.sizes = heard.sizes.iter().map(size).collect();
             looked.copies = heard.copies.iter().map(copy).collect();
         }
@@ -186,6 +223,11 @@ impl Looked {
 
     pub(super) fn sizes(&self) -> impl Iterator<Item = (SliceId, u64)> + '_ {
         self.sizes.iter().map(|size| (SliceId(size.slice), size.bytes))
+    }
+
+    /// How far each copy was heard to be, and how long ago, in milliseconds.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (NodeId, Version, u64)> + '_ {
+        self.versions.iter().map(|size| (NodeId(size.node), size.version(), size.heard_ms))
     }
 
     pub(super) fn copies(&self) -> impl Iterator<Item = ((SliceId, NodeId), u64)> + '_ {
@@ -245,6 +287,6 @@ impl UnaryService<Looking> for ManagerService {
 
     fn call(&mut self, request: Request<Looking>) -> Self::Future {
         let (shared, looking) = (Arc::clone(&self.shared), request.into_inner());
-        Box::pin(async move { Ok(Response::new(Looked::of(&shared, looking.sizes))) })
+        Box::pin(async move { Ok(Response::new(Looked::of(&shared, looking))) })
     }
 }

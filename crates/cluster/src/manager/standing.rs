@@ -75,7 +75,7 @@ impl Standing {
             self.targets.insert(slice, Seen { value, revision });
         } else if *key == entries::fleet_key() {
             let value = entries::fleet_record(&entry.value)?;
-            self.view.copies = value.copies;
+            (self.view.copies, self.view.policy) = (value.copies, Some(value.policy));
             self.fleet = Some(Seen { value, revision });
         }
         Some(())

@@ -6,7 +6,7 @@
 use crate::fleet::NodeRecord;
 use protocol::membership::Busyness;
 use protocol::moves::PlanError;
-use protocol::{EntryError, SliceEntry};
+use protocol::{EntryError, Policy, SliceEntry};
 use thiserror::Error;
 use types::{NodeId, RuleError, SliceId};
 
@@ -77,6 +77,13 @@ pub enum Operation {
         node: NodeId,
         /// Copies that it still holds.
         left: u64,
+    },
+    /// Slices are replicated in another way, one after another. Changed by `set_replication`.
+    Replicate {
+        /// How they are to be.
+        policy: Policy,
+        /// Slices.
+        progress: Progress,
     },
     /// No store that has all that was acknowledged is there any more: bring one back, or force the slice.
     Stuck {

@@ -1,8 +1,9 @@
 //! The slice map as a scheduler knows it, and who is asked for what.
 //!
 //! Shared state: `slices`, written by the one task that follows meta, read by all; `changed` tells that it was written. `load`
-//! counts what is under way to each node, and is what "busy" means here: it follows a node that slows down at once, where
-//! its reports are half a second old.
+//! counts what is under way to each node: it follows a node that slows down at once. `busy` is what nodes last reported
+//! (processor, network, disk, memory, weighed), and may be seconds old; it weighs what is under way, so that of two nodes with as
+//! much, the less busy one is asked, and of two as busy, the one with less.
 //! Promises: of one slice the map never goes back. It may be old: whoever is asked says so. May not know what is asked.
 
 use super::{Freshness, RouteError};
@@ -57,6 +58,7 @@ pub struct SliceMap {
     meta: Arc<dyn Meta>,
     known: Arc<Known>,
     load: Mutex<HashMap<NodeId, Arc<AtomicUsize>>>,
+    busy: RwLock<BTreeMap<NodeId, u32>>,
     _alive: watch::Sender<()>,
 }
 
@@ -88,7 +90,7 @@ impl SliceMap {
         following.read().await?;
         let (alive, stopping) = watch::channel(());
         runtime.spawn(following.run(stopping));
-        Ok(Arc::new(SliceMap { meta, known, load: Mutex::default(), _alive: alive }))
+        Ok(Arc::new(SliceMap { meta, known, load: Mutex::default(), busy: RwLock::default(), _alive: alive }))
     }
 
     /// Reads the map anew: after that it is as new as meta was when this was called.
@@ -125,6 +127,11 @@ impl SliceMap {
         Arc::clone(self.load.lock().entry(node).or_default())
     }
 
+    /// Notes how busy nodes are, in thousandths; those that are left out have not said so lately, and count as half busy.
+    pub fn note_busyness(&self, busy: BTreeMap<NodeId, u32>) {
+        *self.busy.write() = busy;
+    }
+
     /// Counts something as under way to a node, until the answer is dropped.
     pub(super) fn under_way(&self, node: NodeId) -> UnderWay {
         let counter = self.counter(node);
@@ -132,17 +139,17 @@ impl SliceMap {
         UnderWay(counter)
     }
 
-    /// Chooses one node a slice: its primary, or, where the freshness lets it, the member with the least under way. Nobody of
+    /// Chooses one node a slice: its primary, or, where the freshness lets it, the member with the least to do. Nobody of
     /// `avoided` is chosen where there is another.
     ///
     /// # Errors
     /// `RouteError::Unplaced`.
     pub fn choose(&self, slices: &[SliceId], freshness: &Freshness, avoided: &[NodeId]) -> Result<Choice, RouteError> {
-        let known = self.known.slices.read();
+        let (known, busy) = (self.known.slices.read(), self.busy.read());
         let mut choice = Choice::default();
         for slice in slices {
             let seen = known.get(slice).ok_or(RouteError::Unplaced { slice: *slice })?;
-            let node = self.one_of(&seen.value, freshness, avoided, &choice);
+            let node = self.one_of(&seen.value, freshness, (avoided, &busy), &choice);
             choice.revision = choice.revision.max(seen.revision);
             choice.nodes.entry(node).or_default().push((*slice, seen.value.epoch));
         }
@@ -151,23 +158,61 @@ impl SliceMap {
 
     /// The node that is to be asked for one slice.
     pub(super) fn choose_one(&self, slice: SliceId, freshness: &Freshness) -> Result<NodeId, RouteError> {
-        let known = self.known.slices.read();
+        let (known, busy) = (self.known.slices.read(), self.busy.read());
         let seen = known.get(&slice).ok_or(RouteError::Unplaced { slice })?;
-        Ok(self.one_of(&seen.value, freshness, &[], &Choice::default()))
+        Ok(self.one_of(&seen.value, freshness, (&[], &busy), &Choice::default()))
     }
 
-    fn one_of(&self, entry: &SliceEntry, freshness: &Freshness, avoided: &[NodeId], choice: &Choice) -> NodeId {
+    fn one_of(
+        &self,
+        entry: &SliceEntry,
+        freshness: &Freshness,
+        (avoided, busy): (&[NodeId], &BTreeMap<NodeId, u32>),
+        choice: &Choice,
+    ) -> NodeId {
         let primary = entry.primary.node;
         let copies = entry.members.iter().map(|member| member.node).filter(|node| !avoided.contains(node));
         // What this very choice gives a node counts, too: else one node would get it all.
         let load = |node: &NodeId| {
             let given = choice.nodes.get(node).map_or(0, Vec::len);
-            (self.counter(*node).load(Ordering::Relaxed) * 16 + given, *node != primary)
+            let under_way = self.counter(*node).load(Ordering::Relaxed);
+            (weighed(under_way, given, busy.get(node).copied()), *node != primary)
         };
         match freshness {
             Freshness::Primary if !avoided.contains(&primary) => primary,
             // Only the primary may answer, unless it can't: a member may lead by now.
             _ => copies.min_by_key(load).unwrap_or(primary),
+        }
+    }
+}
+
+/// What a node has to do, to be compared with others': what is under way and what it is given now, weighed by how busy it says it is.
+/// A node that stands still weighs three times an idle one.
+fn weighed(under_way: usize, given: usize, busy_permille: Option<u32>) -> usize {
+    let busy = busy_permille.map_or(500, |busy| busy.min(1_000) as usize);
+    // Nodes that have nothing to do differ by what they say, too.
+    (under_way * 16 + given + 8) * (500 + busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_what_nodes_say_and_what_is_under_way_weigh() {
+        // (under way, given, busy) of the one that is chosen, and of the other.
+        let rows = [
+            ((0, 0, Some(100)), (0, 0, Some(900))),
+            ((1, 0, Some(100)), (1, 0, Some(900))),
+            ((0, 0, Some(900)), (2, 0, Some(100))),
+            ((0, 0, None), (0, 0, Some(900))),
+            ((0, 0, Some(300)), (0, 0, None)),
+            ((0, 1, Some(500)), (0, 2, Some(500))),
+            ((3, 0, Some(4_000)), (3, 1, Some(1_000))),
+        ];
+        for (chosen, other) in rows {
+            let [chosen_weighs, other_weighs] = [chosen, other].map(|(under_way, given, busy)| weighed(under_way, given, busy));
+            assert!(chosen_weighs < other_weighs, "{chosen:?} before {other:?}");
         }
     }
 }

@@ -51,7 +51,7 @@ impl Router {
     }
 
     fn open(&self, tags: &[TagId]) -> Open {
-        let rule = &self.settings.rule;
+        let rule = self.rule();
         if !rule.ignores_time() {
             let all: Arc<[u32]> = (0..tags.len() as u32).collect();
             return (0..rule.buckets).map(|slice| (SliceId(slice), Arc::clone(&all))).collect();
@@ -123,10 +123,10 @@ impl Router {
     /// The answer to one question, where it lies in one slice and the first node that is asked has it: most are such.
     async fn ask_once(&self, questions: &Questions, freshness: &Freshness) -> Result<Option<ReadingColumns>, RouteError> {
         let [tag] = *questions.tags else { return Ok(None) };
-        if !self.settings.rule.ignores_time() {
+        if !self.rule().ignores_time() {
             return Ok(None);
         }
-        let slice = self.settings.rule.slice(tag, Timestamp(0));
+        let slice = self.rule().slice(tag, Timestamp(0));
         let node = self.map.choose_one(slice, freshness)?;
         let Ok(client) = self.client(node, TRY) else { return Ok(None) };
         let (how, _under_way) = ([(slice, freshness.of(slice))], self.map.under_way(node));
@@ -168,7 +168,7 @@ impl Router {
         freshness: &Freshness,
     ) -> Vec<(NodeId, Asked, Result<Answer, Refused>)> {
         let asks = choice.nodes.iter().map(|(node, slices)| async move {
-            let asked = Asked::of(slices.iter().map(|(slice, _)| *slice).collect(), open, self.settings.rule.ignores_time());
+            let asked = Asked::of(slices.iter().map(|(slice, _)| *slice).collect(), open, self.rule().ignores_time());
             let how: Vec<_> = asked.slices.iter().map(|slice| (*slice, freshness.of(*slice))).collect();
             let tags: Vec<TagId> = asked.rows.iter().map(|row| questions.tags[*row as usize]).collect();
             let _under_way = self.map.under_way(*node);

@@ -178,13 +178,21 @@ impl Router {
     /// thinned, which goes along: whoever leads a slice decides by it.
     ///
     /// # Errors
-    /// `RouteError::Written`, `RouteError::Behind`.
+    /// `RouteError::Written`, `RouteError::Behind`, `RouteError::Unsettled`.
     pub fn write(
         self: &Arc<Self>,
         write: &Write<'_>,
         kinds: &dyn Kinds,
     ) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
-        self.send(split::write(&self.settings.rule, write, kinds), write.origin)
+        // A rule that is final stays so: what is cut by it here lies where all look for it.
+        let rule = &self.settings.rule;
+        let sent = rule.is_final().then(|| self.send(split::write(&rule.rule(), write, kinds), write.origin));
+        async move {
+            match sent {
+                Some(sent) => sent.await,
+                None => Err(RouteError::Unsettled),
+            }
+        }
     }
 
     /// Deletes samples, with the same promise.
@@ -192,7 +200,14 @@ impl Router {
     /// # Errors
     /// As `write`.
     pub fn delete(self: &Arc<Self>, deletion: &Deletion) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
-        self.send(split::deletion(&self.settings.rule, deletion), None)
+        let sent = self.settings.rule.is_final().then(|| self.send(split::deletion(&self.settings.rule.rule(), deletion), None));
+        async move {
+            match sent {
+                Some(sent) => sent.await,
+                // Nobody here knew of a tag when the statement began: there is nothing to delete.
+                None => Ok(Written::default()),
+            }
+        }
     }
 
     fn send(

@@ -5,7 +5,7 @@ use crate::identity;
 use cluster::data::{DataNode, DataService, Reads, Settings};
 use cluster::door::Door;
 use cluster::etcd::Etcd;
-use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
+use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::{MetaService, Remote};
 use cluster::manager::{Capacity, ManagerNode, ManagerService, Reporter};
@@ -139,6 +139,7 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     let member = common.join(Roles::DATA, Some(kernel.store())).await;
     let settings = Settings {
         member,
+        rule: FleetRule::of(RULE),
         tls: tls.clone(),
         protocol: protocol::Settings::default(),
         copy_bytes_per_s: 64 << 20,

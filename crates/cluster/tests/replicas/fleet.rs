@@ -4,7 +4,7 @@ use crate::identity;
 use cluster::Tls;
 use cluster::data::{Batch, Client, Refused, Rows, Status};
 use cluster::door::{Door, OwnCertificate};
-use cluster::fleet::{Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
+use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
 use cluster::kinds::{KindSource, KindsService};
 use cluster::lone::MetaService;
 use cluster::router::{self, Router};
@@ -287,7 +287,7 @@ impl Fleet {
 
     /// A scheduler's way to the slices, in this process.
     pub fn router(&self, patience: Duration) -> Arc<Router> {
-        let settings = router::Settings { me: SCHEDULER, rule: rule(), patience, waiting_bytes_max: 64 << 20 };
+        let settings = router::Settings { me: SCHEDULER, rule: FleetRule::of(rule()), patience, waiting_bytes_max: 64 << 20 };
         let (meta, world) = (Arc::clone(&self.meta), World::real(&self.threads));
         self.runtime.block_on(async {
             let roster = Roster::follow(Arc::clone(&meta), self.runtime.handle()).await.expect("meta reads");

@@ -5,7 +5,7 @@ use crate::identity;
 use cluster::Limits;
 use cluster::data::{DataNode, DataService, Reads, Settings};
 use cluster::door::Door;
-use cluster::fleet::{Lines, Member, Membership, Roles, Roster};
+use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::Remote;
 use kernel::Kernel;
@@ -61,6 +61,7 @@ pub fn run() {
         let member = joined.expect("the fleet takes it");
         let settings = Settings {
             member,
+            rule: FleetRule::of(rule()),
             tls,
             protocol: protocol::Settings::default(),
             copy_bytes_per_s: 64 << 20,

@@ -28,7 +28,7 @@ use protocol::{ProducerRow, Record};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{SliceId, TagId, TimeRange, Version};
-use world::{Disk, DiskError, Lane, Promise};
+use world::{Access, Disk, DiskError, Lane, Promise};
 
 type Answer = Promise<Result<(Version, Vec<ProducerRow>), Error>>;
 /// What goes on when copies are durable.
@@ -56,7 +56,59 @@ pub fn read_set_aside(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<(SliceId, 
     Ok(records)
 }
 
+/// How many records a directory holds, the first and the last of them; none where it holds none that can be read.
+fn counted(disk: &Arc<dyn Disk>, dir: &Path) -> Option<(u64, Version, Version)> {
+    let mut found: Option<(u64, Version, Version)> = None;
+    for record in log::read(disk, dir).ok()? {
+        let record = record.ok()?;
+        let version = format::decode_write(&record.head, &record.body).ok()?.1.version;
+        let (count, first, _) = found.unwrap_or((0, version, version));
+        found = Some((count + 1, first, version));
+    }
+    found
+}
+
+/// Something that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// The slice that it is of.
+    pub slice: SliceId,
+    /// Where it lies, below the store's directory.
+    pub directory: PathBuf,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// How many records it has, the first and the last of them; none where it is files of a slice, or can't be read.
+    pub records: Option<(u64, Version, Version)>,
+}
+
 impl Core {
+    /// All that was set aside, by name.
+    ///
+    /// # Errors
+    /// `Error::Open` where the directory can't be read.
+    pub(crate) fn all_set_aside(&self) -> Result<Vec<SetAside>, Error> {
+        let (disk, all) = (&self.world.disk, Path::new("set-aside"));
+        let failed = |fault: DiskError| Error::Open(fault.to_string());
+        let names = match disk.list(&self.dir.join(all)) {
+            Err(fault) if fault.is_missing() => return Ok(Vec::new()),
+            listed => listed.map_err(failed)?,
+        };
+        let mut found = Vec::new();
+        for name in names.into_iter().map(|entry| entry.name) {
+            let Some(slice) = name.strip_prefix("slice-").and_then(|rest| rest.split('-').next()?.parse().ok()) else { continue };
+            let directory = all.join(&name);
+            let at = self.dir.join(&directory);
+            let bytes = disk.list(&at).map_err(failed)?.into_iter().try_fold(0, |sum, entry| {
+                let file = disk.open(&at.join(entry.name), Access::Read)?;
+                Ok(sum + file.len()?)
+            });
+            let records = counted(disk, &at);
+            found.push(SetAside { slice: SliceId(slice), directory, bytes: bytes.map_err(failed)?, records });
+        }
+        found.sort_by(|a, b| a.directory.cmp(&b.directory));
+        Ok(found)
+    }
+
     /// As the slice's one job.
     pub(super) fn set_aside(self: &Arc<Core>, slice: &Arc<Slice>, beyond: Version, promise: Answer) {
         let gone = slice.with_led(|led| {

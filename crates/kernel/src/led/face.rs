@@ -1,5 +1,6 @@
 //! What higher floors may ask of a led slice. What each promises is written in docs/decisions/0008-replication.md.
 
+use super::SetAside;
 use super::work::Op;
 use crate::core::Core;
 use crate::slice::Slice;
@@ -58,6 +59,14 @@ impl Kernel {
             .filter(led)
             .map(|slice| LedSlice { core: Arc::clone(&self.core), slice: Arc::clone(slice) })
             .collect()
+    }
+
+    /// What was set aside of led slices, and lies in the store's directory until somebody takes it away. Reads the disk.
+    ///
+    /// # Errors
+    /// `Error::Open` where the directory can't be read.
+    pub fn set_aside(&self) -> Result<Vec<SetAside>, Error> {
+        self.core.all_set_aside()
     }
 
     /// Who is told of flushes from now on. Set once; later ones are not heard.

@@ -38,7 +38,7 @@ mod work;
 
 pub(crate) use opening::slice_of;
 
-pub use aside::read_set_aside;
+pub use aside::{SetAside, read_set_aside};
 pub use deciding::Draft;
 pub use face::{LedListener, LedNews, LedSlice};
 pub use pins::{Piece, Pinned};

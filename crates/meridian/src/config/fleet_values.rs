@@ -4,6 +4,7 @@
 
 use super::values::Value;
 use cluster::fleet::Roles;
+use protocol::Mode;
 
 /// What a process does; None = alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,22 @@ impl Value for Locality {
 /// How slices are replicated: sync, or by how many records copies may be behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicationSetting(pub Option<u64>);
+
+impl ReplicationSetting {
+    /// When a write is answered, as text says it.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn mode_of(text: &str) -> Result<Mode, String> {
+        ReplicationSetting::parse(text).map(ReplicationSetting::mode)
+    }
+
+    /// When a write is answered.
+    #[must_use]
+    pub fn mode(self) -> Mode {
+        self.0.map_or(Mode::Sync, |lag_records_max| Mode::Async { lag_records_max })
+    }
+}
 
 impl Value for ReplicationSetting {
     const UNIT: &'static str = "sync, or a number of records";

@@ -15,7 +15,7 @@ pub mod units;
 mod values;
 
 pub use docs::{docs_page, flag_help, print_config};
-pub use fleet_values::{JoinSetting, shown};
+pub use fleet_values::{JoinSetting, ReplicationSetting, shown};
 pub use machine::{cores, memory_bytes as machine_memory};
 pub use settings::{Config, SETTINGS};
 pub use sources::{Loaded, load};

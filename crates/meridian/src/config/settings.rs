@@ -141,15 +141,16 @@ settings! {
         locality: Locality = "none";
         /// How much data it is to hold beside the other nodes.
         weight: u32 = "1", "1" to "1000";
-        /// Copies of each slice, the primary's included. Like the distribution rule it only counts when
-        /// the fleet is made, by its first manager.
+        /// Copies of each slice, the primary's included. Only counts when the fleet is made, by its first
+        /// manager; later meridian_set_replication changes it.
         copies: u32 = "2", "1" to "16";
         /// Slices are placed at first once so many data nodes are there; auto = as many as there are
         /// copies. Of a manager.
         data_nodes_min: AutoCount = "auto", "1" to "100000";
         /// sync = a write is answered when every copy in step has it on disk; a number = it is answered
         /// by the primary alone, which waits when the other copies are that many records behind
-        /// (at most those are lost when it fails). Only counts when the fleet is made.
+        /// (at most those are lost when it fails). Only counts when the fleet is made; later
+        /// meridian_set_replication changes it.
         replication: ReplicationSetting = "sync";
         /// How fast files may be copied to this node when it catches up or takes slices, a second.
         copy_bytes_max: Bytes = "64MiB", "64KiB" to "64GiB";
@@ -213,7 +214,8 @@ settings! {
         /// slice decides: give all data nodes the same.
         retention: Option<Duration> = "never", "1min" to "365000d";
         /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
-        /// many slices there are. The rule only counts when the store is made.
+        /// many slices there are. The rule only counts when the store is made; before the first tag
+        /// meridian_set_rule changes it.
         rule_buckets: u32 = "64", "1" to "65536";
         /// Distribution rule: weight of the tag's ordinal.
         rule_w1: u32 = "1", "0" to "4294967295";

@@ -1,16 +1,17 @@
-//! What an operator sees of the fleet and tells it, by SQL (docs/fleet.md).
+//! What an operator sees of the fleet, by SQL (docs/fleet.md); what is told it is in `orders`.
 //!
-//! Promises: what is shown is read from meta and managers when it is asked for; every function can be asked twice without harm
-//! and lives on in meta. May not know how anything is carried out.
+//! Promises: what is shown is read from meta and managers when it is asked for. May not know how anything is carried out.
 
+use super::orders;
 use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use cluster::manager::{Admin, AdminError, NodeStatus, Operation, Placement, Step};
+use cluster::manager::{Admin, AdminError, Checked, NodeStatus, Operation, Step};
 use cluster::tags::{Standing, TagTable};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use kernel::SetAside;
 use protocol::{Mode, SliceEntry};
 use query::{Error, OperatorFunction, OperatorTable, Report, ScalarValue};
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ impl Operator {
     }
 }
 
-fn told(fault: AdminError) -> Error {
+/// An administration's error in SQL's words.
+pub fn told(fault: AdminError) -> Error {
     let report = Box::new(Report { message: fault.to_string(), ..Report::default() });
     match fault.sqlstate() {
         "22023" => Error::InvalidParameter(report),
@@ -138,7 +140,8 @@ fn lists(values: impl IntoIterator<Item = Option<Vec<String>>>) -> ArrayRef {
     Arc::new(out.finish())
 }
 
-fn names(nodes: impl IntoIterator<Item = NodeId>) -> Vec<String> {
+/// Nodes as texts.
+pub fn names(nodes: impl IntoIterator<Item = NodeId>) -> Vec<String> {
     nodes.into_iter().map(|node| node.0.to_string()).collect()
 }
 
@@ -253,6 +256,20 @@ fn row(operation: &Operation) -> Row {
             cancel: Some(format!("SELECT meridian_undrain({})", node.0)),
             ..Row::default()
         },
+        Operation::Replicate { policy, progress } => Row {
+            operation: "replication",
+            why: Some(match policy.mode {
+                Mode::Sync => format!("sync, at least {} in sync", policy.min_in_sync),
+                Mode::Async { lag_records_max } => {
+                    format!("async, {lag_records_max} records behind at most, at least {} in sync", policy.min_in_sync)
+                }
+            }),
+            step: Some("changing"),
+            done: Some(progress.done),
+            total: Some(progress.of),
+            cancel: Some("SELECT meridian_set_replication(..) as it was".to_owned()),
+            ..Row::default()
+        },
         Operation::Stuck { slice, entry } => Row {
             operation: "stuck",
             slice: Some(slice.0.into()),
@@ -306,115 +323,54 @@ fn schedulers(standing: &Standing, me: NodeId) -> Result<RecordBatch, Error> {
     )
 }
 
-/// The functions, and the types of their arguments.
-const FUNCTIONS: [(&str, &[DataType]); 9] = [
-    ("meridian_drain", &[DataType::Int64]),
-    ("meridian_undrain", &[DataType::Int64]),
-    ("meridian_remove", &[DataType::Int64]),
-    ("meridian_move", &[DataType::Int64, DataType::Utf8]),
-    ("meridian_switch", &[DataType::Int64, DataType::Int64]),
-    ("meridian_cancel", &[DataType::Int64]),
-    ("meridian_force", &[DataType::Int64, DataType::Int64]),
-    ("meridian_even", &[DataType::Boolean]),
-    ("meridian_place", &[]),
-];
-
-fn number(argument: &ScalarValue) -> Result<u64, Error> {
-    let wrong = || {
-        let report = Report { message: format!("{argument} is no number of a node or slice"), ..Report::default() };
-        Error::InvalidParameter(Box::new(report))
-    };
-    match argument {
-        ScalarValue::Int64(Some(value)) => u64::try_from(*value).map_err(|_| wrong()),
-        _ => Err(wrong()),
-    }
+fn replicas_schema() -> SchemaRef {
+    let (number, text) = (|name| field(name, DataType::Int64), |name| field(name, DataType::Utf8));
+    let columns = [number("slice"), number("node"), text("state"), text("version"), number("lag_records"), text("differs")];
+    Arc::new(Schema::new(columns.to_vec()))
 }
 
-fn slice(argument: &ScalarValue) -> Result<SliceId, Error> {
-    let value = number(argument)?;
-    u32::try_from(value).map(SliceId).map_err(|_| {
-        Error::InvalidParameter(Box::new(Report { message: format!("there is no slice {value}"), ..Report::default() }))
-    })
+fn replicas(all: &[Checked]) -> Result<RecordBatch, Error> {
+    batch(
+        replicas_schema(),
+        vec![
+            numbers(all.iter().map(|copy| Some(copy.slice.0.into()))),
+            numbers(all.iter().map(|copy| Some(copy.node.0))),
+            words(all.iter().map(|copy| Some(orders::word(copy.state)))),
+            words(all.iter().map(|copy| copy.version.map(|version| version.to_string()))),
+            numbers(all.iter().map(|copy| copy.lag_records)),
+            words(all.iter().map(|copy| copy.differs.as_deref())),
+        ],
+    )
 }
 
-/// Nodes as `'3,1,2'`, the primary first.
-fn list(argument: &ScalarValue) -> Result<Vec<NodeId>, Error> {
-    let text = match argument {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => text,
-        other => return Err(told(AdminError::Invalid(format!("{other} is no list of nodes: write '3,1', the primary first")))),
-    };
-    let parts = text.split(',').map(|part| part.trim().parse().map(NodeId));
-    parts
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| told(AdminError::Invalid(format!("\"{text}\" is no list of nodes: write '3,1', the primary first"))))
+fn set_aside_schema() -> SchemaRef {
+    let (number, text) = (|name| field(name, DataType::Int64), |name| field(name, DataType::Utf8));
+    let columns = [
+        number("node"),
+        number("slice"),
+        text("directory"),
+        number("bytes"),
+        number("records"),
+        text("first_version"),
+        text("last_version"),
+    ];
+    Arc::new(Schema::new(columns.to_vec()))
 }
 
-async fn call(admin: &Admin, function: &str, arguments: &[ScalarValue]) -> Result<String, Error> {
-    match (function, arguments) {
-        ("meridian_drain", [node]) => {
-            let node = NodeId(number(node)?);
-            admin.drain(node).await.map_err(told)?;
-            Ok(format!("node {node} is being emptied; meridian.operations shows how far it is"))
-        }
-        ("meridian_undrain", [node]) => {
-            let node = NodeId(number(node)?);
-            admin.undrain(node).await.map_err(told)?;
-            Ok(format!("node {node} takes slices again"))
-        }
-        ("meridian_remove", [node]) => {
-            let node = NodeId(number(node)?);
-            admin.remove(node).await.map_err(told)?;
-            Ok(format!("node {node} is no more of the fleet"))
-        }
-        ("meridian_move", [of, nodes]) => {
-            let (of, nodes) = (slice(of)?, list(nodes)?);
-            admin.move_slice(of, &nodes).await.map_err(told)?;
-            Ok(format!("slice {of} is on its way; meridian.operations shows how far it is"))
-        }
-        ("meridian_switch", [of, node]) => {
-            let (of, node) = (slice(of)?, NodeId(number(node)?));
-            admin.switch_primary(of, node).await.map_err(told)?;
-            Ok(format!("slice {of} will be led by node {node}"))
-        }
-        ("meridian_cancel", [of]) => {
-            let of = slice(of)?;
-            admin.cancel(of).await.map_err(told)?;
-            Ok(format!("slice {of} stays as it is now"))
-        }
-        ("meridian_force", [of, node]) => {
-            let (of, node) = (slice(of)?, NodeId(number(node)?));
-            let epoch = admin.force(of, node).await.map_err(told)?;
-            Ok(format!(
-                "slice {of} begins epoch {epoch} at node {node}; writes that only other stores had are set aside when those come back"
-            ))
-        }
-        ("meridian_even", [ScalarValue::Boolean(Some(run))]) => even(admin, *run).await,
-        ("meridian_place", []) => {
-            let placed = admin.place(&Placement::Modulus).await.map_err(told)?;
-            Ok(format!("{placed} slices were placed"))
-        }
-        _ => Err(told(AdminError::Invalid(format!("{function} has no such arguments")))),
-    }
-}
-
-/// How unevenly data may lie before it is worth moving, in thousandths of a node's fair share.
-const TOLERANCE_PERMILLE: u32 = 50;
-
-async fn even(admin: &Admin, run: bool) -> Result<String, Error> {
-    let plan = admin.plan(TOLERANCE_PERMILLE).await.map_err(told)?;
-    let (changes, bytes, least) = (plan.changes.len(), plan.bytes, plan.bytes_least);
-    let mut said = vec![format!("{changes} slices change hands, {bytes} bytes are moved; no even plan moves less than {least}")];
-    said.extend(plan.changes.iter().map(|change| {
-        let (before, after) = (names(change.before.iter().copied()).join(","), names(change.after.iter().copied()).join(","));
-        format!("slice {}: {before} -> {after}, {} bytes a copy", change.slice, change.bytes)
-    }));
-    if run {
-        let begun = admin.execute(&plan).await.map_err(told)?;
-        said.push(format!("{begun} of them are under way; meridian.operations shows how far they are"));
-    } else {
-        said.push("nothing is moved: SELECT meridian_even(true) does".to_owned());
-    }
-    Ok(said.join("\n"))
+fn set_aside(all: &[(NodeId, SetAside)]) -> Result<RecordBatch, Error> {
+    let records = || all.iter().map(|(_, aside)| aside.records);
+    batch(
+        set_aside_schema(),
+        vec![
+            numbers(all.iter().map(|(node, _)| Some(node.0))),
+            numbers(all.iter().map(|(_, aside)| Some(aside.slice.0.into()))),
+            words(all.iter().map(|(_, aside)| Some(aside.directory.display().to_string()))),
+            numbers(all.iter().map(|(_, aside)| Some(aside.bytes))),
+            numbers(records().map(|records| records.map(|(count, ..)| count))),
+            words(records().map(|records| records.map(|(_, first, _)| first.to_string()))),
+            words(records().map(|records| records.map(|(.., last)| last.to_string()))),
+        ],
+    )
 }
 
 impl query::Operator for Operator {
@@ -424,6 +380,8 @@ impl query::Operator for Operator {
             OperatorTable { name: "slice_map", schema: slices_schema() },
             OperatorTable { name: "operations", schema: operations_schema() },
             OperatorTable { name: "schedulers", schema: schedulers_schema() },
+            OperatorTable { name: "replicas", schema: replicas_schema() },
+            OperatorTable { name: "set_aside", schema: set_aside_schema() },
         ]
     }
 
@@ -434,6 +392,8 @@ impl query::Operator for Operator {
                 "nodes" => nodes(&admin.nodes().await.map_err(told)?),
                 "slice_map" => slices(&admin.slice_map().await.map_err(told)?),
                 "operations" => operations(&admin.operations().await.map_err(told)?),
+                "replicas" => replicas(&admin.check(None).await.map_err(told)?),
+                "set_aside" => set_aside(&admin.set_aside().await.map_err(told)?),
                 _ => schedulers(&tags.standing(), tags.me().node),
             }
         }
@@ -441,11 +401,11 @@ impl query::Operator for Operator {
     }
 
     fn functions(&self) -> Vec<OperatorFunction> {
-        FUNCTIONS.iter().map(|(name, arguments)| OperatorFunction { name, arguments: arguments.to_vec() }).collect()
+        orders::functions()
     }
 
     fn call(&self, function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>> {
         let admin = Arc::clone(&self.admin);
-        async move { call(&admin, function, &arguments).await }.boxed()
+        async move { orders::call(&admin, function, &arguments).await }.boxed()
     }
 }

@@ -1,7 +1,7 @@
 //! A process of a fleet: `meridian serve --role ..` (paper 1.1, figure 1).
 //!
 //! ```text
-//! configuration -> lock -> certificates -> meta -> the fleet's rule -> stores of its roles -> its number -> the door -> clients' doors
+//! configuration -> lock -> certificates -> meta -> the fleet's rule -> stores of its roles -> its number -> the door -> users -> clients' doors
 //! ```
 //! Promises: what can be refused without the fleet is refused first; a process waits for a fleet that is not there yet, and says
 //! for what; the ready file is written once all its doors take connections; a store that failed ends the process, for it must
@@ -10,10 +10,12 @@
 mod admin;
 pub mod local;
 mod meta;
+mod orders;
 mod process;
 mod reader;
 mod store;
 mod tags;
+mod users;
 
 use crate::config::{Config, Listen, Loaded};
 use crate::progress::now;
@@ -26,9 +28,8 @@ use cluster::door::OwnCertificate;
 use cluster::fleet::Roles;
 use kernel::Durability;
 use process::Process;
-use server::{Server, Users};
+use server::Server;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,14 +68,17 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let world = World::real(&threads);
     let _lock = serve::lock(&world, dir)?;
     let ready = Ready::begin(config)?;
-    let clients = clients(loaded, roles, dir, &world)?;
+    let clients = clients(loaded, roles, &world)?;
     let workers = config.threads.0.unwrap_or(1).max(2) as usize;
     let (runtime, readers) = (workers_named("fleet", workers)?, workers_named("reads", workers)?);
     let starting = Process::start(loaded, roles, (own, tls), door, &world, (runtime.handle(), readers.handle()));
     let mut process = runtime.block_on(starting)?;
     let signals = Signals::listen()?;
     let server = match (clients, process.engine.take()) {
-        (Some((settings, users)), Some(engine)) => Some(Server::start(settings, engine, users, &world)?),
+        (Some(settings), Some(engine)) => {
+            let users = runtime.block_on(users::open(Arc::clone(&process.meta), dir, &world, runtime.handle()))?;
+            Some(Server::start(settings, engine, users, &world)?)
+        }
         _ => None,
     };
     let pg = server.as_ref().and_then(Server::pg_address);
@@ -119,7 +123,7 @@ fn workers_named(name: &str, workers: usize) -> Result<Runtime, Error> {
 }
 
 /// What clients' doors need, where this process has any; refused early where they can't be opened.
-fn clients(loaded: &Loaded, roles: Roles, dir: &Path, world: &World) -> Result<Option<(server::Settings, Arc<Users>)>, Error> {
+fn clients(loaded: &Loaded, roles: Roles, world: &World) -> Result<Option<server::Settings>, Error> {
     let config = &loaded.config;
     if !roles.scheduler {
         return Ok(None);
@@ -128,9 +132,9 @@ fn clients(loaded: &Loaded, roles: Roles, dir: &Path, world: &World) -> Result<O
         return Err(Error::Usage("a scheduler is the door of clients: give --pg or --flight an address".to_owned()));
     }
     let settings = serve::server_settings(config, config.threads.0.unwrap_or(1) as usize)?;
-    let users = Users::open(world.clone(), dir)?;
-    Server::rehearse(&settings, &users, world)?;
-    Ok(Some((settings, users)))
+    // The fleet may have users: that is seen once it is reached.
+    Server::rehearse(&settings, true, world)?;
+    Ok(Some(settings))
 }
 
 /// This process's certificate, and whose it accepts.

@@ -20,14 +20,14 @@ use catalog::Catalog;
 use cluster::Tls;
 use cluster::data::{DataNode, DataService, Reads};
 use cluster::door::{Door, OwnCertificate};
-use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster};
+use cluster::fleet::{FleetRecord, FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::MetaService;
 use cluster::manager::{Admin, Capacity, ManagerNode, ManagerService, Placement, Reporter};
 use cluster::router::{self, Router};
 use cluster::tags::TagTable;
 use kernel::Kernel;
-use protocol::{Mode, Policy};
+use protocol::Policy;
 use query::Engine;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -63,8 +63,8 @@ pub struct Process {
     pub address: SocketAddr,
     /// What clients' doors stand over, in a scheduler; taken once.
     pub engine: Option<Arc<Engine>>,
+    pub meta: Arc<dyn Meta>,
     membership: Membership,
-    meta: Arc<dyn Meta>,
     world: World,
     dir: PathBuf,
     stop_max: Duration,
@@ -87,7 +87,14 @@ struct Starting<'a> {
     readers: &'a Handle,
     meta: Arc<dyn Meta>,
     lines: Arc<Lines>,
+    admin: Arc<Admin>,
     tls: Tls,
+}
+
+/// What holds for the fleet, as it was when this process began; the rule is followed.
+struct Fleet {
+    record: FleetRecord,
+    rule: Arc<FleetRule>,
 }
 
 /// A data node's stores.
@@ -117,10 +124,11 @@ impl Process {
         let Opened { meta, is_own } = meta::open(config, roles.manager, dir, &tls, world).await?;
         let roster = Roster::follow(Arc::clone(&meta), runtime).await.map_err(fleet("reading who there is"))?;
         let lines = Arc::new(Lines::new(Arc::clone(&roster), tls.clone()));
-        let starting = Starting { loaded, dir, world, runtime, readers, meta: Arc::clone(&meta), lines: Arc::clone(&lines), tls };
         let admin = Arc::new(Admin::new(Arc::clone(&meta), Arc::clone(&lines), Arc::clone(&world.clock)));
-        let record = starting.record(&admin, roles.manager).await?;
-        let stores = if roles.data { Some(starting.stores(&record).await?) } else { None };
+        let of_all = (Arc::clone(&meta), Arc::clone(&lines));
+        let starting = Starting { loaded, dir, world, runtime, readers, meta: of_all.0, lines: of_all.1, admin, tls };
+        let known = starting.fleet(roles.manager).await?;
+        let stores = if roles.data { Some(starting.stores(&known).await?) } else { None };
         let catalog = if roles.scheduler { Some(starting.catalog().await?) } else { None };
         let membership = membership(config, roles, bound);
         let store = stores.as_ref().map(|stores| stores.kernel.store());
@@ -128,7 +136,7 @@ impl Process {
         let member = joined.map_err(|fault| Error::Fleet(fault.to_string()))?;
         let (mut engine, mut tags, mut manager) = (None, None, None);
         let book = stores.as_ref().map(|stores| Arc::clone(&stores.book));
-        let (mut door, data) = starting.data_door(own, member, stores, &roster)?;
+        let (mut door, data) = starting.data_door(own, member, stores, &known.rule, &roster)?;
         if is_own {
             let service = MetaService::new(Arc::clone(&meta), door.lifeline());
             door = door.with(service);
@@ -139,14 +147,14 @@ impl Process {
             (None, None) => door,
         };
         if let Some(catalog) = catalog {
-            let (table, made) = starting.scheduler(member, Arc::clone(&catalog), &record, &admin).await?;
+            let (table, made) = starting.scheduler(member, Arc::clone(&catalog), &known.rule).await?;
             let service = table.service(door.lifeline());
             door = door.with(service);
             engine = Some(made);
             tags = Some((table, catalog));
         }
         if roles.manager {
-            let node = starting.manager(member, &record, &admin).await?;
+            let node = starting.manager(member, &known).await?;
             door = door.with(ManagerService::new(&node));
             manager = Some(node);
         }
@@ -264,14 +272,15 @@ async fn end_with(what: &'static str, failed: impl Future<Output = String>) {
     std::process::exit(EXIT_STORE);
 }
 
-/// Places all slices once there are nodes enough. Any manager may do it; what is placed stays.
-async fn place(admin: Arc<Admin>, nodes_min: usize) {
-    let mut tries = 0;
+/// Places all slices once there are nodes enough, and those that another rule brings. Any manager may do it; what is placed stays.
+async fn place(admin: Arc<Admin>, rule: Arc<FleetRule>, nodes_min: usize) {
+    let (mut tries, mut changes) = (0, rule.changes());
     loop {
         let why = match there(&admin).await {
             Ok(there) if there < nodes_min => format!("{there} of {nodes_min} data nodes are there"),
             Ok(_) => match admin.place(&Placement::Modulus).await {
-                Ok(0) => return,
+                Ok(0) if changes.changed().await.is_err() => return,
+                Ok(0) => continue,
                 Ok(placed) => format!("{placed} were placed now"),
                 Err(fault) => fault.to_string(),
             },
@@ -282,6 +291,20 @@ async fn place(admin: Arc<Admin>, nodes_min: usize) {
         }
         tries += 1;
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// How often a scheduler hears how busy nodes are: as often as they say so.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Tells the router how busy nodes are, as managers hear it, as long as there is a router.
+async fn hear_busyness(admin: Arc<Admin>, router: std::sync::Weak<Router>) {
+    loop {
+        let busy = admin.busyness().await;
+        let Some(router) = router.upgrade() else { return };
+        router.map().note_busyness(busy);
+        drop(router);
+        tokio::time::sleep(BUSY_PAUSE).await;
     }
 }
 
@@ -299,15 +322,21 @@ impl Starting<'_> {
         &self.loaded.config
     }
 
-    /// The fleet's rule: made by a manager where there is none, waited for by others.
-    async fn record(&self, admin: &Admin, manages: bool) -> Result<FleetRecord, Error> {
-        let config = self.config();
-        let mode = config.replication.0.map_or(Mode::Sync, |lag_records_max| Mode::Async { lag_records_max });
+    /// The fleet's rule, followed from now on, and what else holds for all.
+    async fn fleet(&self, manages: bool) -> Result<Fleet, Error> {
+        let record = self.record(manages).await?;
+        let rule = FleetRule::follow(Arc::clone(&self.meta), self.runtime).await;
+        Ok(Fleet { record, rule: rule.map_err(fleet("reading the fleet's rule"))? })
+    }
+
+    /// What holds for the fleet: made by a manager where there is none, waited for by others.
+    async fn record(&self, manages: bool) -> Result<FleetRecord, Error> {
+        let (admin, config) = (&self.admin, self.config());
         let own = FleetRecord {
             rule: config.rule(),
             period_us: config.kernel().period_us,
             copies: config.copies,
-            policy: Policy { mode, min_in_sync: 1 },
+            policy: Policy { mode: config.replication.mode(), min_in_sync: 1 },
         };
         let mut tries = 0;
         loop {
@@ -340,7 +369,7 @@ impl Starting<'_> {
     }
 
     /// A data node's book and kernel.
-    async fn stores(&self, record: &FleetRecord) -> Result<Stores, Error> {
+    async fn stores(&self, known: &Fleet) -> Result<Stores, Error> {
         let book = Book::open(&*self.world.disk, self.dir).map_err(|fault| self.open_failed(fault.to_string(), false))?;
         let book = Arc::new(book);
         let keeper = Arc::new(Keeper::new(Arc::clone(&book), Arc::clone(&self.lines), Arc::clone(&self.world.clock)));
@@ -349,14 +378,16 @@ impl Starting<'_> {
             keeper.fill(BOOK_PATIENCE).await.map_err(fleet("filling the book of kinds"))?;
         }
         let mut settings = self.config().kernel();
-        (settings.rule, settings.period_us) = (record.rule, record.period_us);
+        let rule = known.rule.rule();
+        (settings.rule, settings.period_us) = (rule, known.record.period_us);
         let (world, dir, kinds) = (self.world.clone(), self.dir.to_path_buf(), Arc::clone(&book));
         let opened = tokio::task::spawn_blocking(move || Kernel::open(world, &dir, settings, kinds)).await;
         let opened = opened.map_err(|fault| Error::Fleet(fault.to_string()))?;
         let kernel = opened.map_err(|fault| self.open_failed(fault.to_string(), matches!(fault, kernel::Error::Damaged(_))))?;
-        if kernel.rule() != record.rule {
-            return Err(self.open_failed("its store was made with another distribution rule than this fleet's".to_owned(), false));
-        }
+        // It may have been set while this node was away.
+        kernel.set_rule(rule).map_err(|_| {
+            self.open_failed("its store was made with another distribution rule than this fleet's".to_owned(), false)
+        })?;
         Ok(Stores { book, keeper, kernel })
     }
 
@@ -367,9 +398,10 @@ impl Starting<'_> {
         opened.map_err(|fault| self.open_failed(fault.to_string(), matches!(fault, catalog::Error::Damaged(_))))
     }
 
-    fn data(&self, member: Member, stores: Stores, roster: &Arc<Roster>) -> Result<Arc<DataNode>, Error> {
+    fn data(&self, member: Member, stores: Stores, rule: &Arc<FleetRule>, roster: &Arc<Roster>) -> Result<Arc<DataNode>, Error> {
         let settings = cluster::data::Settings {
             member,
+            rule: Arc::clone(rule),
             tls: self.tls.clone(),
             protocol: protocol::Settings::default(),
             copy_bytes_per_s: self.config().copy_bytes_max.0,
@@ -389,10 +421,11 @@ impl Starting<'_> {
         own: OwnCertificate,
         member: Member,
         stores: Option<Stores>,
+        rule: &Arc<FleetRule>,
         roster: &Arc<Roster>,
     ) -> Result<(Door, Option<Arc<DataNode>>), Error> {
         let Some(stores) = stores else { return Ok((Door::new(own), None)) };
-        let node = self.data(member, stores, roster)?;
+        let node = self.data(member, stores, rule, roster)?;
         let worker = query::worker(Arc::new(Reader(Arc::clone(&node))), self.channels(), &self.engine_settings()?);
         let door = Door::over(own, worker.map_err(|fault| Error::Fleet(fault.to_string()))?);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
@@ -400,12 +433,12 @@ impl Starting<'_> {
         Ok((door.with(service).with_reads(reads), Some(node)))
     }
 
-    async fn manager(&self, member: Member, record: &FleetRecord, admin: &Arc<Admin>) -> Result<ManagerNode, Error> {
+    async fn manager(&self, member: Member, known: &Fleet) -> Result<ManagerNode, Error> {
         let settings = cluster::manager::Settings::default();
         let (meta, lines) = (Arc::clone(&self.meta), Arc::clone(&self.lines));
         let started = ManagerNode::start(settings, member.node, meta, lines, self.world, self.runtime).await;
-        let nodes_min = self.config().data_nodes_min.0.unwrap_or(record.copies) as usize;
-        self.runtime.spawn(place(Arc::clone(admin), nodes_min));
+        let nodes_min = self.config().data_nodes_min.0.unwrap_or(known.record.copies) as usize;
+        self.runtime.spawn(place(Arc::clone(&self.admin), Arc::clone(&known.rule), nodes_min));
         started.map_err(fleet("starting the manager"))
     }
 
@@ -422,8 +455,7 @@ impl Starting<'_> {
         &self,
         member: Member,
         catalog: Arc<Catalog>,
-        record: &FleetRecord,
-        admin: &Arc<Admin>,
+        rule: &Arc<FleetRule>,
     ) -> Result<(Arc<TagTable>, Arc<Engine>), Error> {
         let settings = cluster::tags::Settings {
             node: member.node,
@@ -440,17 +472,20 @@ impl Starting<'_> {
         self.runtime.spawn(async move { end_with("the tag table's store", of.failed()).await });
         let settings = router::Settings {
             me: member.node,
-            rule: record.rule,
+            rule: Arc::clone(rule),
             patience: self.config().fleet_patience,
             waiting_bytes_max: WAITING_BYTES_MAX,
         };
         let (meta, lines, random) = (Arc::clone(&self.meta), Arc::clone(&self.lines), Arc::clone(&self.world.random));
         let router = Router::start(settings, meta, lines, random, self.runtime.clone()).await;
         let router = router.map_err(fleet("reading the slice map"))?;
-        let store = FleetStore::new(router, Arc::clone(&self.lines), Arc::clone(&catalog), self.runtime.clone());
-        let tags = FleetTags::new(Arc::clone(&table), self.runtime.clone());
+        self.runtime.spawn(hear_busyness(Arc::clone(&self.admin), Arc::downgrade(&router)));
+        let (lines, admin) = (Arc::clone(&self.lines), Arc::clone(&self.admin));
+        let store = FleetStore::new(router, lines, admin, Arc::clone(&catalog), self.runtime.clone());
+        let tags = FleetTags::new(Arc::clone(&table), Arc::clone(rule), self.runtime.clone());
+        tags.settle_rule().await.map_err(|fault| Error::Fleet(fault.to_string()))?;
         let settings = query::EngineSettings {
-            operator: Some(Arc::new(Operator::new(Arc::clone(admin), Arc::clone(&table)))),
+            operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table)))),
             ..self.engine_settings()?
         };
         let engine = Engine::new(Arc::new(store), Arc::new(tags), catalog, settings);

@@ -53,8 +53,7 @@ async fn known_as(node: &DataNode, slice: SliceId, epoch: Epoch) -> Result<(), E
     let stale = || Error::stale(format!("slice {slice} is not on node {} as the statement was planned for", node.me().node));
     let (answer, told) = oneshot::channel();
     node.ask(slice, Asked::Look { answer }).map_err(|_| stale())?;
-    let (_, entry, _) = told.await.map_err(|_| stale())?;
-    match entry {
+    match told.await.map_err(|_| stale())?.entry {
         Some(entry) if entry.epoch >= epoch => Ok(()),
         _ => Err(stale()),
     }

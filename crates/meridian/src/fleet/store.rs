@@ -5,6 +5,7 @@
 use catalog::Catalog;
 use cluster::data::Refused;
 use cluster::fleet::{Lines, Roles};
+use cluster::manager::Admin;
 use cluster::router::{Freshness, RouteError, Router};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -43,6 +44,7 @@ pub struct FleetStore {
     lines: Arc<Lines>,
     /// The scheduler's tag table: how tags are thinned goes along with what is written.
     catalog: Arc<Catalog>,
+    admin: Arc<Admin>,
     runtime: Handle,
 }
 
@@ -89,7 +91,7 @@ pub fn told(error: RouteError) -> Error {
             message,
             "slices are placed once enough data nodes have joined; meridian.nodes shows who there is",
         ),
-        RouteError::Map(_) => raised(Error::Unavailable, message, "the same statement may succeed soon"),
+        RouteError::Map(_) | RouteError::Unsettled => raised(Error::Unavailable, message, "the same statement may succeed soon"),
         RouteError::Stopping => raised(Error::ShuttingDown, message, "connect to another scheduler"),
     }
 }
@@ -109,8 +111,8 @@ pub fn freshness(asker: &Asker) -> Freshness {
 impl FleetStore {
     /// A store over a router.
     #[must_use]
-    pub fn new(router: Arc<Router>, lines: Arc<Lines>, catalog: Arc<Catalog>, runtime: Handle) -> FleetStore {
-        FleetStore { router, lines, catalog, runtime }
+    pub fn new(router: Arc<Router>, lines: Arc<Lines>, admin: Arc<Admin>, catalog: Arc<Catalog>, runtime: Handle) -> FleetStore {
+        FleetStore { router, lines, catalog, admin, runtime }
     }
 
     /// The end of something that runs on, as a ticket.
@@ -166,6 +168,11 @@ impl Store for FleetStore {
 
     fn rule(&self) -> DistributionRule {
         self.router.rule()
+    }
+
+    fn set_rule(&self, rule: DistributionRule) -> BoxFuture<'static, Result<(), Error>> {
+        let admin = Arc::clone(&self.admin);
+        async move { admin.set_rule(rule).await.map_err(super::admin::told) }.boxed()
     }
 
     fn write(&self, write: Write<'_>, asker: &Asker) -> Ticket<Result<Committed, Error>> {

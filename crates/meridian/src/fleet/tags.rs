@@ -1,9 +1,10 @@
 //! Changes of the tag table, for SQL: through a scheduler's tag table, which all schedulers agree on; and the kinds of tags, for
 //! data nodes.
 //!
-//! Promises: those of `query::Tags` and `cluster::kinds::KindSource`.
+//! Promises: those of `query::Tags` and `cluster::kinds::KindSource`; where a name can be resolved, the rule is final.
 
 use catalog::Catalog;
+use cluster::fleet::FleetRule;
 use cluster::kinds::KindSource;
 use cluster::tags::{self, TagTable};
 use futures::FutureExt;
@@ -18,6 +19,7 @@ use world::Ticket;
 /// The tag table of a scheduler.
 pub struct FleetTags {
     table: Arc<TagTable>,
+    rule: Arc<FleetRule>,
     runtime: Handle,
 }
 
@@ -41,10 +43,18 @@ fn told(error: tags::Error) -> Error {
 }
 
 impl FleetTags {
-    /// Over a table.
+    /// Over a table, and the rule that its first tag makes final.
     #[must_use]
-    pub fn new(table: Arc<TagTable>, runtime: Handle) -> FleetTags {
-        FleetTags { table, runtime }
+    pub fn new(table: Arc<TagTable>, rule: Arc<FleetRule>, runtime: Handle) -> FleetTags {
+        FleetTags { table, rule, runtime }
+    }
+
+    /// Makes the rule final where a tag is known.
+    ///
+    /// # Errors
+    /// `Error::Unavailable` where meta does not say what it is: that is asked once in a process's life.
+    pub async fn settle_rule(&self) -> Result<(), Error> {
+        settle(&self.rule, &self.table).await
     }
 
     fn ticket<T, F>(&self, work: impl FnOnce(Arc<TagTable>) -> F) -> Ticket<Result<T, Error>>
@@ -73,14 +83,25 @@ impl Tags for FleetTags {
     }
 
     fn readable(&self) -> BoxFuture<'static, Result<(), Error>> {
-        let table = Arc::clone(&self.table);
-        async move { table.readable().await.map_err(told) }.boxed()
+        let (table, rule) = (Arc::clone(&self.table), Arc::clone(&self.rule));
+        async move {
+            table.readable().await.map_err(told)?;
+            settle(&rule, &table).await
+        }
+        .boxed()
     }
 
     fn close(&self) -> Ticket<Result<(), Error>> {
         // The catalog is closed with the process: what was answered is durable.
         Ticket::ready(Ok(()))
     }
+}
+
+async fn settle(rule: &FleetRule, table: &TagTable) -> Result<(), Error> {
+    if rule.is_final() || table.catalog().ordinals() == 0 {
+        return Ok(());
+    }
+    rule.settle().await.map_err(|fault| Error::Unavailable(Box::new(Report { message: fault.to_string(), ..Report::default() })))
 }
 
 /// The kinds of a scheduler's tags.

@@ -4,7 +4,8 @@
 //! ```text
 //!   add backups of the target ──> they are members ──> hand over to its first ──> remove who is not of it ──> target gone
 //! ```
-//! Promises: within an epoch, never the members: the primary changes those; the next epoch is begun only under a member. A
+//! Promises: within an epoch, never the members: the primary changes those; the next epoch is begun only under a member,
+//! or under the same primary in another mode. A
 //! replica is removed only when all of the target are members. A target that names a node twice, or one which can't be had any
 //! more, is given up. May not know who set it.
 
@@ -22,6 +23,25 @@ impl Manager {
                 self.approach(view, *slice, seen, target, out);
             }
         }
+        self.follow_policy(view, out);
+    }
+
+    /// Slices whose primaries are there, and that rest, are brought in step with the fleet's policy, so many at a time: another
+    /// mode is another epoch.
+    fn follow_policy(&self, view: &View, out: &mut Vec<Wanted>) {
+        let Some(policy) = view.policy else { return };
+        let is_there = |id: ReplicaId| {
+            view.replica(id.node) == Some(id) && view.nodes.get(&id.node).is_some_and(|node| node.value.state.is_there())
+        };
+        let rests = |slice: &SliceId, entry: &SliceEntry| {
+            !view.targets.contains_key(slice) && replaced(view, entry).is_none() && is_there(entry.primary)
+        };
+        let lags = view.slices.iter().filter(|(slice, seen)| seen.value.policy != policy && rests(slice, &seen.value));
+        out.extend(lags.take(self.settings.targets_max).map(|(slice, seen)| Wanted::Slice {
+            slice: *slice,
+            expect: seen.revision,
+            next: seen.value.with_policy(policy),
+        }));
     }
 
     fn approach(&self, view: &View, slice: SliceId, seen: &Seen<SliceEntry>, target: &Seen<Vec<NodeId>>, out: &mut Vec<Wanted>) {

@@ -2,7 +2,7 @@
 //!
 //! Promises: a node's state changes as `NodeState::may_become` allows. They may not know who asks.
 
-use crate::{Planted, ReplicaId, SliceEntry};
+use crate::{Planted, Policy, ReplicaId, SliceEntry};
 use std::collections::BTreeMap;
 use types::{NodeId, Revision, SliceId, StoreId};
 
@@ -133,6 +133,8 @@ pub struct View {
     pub targets: BTreeMap<SliceId, Seen<Vec<NodeId>>>,
     /// Copies that each slice is to have.
     pub copies: u32,
+    /// How each slice is to be replicated; none where that is not known, and entries stay as they are.
+    pub policy: Option<Policy>,
 }
 
 impl View {
@@ -215,7 +217,7 @@ pub struct ManagerSettings {
     pub retry_us: u64,
     /// How often the planner is asked, while there is something to plan.
     pub plan_us: u64,
-    /// The most slices that are on their way at once.
+    /// The most slices that are on their way at once, and that change their policy at once.
     pub targets_max: usize,
     /// How far a host may be from its share, as `moves::Wish` says.
     pub tolerance_permille: u32,

@@ -94,7 +94,12 @@ impl Replica {
     pub(crate) fn answers(&self, now: Moment) -> bool {
         let Some(primary) = &self.primary else { return false };
         let handed = primary.handing.as_ref().is_some_and(|handing| handing.released);
-        !handed && now >= self.promise.until && self.log.published.sequence >= primary.begins_after
+        // What the same process showed in an `async` epoch before may not be stable yet: `sync` shows nothing that may vanish.
+        let shown = match self.mode() {
+            Mode::Sync => self.log.published.sequence.min(self.log.stable.sequence),
+            Mode::Async { .. } => self.log.published.sequence,
+        };
+        !handed && now >= self.promise.until && shown >= primary.begins_after
     }
 
     /// Whether every required replica still promises not to succeed it.

@@ -41,6 +41,10 @@ impl Store for Lone {
         self.0.rule()
     }
 
+    fn set_rule(&self, rule: DistributionRule) -> BoxFuture<'static, Result<(), Error>> {
+        ready(self.0.set_rule(rule).map_err(Error::from)).boxed()
+    }
+
     fn write(&self, write: Write<'_>, _: &Asker) -> Ticket<Result<Committed, Error>> {
         told(self.0.write(write))
     }

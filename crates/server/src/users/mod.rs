@@ -1,4 +1,5 @@
-//! Users and their passwords, kept as verifiers in a small file of the store's directory.
+//! Users and their passwords, kept as verifiers in a small file of the store's directory, or by someone else (a fleet's users are in
+//! what the fleet agrees on, so that they hold at every door).
 //!
 //! Promises: the file is replaced as a whole (`users-N`, N rises; the older one goes once the newer
 //! is durable), so a crash leaves the old or the new users, never half. Passwords are never kept,
@@ -27,10 +28,26 @@ pub const BOOTSTRAP: &str = "meridian";
 const NAME_BYTES_MAX: usize = 63;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Who keeps users elsewhere.
+pub trait Keeper: Send + Sync {
+    /// Keeps a user's verifier, in place of any other. It holds everywhere, durably, when this returns; it may block.
+    ///
+    /// # Errors
+    /// Why not, as text.
+    fn keep(&self, name: &str, verifier: &str) -> Result<(), String>;
+}
+
+/// Where users are kept.
+enum Place {
+    Memory,
+    Directory(PathBuf),
+    Elsewhere(Arc<dyn Keeper>),
+}
+
 /// The users of a server.
 pub struct Users {
     world: World,
-    dir: Option<PathBuf>,
+    place: Place,
     by_name: RwLock<BTreeMap<String, Verifier>>,
     /// The file that counts, and the highest number ever given to one.
     files: Mutex<(u64, u64)>,
@@ -62,7 +79,7 @@ impl Users {
         for old in numbers {
             world.disk.remove(&path(dir, old))?;
         }
-        Ok(Users::with(world, Some(dir.to_owned()), found.1, (found.0, highest)))
+        Ok(Users::with(world, Place::Directory(dir.to_owned()), found.1, (found.0, highest)))
     }
 
     /// Looks at the users kept in a directory, without changing anything: is the file that counts whole. Whether there is
@@ -87,15 +104,40 @@ impl Users {
     /// Users that are kept only in memory.
     #[must_use]
     pub fn in_memory(world: World) -> Arc<Users> {
-        Users::with(world, None, BTreeMap::new(), (0, 0))
+        Users::with(world, Place::Memory, BTreeMap::new(), (0, 0))
     }
 
-    fn with(world: World, dir: Option<PathBuf>, by_name: BTreeMap<String, Verifier>, files: (u64, u64)) -> Arc<Users> {
+    /// Users that someone else keeps, who tells of them (`learn`).
+    #[must_use]
+    pub fn kept_by(world: World, keeper: Arc<dyn Keeper>) -> Arc<Users> {
+        Users::with(world, Place::Elsewhere(keeper), BTreeMap::new(), (0, 0))
+    }
+
+    /// Takes in what someone else keeps of a user; none where the user is gone. Whether it could be read.
+    pub fn learn(&self, name: &str, verifier: Option<&str>) -> bool {
+        let read = verifier.map(Verifier::parse);
+        let mut by_name = self.by_name.write();
+        match read {
+            Some(None) => return false,
+            Some(Some(verifier)) => drop(by_name.insert(name.to_owned(), verifier)),
+            None => drop(by_name.remove(name)),
+        }
+        self.version.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// All users, and what is kept of each.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.by_name.read().iter().map(|(name, verifier)| (name.clone(), verifier.to_string())).collect()
+    }
+
+    fn with(world: World, place: Place, by_name: BTreeMap<String, Verifier>, files: (u64, u64)) -> Arc<Users> {
         let mut secret = [0; 32];
         fill_random(&world, &mut secret);
         Arc::new(Users {
             world,
-            dir,
+            place,
             by_name: RwLock::new(by_name),
             files: Mutex::new(files),
             version: AtomicU64::new(0),
@@ -106,7 +148,7 @@ impl Users {
     /// Gives a user a password, making the user where there is none. Durable when it returns.
     ///
     /// # Errors
-    /// `Error::User` for an empty or overlong name or an empty password, `Error::Disk`.
+    /// `Error::User` for an empty or overlong name or an empty password, `Error::Disk`, `Error::Unkept`.
     pub fn set_password(&self, name: &str, password: &str) -> Result<(), Error> {
         let problem = if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(['\t', '\n', '\r', '\0']) {
             Some("a name has 1 to 63 bytes and no tab, line end or zero byte")
@@ -125,9 +167,18 @@ impl Users {
         }
         let mut salt = [0; SALT_BYTES];
         fill_random(&self.world, &mut salt);
+        let verifier = Verifier::new(password, &salt, ITERATIONS);
+        if let Place::Elsewhere(keeper) = &self.place {
+            // Told of it meanwhile, or by this: the same.
+            let text = verifier.to_string();
+            let kept = keeper.keep(name, &text);
+            kept.map_err(|problem| Error::Unkept { name: name.to_owned(), problem })?;
+            self.learn(name, Some(&text));
+            return Ok(());
+        }
         let mut by_name = self.by_name.write();
         let mut changed = by_name.clone();
-        changed.insert(name.to_owned(), Verifier::new(password, &salt, ITERATIONS));
+        changed.insert(name.to_owned(), verifier);
         self.write(&changed)?;
         *by_name = changed;
         self.version.fetch_add(1, Ordering::Relaxed);
@@ -163,7 +214,7 @@ impl Users {
     }
 
     fn write(&self, users: &BTreeMap<String, Verifier>) -> Result<(), Error> {
-        let Some(dir) = &self.dir else { return Ok(()) };
+        let Place::Directory(dir) = &self.place else { return Ok(()) };
         let disk = &*self.world.disk;
         let mut text = String::from("# users of this store: name, tab, SCRAM-SHA-256 verifier\n");
         for (name, verifier) in users {

@@ -58,7 +58,7 @@ impl SliceCheck {
     fn losses(&self, last: Version, kept: &dyn Fn(Version) -> bool) -> Result<u64, String> {
         let mut lost: BTreeMap<Epoch, u64> = BTreeMap::new();
         for (version, by) in self.acknowledged.iter().filter(|(version, _)| !self.tree.leads_to(**version, last)) {
-            if matches!(self.mode, Mode::Sync) && !self.forced {
+            if self.is_sync(*by) && !self.forced {
                 return Err(format!("the acknowledged write {version} is lost, the history ends with {last}"));
             }
             if !kept(*version) && !self.destroyed.contains(version) {
@@ -66,11 +66,14 @@ impl SliceCheck {
             }
             *lost.entry(*by).or_default() += 1;
         }
-        if let Mode::Async { lag_records_max } = self.mode
-            && !self.forced
-            && let Some((epoch, count)) = lost.iter().find(|(_, count)| **count > lag_records_max)
+        let most = |epoch: Epoch| match self.mode(epoch) {
+            Mode::Sync => 0,
+            Mode::Async { lag_records_max } => lag_records_max,
+        };
+        if !self.forced
+            && let Some((epoch, count)) = lost.iter().find(|(epoch, count)| **count > most(**epoch))
         {
-            return Err(format!("{count} writes acknowledged in epoch {epoch} are lost, {lag_records_max} may be"));
+            return Err(format!("{count} writes acknowledged in epoch {epoch} are lost, {} may be", most(*epoch)));
         }
         if let Some((version, _)) =
             self.seen.iter().find(|(version, may)| !**may && !self.forced && !self.tree.leads_to(**version, last))

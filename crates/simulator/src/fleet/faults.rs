@@ -4,7 +4,7 @@ use super::Fleet;
 use super::happening::Happening;
 use crate::network::Weather;
 use crate::plan::{Fault, Who};
-use protocol::{Event, ReplicaId};
+use protocol::{Event, Policy, ReplicaId};
 use types::{SliceId, StoreId};
 
 impl Fleet {
@@ -29,6 +29,7 @@ impl Fleet {
     fn is_there(&self, fault: &Fault) -> bool {
         match *fault {
             Fault::SwitchOver { slice, .. }
+            | Fault::Policy { slice, .. }
             | Fault::Add { slice, .. }
             | Fault::Remove { slice, .. }
             | Fault::Readd { slice, .. }
@@ -126,6 +127,7 @@ impl Fleet {
     pub(super) fn begin_operation(&mut self, index: usize, fault: &Fault) -> Option<u64> {
         match *fault {
             Fault::SwitchOver { slice, nth } => self.switch_over(slice, nth),
+            Fault::Policy { slice, mode, min_in_sync } => self.set_policy(slice, Policy { mode, min_in_sync }),
             Fault::Add { slice, nth } => self.add_replica(slice, nth),
             Fault::Remove { slice, nth } => drop(self.remove_replica(slice, nth)),
             Fault::Readd { slice, nth, after_us } => {

@@ -4,7 +4,7 @@
 use super::Fleet;
 use super::happening::Happening;
 use super::packet::Packet;
-use protocol::{ReplicaId, SliceEntry};
+use protocol::{Policy, ReplicaId, SliceEntry};
 use types::SliceId;
 
 /// How often the operator looks.
@@ -98,6 +98,15 @@ impl Fleet {
         next.backups.retain(|other| *other != id);
         self.change(slice, next);
         Some(id)
+    }
+
+    pub(super) fn set_policy(&mut self, slice: usize, policy: Policy) {
+        let entry = &self.meta.get(slice).value;
+        let next = entry.with_policy(policy);
+        if next.epoch > entry.epoch {
+            self.checker.change_mode(SliceId(slice as u32), next.epoch, policy.mode);
+        }
+        self.change(slice, next);
     }
 
     pub(super) fn switch_over(&mut self, slice: usize, nth: usize) {

@@ -9,11 +9,11 @@ const SEEDS: u64 = 2_500;
 
 /// What a fleet is there for must really have happened.
 fn has_seen_much(counts: &Counts) {
-    let Counts { writes, reads, successions, set_aside, files_taken, lost, forced, .. } = *counts;
+    let Counts { writes, reads, successions, set_aside, files_taken, lost, forced, modes, .. } = *counts;
     for (what, count) in [("writes", writes), ("reads", reads), ("successions", successions), ("set aside", set_aside)] {
         assert!(count > 0, "no {what} in all seeds");
     }
-    assert!(files_taken > 0 && lost > 0 && forced > 0, "{counts:?}");
+    assert!(files_taken > 0 && lost > 0 && forced > 0 && modes > 0, "{counts:?}");
 }
 
 #[test]

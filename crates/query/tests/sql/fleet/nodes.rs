@@ -175,6 +175,11 @@ impl Store for Router {
         self.rule
     }
 
+    fn set_rule(&self, rule: DistributionRule) -> BoxFuture<'static, Result<(), Error>> {
+        let set = self.nodes.iter().try_for_each(|node| node.kernel.set_rule(rule).map_err(Error::from));
+        ready(set).boxed()
+    }
+
     fn write(&self, write: Write<'_>, asker: &Asker) -> Ticket<Result<Committed, Error>> {
         let mut rows = 0;
         for (number, node) in self.nodes.iter().enumerate() {
