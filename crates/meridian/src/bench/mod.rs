@@ -7,6 +7,7 @@ mod asking;
 mod bounds;
 mod capacity;
 mod contest;
+mod failover;
 mod fleet;
 mod ingest;
 pub mod latencies;
@@ -30,6 +31,8 @@ Benchmarks:
            with --peer postgres, PostgreSQL does the same in turns with ours
   capacity ten million tags on one node: memory at its peaks and at rest, opening after kill -9 and
            after a stop, queries over all tags
+  failover data nodes of a fleet are killed under load: how long until writes are acknowledged again, and
+           how many are while a node recovers
 
 Build with --release: other builds measure the compiler.";
 
@@ -42,6 +45,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(table1::Arguments::augment_args(Command::new("table1")))
         .subcommand(capacity::Arguments::augment_args(Command::new("capacity")))
+        .subcommand(failover::Arguments::augment_args(Command::new("failover")))
 }
 
 /// Runs a benchmark.
@@ -52,6 +56,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode, Error> {
     match matches.subcommand() {
         Some(("table1", matches)) => table1::run(&crate::cli::arguments::<table1::Arguments>(matches)?),
         Some(("capacity", matches)) => capacity::run(&crate::cli::arguments::<capacity::Arguments>(matches)?),
+        Some(("failover", matches)) => failover::run(&crate::cli::arguments::<failover::Arguments>(matches)?),
         _ => unreachable!("clap lets no other benchmark through"),
     }
 }
