@@ -16,6 +16,7 @@ mod split;
 mod writing;
 
 pub use map::{Choice, Chosen};
+pub use reading::Found;
 
 use crate::data::{Client, Refused};
 use crate::fleet::{FleetRule, Lines};

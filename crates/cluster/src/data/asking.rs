@@ -137,7 +137,7 @@ pub(super) enum Answered {
 
 #[derive(Clone, PartialEq, Wire)]
 pub(super) struct Found {
-    /// The slices that were read, and the newest write that was seen of each.
+    /// The slices that were read, and a write of each beyond which nothing of it was seen.
     #[prost(message, repeated, tag = "1")]
     pub at: Vec<AtSlice>,
     /// Those that were not, and why.

@@ -31,7 +31,7 @@ pub struct Client {
 /// Values from some slices.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The slices that were read, and the newest write that was seen of each.
+    /// The slices that were read, and a write of each beyond which nothing of it was seen.
     pub at: Vec<(SliceId, Version)>,
     /// The slices that were not, and why: nothing of them is among the values.
     pub refused: Vec<(SliceId, Refused)>,

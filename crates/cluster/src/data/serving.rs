@@ -200,7 +200,7 @@ pub(super) fn read_now(node: &DataNode, reading: &Reading) -> Option<Result<Answ
     let begin = |(slice, _): &(SliceId, Consistency)| {
         let (reign, led) = node.reign(*slice)?;
         let epoch = reign.begun()?;
-        Some((*slice, led.published(), reign, epoch))
+        Some((*slice, led, reign, epoch))
     };
     let begun = wanted.how.iter().map(begin).collect::<Option<Vec<_>>>()?;
     let columns = match wanted.values(node.kernel()) {
@@ -208,8 +208,9 @@ pub(super) fn read_now(node: &DataNode, reading: &Reading) -> Option<Result<Answ
         Err(refused) => return Some(Err(refused)),
     };
     let holds = begun.iter().all(|(.., reign, epoch)| reign.holds(*epoch, || node.now()));
-    let at: Vec<(SliceId, Version)> = begun.into_iter().map(|(slice, version, ..)| (slice, version)).collect();
     holds.then(|| {
+        // Looked at afterwards: nothing newer was read.
+        let at: Vec<(SliceId, Version)> = begun.into_iter().map(|(slice, led, ..)| (slice, led.published())).collect();
         let columns = vouched(node, &at, &wanted.questions, columns);
         Ok(found(at, Vec::new(), columns))
     })
@@ -230,9 +231,11 @@ pub(super) async fn read(node: &DataNode, reading: Reading) -> Result<Answered, 
         let Readable { at, refused, snapshot } = node.readable_each(&wanted.how).await;
         if in_memory {
             let columns = vouched(node, &at, &wanted.questions, wanted.values(node.kernel())?);
-            // A copy that did not go back since it was fresh enough still is.
+            // A copy that did not go back since it was fresh enough still is; by now it may be newer.
+            let newest = |(slice, at): &(SliceId, Version)| (*slice, node.reign(*slice).map_or(*at, |(_, led)| led.published()));
+            let newest = at.iter().map(newest).collect();
             if turns(node) == before {
-                return Ok(found(at, refused, columns));
+                return Ok(found(newest, refused, columns));
             }
         }
         Ok(found(at, refused, values(snapshot.as_ref(), &wanted.questions)?))

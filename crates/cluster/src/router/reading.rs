@@ -1,7 +1,8 @@
 //! Values of tags, asked of the nodes that hold their slices.
 //!
 //! Promises: a row of the answer comes from a copy as fresh as is asked; a slice that one node can't answer is asked of the
-//! next, its primary first, until patience ends. Where the rule looks at time, every slice is asked, and the newest stands.
+//! next, its primary first, until patience ends. Where the rule looks at time, every slice is asked, and the newest stands. With
+//! the values comes how new they may be, so that a session need not see an older state afterwards.
 //! May not know tags' names.
 
 use super::{Choice, Freshness, RouteError, Router};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use types::{NodeId, SliceId, TagId, Timestamp};
+use types::{NodeId, SliceId, TagId, Timestamp, Version};
 
 /// How long one try waits for its answer.
 const TRY: Duration = Duration::from_secs(5);
@@ -25,6 +26,15 @@ struct Questions {
     times: Option<Vec<Timestamp>>,
 }
 
+/// Values, and how new they may be.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// A row a question, in their order.
+    pub values: ReadingColumns,
+    /// The slices that were read, and a write of each beyond which nothing of it was seen.
+    pub at: Vec<(SliceId, Version)>,
+}
+
 /// Slices that were not answered yet, each with its rows; all rows where the rule looks at time.
 type Open = BTreeMap<SliceId, Arc<[u32]>>;
 
@@ -33,21 +43,26 @@ impl Router {
     ///
     /// # Errors
     /// `RouteError::Read`, `RouteError::Unplaced`.
-    pub async fn latest(&self, tags: Vec<TagId>, freshness: &Freshness) -> Result<ReadingColumns, RouteError> {
-        self.ask(&Questions { tags, times: None }, freshness).await
+    pub async fn latest(&self, tags: Vec<TagId>, freshness: &Freshness) -> Result<Found, RouteError> {
+        self.answer(&Questions { tags, times: None }, freshness).await
+    }
+
+    /// The newest writes of slices that anybody may have seen by now: what their primaries have.
+    ///
+    /// # Errors
+    /// As `latest`.
+    pub async fn versions(&self, slices: &[SliceId]) -> Result<Vec<(SliceId, Version)>, RouteError> {
+        let open = slices.iter().map(|slice| (*slice, Arc::default())).collect();
+        Ok(self.ask(&Questions { tags: Vec::new(), times: None }, open, &Freshness::Primary).await?.at)
     }
 
     /// For each (tag, time): the newest sample at or before that time, one row each, in the order asked.
     ///
     /// # Errors
     /// As `latest`.
-    pub async fn values_at(
-        &self,
-        questions: Vec<(TagId, Timestamp)>,
-        freshness: &Freshness,
-    ) -> Result<ReadingColumns, RouteError> {
+    pub async fn values_at(&self, questions: Vec<(TagId, Timestamp)>, freshness: &Freshness) -> Result<Found, RouteError> {
         let (tags, times) = questions.into_iter().unzip();
-        self.ask(&Questions { tags, times: Some(times) }, freshness).await
+        self.answer(&Questions { tags, times: Some(times) }, freshness).await
     }
 
     fn open(&self, tags: &[TagId]) -> Open {
@@ -63,7 +78,14 @@ impl Router {
         rows.into_iter().map(|(slice, rows)| (slice, rows.into())).collect()
     }
 
-    async fn ask(&self, questions: &Questions, freshness: &Freshness) -> Result<ReadingColumns, RouteError> {
+    async fn answer(&self, questions: &Questions, freshness: &Freshness) -> Result<Found, RouteError> {
+        match self.ask_once(questions, freshness).await? {
+            Some(found) => Ok(found),
+            None => self.ask(questions, self.open(&questions.tags), freshness).await,
+        }
+    }
+
+    async fn ask(&self, questions: &Questions, mut open: Open, freshness: &Freshness) -> Result<Found, RouteError> {
         let rows = questions.tags.len();
         let mut found = ReadingColumns {
             found: vec![false; rows],
@@ -72,17 +94,11 @@ impl Router {
             qualities: vec![192; rows],
             texts: Vec::new(),
         };
-        if rows == 0 {
-            return Ok(found);
-        }
-        if let Some(values) = self.ask_once(questions, freshness).await? {
-            return Ok(values);
-        }
         let deadline = Instant::now() + self.settings.patience;
-        let (mut open, mut texts) = (self.open(&questions.tags), BTreeMap::new());
+        let (mut texts, mut at) = (BTreeMap::new(), Vec::with_capacity(open.len()));
         let mut avoided: Vec<NodeId> = Vec::new();
         let mut changes = self.map.changes();
-        loop {
+        while !open.is_empty() {
             let slices: Vec<SliceId> = open.keys().copied().collect();
             let choice = self.map.choose(&slices, freshness, &avoided)?;
             let answers = self.ask_all(&choice, &open, questions, freshness).await;
@@ -91,6 +107,7 @@ impl Router {
                 let refused = match answer {
                     Ok(answer) => {
                         answer.at.iter().for_each(|(slice, _)| drop(open.remove(slice)));
+                        at.extend_from_slice(&answer.at);
                         merge(&mut found, &mut texts, &asked, &answer);
                         answer.refused.into_iter().next()
                     }
@@ -117,11 +134,11 @@ impl Router {
             }
         }
         found.texts = texts.into_iter().collect();
-        Ok(found)
+        Ok(Found { values: found, at })
     }
 
     /// The answer to one question, where it lies in one slice and the first node that is asked has it: most are such.
-    async fn ask_once(&self, questions: &Questions, freshness: &Freshness) -> Result<Option<ReadingColumns>, RouteError> {
+    async fn ask_once(&self, questions: &Questions, freshness: &Freshness) -> Result<Option<Found>, RouteError> {
         let [tag] = *questions.tags else { return Ok(None) };
         if !self.rule().ignores_time() {
             return Ok(None);
@@ -137,7 +154,8 @@ impl Router {
             }
         };
         let answer = self.unless_succeeded(node, &[slice], freshness, asked).await;
-        Ok(answer.ok().filter(|answer| answer.refused.is_empty() && !answer.at.is_empty()).map(|answer| answer.values))
+        let whole = answer.ok().filter(|answer| answer.refused.is_empty() && !answer.at.is_empty());
+        Ok(whole.map(|answer| Found { values: answer.values, at: answer.at }))
     }
 
     /// An answer of primaries, unless one of them does not lead any more, as far as is known here: one that vanished without a

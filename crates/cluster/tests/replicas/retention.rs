@@ -30,7 +30,7 @@ fn write(fleet: &Fleet, router: &Arc<Router>, time: Timestamp) {
 /// Of how many tags there is a sample at that time.
 fn there(fleet: &Fleet, router: &Arc<Router>, time: Timestamp) -> usize {
     let questions = tags().into_iter().map(|tag| (tag, time)).collect();
-    let found = fleet.runtime().block_on(router.values_at(questions, &Freshness::Primary)).expect("the slices are there");
+    let found = fleet.runtime().block_on(router.values_at(questions, &Freshness::Primary)).expect("the slices are there").values;
     found.found.iter().zip(&found.times).filter(|(found, at)| **found && **at == time).count()
 }
 

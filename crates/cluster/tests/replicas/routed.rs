@@ -27,7 +27,8 @@ fn batch(
 fn check(fleet: &Fleet, router: &Arc<Router>, acknowledged: &[u64]) {
     let questions: Vec<(TagId, Timestamp)> =
         acknowledged.iter().flat_map(|number| (0..SLICES.into()).map(|tag| (TagId(tag), Timestamp(*number as i64)))).collect();
-    let found = fleet.runtime().block_on(router.values_at(questions.clone(), &Freshness::Primary)).expect("the slices are there");
+    let found =
+        fleet.runtime().block_on(router.values_at(questions.clone(), &Freshness::Primary)).expect("the slices are there").values;
     for (row, (tag, time)) in questions.iter().enumerate() {
         let value = (time.0 as u64 * 10 + tag.0) as f64;
         assert!(found.found[row] && found.times[row] == *time, "batch {time:?}, tag {tag}: acknowledged and not there");
@@ -49,7 +50,8 @@ fn batches_over_all_slices_survive_kills() {
             acknowledged.push(number);
             let seen: BTreeMap<SliceId, Version> = versions.into_iter().collect();
             let tags: Vec<TagId> = (0..SLICES.into()).map(TagId).collect();
-            let own = fleet.runtime().block_on(router.latest(tags, &Freshness::Session(Arc::new(seen)))).expect("an answer");
+            let own =
+                fleet.runtime().block_on(router.latest(tags, &Freshness::Session(Arc::new(seen)))).expect("an answer").values;
             assert!(own.times.iter().all(|time| time.0 as u64 >= number), "a session sees what it wrote");
         }
     };
@@ -68,7 +70,7 @@ fn batches_over_all_slices_survive_kills() {
     let everything = Deletion::Range { tags: TagSelection::All, range: TimeRange::ALL };
     fleet.runtime().block_on(router.delete(&everything)).expect("a deletion");
     let tags: Vec<TagId> = (0..SLICES.into()).map(TagId).collect();
-    let left = fleet.runtime().block_on(router.latest(tags, &Freshness::Primary)).expect("an answer");
+    let left = fleet.runtime().block_on(router.latest(tags, &Freshness::Primary)).expect("an answer").values;
     assert!(!left.found.contains(&true), "what was deleted is gone");
 }
 

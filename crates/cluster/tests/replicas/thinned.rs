@@ -40,14 +40,15 @@ fn write(fleet: &Fleet, router: &Arc<Router>, numbers: Range<u64>) {
 fn check(fleet: &Fleet, router: &Arc<Router>, last: u64) -> usize {
     let questions: Vec<_> =
         (1..=last).flat_map(|number| tags().into_iter().map(move |tag| (tag, Timestamp(number as i64)))).collect();
-    let found = fleet.runtime().block_on(router.values_at(questions.clone(), &Freshness::Primary)).expect("the slices are there");
+    let found =
+        fleet.runtime().block_on(router.values_at(questions.clone(), &Freshness::Primary)).expect("the slices are there").values;
     let mut kept = 0;
     for (row, (tag, time)) in questions.iter().enumerate() {
         let off = (f64::from_bits(found.bits[row]) - value(time.0 as u64, tag.0)).abs();
         assert!(found.found[row] && off <= DEVIATION, "tag {tag} at {time}: off by {off}");
         kept += usize::from(found.times[row] == *time);
     }
-    let newest = fleet.runtime().block_on(router.latest(tags(), &Freshness::Primary)).expect("the slices are there");
+    let newest = fleet.runtime().block_on(router.latest(tags(), &Freshness::Primary)).expect("the slices are there").values;
     for tag in 0..SLICES as usize {
         let found = (newest.times[tag], f64::from_bits(newest.bits[tag]));
         assert_eq!(found, (Timestamp(last as i64), value(last, tag as u64)), "the newest sample of tag {tag}");

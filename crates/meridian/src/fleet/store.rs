@@ -6,7 +6,7 @@ use catalog::Catalog;
 use cluster::data::Refused;
 use cluster::fleet::{Lines, Roles};
 use cluster::manager::Admin;
-use cluster::router::{Freshness, RouteError, Router};
+use cluster::router::{Found, Freshness, RouteError, Router};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use kernel::{Committed, Deletion, Kernel, ReadingColumns, Write};
@@ -108,6 +108,23 @@ pub fn freshness(asker: &Asker) -> Freshness {
     }
 }
 
+/// What a session read, and how new that may be: it sees nothing older afterwards.
+fn seen(asker: &Asker, found: Found) -> ReadingColumns {
+    if asker.consistency == Consistency::Session {
+        found.at.into_iter().for_each(|(slice, version)| asker.seen.note(slice, version));
+    }
+    found.values
+}
+
+/// Finds out how new what a session read by plans may be, before it reads again.
+async fn close(router: &Router, asker: &Asker) -> Result<(), Error> {
+    let open = if asker.consistency == Consistency::Session { asker.seen.open() } else { Vec::new() };
+    if !open.is_empty() {
+        asker.seen.close(&router.versions(&open).await.map_err(told)?);
+    }
+    Ok(())
+}
+
 impl FleetStore {
     /// A store over a router.
     #[must_use]
@@ -184,21 +201,31 @@ impl Store for FleetStore {
     }
 
     fn latest_many(&self, tags: Vec<TagId>, asker: &Asker) -> BoxFuture<'static, Result<ReadingColumns, Error>> {
-        let (router, freshness) = (Arc::clone(&self.router), freshness(asker));
-        async move { router.latest(tags, &freshness).await.map_err(told) }.boxed()
+        let (router, asker) = (Arc::clone(&self.router), asker.clone());
+        async move {
+            close(&router, &asker).await?;
+            Ok(seen(&asker, router.latest(tags, &freshness(&asker)).await.map_err(told)?))
+        }
+        .boxed()
     }
 
     fn values_at(&self, questions: Vec<(TagId, Timestamp)>, asker: &Asker) -> BoxFuture<'static, Result<ReadingColumns, Error>> {
-        let (router, freshness) = (Arc::clone(&self.router), freshness(asker));
-        async move { router.values_at(questions, &freshness).await.map_err(told) }.boxed()
+        let (router, asker) = (Arc::clone(&self.router), asker.clone());
+        async move {
+            close(&router, &asker).await?;
+            Ok(seen(&asker, router.values_at(questions, &freshness(&asker)).await.map_err(told)?))
+        }
+        .boxed()
     }
 
     fn route(&self, slices: &[SliceId], asker: &Asker, avoided: &[String]) -> BoxFuture<'static, Result<Route, Error>> {
-        let roster = self.lines.roster();
-        let is_avoided = |node: &NodeId| roster.address(*node).is_none_or(|address| avoided.contains(&address));
-        let avoided: Vec<NodeId> = roster.with(Roles::DATA).into_iter().filter(is_avoided).collect();
-        let choice = self.router.map().choose(slices, &freshness(asker), &avoided).map_err(told);
-        let route = choice.and_then(|choice| {
+        let (router, roster) = (Arc::clone(&self.router), Arc::clone(self.lines.roster()));
+        let (slices, asker, avoided) = (slices.to_vec(), asker.clone(), avoided.to_vec());
+        async move {
+            close(&router, &asker).await?;
+            let is_avoided = |node: &NodeId| roster.address(*node).is_none_or(|address| avoided.contains(&address));
+            let avoided: Vec<NodeId> = roster.with(Roles::DATA).into_iter().filter(is_avoided).collect();
+            let choice = router.map().choose(&slices, &freshness(&asker), &avoided).map_err(told)?;
             let mut owners = Vec::with_capacity(choice.nodes.len());
             for (node, slices) in choice.nodes {
                 let url = roster.address(node).filter(|_| !avoided.contains(&node)).ok_or_else(|| {
@@ -207,9 +234,12 @@ impl Store for FleetStore {
                 })?;
                 owners.push(Owner { node: node.to_string(), url, slices });
             }
+            if asker.consistency == Consistency::Session {
+                asker.seen.note_open(slices);
+            }
             Ok(Route { revision: choice.revision, owners })
-        });
-        futures::future::ready(route).boxed()
+        }
+        .boxed()
     }
 
     fn refresh(&self) -> BoxFuture<'static, Result<(), Error>> {

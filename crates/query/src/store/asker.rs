@@ -2,12 +2,12 @@
 //!
 //! Promises: what a session has seen only grows.
 //!
-//! Shared state: `Seen` has one mutex around a map by slice, held for the length of a look-up. It is raised when a
-//! write of the session is answered, and read when a statement is routed.
+//! Shared state: `Seen` has one mutex, held for the length of a look-up. It is raised when a write of the session is answered, or a
+//! read, and read when a statement is routed.
 
 use crate::error::{Error, raise};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use types::{SliceId, Version};
@@ -18,7 +18,7 @@ pub enum Consistency {
     /// As the primary has it.
     #[default]
     Primary,
-    /// At least what this session has written.
+    /// At least what this session has written, and has read.
     Session,
     /// At most so many milliseconds old.
     Bounded(u64),
@@ -65,30 +65,56 @@ impl fmt::Display for Consistency {
     }
 }
 
-/// The versions of slices that a session has seen: those of its own writes.
+/// The versions of slices that a session has seen: those of its own writes, and, where it asks for `session`, of its reads.
 #[derive(Debug, Default)]
 pub struct Seen {
-    versions: Mutex<BTreeMap<SliceId, Version>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    versions: BTreeMap<SliceId, Version>,
+    /// Slices that were read since, by a plan: how new they were is not known yet.
+    open: BTreeSet<SliceId>,
 }
 
 impl Seen {
     /// The session has seen this version of a slice.
     pub fn note(&self, slice: SliceId, version: Version) {
-        let mut versions = self.versions.lock();
-        let known = versions.entry(slice).or_default();
+        let mut state = self.state.lock();
+        let known = state.versions.entry(slice).or_default();
         *known = version.max(*known);
+    }
+
+    /// The session reads these slices, in versions that are to be found out before it reads again.
+    pub fn note_open(&self, slices: impl IntoIterator<Item = SliceId>) {
+        self.state.lock().open.extend(slices);
+    }
+
+    /// The slices that were read in versions that are not known.
+    #[must_use]
+    pub fn open(&self) -> Vec<SliceId> {
+        self.state.lock().open.iter().copied().collect()
+    }
+
+    /// What was read of these slices is not newer than these versions.
+    pub fn close(&self, versions: &[(SliceId, Version)]) {
+        for (slice, version) in versions {
+            self.note(*slice, *version);
+            self.state.lock().open.remove(slice);
+        }
     }
 
     /// The newest version seen of a slice.
     #[must_use]
     pub fn of(&self, slice: SliceId) -> Option<Version> {
-        self.versions.lock().get(&slice).copied()
+        self.state.lock().versions.get(&slice).copied()
     }
 
     /// The newest versions seen, by slice.
     #[must_use]
     pub fn all(&self) -> Vec<(SliceId, Version)> {
-        self.versions.lock().iter().map(|(slice, version)| (*slice, *version)).collect()
+        self.state.lock().versions.iter().map(|(slice, version)| (*slice, *version)).collect()
     }
 }
 
@@ -135,5 +161,8 @@ mod tests {
         seen.note(SliceId(3), version(1, 9));
         assert_eq!((seen.of(SliceId(3)), seen.of(SliceId(4))), (Some(version(2, 7)), None));
         assert_eq!(seen.all(), [(SliceId(3), version(2, 7))]);
+        seen.note_open([SliceId(3), SliceId(5)]);
+        seen.close(&[(SliceId(5), version(2, 1))]);
+        assert_eq!((seen.open(), seen.of(SliceId(5))), (vec![SliceId(3)], Some(version(2, 1))));
     }
 }

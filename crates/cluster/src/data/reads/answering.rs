@@ -27,6 +27,8 @@ use tokio_rustls::server::TlsStream;
 const WAITING_MAX: usize = 1_024;
 /// A question of more values than this is answered beside the connection, so that short ones behind it need not wait.
 const SHORT: usize = 64;
+/// A connection that asks nothing for so long may be of somebody who vanished without a word: it ends. Another is soon made.
+const IDLE: Duration = Duration::from_secs(600);
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
@@ -58,10 +60,17 @@ impl Reads {
 
     async fn pump(&self, mut frames: Frames<TlsStream<TcpStream>>) -> Result<(), Error> {
         let (done, mut answers) = mpsc::channel(WAITING_MAX);
-        let mut waiting = 0;
+        let (mut waiting, mut idle) = (0, false);
+        let mut looks = tokio::time::interval(IDLE);
         loop {
             tokio::select! {
                 turned = frames.turn_with_room() => turned?,
+                _ = looks.tick() => {
+                    if idle && waiting == 0 {
+                        return Ok(());
+                    }
+                    idle = true;
+                }
                 Some((number, told)) = answers.recv() => {
                     waiting -= 1;
                     frames.put(number, &fitting(told));
@@ -69,6 +78,7 @@ impl Reads {
             }
             while waiting < WAITING_MAX && frames.has_room() {
                 let Some((number, message)) = frames.next()? else { break };
+                idle = false;
                 let reading = Reading::decode(message).map_err(|fault| Error::new(ErrorKind::InvalidData, fault))?;
                 let at_once = if reading.tags.len() <= SHORT { read_now(&self.node, &reading) } else { None };
                 match at_once {
