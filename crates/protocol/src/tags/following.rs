@@ -75,6 +75,8 @@ impl Scheduler {
         self.following.stamp = self.following.stamp.max(head.stamp);
         if let Some(lease) = head.lease.filter(|lease| lease.run == self.run) {
             self.reads.note(lease);
+            // A table that rests is read under the leases that beats bring: nothing is applied that would settle them.
+            self.reads.settle(self.chain.applied, self.settings.lease_us);
         }
         self.align(step, head.begin);
     }

@@ -79,3 +79,27 @@ impl Scheduler {
         step.refuse(request, refusal);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, Head, Message, Point, Recovered};
+    use super::*;
+    use crate::{ReplicaId, Run, Settings};
+    use types::{Epoch, NodeId, StoreId};
+
+    #[test]
+    fn a_table_that_rests_is_read_under_the_leases_of_beats() {
+        let id = |node| ReplicaId { node: NodeId(node), store: StoreId(1) };
+        let (run, settings, at) = (Run(7), Settings::default(), Point::default());
+        let recovered = Recovered { epoch: Epoch(1), table: Some(at), batches: Vec::new() };
+        let mut follower = Scheduler::open(id(2), run, settings.clone(), recovered, Moment(0));
+        assert_eq!(follower.readable_until(), Moment(0));
+        for echo in [1_000, 76_000] {
+            let lease = Some(Lease { run, echo: Moment(echo), sequence: at.sequence });
+            let head = Head { epoch: Epoch(1), stamp: Moment(echo), begin: at, committed: at, lease };
+            let message = Message::Append { head, prev: at, batches: Vec::new() };
+            follower.step(Moment(echo + 10), Event::Message { from: id(1), message }, &mut Vec::new());
+            assert_eq!(follower.readable_until(), Moment(echo).after(settings.lease_us));
+        }
+    }
+}
