@@ -255,6 +255,8 @@ async fn an_etcd_and_a_door_may_be_away() {
     let writer = write(&fleet, 1);
     writer.more(10).await;
     fleet.kill_door(0);
+    // Until another scheduler leads the tags, what is written rests on the lease of the one that died.
+    client.simple_query("INSERT INTO tags (name, kind) VALUES ('between', 'f64')").await.expect("tags are made");
     writer.more(10).await;
     etcd.kill();
     writer.more(20).await;
