@@ -104,9 +104,7 @@ impl Replica {
 
     /// Whether every required replica still promises not to succeed it.
     pub(crate) fn has_lease(&self, now: Moment) -> bool {
-        let Some(primary) = &self.primary else { return false };
-        let lasts = |peer: &Peer| peer.promised.is_some_and(|stamp| now < stamp.after(self.settings.lease_us));
-        primary.peers.iter().filter(|peer| self.is_required(peer)).all(lasts)
+        now < self.lease_until()
     }
 
     /// Whether it may answer what needs the lease too.
