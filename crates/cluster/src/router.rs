@@ -182,6 +182,12 @@ impl Router {
         }
     }
 
+    /// How long what is asked is tried again while its slices change hands.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+
     /// The rule by which it splits.
     #[must_use]
     pub fn rule(&self) -> DistributionRule {

@@ -2,8 +2,8 @@
 //!
 //! State and who touches it:
 //! - `state` (mutex): the buffer and what was applied. Lane::Log applies; jobs swap in what they made.
-//! - `view` (read-write): what readers see; replaced as a whole under `state`, and, so that snapshots
-//!   are consistent across slices, under the kernel's `visibility`.
+//! - `view` (read-write): what readers see, made of `state` by the first of them who asks; forgotten under `state` where
+//!   that changes, and, so that snapshots are consistent across slices, under the kernel's `visibility`.
 //! - `values` (mutex): order among those who change snapshot values (Lane::Log, recomputing jobs);
 //!   readers take no lock. `unknown` in it: tags whose value a deletion took and nobody recomputed yet;
 //!   `unknown_count` tells readers whether to look.
@@ -40,7 +40,7 @@ use world::World;
 pub(crate) struct Slice {
     pub(crate) id: SliceId,
     pub(crate) latest: Latest,
-    pub(crate) view: RwLock<Arc<SliceView>>,
+    pub(crate) view: RwLock<Option<Arc<SliceView>>>,
     pub(crate) state: Mutex<State>,
     pub(crate) values: Mutex<Values>,
     pub(crate) unknown_count: AtomicUsize,
@@ -72,13 +72,11 @@ pub(crate) struct Filing {
 impl Slice {
     /// A slice in which nothing was written.
     pub(crate) fn new(id: SliceId, placement: Placement, period_us: i64, kinds: Arc<dyn Kinds>) -> Slice {
-        let mut state = State::empty();
-        let view = SliceView::new(state.buffer.view(), Arc::clone(&state.files), Arc::clone(&kinds));
         Slice {
             id,
             latest: Latest::new(placement, id),
-            view: RwLock::new(Arc::new(view)),
-            state: Mutex::new(state),
+            view: RwLock::default(),
+            state: Mutex::new(State::empty()),
             values: Mutex::default(),
             unknown_count: AtomicUsize::new(0),
             filing: Mutex::default(),
@@ -153,8 +151,17 @@ impl Slice {
         Ok(())
     }
 
+    /// What readers see now. The caller may hold `visibility`, and not `state`.
     pub(crate) fn view(&self) -> Arc<SliceView> {
-        Arc::clone(&self.view.read())
+        let made = self.view.read().clone();
+        made.unwrap_or_else(|| {
+            let mut state = self.state.lock();
+            let mut slot = self.view.write();
+            let view = slot.get_or_insert_with(|| {
+                Arc::new(SliceView::new(state.buffer.view(), Arc::clone(&state.files), Arc::clone(&self.kinds)))
+            });
+            Arc::clone(view)
+        })
     }
 
     /// Puts a part into the buffer. The caller holds `visibility`, and notes snapshot values itself.
@@ -167,10 +174,10 @@ impl Slice {
         self.show(&mut state);
     }
 
-    /// Lets readers see the state. The caller holds `visibility`.
-    pub(crate) fn show(&self, state: &mut State) {
-        let view = SliceView::new(state.buffer.view(), Arc::clone(&state.files), Arc::clone(&self.kinds));
-        *self.view.write() = Arc::new(view);
+    /// Lets readers see the state. The caller holds `visibility`. A view costs as much as the buffer has parts: whoever
+    /// writes a record does not pay it.
+    pub(crate) fn show(&self, _changed: &mut State) {
+        *self.view.write() = None;
     }
 
     /// Where the oldest record lies in the log that no file of the slice holds.

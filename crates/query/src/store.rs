@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use kernel::{Committed, Deletion, FileGroupStatus, FileStatus, Kernel, NodeStatus, ReadingColumns, SliceStatus, Write};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use types::{DistributionRule, Epoch, Revision, SliceId, TagDefinition, TagId, Timestamp};
 use world::Ticket;
 
@@ -56,6 +57,9 @@ pub trait Store: Send + Sync {
     /// Asked after a node refused a statement as stale: resolves when the slice map here is as new as the meta's, but
     /// within a bounded time.
     fn refresh(&self) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// How long a statement that reads is tried again while its slices change hands.
+    fn patience(&self) -> Duration;
 
     /// What the nodes say of themselves, for the tables of schema `meridian`. Nodes that don't answer in time are left
     /// out.

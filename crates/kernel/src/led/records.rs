@@ -37,13 +37,15 @@ impl Kept {
 pub(crate) struct Records {
     after: Version,
     list: VecDeque<Kept>,
-    bytes: u64,
+    /// Files hold those up to this number, as far as `trim` was told, and they take so many bytes here.
+    filed: Sequence,
+    tail: u64,
 }
 
 impl Records {
     /// None; the next one follows this version.
     pub(crate) fn after(version: Version) -> Records {
-        Records { after: version, list: VecDeque::new(), bytes: 0 }
+        Records { after: version, ..Records::default() }
     }
 
     /// The version before the first.
@@ -68,7 +70,6 @@ impl Records {
     /// Where it is not the next one.
     pub(crate) fn push(&mut self, kept: Kept) {
         assert!(self.is_followed_by(&kept.record), "{} follows {}", kept.version(), self.last());
-        self.bytes += kept.record.bytes();
         self.list.push_back(kept);
     }
 
@@ -107,7 +108,11 @@ impl Records {
     pub(crate) fn end_at(&mut self, version: Version) -> Vec<Kept> {
         let stay = self.index(version.sequence);
         let gone: Vec<Kept> = self.list.drain(stay..).collect();
-        self.bytes -= gone.iter().map(|kept| kept.record.bytes()).sum::<u64>();
+        if version.sequence < self.filed {
+            let filed = gone.iter().take_while(|kept| kept.version().sequence <= self.filed);
+            self.tail -= filed.map(|kept| kept.record.bytes()).sum::<u64>();
+            self.filed = version.sequence;
+        }
         if self.list.is_empty() {
             self.after = version;
         }
@@ -117,18 +122,20 @@ impl Records {
     /// Lets go of what files hold, but for a tail of at most so many bytes, and what stands behind a number that somebody
     /// holds.
     pub(crate) fn trim(&mut self, flushed: Sequence, held: Sequence, tail_bytes_max: u64) {
-        for kept in self.between(Sequence(0), flushed) {
+        let mut bytes = 0;
+        for kept in self.between(self.filed, flushed) {
             kept.bodies = Vec::new();
+            bytes += kept.record.bytes();
         }
-        // What files lack is not the tail's.
-        let mut tail = self.bytes - self.beyond(flushed).map(|kept| kept.record.bytes()).sum::<u64>();
-        while tail > tail_bytes_max
+        // What came since stands behind it: the next call looks at that alone.
+        self.filed = self.filed.max(flushed.min(self.last().sequence));
+        self.tail += bytes;
+        while self.tail > tail_bytes_max
             && let Some(front) = self.list.front()
             && front.version().sequence <= held.min(flushed)
         {
             self.after = front.version();
-            tail -= front.record.bytes();
-            self.bytes -= front.record.bytes();
+            self.tail -= front.record.bytes();
             self.list.pop_front();
         }
     }
@@ -201,7 +208,35 @@ mod tests {
         assert_eq!(read(&records, at(1, 3), 9, 1), None, "cut");
         assert_eq!(records.oldest_needed(Sequence(6)), Some(Position(56)));
         records.trim(Sequence(8), Sequence(8), 0);
-        assert_eq!((records.begin(), records.last(), records.bytes), (at(2, 8), at(2, 8), 0));
+        assert_eq!((records.begin(), records.last(), records.tail), (at(2, 8), at(2, 8), 0));
+        push(&mut records, 2);
+        assert_eq!(records.tail, 0, "files lack it");
+    }
+
+    #[test]
+    fn the_tail_is_what_files_hold() {
+        let (mut records, mut dice) = (Records::after(at(1, 0)), 1_u64);
+        let mut flushed = Sequence(0);
+        for _ in 0..10_000 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (what, some) = (dice >> 60, Sequence(records.begin().sequence.0 + (dice >> 33) % 40));
+            match what {
+                0 if some < records.last().sequence => {
+                    let end = records.beyond(Sequence(0)).take_while(|kept| kept.version().sequence <= some).last();
+                    let end = end.map_or(records.begin(), Kept::version);
+                    records.end_at(end);
+                    flushed = flushed.min(end.sequence);
+                }
+                1 | 2 => {
+                    flushed = flushed.max(some.min(records.last().sequence));
+                    records.trim(flushed, Sequence(flushed.0.saturating_sub(dice % 3)), 500);
+                    let held = records.list.iter().take_while(|kept| kept.version().sequence <= flushed);
+                    assert_eq!(records.tail, held.map(|kept| kept.record.bytes()).sum::<u64>());
+                }
+                _ => push(&mut records, 1),
+            }
+        }
+        assert!(records.begin().sequence.0 > 1_000);
     }
 
     #[test]

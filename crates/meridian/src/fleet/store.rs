@@ -247,6 +247,10 @@ impl Store for FleetStore {
         async move { router.refresh().await.map_err(told) }.boxed()
     }
 
+    fn patience(&self) -> Duration {
+        self.router.patience()
+    }
+
     fn reports(&self) -> BoxFuture<'static, Result<Vec<NodeReport>, Error>> {
         let nodes = self.lines.roster().with(Roles::DATA);
         let asks: Vec<_> = nodes

@@ -1,8 +1,9 @@
 //! Running a statement of a fleet: again, where it failed for a reason that another plan mends, as long as no row of
 //! it was handed on.
 //!
-//! Promises: rows of only one try are handed on; a slice that moved is looked up again; a node that was lost, or
-//! can't promise the freshness asked for, is avoided once, and the session is told.
+//! Promises: rows of only one try are handed on; a slice that moved is looked up again, until it is led or patience ends; a
+//! node that was lost, or can't promise the freshness asked for, is avoided as long as another one has its slices, and the
+//! session is told once.
 
 use super::channels::Watched;
 use super::codec::Codec;
@@ -23,11 +24,12 @@ use datafusion_distributed::{DistributedConfig, DistributedExt, SessionStateBuil
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
-/// How often a statement is planned again because slices moved.
-const STALE_TRIES: usize = 5;
-/// How many nodes of a statement may fail before it does.
-const LOST_NODES: usize = 2;
+/// How long is waited before slices that are changing hands are looked up again: doubled from the one to the other.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Of queries' memory, what one connection may hold of batches that nobody has taken yet.
 const BUFFERED_PART: u64 = 64;
 
@@ -73,8 +75,9 @@ pub(crate) async fn run(
     values: Vec<ScalarValue>,
     plan: &LogicalPlan,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let mut avoided: Vec<String> = Vec::new();
-    let mut stale = 0;
+    let (mut avoided, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let deadline = Instant::now() + session.engine.store.patience();
+    let mut pause = Duration::ZERO;
     loop {
         let state = fleet_state(session, values.clone(), avoided.clone(), plan);
         let fault = match frugal::run(state, plan).await {
@@ -86,17 +89,29 @@ pub(crate) async fn run(
             },
         };
         match from_datafusion(&fault, "") {
-            Error::Stale(_) if stale < STALE_TRIES => {
-                stale += 1;
-                session.engine.store.refresh().await?;
-            }
-            error @ (Error::Unreachable(_) | Error::Unavailable(_)) if avoided.len() < LOST_NODES => {
-                let Some(node) = error.report().node.clone().filter(|node| !avoided.contains(node)) else { return Err(fault) };
-                let message = format!("the statement was run again without the node at {node}");
-                session.notice("NOTICE", "01000", message, Some(error.message()));
-                avoided.push(node);
-            }
+            Error::Stale(_) => {}
+            error @ (Error::Unreachable(_) | Error::Unavailable(_)) => match error.report().node.clone() {
+                Some(node) if !avoided.contains(&node) => {
+                    if !named.contains(&node) {
+                        let message = format!("the statement was run again without the node at {node}");
+                        session.notice("NOTICE", "01000", message, Some(error.message()));
+                        named.push(node.clone());
+                    }
+                    avoided.push(node);
+                    continue;
+                }
+                // Nobody else has what it wants: whoever was avoided may be back, or lead by now.
+                _ => avoided.clear(),
+            },
             _ => return Err(fault),
         }
+        if Instant::now() + pause >= deadline {
+            return Err(fault);
+        }
+        // The first time the map here may be all that was old.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        // Where the map can't be read now the next try tells of it.
+        drop(session.engine.store.refresh().await);
     }
 }

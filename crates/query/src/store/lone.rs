@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, ready};
 use kernel::{Committed, Deletion, Kernel, ReadingColumns, Write};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use types::{DistributionRule, Epoch, Revision, SliceId, TagDefinition, TagId, Timestamp};
 use world::Ticket;
 
@@ -69,6 +70,10 @@ impl Store for Lone {
 
     fn refresh(&self) -> BoxFuture<'static, Result<(), Error>> {
         ready(Ok(())).boxed()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn reports(&self) -> BoxFuture<'static, Result<Vec<NodeReport>, Error>> {

@@ -154,6 +154,17 @@ async fn slices_that_moved_are_looked_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slice_that_nobody_leads_is_waited_for() {
+    let two = Two::furnished(BY_TAG).await;
+    two.router.unlead(SliceId(3), 4);
+    two.same("SELECT tag, count(*) FROM samples GROUP BY tag ORDER BY tag").await;
+    assert_eq!(two.router.refreshed.load(Ordering::Relaxed), 4);
+    two.router.unlead(SliceId(3), usize::MAX);
+    let error = two.fleet.error("SELECT count(*) FROM samples").await;
+    assert_eq!((error.sqlstate(), error.may_retry()), ("40001", true), "patience ends: {error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_died_is_gone_round() {
     let two = Two::furnished(BY_TAG).await;
     two.same("SELECT count(*) FROM samples").await;

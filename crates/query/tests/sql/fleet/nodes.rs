@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Server};
 use types::{
@@ -85,6 +86,8 @@ pub struct Router {
     map: Mutex<Map>,
     known: Mutex<Route>,
     pub refreshed: AtomicUsize,
+    /// A slice that nobody leads until this coordinator has asked so often.
+    unled: Mutex<Option<(SliceId, usize)>>,
     written: AtomicUsize,
 }
 
@@ -99,6 +102,12 @@ impl Router {
         for node in map.owners[at] {
             self.nodes[node].held.lock().insert(slice, map.epochs[at]);
         }
+    }
+
+    /// Nobody leads a slice until this coordinator has asked for the map so often.
+    pub fn unlead(&self, slice: SliceId, until: usize) {
+        *self.unled.lock() = Some((slice, until));
+        self.nodes.iter().for_each(|node| drop(node.held.lock().remove(&slice)));
     }
 
     /// By the newest map: primaries, or backups of those that are avoided.
@@ -248,9 +257,17 @@ impl Store for Router {
     }
 
     fn refresh(&self) -> BoxFuture<'static, Result<(), Error>> {
-        self.refreshed.fetch_add(1, Ordering::Relaxed);
+        let asked = self.refreshed.fetch_add(1, Ordering::Relaxed) + 1;
+        let led = self.unled.lock().take_if(|(_, until)| *until <= asked);
+        if let Some((slice, _)) = led {
+            self.switch(slice);
+        }
         let fresh = self.routed(&[]).map(|route| *self.known.lock() = route);
         ready(fresh).boxed()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(500)
     }
 
     fn reports(&self) -> BoxFuture<'static, Result<Vec<NodeReport>, Error>> {
@@ -348,7 +365,7 @@ pub fn fleet(
     let epochs = vec![Epoch(1); rule.buckets as usize];
     let map = Mutex::new(Map { revision: 1, owners, epochs });
     let (refreshed, written) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let router = Router { nodes, rule, map, known: Mutex::default(), refreshed, written };
+    let router = Router { nodes, rule, map, known: Mutex::default(), refreshed, unled: Mutex::default(), written };
     *router.known.lock() = router.routed(&[]).unwrap();
     let router = Arc::new(router);
     let tags = Arc::clone(catalog) as Arc<dyn Tags>;
