@@ -161,7 +161,9 @@ impl Replica {
             (_, Some(starting)) => starting.wakes_at(),
             _ => self.seeks_at(),
         };
-        role.min(self.meta.wakes_at())
+        // Nothing is published while it starts, or while the store changes the log.
+        let publishes = if self.starting.is_none() && self.busy == Busy::No { self.log.publishes_at } else { None };
+        role.min(self.meta.wakes_at()).min(publishes.map_or(Moment::NEVER, |due| due.max(now)))
     }
 
     /// The highest epoch that it has seen and persisted.

@@ -31,6 +31,11 @@ pub struct Settings {
     pub message_records_max: usize,
     /// The most bytes of records of one message.
     pub message_bytes_max: u64,
+    /// So many records are published in one step at least, where there are more: what a long log brings at once is shown bit
+    /// by bit, so that messages and answers go on meanwhile.
+    pub publish_step_records: u64,
+    /// How long a replica that follows waits between such steps: whoever leads has clients waiting on the same machine.
+    pub publish_pace_us: u64,
     /// How far behind a replica may be when it begins to count: from then on writes wait for it too.
     pub join_records_max: u64,
     /// The most writes that are logged and not stable; more are refused as busy.
@@ -67,6 +72,8 @@ impl Default for Settings {
             window_records_max: 1_024,
             message_records_max: 256,
             message_bytes_max: 4 << 20,
+            publish_step_records: 256,
+            publish_pace_us: 5_000,
             join_records_max: 256,
             unstable_records_max: 65_536,
             waiting_max: 65_536,

@@ -61,6 +61,15 @@ pub(super) enum Ended {
     Failed(String),
 }
 
+/// Waits, at least until other tasks had their turn: a timer's shortest wait is a thousandth of a second.
+async fn slept(wait: Duration) {
+    if wait.is_zero() {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(wait.min(SLEEP_MAX)).await;
+    }
+}
+
 impl Actor {
     pub(super) fn new(shared: &Arc<Shared>, led: LedSlice, own: mpsc::UnboundedSender<Input>, reign: Arc<Reign>) -> Actor {
         let (me, slice) = (shared.me, led.id());
@@ -86,7 +95,7 @@ impl Actor {
                 // Told, or its sender is gone.
                 _ = stopping.changed() => break,
                 Some(input) = outside.recv() => input,
-                () = tokio::time::sleep(wait.min(SLEEP_MAX)) => Input::Event(Event::Tick),
+                () = slept(wait) => Input::Event(Event::Tick),
             };
             self.take(input).await;
         }

@@ -10,6 +10,7 @@
 mod admin;
 pub mod local;
 mod meta;
+mod opening;
 mod orders;
 mod process;
 mod reader;

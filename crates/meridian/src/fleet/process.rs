@@ -9,6 +9,7 @@
 
 use super::admin::Operator;
 use super::meta::{self, Opened};
+use super::opening::opened;
 use super::reader::Reader;
 use super::store::FleetStore;
 use super::tags::{CatalogKinds, FleetTags};
@@ -381,8 +382,7 @@ impl Starting<'_> {
         let rule = known.rule.rule();
         (settings.rule, settings.period_us) = (rule, known.record.period_us);
         let (world, dir, kinds) = (self.world.clone(), self.dir.to_path_buf(), Arc::clone(&book));
-        let opened = tokio::task::spawn_blocking(move || Kernel::open(world, &dir, settings, kinds)).await;
-        let opened = opened.map_err(|fault| Error::Fleet(fault.to_string()))?;
+        let opened = opened(move || Kernel::open(world, &dir, settings, kinds)).await?;
         let kernel = opened.map_err(|fault| self.open_failed(fault.to_string(), matches!(fault, kernel::Error::Damaged(_))))?;
         // It may have been set while this node was away.
         kernel.set_rule(rule).map_err(|_| {
@@ -393,8 +393,7 @@ impl Starting<'_> {
 
     async fn catalog(&self) -> Result<Arc<Catalog>, Error> {
         let (world, dir) = (self.world.clone(), self.dir.join("catalog"));
-        let opened = tokio::task::spawn_blocking(move || Catalog::open(world, &dir, catalog::Settings::default())).await;
-        let opened = opened.map_err(|fault| Error::Fleet(fault.to_string()))?;
+        let opened = opened(move || Catalog::open(world, &dir, catalog::Settings::default())).await?;
         opened.map_err(|fault| self.open_failed(fault.to_string(), matches!(fault, catalog::Error::Damaged(_))))
     }
 

@@ -248,9 +248,11 @@ impl Replica {
             self.log.announced = flushable;
             step.act(Action::Stable(flushable));
         }
-        if bound.sequence > self.log.published.sequence && self.busy == Busy::No {
-            self.log.published = bound;
-            step.act(Action::Publish(bound));
+        if self.busy == Busy::No
+            && let Some(shown) =
+                self.log.publish(bound, step.now, self.settings.publish_step_records, self.settings.publish_pace_us)
+        {
+            step.act(Action::Publish(shown));
         }
         self.freshness.settle(self.log.published);
         if self.meta.pending.is_none() && step.now >= self.seeks_at() {

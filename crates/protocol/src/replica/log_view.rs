@@ -6,9 +6,12 @@
 //! ```
 //! Promises: a version moves only as its event says. May not know the store.
 
-use crate::History;
 use crate::event::Recovered;
+use crate::{History, Moment};
 use types::{Sequence, Version};
+
+/// A step of what is published bit by bit takes this part of it.
+const STEPS: u64 = 64;
 
 /// A log by its versions.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct LogView {
     pub(crate) announced: Version,
     /// The newest write that readers see.
     pub(crate) published: Version,
+    /// When the next step is due of what is published bit by bit.
+    pub(crate) publishes_at: Option<Moment>,
 }
 
 impl LogView {
@@ -41,6 +46,7 @@ impl LogView {
             stable: flushed,
             announced: flushed,
             published: flushed,
+            publishes_at: None,
         }
     }
 
@@ -74,7 +80,30 @@ impl LogView {
     /// Files took the place of the log.
     pub(crate) fn replace(&mut self, history: History) {
         let at = history.last();
-        *self = LogView { history, log_after: at.sequence, flushed: at, durable: at, stable: at, announced: at, published: at };
+        let (log_after, publishes_at) = (at.sequence, None);
+        *self = LogView { history, log_after, flushed: at, durable: at, stable: at, announced: at, published: at, publishes_at };
+    }
+
+    /// Publishes up to a version that the log holds: at once where that is no more than a step, else a step now and the next
+    /// one after the pace. A step is a part of what there is, so that however much comes, it is kept up with. What the store is
+    /// to show then; none where that is no news, or not due.
+    pub(crate) fn publish(&mut self, up_to: Version, now: Moment, least: u64, pace_us: u64) -> Option<Version> {
+        let from = self.published.sequence;
+        let behind = up_to.sequence.0.saturating_sub(from.0);
+        let step = least.max(behind / STEPS).max(1);
+        if behind <= step {
+            self.publishes_at = None;
+            if behind > 0 {
+                self.published = up_to;
+            }
+            return (behind > 0).then_some(up_to);
+        }
+        if self.publishes_at.is_some_and(|due| now < due) {
+            return None;
+        }
+        self.publishes_at = Some(now.after(pace_us));
+        self.published = self.version(Sequence(from.0 + step));
+        Some(self.published)
     }
 
     /// The write with the lower number.

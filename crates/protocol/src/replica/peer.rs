@@ -181,7 +181,8 @@ impl Replica {
     pub(crate) fn pinned(&mut self, step: &mut Step<'_>, to: ReplicaId, offer: Offer) {
         let serves = self.serves(step.now);
         let peer = self.primary.as_mut().and_then(|primary| primary.peers.iter_mut().find(|peer| peer.id == to));
-        let Some(peer) = peer.filter(|peer| matches!(peer.phase, Phase::Pinning)) else {
+        // A pin that was lost before it was heard of may have been asked for twice: the store holds the last one.
+        let Some(peer) = peer.filter(|peer| matches!(peer.phase, Phase::Pinning | Phase::Offering(_))) else {
             // Whoever asked is gone.
             return step.act(Action::Unpin { peer: to });
         };

@@ -164,8 +164,7 @@ impl Replica {
             self.log.announced = flushable;
             step.act(Action::Stable(flushable));
         }
-        if shown.sequence > self.log.published.sequence {
-            self.log.published = shown;
+        if let Some(shown) = self.log.publish(shown, step.now, self.settings.publish_step_records, 0) {
             step.act(Action::Publish(shown));
         }
     }
