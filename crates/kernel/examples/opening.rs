@@ -49,7 +49,6 @@ fn main() {
     let dir = arguments.first().cloned().unwrap_or_else(|| std::env::temp_dir().join("meridian-opening").display().to_string());
     let records = arguments.get(1).and_then(|text| text.parse().ok());
     let (clock, runner) = (RealClock::start(), Threads::start(ThreadCounts::default()));
-    std::fs::create_dir_all(&dir).expect("a directory");
     let mut settings = Settings::default();
     (settings.rule.b1, settings.rule.buckets) = (1, SLICES as u32);
     let kernel = Kernel::open(World::real(&runner), Path::new(&dir), settings, Arc::new(Doubles)).expect("a store that opens");

@@ -31,7 +31,7 @@ use parking_lot::{Mutex, RwLock};
 use series::file::SeriesFile;
 use series::{Held, Latest, Placement, SliceFiles, SliceView, ViewFile};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use storage::{FileHead, FileNumber, FileType, SliceDirectory, StoreId};
 use types::{Kind, Kinds, SliceId, TagId, TimeRange, Timestamp};
 use world::World;
@@ -48,6 +48,9 @@ pub(crate) struct Slice {
     pub(crate) is_led: AtomicBool,
     pub(crate) led: Mutex<Option<Led>>,
     pub(crate) doors: Mutex<LedDoors>,
+    /// Bytes of records that were logged of it as a led one, and of files' pieces that came for it, since opening.
+    pub(crate) recorded_bytes: AtomicU64,
+    pub(crate) copied_bytes: AtomicU64,
     pub(crate) queue: SliceQueue,
     pub(crate) merging: Merging,
     pub(crate) period_us: i64,
@@ -83,6 +86,8 @@ impl Slice {
             is_led: AtomicBool::new(false),
             led: Mutex::default(),
             doors: Mutex::default(),
+            recorded_bytes: AtomicU64::new(0),
+            copied_bytes: AtomicU64::new(0),
             queue: SliceQueue::default(),
             merging: Merging::default(),
             period_us,

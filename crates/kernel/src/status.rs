@@ -26,6 +26,10 @@ pub struct SliceStatus {
     pub held_samples: u64,
     /// Deletions not yet merged into all older files.
     pub tombstones: u64,
+    /// Bytes of records that were logged of it since opening, where it is led from outside (by this node, too).
+    pub recorded_bytes: u64,
+    /// Bytes of files that were copied from another replica since opening.
+    pub copied_bytes: u64,
 }
 
 /// A file group: the files of one table in one slice for one period (paper, figure 7).
@@ -133,6 +137,8 @@ impl Core {
                 buffered_bytes: state.buffer.bytes() as u64,
                 held_samples: state.buffer.held().len() as u64,
                 tombstones: (state.graves.len() + state.deletions.len()) as u64,
+                recorded_bytes: slice.recorded_bytes.load(Ordering::Relaxed),
+                copied_bytes: slice.copied_bytes.load(Ordering::Relaxed),
             }
         };
         ground.slices.iter().map(status).collect()

@@ -3,6 +3,8 @@
 //! Opaque entries of kind 1 (a deletion): `epoch u64, sequence u64, bound u64, deletion` as the log
 //! has it; `bound` is the first file number that it does not concern: files made later had it applied.
 //! Kind 2 (unknown snapshot values): `count u64, count x tag u64`.
+//! Kind 5 (the newest deletion that was ever flushed): `epoch u64, sequence u64`; zeros where there was none. A manifest without
+//! it (of earlier releases, or rebuilt) counts as if a deletion had been its last write.
 //! Promises: a deletion is kept as long as a file of a lower number may hold a row that it hides.
 //! It may not know how rows are hidden.
 
@@ -13,6 +15,7 @@ use types::{Epoch, Sequence, TagId, Version};
 
 const KIND_DELETION: u8 = 1;
 const KIND_UNKNOWN: u8 = 2;
+const KIND_NEWEST: u8 = 5;
 
 /// A deletion and the files that it concerns.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ impl Grave {
 /// Writes deletions and unknown snapshot values into a manifest, in the place of those it has.
 /// Deletions that no file needs any more are left out; returns those kept.
 pub(crate) fn store(manifest: &mut Manifest, graves: &[Grave], unknown: &[TagId]) -> Vec<Grave> {
+    let newest = graves.iter().map(|grave| grave.tombstone.version()).fold(newest(manifest), Version::max);
+    note_newest(manifest, newest);
     manifest.opaque.retain(|entry| entry.kind != KIND_DELETION && entry.kind != KIND_UNKNOWN);
     let needed = |grave: &&Grave| manifest.files.iter().any(|file| grave.concerns(file));
     let kept: Vec<Grave> = graves.iter().filter(needed).cloned().collect();
@@ -70,6 +75,23 @@ pub(crate) fn store(manifest: &mut Manifest, graves: &[Grave], unknown: &[TagId]
         manifest.opaque.push(Opaque { kind: KIND_UNKNOWN, bytes });
     }
     kept
+}
+
+/// The newest deletion that was ever flushed; what is newer in files is as it was written.
+pub(crate) fn newest(manifest: &Manifest) -> Version {
+    let entry = manifest.opaque.iter().find(|entry| entry.kind == KIND_NEWEST);
+    let read = entry.and_then(|entry| {
+        let mut reader = Reader::new(&entry.bytes);
+        Some(Version { epoch: Epoch(reader.u64().ok()?), sequence: Sequence(reader.u64().ok()?) })
+    });
+    read.unwrap_or(manifest.flushed)
+}
+
+/// Notes the newest deletion, which may be another replica's.
+pub(crate) fn note_newest(manifest: &mut Manifest, newest: Version) {
+    manifest.opaque.retain(|entry| entry.kind != KIND_NEWEST);
+    let bytes = [newest.epoch.0, newest.sequence.0].map(u64::to_le_bytes).concat();
+    manifest.opaque.push(Opaque { kind: KIND_NEWEST, bytes });
 }
 
 /// Reads them back; deletions wait since `now_us`.
@@ -93,7 +115,7 @@ pub(crate) fn load(manifest: &Manifest, now_us: u64) -> Result<(Vec<Grave>, Vec<
                 }
                 reader.end()?;
             }
-            crate::held::KIND_HELD | crate::led::note::KIND_LED => {}
+            KIND_NEWEST | crate::held::KIND_HELD | crate::led::note::KIND_LED => {}
             other => return Err(format!("the manifest holds an entry of kind {other}, which this release does not know")),
         }
     }

@@ -3,9 +3,10 @@
 mod fixture;
 
 use fixture::{open, rows, settings, settle, write};
-use kernel::{Deletion, Error, Kernel, LedNews, LedSlice, Settings, TagSelection, Write};
+use kernel::{Deletion, Error, Kernel, LedNews, LedSlice, Piece, Settings, TagSelection, Write};
 use parking_lot::Mutex;
 use protocol::{Offer, Planted, Record, ReplicaId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use types::{Epoch, Period, Samples, Sequence, SliceId, TagId, TimeRange, Timestamp, Version};
 use world::{Faults, Simulation, Ticket};
@@ -108,14 +109,18 @@ impl Side {
     fn fetch(&self, from: &Side, offer: &Offer, departs: bool) -> Result<Vec<Period>, Error> {
         let own = wait(&self.simulation, self.led.prepare(departs))?;
         let copied = offer.compare(&own, Planted::default()).copy;
-        for period in &copied {
-            for (piece, bytes) in from.led.pinned_pieces(PEER, *period).expect("it is held") {
-                let mut offset = 0;
-                while offset < bytes {
-                    let part = from.led.read_pinned(PEER, piece, offset, 300)?.expect("it is held");
-                    self.led.keep_piece(piece, offset, &part)?;
-                    offset += part.len() as u64;
-                }
+        let held = |period: &Period| from.led.pinned_pieces(PEER, *period).expect("it is held");
+        let pieces: BTreeMap<Piece, u64> = copied.iter().flat_map(held).collect();
+        let mut needed = BTreeSet::from([Piece::Manifest]);
+        for (piece, bytes) in pieces {
+            let mut offset = 0;
+            while offset < bytes && needed.contains(&piece) {
+                let part = from.led.read_pinned(PEER, piece, offset, 300)?.expect("it is held");
+                self.led.keep_piece(piece, offset, &part)?;
+                offset += part.len() as u64;
+            }
+            if piece == Piece::Manifest {
+                needed.extend(self.led.needed_pieces(offer, &copied)?);
             }
         }
         Ok(copied)
@@ -288,4 +293,32 @@ fn a_pin_that_holds_too_much_is_lost_and_told() {
     assert_eq!(lost.lock()[..], [PEER]);
     assert_eq!(side.led.pinned_pieces(PEER, Period(0)), None);
     assert_eq!(side.led.read_log(offer.history.last(), 1, 1), None);
+}
+
+#[test]
+fn what_both_have_is_not_copied_unless_something_was_deleted_since() {
+    let (primary, replica) = (Side::new(31), Side::new(32));
+    let mut prev = Version::default();
+    for n in 1..=6 {
+        let record = primary.record(1, n, prev);
+        prev = record.version;
+        primary.take(vec![record.clone()], prev);
+        replica.take(vec![record], prev);
+    }
+    // The sixth is the last that both have; of those beyond it only the tenth deletes.
+    for (up_to, spares) in [(9, true), (11, false)] {
+        primary.write(3, up_to);
+        let offer = pin(&primary);
+        let before = replica.kernel.slices()[1].copied_bytes;
+        let copied = replica.fetch(&primary, &offer, false).expect("the disk works");
+        let held = |period: &Period| primary.led.pinned_pieces(PEER, *period).expect("it is held");
+        let all: BTreeMap<Piece, u64> = copied.iter().flat_map(held).collect();
+        let came = replica.kernel.slices()[1].copied_bytes - before;
+        assert_eq!(came < all.values().sum(), spares, "{came} bytes of {all:?}");
+        assert!(wait(&replica.simulation, replica.led.install(offer, copied)).is_ok());
+        assert_eq!(replica.rows(), primary.rows(), "up to {up_to}");
+        settle(&replica.simulation, replica.kernel.merge());
+        assert_eq!(replica.rows(), primary.rows(), "up to {up_to}, merged");
+    }
+    assert_eq!(replica.reopen().rows(), primary.rows());
 }

@@ -27,6 +27,8 @@ pub struct Settings {
     pub meta_poll_us: u64,
     /// The most that is sent to a replica beyond what it has in its log.
     pub window_records_max: u64,
+    /// So many bytes of it at most, and one message more: records may be large, and wait in memory until they are acknowledged.
+    pub window_bytes_max: u64,
     /// The most records of one message.
     pub message_records_max: usize,
     /// The most bytes of records of one message.
@@ -70,6 +72,7 @@ impl Default for Settings {
             meta_retry_us: 200_000,
             meta_poll_us: 2_000_000,
             window_records_max: 1_024,
+            window_bytes_max: 8 << 20,
             message_records_max: 256,
             message_bytes_max: 4 << 20,
             publish_step_records: 256,

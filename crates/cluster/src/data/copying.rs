@@ -23,7 +23,6 @@ use prost::Message as Wire;
 use protocol::{Event, Offer, Planted, ReplicaId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use storage::FileNumber;
 use tokio::sync::mpsc;
@@ -94,27 +93,20 @@ fn piece(number: u64) -> Piece {
     number.checked_sub(1).map_or(Piece::Manifest, |file| Piece::File(FileNumber(file)))
 }
 
-/// How much is copied, and how fast it may be.
+/// How fast files may be copied.
 pub(super) struct Throttle {
     bytes_per_s: u64,
     /// When the next part may come.
     next: Mutex<Option<Instant>>,
-    copied: AtomicU64,
 }
 
 impl Throttle {
     pub(super) fn new(bytes_per_s: u64) -> Throttle {
-        Throttle { bytes_per_s: bytes_per_s.max(1), next: Mutex::new(None), copied: AtomicU64::new(0) }
+        Throttle { bytes_per_s: bytes_per_s.max(1), next: Mutex::new(None) }
     }
 
-    /// Bytes that came since the process began.
-    pub(super) fn copied(&self) -> u64 {
-        self.copied.load(Ordering::Relaxed)
-    }
-
-    /// Counts bytes that came, and waits for as long as they should have taken.
+    /// Waits for as long as bytes that came should have taken.
     async fn pass(&self, bytes: u64) {
-        self.copied.fetch_add(bytes, Ordering::Relaxed);
         let until = {
             let (mut next, now) = (self.next.lock(), Instant::now());
             let begin = next.map_or(now, |next| next.max(now));
@@ -170,22 +162,29 @@ async fn taken(shared: &Shared, led: &LedSlice, from: ReplicaId, offer: Offer, d
     let (slice, missing) = (led.id(), difference.copy);
     tracing::info!(%slice, from = %from.node, groups = offer.groups.len(), copies = missing.len(), "takes file groups of the primary");
     let source = Source { shared, slice, from, channel: None };
-    copy(source, led, &missing).await?;
+    copy(source, led, &offer, &missing).await?;
     let (history, producers) = answered(led.install(offer, missing)).await.map_err(|gone| Failure::Store(gone.to_string()))??;
     Ok(Event::FilesTaken { history, producers })
 }
 
-/// Copies the pieces of groups, each piece once.
-async fn copy(mut source: Source<'_>, led: &LedSlice, groups: &[Period]) -> Result<(), Failure> {
-    let mut kept = BTreeSet::new();
+/// Copies the pieces of groups that are needed, each piece once: the manifest first, which tells which they are.
+async fn copy(mut source: Source<'_>, led: &LedSlice, offer: &Offer, groups: &[Period]) -> Result<(), Failure> {
+    let (mut kept, mut needed) = (BTreeSet::new(), None);
     for period in groups {
         let pieces: Pieces = source.ask(PIECES, &source.wanting(*period, Piece::Manifest, 0)).await?;
         if !pieces.pinned || pieces.pieces.len() != pieces.bytes.len() {
             return Err(Failure::Gone("they are not held any more".to_owned()));
         }
         for (number, bytes) in pieces.pieces.into_iter().zip(pieces.bytes) {
-            if kept.insert(number) {
-                copy_piece(&mut source, led, *period, piece(number), bytes).await?;
+            let is_needed = needed.as_ref().is_none_or(|needed: &BTreeSet<Piece>| needed.contains(&piece(number)));
+            if !is_needed || !kept.insert(number) {
+                continue;
+            }
+            copy_piece(&mut source, led, *period, piece(number), bytes).await?;
+            if needed.is_none() {
+                let (led, offer, groups) = (led.clone(), offer.clone(), groups.to_vec());
+                let told = tokio::task::spawn_blocking(move || led.needed_pieces(&offer, &groups)).await;
+                needed = Some(told.map_err(|fault| Failure::Store(fault.to_string()))??);
             }
         }
     }

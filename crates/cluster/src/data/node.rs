@@ -278,12 +278,6 @@ impl DataNode {
         placed::settle_rule(&self.shared).await.map_err(Refused::Unavailable)
     }
 
-    /// Bytes of files that were copied to this node since it was started.
-    #[must_use]
-    pub fn copied_bytes(&self) -> u64 {
-        self.shared.throttle.copied()
-    }
-
     /// The store of a replica here.
     pub(super) fn led(&self, slice: SliceId) -> Option<LedSlice> {
         self.shared.replicas.lock().get(&slice).map(|inputs| inputs.led.clone())

@@ -157,6 +157,8 @@ impl From<&SliceStatus> for OfSlice {
             slice.buffered_bytes,
             slice.held_samples,
             slice.tombstones,
+            slice.recorded_bytes,
+            slice.copied_bytes,
         ];
         OfSlice { slice: slice.slice.0, numbers }
     }
@@ -164,22 +166,23 @@ impl From<&SliceStatus> for OfSlice {
 
 impl OfSlice {
     fn status(&self) -> Option<SliceStatus> {
-        let [epoch, sequence, file_groups, files, file_bytes, buffered_rows, buffered_bytes, held_samples, tombstones] =
-            *self.numbers.as_slice()
+        let [epoch, sequence, file_groups, files, file_bytes, buffered_rows, buffered_bytes, rest @ ..] = self.numbers.as_slice()
         else {
             return None;
         };
-        let (slice, version) = (SliceId(self.slice), version(epoch, sequence));
+        let [held_samples, tombstones, recorded_bytes, copied_bytes] = *rest else { return None };
         Some(SliceStatus {
-            slice,
-            version,
-            file_groups,
-            files,
-            file_bytes,
-            buffered_rows,
-            buffered_bytes,
+            slice: SliceId(self.slice),
+            version: version(*epoch, *sequence),
+            file_groups: *file_groups,
+            files: *files,
+            file_bytes: *file_bytes,
+            buffered_rows: *buffered_rows,
+            buffered_bytes: *buffered_bytes,
             held_samples,
             tombstones,
+            recorded_bytes,
+            copied_bytes,
         })
     }
 }

@@ -7,6 +7,9 @@
 //!             are written into files of their own -> a note in the log -> one manifest: files, groups, history, producers
 //! ```
 //! Versions are compared for equality: a group of one version is one content, so an own group of the offered version stays.
+//! Of a group that differs only files beyond the point where the histories part are copied, where this replica's is a beginning
+//! of the other's and nothing was deleted since: what was written up to there is in the own files, which stay; a file of the
+//! other side that ends there or before has nothing else. Otherwise such a group is copied whole.
 //! Files lie under seals of their store, so rows are read and written again, with the other side's deletions applied to
 //! theirs. Samples that are held of thinned tags come with the manifest. A written file is said to cover versions up to the offer's last, so that no deletion that it had applied
 //! is held against it.
@@ -34,6 +37,7 @@ use series::{Held, SliceFiles, Tombstone, ViewFile};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use storage::{FileMeta, Manifest, SliceDirectory};
 use types::{CommitNumber, Period, Sequence, SliceId, Timestamp, Version};
 use world::{Access, DiskError, Lane, Promise, Ticket};
@@ -48,6 +52,7 @@ struct Content {
     files: Vec<Arc<ViewFile>>,
     held: Held,
     commit: CommitNumber,
+    newest_deletion: Version,
 }
 
 /// Files with the deletions held against them, and the samples that are held of thinned tags.
@@ -55,6 +60,10 @@ struct Source {
     files: Arc<SliceFiles>,
     held: Held,
     commit: CommitNumber,
+    /// The files are those beyond this write of a group; none where they are all of it.
+    beyond: Option<Version>,
+    /// The newest deletion that it knows of.
+    newest_deletion: Version,
 }
 
 impl LedSlice {
@@ -87,7 +96,20 @@ impl LedSlice {
                 _ => disk.create(&path),
             }
         };
-        open().and_then(|file| file.write_at(offset, &[bytes])).map_err(disk_error)
+        open().and_then(|file| file.write_at(offset, &[bytes])).map_err(disk_error)?;
+        self.slice.copied_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Which pieces of groups that differ are needed, once the offer's manifest is kept: others need not come.
+    ///
+    /// # Errors
+    /// `Error::Led` where what came is not what was offered; `Error::Read`, `Error::Damaged`.
+    pub fn needed_pieces(&self, offer: &Offer, copied: &[Period]) -> Result<BTreeSet<Piece>, Error> {
+        let manifest = self.core.offered_manifest(&self.slice, offer)?;
+        let beyond = self.core.shared_up_to(&self.slice, offer, &manifest);
+        let files = needed_files(&manifest, copied, beyond).map(|meta| Piece::File(meta.number));
+        Ok(files.chain(std::iter::once(Piece::Manifest)).collect())
     }
 
     /// Takes over an offer: these groups came in pieces, others of the offer are here already.
@@ -113,6 +135,16 @@ fn piece_name(piece: Piece) -> String {
 
 fn disk_error(fault: DiskError) -> Error {
     storage::Error::from(fault).into()
+}
+
+/// The files of an offer that have what is wanted of these groups.
+fn needed_files<'a>(
+    manifest: &'a Manifest,
+    copied: &'a [Period],
+    beyond: Option<Version>,
+) -> impl Iterator<Item = &'a FileMeta> + use<'a> {
+    let is_new = move |meta: &&FileMeta| beyond.is_none_or(|beyond| meta.versions.1.sequence > beyond.sequence);
+    manifest.files.iter().filter(|meta| copied.iter().any(|period| touches(meta, *period))).filter(is_new)
 }
 
 impl Core {
@@ -187,14 +219,9 @@ impl Core {
     /// Opens what came, which must be what was offered.
     fn open_incoming(&self, slice: &Slice, offer: &Offer, copied: &[Period]) -> Result<Source, Error> {
         let (disk, dir) = (&*self.world.disk, self.incoming(slice.id));
-        let (manifest, _) = storage::inspect_manifest(disk, &dir.join(piece_name(Piece::Manifest)))?;
-        let same = manifest.slice == slice.id
-            && manifest.flushed == offer.history.last()
-            && manifest.groups.iter().map(|(period, version)| (*period, *version)).eq(offer.groups.iter().copied());
-        if !same {
-            return Err(refused(slice.id, "what came is not what was offered".to_owned()));
-        }
-        let needed = manifest.files.iter().filter(|meta| copied.iter().any(|period| touches(meta, *period)));
+        let manifest = self.offered_manifest(slice, offer)?;
+        let beyond = self.shared_up_to(slice, offer, &manifest);
+        let needed = needed_files(&manifest, copied, beyond);
         let open = |meta: &FileMeta| -> Result<Arc<ViewFile>, Error> {
             let path = dir.join(piece_name(Piece::File(meta.number)));
             let file = SeriesFile::open(disk, &path, Arc::new(NoCache))?;
@@ -205,7 +232,25 @@ impl Core {
         let (graves, _) = tombstones::load(&manifest, 0).map_err(Error::Damaged)?;
         let tombstones = graves.into_iter().map(|grave| grave.tombstone).collect();
         let held = held::load(&manifest).map_err(Error::Damaged)?;
-        Ok(Source { files: SliceFiles::new(files, tombstones), held, commit: manifest.commit })
+        let (commit, newest_deletion) = (manifest.commit, tombstones::newest(&manifest));
+        Ok(Source { files: SliceFiles::new(files, tombstones), held, commit, beyond, newest_deletion })
+    }
+
+    /// The manifest that came, which must be the offer's.
+    fn offered_manifest(&self, slice: &Slice, offer: &Offer) -> Result<Manifest, Error> {
+        let path = self.incoming(slice.id).join(piece_name(Piece::Manifest));
+        let (manifest, _) = storage::inspect_manifest(&*self.world.disk, &path)?;
+        let same = manifest.slice == slice.id
+            && manifest.flushed == offer.history.last()
+            && manifest.groups.iter().map(|(period, version)| (*period, *version)).eq(offer.groups.iter().copied());
+        if same { Ok(manifest) } else { Err(refused(slice.id, "what came is not what was offered".to_owned())) }
+    }
+
+    /// Up to which write the own files have all that the offer's have, deletions included. None where that can't be told.
+    fn shared_up_to(&self, slice: &Slice, offer: &Offer, manifest: &Manifest) -> Option<Version> {
+        let flushed = slice.with_led(|led| led.flushed);
+        let begins = offer.history.contains(flushed) && flushed.sequence > Sequence(0);
+        (begins && tombstones::newest(manifest).sequence <= flushed.sequence).then_some(flushed)
     }
 
     /// All that departs is kept: the new files are written, then the log says that the slice begins anew.
@@ -223,6 +268,7 @@ impl Core {
             order.commit = order.commit.max(theirs.commit);
         }
         let commit = theirs.as_ref().map_or(CommitNumber(0), |theirs| theirs.commit);
+        let newest_deletion = theirs.as_ref().map(|theirs| theirs.newest_deletion).unwrap_or_default();
         let written = self.directory(slice).and_then(|directory| {
             let held = self.taken_held(slice, &directory, &offer, copied, theirs.as_ref())?;
             let mut files = Vec::new();
@@ -230,7 +276,11 @@ impl Core {
             if written.is_err() {
                 self.remove_unpublished(&directory, &files);
             }
-            written.map(|kept| (directory, Content { files: kept.into_iter().chain(files).collect(), held, commit }))
+            let content = |kept: Vec<Arc<ViewFile>>| {
+                let files = kept.into_iter().chain(files).collect();
+                Content { files, held, commit, newest_deletion }
+            };
+            written.map(|kept| (directory, content(kept)))
         });
         let (directory, content) = match written {
             Ok(written) => written,
@@ -273,10 +323,12 @@ impl Core {
     ) -> Result<Vec<Arc<ViewFile>>, Error> {
         let own = {
             let state = slice.state.lock();
-            Source { files: Arc::clone(&state.files), held: Held::default(), commit: state.commit }
+            let (files, commit) = (Arc::clone(&state.files), state.commit);
+            Source { files, held: Held::default(), commit, beyond: None, newest_deletion: Version::default() }
         };
-        let stay: BTreeSet<Period> =
-            offer.groups.iter().map(|(period, _)| *period).filter(|period| !copied.contains(period)).collect();
+        let beyond = theirs.and_then(|theirs| theirs.beyond);
+        let stays = |period: &Period| beyond.is_some() || !copied.contains(period);
+        let stay: BTreeSet<Period> = offer.groups.iter().map(|(period, _)| *period).filter(stays).collect();
         // A file that has rows of anything but groups that stay goes; what it has of those is written again, and with it
         // all of such a group.
         let mut again: BTreeSet<Period> = BTreeSet::new();
@@ -300,7 +352,10 @@ impl Core {
         for (period, source) in again.iter().map(|period| (period, &own)).chain(theirs) {
             let files = source.of(*period);
             let Some(first) = files.iter().map(|file| file.meta.versions.0).min() else { continue };
-            written.extend(series::extract(&files, source.files.tombstones(), *period, (first.min(last), last), &plan, &stop)?);
+            // Rows beyond what both have stand above the own files', whatever else came with them.
+            let after = |beyond: Version| Version { sequence: Sequence(beyond.sequence.0 + 1), ..beyond };
+            let first = source.beyond.map_or(first, after).min(last);
+            written.extend(series::extract(&files, source.files.tombstones(), *period, (first, last), &plan, &stop)?);
         }
         Ok(kept)
     }
@@ -331,10 +386,12 @@ impl Core {
         slice: &Arc<Slice>,
         directory: &SliceDirectory,
         offer: &Offer,
-        Content { files, held, commit }: Content,
+        Content { files, held, commit, newest_deletion }: Content,
         anew: Position,
     ) -> Result<Taken, Error> {
         let mut manifest = Manifest::clone(&directory.manifest());
+        let newest_deletion = tombstones::newest(&manifest).max(newest_deletion);
+        tombstones::note_newest(&mut manifest, newest_deletion);
         manifest.files = files.iter().map(|file| file.meta.clone()).collect();
         manifest.files.sort_unstable_by_key(|file| file.number);
         manifest.flushed = offer.history.last();

@@ -170,6 +170,7 @@ impl Core {
         let mut promise = Some(promise);
         for Entry { kept, head, body } in entries {
             let version = kept.version();
+            slice.recorded_bytes.fetch_add(kept.record.bytes(), Ordering::Relaxed);
             led.history.push(version);
             led.records.push(kept);
             let promise = if version == final_version { promise.take() } else { None };

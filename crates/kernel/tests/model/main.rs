@@ -95,14 +95,15 @@ fn thinned_tags_on_a_faulty_disk() {
 
 #[test]
 fn thinned_tags_of_a_led_slice() {
-    let (mut left_out, mut copies, mut drops, mut changes) = (0, 0, 0, 0);
+    let (mut left_out, mut copies, mut spared, mut drops, mut changes) = (0, 0, 0, 0, 0);
     each_seed("thinned_tags_of_a_led_slice", 600, |seed| {
         let mut drive = ReplicatedDrive::new(seed);
         drive.run(120);
-        (left_out, copies) = (left_out + drive.left_out, copies + drive.copies);
+        (left_out, copies, spared) = (left_out + drive.left_out, copies + drive.copies, spared + drive.spared);
         (drops, changes) = (drops + drive.drops, changes + drive.changes);
     });
     let seeds = seeds(600).count() as u64;
     let many = left_out > 20 * seeds && copies > seeds / 4 && drops > seeds / 4 && changes > seeds;
+    assert!(spared > 0, "files taken {copies} times, and every time all of them");
     assert!(many, "{left_out} rows left out, files taken {copies} times, dropped by age {drops} times, {changes} changes");
 }

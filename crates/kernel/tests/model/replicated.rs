@@ -9,9 +9,9 @@ use crate::drive::{DIR, TestKinds, as_write};
 use crate::ledger::{Ended, Ledger};
 use crate::oracle::{Change, Oracle, Row};
 use crate::thinned::{Walks, some_compression};
-use kernel::{Deletion, Draft, Error, Kernel, LedSlice, Settings, TagSelection};
+use kernel::{Deletion, Draft, Error, Kernel, LedSlice, Piece, Settings, TagSelection};
 use protocol::{Planted, Record, ReplicaId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,8 @@ pub struct ReplicatedDrive {
     /// Rows left out, and how often files were taken, samples dropped by age, and another replica led, so far.
     pub left_out: u64,
     pub copies: u64,
+    /// Files that did not need to come along.
+    pub spared: u64,
     pub drops: u64,
     pub changes: u64,
 }
@@ -130,6 +132,7 @@ impl ReplicatedDrive {
             walks: Walks::new(),
             left_out: 0,
             copies: 0,
+            spared: 0,
             drops: 0,
             changes: 0,
         }
@@ -335,10 +338,18 @@ impl ReplicatedDrive {
         let offer = leader.wait(leader.led.pin(PEER)).offer;
         let own = follower.wait(follower.led.prepare(false));
         let copied: Vec<Period> = offer.compare(&own, Planted::default()).copy;
-        for period in &copied {
-            for (piece, _) in leader.led.pinned_pieces(PEER, *period).expect("it is held") {
-                let bytes = leader.led.read_pinned(PEER, piece, 0, usize::MAX).expect("readable").expect("it is held");
-                follower.led.keep_piece(piece, 0, &bytes).expect("the disk works");
+        let (mut needed, mut spared) = (BTreeSet::from([Piece::Manifest]), 0);
+        let held = |period: &Period| leader.led.pinned_pieces(PEER, *period).expect("it is held");
+        let pieces: BTreeSet<Piece> = copied.iter().flat_map(held).map(|(piece, _)| piece).collect();
+        for piece in &pieces {
+            if !needed.contains(piece) {
+                spared += 1;
+                continue;
+            }
+            let bytes = leader.led.read_pinned(PEER, *piece, 0, usize::MAX).expect("readable").expect("it is held");
+            follower.led.keep_piece(*piece, 0, &bytes).expect("the disk works");
+            if *piece == Piece::Manifest {
+                needed.extend(follower.led.needed_pieces(&offer, &copied).expect("it is what was offered"));
             }
         }
         follower.wait(follower.led.install(offer, copied));
@@ -346,6 +357,7 @@ impl ReplicatedDrive {
         let follower = self.replica_mut(1 - self.leader);
         (follower.logged, follower.published) = (flushed, flushed);
         self.copies += 1;
+        self.spared += spared;
         self.follows = flushed == self.history.len();
         self.check(1 - self.leader);
     }

@@ -14,9 +14,11 @@ pub mod latencies;
 mod lean;
 mod postgres;
 pub mod queries;
+mod recovery;
 mod report;
 mod resident;
 mod setup;
+mod steady;
 mod subject;
 mod table1;
 
@@ -33,6 +35,8 @@ Benchmarks:
            after a stop, queries over all tags
   failover data nodes of a fleet are killed under load: how long until writes are acknowledged again, and
            how many are while a node recovers
+  recovery a data node of a fleet misses one point in a hundred: what it copies when it comes back, and
+           what that costs whoever writes meanwhile
 
 Build with --release: other builds measure the compiler.";
 
@@ -46,6 +50,7 @@ pub fn command() -> Command {
         .subcommand(table1::Arguments::augment_args(Command::new("table1")))
         .subcommand(capacity::Arguments::augment_args(Command::new("capacity")))
         .subcommand(failover::Arguments::augment_args(Command::new("failover")))
+        .subcommand(recovery::Arguments::augment_args(Command::new("recovery")))
 }
 
 /// Runs a benchmark.
@@ -57,6 +62,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("table1", matches)) => table1::run(&crate::cli::arguments::<table1::Arguments>(matches)?),
         Some(("capacity", matches)) => capacity::run(&crate::cli::arguments::<capacity::Arguments>(matches)?),
         Some(("failover", matches)) => failover::run(&crate::cli::arguments::<failover::Arguments>(matches)?),
+        Some(("recovery", matches)) => recovery::run(&crate::cli::arguments::<recovery::Arguments>(matches)?),
         _ => unreachable!("clap lets no other benchmark through"),
     }
 }

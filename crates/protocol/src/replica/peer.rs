@@ -6,13 +6,14 @@
 //!       └── silence, restart, pin lost            └── files taken ── offering <── pinned ────────── pinning
 //! ```
 //! Promises: what counts as acknowledged is in the primary's own history, by version; at most a window of
-//! records is under way. May not know which replicas are required.
+//! records, and of bytes, is under way. May not know which replicas are required.
 
 use super::log_view::LogView;
 use super::{Replica, Step};
 use crate::event::{Action, Reader};
 use crate::message::{Fresh, Head, Report};
 use crate::{Message, Moment, Mutation, Offer, Record, ReplicaId, Run, Settings};
+use std::collections::VecDeque;
 use types::{Epoch, Sequence, Version};
 
 /// Where a replica stands.
@@ -26,6 +27,35 @@ pub(crate) enum Phase {
     Pinning,
     /// It was offered files.
     Offering(Offer),
+}
+
+/// What was sent and not acknowledged, in order.
+#[derive(Debug, Default)]
+struct UnderWay {
+    sizes: VecDeque<(Sequence, u64)>,
+    bytes: u64,
+}
+
+impl UnderWay {
+    fn sent(&mut self, records: &[Record]) {
+        for record in records {
+            self.sizes.push_back((record.version.sequence, record.bytes()));
+            self.bytes += record.bytes();
+        }
+    }
+
+    fn acked(&mut self, up_to: Sequence) {
+        while let Some((_, bytes)) = self.sizes.pop_front_if(|(sequence, _)| *sequence <= up_to) {
+            self.bytes -= bytes;
+        }
+    }
+
+    /// What was sent beyond a number is sent again.
+    fn rewound(&mut self, to: Sequence) {
+        while let Some((_, bytes)) = self.sizes.pop_back_if(|(sequence, _)| *sequence > to) {
+            self.bytes -= bytes;
+        }
+    }
 }
 
 /// Another replica.
@@ -44,6 +74,7 @@ pub(crate) struct Peer {
     pub(crate) pinned: bool,
     /// Its newest stamp, to be echoed.
     theirs: Option<(Run, Moment)>,
+    under_way: UnderWay,
     /// The last rewinding: messages that were under way before it ask for no other.
     rewound: Option<(Version, Moment)>,
 }
@@ -59,6 +90,7 @@ impl Peer {
             joining: false,
             pinned: false,
             theirs: None,
+            under_way: UnderWay::default(),
             rewound: None,
         }
     }
@@ -82,8 +114,10 @@ impl Peer {
         if let Phase::Streaming { sent, reading: false } = &mut self.phase
             && *sent == record.prev
             && record.version.sequence.0 - self.acked.0 <= window
+            && self.under_way.bytes < settings.window_bytes_max
         {
             *sent = record.version;
+            self.under_way.sent(std::slice::from_ref(record));
             step.send(self.id, Message::Append { head, prev: record.prev, records: vec![record.clone()] });
         }
     }
@@ -93,13 +127,14 @@ impl Peer {
         let Phase::Streaming { sent, reading } = &mut self.phase else { return };
         let under_way = sent.sequence.0.saturating_sub(self.acked.0);
         let room = settings.window_records_max.saturating_sub(under_way);
-        if *reading || sent.sequence >= log.last().sequence || room == 0 {
+        let room_bytes = settings.window_bytes_max.saturating_sub(self.under_way.bytes);
+        if *reading || sent.sequence >= log.last().sequence || room == 0 || room_bytes == 0 {
             return;
         }
         *reading = true;
         let reader = Reader { peer: self.id, epoch, fetches: false };
         let records_max = settings.message_records_max.min(usize::try_from(room).unwrap_or(usize::MAX));
-        step.act(Action::ReadLog { reader, after: *sent, records_max, bytes_max: settings.message_bytes_max });
+        step.act(Action::ReadLog { reader, after: *sent, records_max, bytes_max: settings.message_bytes_max.min(room_bytes) });
     }
 
     fn rewind(&mut self, now: Moment, to: Version, settings: &Settings) {
@@ -109,6 +144,7 @@ impl Peer {
             && again
         {
             *sent = to;
+            self.under_way.rewound(to.sequence);
             self.rewound = Some((to, now));
         }
     }
@@ -118,6 +154,7 @@ impl Peer {
         let counts = settings.has(Mutation::CompareSequencesOnly) || log.history.contains(report.durable);
         if counts {
             self.acked = self.acked.max(report.durable.sequence.min(log.last().sequence));
+            self.under_way.acked(self.acked);
         }
         match &self.phase {
             Phase::Streaming { .. } if report.aligned => {
@@ -132,7 +169,10 @@ impl Peer {
                 self.pinned = true;
                 step.act(Action::Pin { peer: self.id });
             }
-            _ if report.aligned => self.phase = Phase::Streaming { sent: report.last, reading: false },
+            _ if report.aligned => {
+                self.under_way.rewound(report.last.sequence);
+                self.phase = Phase::Streaming { sent: report.last, reading: false };
+            }
             _ => self.phase = Phase::Unaligned,
         }
     }
@@ -169,6 +209,7 @@ impl Replica {
             match records {
                 Some(records) if !records.is_empty() => {
                     *sent = records.last().map_or(*sent, |record| record.version);
+                    peer.under_way.sent(&records);
                     step.send(to, Message::Append { head, prev: after, records });
                 }
                 // The log was cut beyond it: files must do.

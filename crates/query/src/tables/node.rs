@@ -115,6 +115,8 @@ fn slices(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
         ("buffered_bytes", of(&|slice| slice.buffered_bytes)),
         ("held_samples", of(&|slice| slice.held_samples)),
         ("tombstones", of(&|slice| slice.tombstones)),
+        ("recorded_bytes", of(&|slice| slice.recorded_bytes)),
+        ("copied_bytes", of(&|slice| slice.copied_bytes)),
     ];
     with_node(engine, columns, nodes)
 }

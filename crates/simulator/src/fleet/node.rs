@@ -211,6 +211,7 @@ impl Fleet {
         let (flushed, run) = (recovered.flushed, Run(node.run << 8 | n as u64));
         let settings = Settings {
             window_records_max: 20,
+            window_bytes_max: 1_500,
             publish_step_records: 3,
             message_records_max: 5,
             join_records_max: 8,

@@ -98,10 +98,17 @@ fn install(
     offer: Offer,
     copied: BTreeMap<Period, CopiedGroup>,
 ) -> Ticket<Result<(History, Vec<ProducerRow>), kernel::Error>> {
-    let periods = copied.keys().copied().collect();
+    let periods: Vec<Period> = copied.keys().copied().collect();
+    let mut came = BTreeMap::new();
     for group in copied.into_values() {
         let CopiedGroup::Kernel(pieces) = group else { panic!("stores of one sort make a fleet") };
-        for (piece, bytes) in pieces {
+        came.extend(pieces);
+    }
+    if let Some(manifest) = came.remove(&Piece::Manifest) {
+        led.keep_piece(Piece::Manifest, 0, &manifest).expect("the disk works");
+        // What is not needed is not there: nothing may count on it.
+        let needed = led.needed_pieces(&offer, &periods).unwrap_or_default();
+        for (piece, bytes) in came.into_iter().filter(|(piece, _)| needed.contains(piece)) {
             led.keep_piece(piece, 0, &bytes).expect("the disk works");
         }
     }
