@@ -8,7 +8,7 @@ use crate::Error;
 use crate::client::Session;
 use crate::progress::now;
 use crate::table::thousands;
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -159,7 +159,7 @@ impl Load {
     /// # Errors
     /// `Error::Fleet` where none is for long.
     pub fn first_after(&self, gone: Instant) -> Result<Instant, Error> {
-        let heard = self.heard.lock().map_err(|_| Error::Child("a thread of the client panicked".to_owned()))?;
+        let heard = self.heard.lock();
         loop {
             let next = heard.recv_timeout(PATIENCE);
             let Heard { begun, at } =

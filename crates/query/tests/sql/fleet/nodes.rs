@@ -107,7 +107,9 @@ impl Router {
     /// Nobody leads a slice until this coordinator has asked for the map so often.
     pub fn unlead(&self, slice: SliceId, until: usize) {
         *self.unled.lock() = Some((slice, until));
-        self.nodes.iter().for_each(|node| drop(node.held.lock().remove(&slice)));
+        for node in &self.nodes {
+            node.held.lock().remove(&slice);
+        }
     }
 
     /// By the newest map: primaries, or backups of those that are avoided.
