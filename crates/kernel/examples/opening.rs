@@ -3,28 +3,19 @@
 //! `cargo run --release -p kernel --example opening -- DIR 1000000` makes such a store in DIR and leaves it as a kill would;
 //! without the number it opens the store that is there.
 
+mod doubles;
+
+use doubles::Doubles;
 use kernel::{Kernel, Settings, Write};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use types::{Kind, Kinds, Samples, TagId, Timestamp};
+use types::{Samples, TagId, Timestamp};
 use world::{Clock, RealClock, ThreadCounts, Threads, World};
 
 const SLICES: u64 = 24;
 /// Commits that wait for the disk side by side.
 const UNDER_WAY: usize = 1_000;
-
-struct Doubles;
-
-impl Kinds for Doubles {
-    fn kind(&self, _tag: TagId) -> Option<Kind> {
-        Some(Kind::F64)
-    }
-
-    fn first_misfit(&self, _tags: &[TagId], _bits: &[u64]) -> Option<usize> {
-        None
-    }
-}
 
 /// Commits of one sample each, all slices in turn.
 fn fill(kernel: &Kernel, records: u64) {

@@ -3,27 +3,18 @@
 //!
 //! `cargo run --release -p kernel --example wide -- [DIR] [tags] [samples a tag] [days]`
 
+mod doubles;
+
+use doubles::Doubles;
 use kernel::{AggregateRequest, Kernel, Settings, TagSelection, Write};
 use std::path::Path;
 use std::sync::Arc;
-use types::{Kind, Kinds, Samples, TagId, TimeRange, Timestamp};
+use types::{Samples, TagId, TimeRange, Timestamp};
 use world::{Clock, Random, RealClock, RealRandom, ThreadCounts, Threads, World};
 
 const START_US: i64 = 1_600_000_000_000_000 / 86_400_000_000 * 86_400_000_000;
 const DAY_US: i64 = 86_400_000_000;
 const ROWS_A_COMMIT: usize = 100_000;
-
-struct Doubles;
-
-impl Kinds for Doubles {
-    fn kind(&self, _tag: TagId) -> Option<Kind> {
-        Some(Kind::F64)
-    }
-
-    fn first_misfit(&self, _tags: &[TagId], _bits: &[u64]) -> Option<usize> {
-        None
-    }
-}
 
 fn fill(kernel: &Kernel, tags: u64, samples: u64, days: i64) {
     let mut columns = (Vec::new(), Vec::new(), Vec::new());

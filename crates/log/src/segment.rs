@@ -103,9 +103,10 @@ pub(crate) fn last_byte_set(file: &dyn File, from: u64, to: u64) -> Result<Optio
         file.read_at(start, into)?;
         // Nearly all of a segment's room is zeros: blocks are or-ed together, which takes many bytes at a time.
         for (block, bytes) in into.chunks(BLOCK).enumerate().rev() {
-            if bytes.iter().fold(0, |all, byte| all | byte) != 0 {
-                let at = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| block * BLOCK + at);
-                return Ok(Some(start + at as u64));
+            if bytes.iter().fold(0, |all, byte| all | byte) != 0
+                && let Some(at) = bytes.iter().rposition(|byte| *byte != 0)
+            {
+                return Ok(Some(start + (block * BLOCK + at) as u64));
             }
         }
         end = start;

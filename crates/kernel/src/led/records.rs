@@ -175,6 +175,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use types::Epoch;
+    use world::{Random, SeededRandom};
 
     fn at(epoch: u64, sequence: u64) -> Version {
         Version { epoch: Epoch(epoch), sequence: Sequence(sequence) }
@@ -215,10 +216,10 @@ mod tests {
 
     #[test]
     fn the_tail_is_what_files_hold() {
-        let (mut records, mut dice) = (Records::after(at(1, 0)), 1_u64);
+        let (mut records, random) = (Records::after(at(1, 0)), SeededRandom::new(1));
         let mut flushed = Sequence(0);
         for _ in 0..10_000 {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let dice = random.next_u64();
             let (what, some) = (dice >> 60, Sequence(records.begin().sequence.0 + (dice >> 33) % 40));
             match what {
                 0 if some < records.last().sequence => {

@@ -321,18 +321,14 @@ impl Core {
         theirs: Option<&Source>,
         written: &mut Vec<Arc<ViewFile>>,
     ) -> Result<Vec<Arc<ViewFile>>, Error> {
-        let own = {
-            let state = slice.state.lock();
-            let (files, commit) = (Arc::clone(&state.files), state.commit);
-            Source { files, held: Held::default(), commit, beyond: None, newest_deletion: Version::default() }
-        };
+        let own = Arc::clone(&slice.state.lock().files);
         let beyond = theirs.and_then(|theirs| theirs.beyond);
         let stays = |period: &Period| beyond.is_some() || !copied.contains(period);
         let stay: BTreeSet<Period> = offer.groups.iter().map(|(period, _)| *period).filter(stays).collect();
         // A file that has rows of anything but groups that stay goes; what it has of those is written again, and with it
         // all of such a group.
         let mut again: BTreeSet<Period> = BTreeSet::new();
-        let mut kept: Vec<Arc<ViewFile>> = own.files.files().to_vec();
+        let mut kept: Vec<Arc<ViewFile>> = own.files().to_vec();
         loop {
             let goes = |file: &Arc<ViewFile>| {
                 let inside = stay.iter().filter(|period| touches(&file.meta, **period)).count() as u64;
@@ -348,14 +344,14 @@ impl Core {
         let plan = self.flush_plan(slice, directory);
         let stop = || self.stopping();
         let last = offer.history.last();
-        let theirs = copied.iter().filter_map(|period| Some((period, theirs?)));
-        for (period, source) in again.iter().map(|period| (period, &own)).chain(theirs) {
-            let files = source.of(*period);
+        // Rows beyond what both have stand above the own files', whatever else came with them.
+        let after = beyond.map(|beyond| Version { sequence: Sequence(beyond.sequence.0 + 1), ..beyond });
+        let theirs = copied.iter().filter_map(|period| Some((period, &theirs?.files, after)));
+        for (period, source, after) in again.iter().map(|period| (period, &own, None)).chain(theirs) {
+            let files = of_period(source, *period);
             let Some(first) = files.iter().map(|file| file.meta.versions.0).min() else { continue };
-            // Rows beyond what both have stand above the own files', whatever else came with them.
-            let after = |beyond: Version| Version { sequence: Sequence(beyond.sequence.0 + 1), ..beyond };
-            let first = source.beyond.map_or(first, after).min(last);
-            written.extend(series::extract(&files, source.files.tombstones(), *period, (first, last), &plan, &stop)?);
+            let versions = (after.unwrap_or(first).min(last), last);
+            written.extend(series::extract(&files, source.tombstones(), *period, versions, &plan, &stop)?);
         }
         Ok(kept)
     }
@@ -436,11 +432,9 @@ fn periods_of(meta: &FileMeta) -> u64 {
     meta.periods.iter().map(|(first, last)| last.0.abs_diff(first.0) + 1).sum()
 }
 
-impl Source {
-    /// All files that have rows of a period, in order of version.
-    fn of(&self, period: Period) -> Vec<Arc<ViewFile>> {
-        self.files.files().iter().filter(|file| touches(&file.meta, period)).cloned().collect()
-    }
+/// All files that have rows of a period, in order of version.
+fn of_period(files: &SliceFiles, period: Period) -> Vec<Arc<ViewFile>> {
+    files.files().iter().filter(|file| touches(&file.meta, period)).cloned().collect()
 }
 
 impl Led {

@@ -23,6 +23,8 @@ Examples:
 
 /// How long the load runs before the kill: what is compared with.
 const CALM: Duration = Duration::from_secs(3);
+/// Rows sent at once.
+const BATCH_ROWS: usize = 100_000;
 /// Days that the data are of.
 const DAYS: u64 = 100;
 const START_US: i64 = 1_767_225_600_000_000; // 2026-01-01 00:00:00 UTC
@@ -83,8 +85,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-const BATCH_ROWS: usize = 100_000;
-
 fn in_files(session: &Session) -> Result<(), Error> {
     session.query("SELECT meridian_flush()")?;
     session.query("SELECT meridian_merge()").map(drop)
@@ -125,6 +125,6 @@ fn recover(
         .push(Figure { less_is_better: true, ..Figure::new("start until every copy is in step", took.as_secs_f64(), "s") });
     let figure = Figure::new("load while it recovers", recovering / calm * 100.0, "% of calm");
     let figure = figure.with("calm_statements_per_s", calm.round()).with("without_it_per_s", alone.round());
-    report.figures.push(Figure { goal: Some(70.0), ..figure });
+    report.figures.push(figure.at_least(70.0));
     Ok(report)
 }

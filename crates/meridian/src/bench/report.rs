@@ -54,6 +54,13 @@ impl Figure {
         self
     }
 
+    /// With our goal, where the paper has no figure.
+    #[must_use]
+    pub fn at_least(mut self, goal: f64) -> Figure {
+        self.goal = Some(goal);
+        self
+    }
+
     /// Where the less the better, with our goal.
     #[must_use]
     pub fn at_most(mut self, goal: f64) -> Figure {

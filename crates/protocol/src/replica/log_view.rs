@@ -91,18 +91,15 @@ impl LogView {
         let from = self.published.sequence;
         let behind = up_to.sequence.0.saturating_sub(from.0);
         let step = least.max(behind / STEPS).max(1);
-        if behind <= step {
-            self.publishes_at = None;
-            if behind > 0 {
-                self.published = up_to;
-            }
-            return (behind > 0).then_some(up_to);
-        }
-        if self.publishes_at.is_some_and(|due| now < due) {
+        let is_whole = behind <= step;
+        if !is_whole && self.publishes_at.is_some_and(|due| now < due) {
             return None;
         }
-        self.publishes_at = Some(now.after(pace_us));
-        self.published = self.version(Sequence(from.0 + step));
+        self.publishes_at = (!is_whole).then(|| now.after(pace_us));
+        if behind == 0 {
+            return None;
+        }
+        self.published = if is_whole { up_to } else { self.version(Sequence(from.0 + step)) };
         Some(self.published)
     }
 
