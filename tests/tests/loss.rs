@@ -28,8 +28,8 @@ struct Written {
     unknown: Option<u64>,
 }
 
-/// Writes to a slice from `first` on until it is told to stop or is not answered.
-fn write(connection: String, slice: usize, first: u64, stop: Arc<AtomicBool>) -> JoinHandle<Written> {
+/// Writes to a slice from `first` on until it is told to stop or is not answered, and gives its session back.
+fn write(connection: String, slice: usize, first: u64, stop: Arc<AtomicBool>) -> JoinHandle<(Written, Client)> {
     tokio::spawn(async move {
         let client = connect(&connection).await.expect("a door");
         let mut written = Written::default();
@@ -43,11 +43,11 @@ fn write(connection: String, slice: usize, first: u64, stop: Arc<AtomicBool>) ->
             let answered = client.simple_query(&sql).await.is_ok();
             if stopped || !answered || stop.load(Ordering::Acquire) {
                 written.unknown = Some(number);
-                return written;
+                return (written, client);
             }
             written.acknowledged.insert(number);
         }
-        written
+        (written, client)
     })
 }
 
@@ -92,6 +92,26 @@ async fn lost(fleet: &Fleet, client: &Client, round: &BTreeMap<usize, Written>) 
     lost
 }
 
+/// A session whose write was lost hears of it as soon as somebody wrote to the slice again: no wait brings the write back.
+async fn tells_its_session(client: &Client, session: &Client, slice: usize) {
+    let tag = format!("w.{}", slice * 4);
+    let again = format!("INSERT INTO samples (tag, time, value) VALUES ('{tag}', '2023-01-01 00:00:00+00', 0)");
+    client.simple_query(&again).await.expect("it is written");
+    session.simple_query("SET read_consistency = session").await.expect("it is set");
+    for sql in [
+        format!("SELECT sum(value + 1) FROM samples WHERE tag = '{tag}'"),
+        format!("SELECT value FROM latest WHERE tag = '{tag}'"),
+    ] {
+        let told = session.simple_query(&sql).await.expect_err("what it wrote is lost");
+        let state = told.code().map(tokio_postgres::error::SqlState::code);
+        assert_eq!(state, Some("55000"), "{sql}: {told:?}");
+    }
+    session.simple_query("SET read_consistency = 'primary'").await.expect("it is set");
+    let rows =
+        session.query(&format!("SELECT value FROM samples WHERE tag = '{tag}'"), &[]).await.expect("it reads what is there");
+    assert!(!rows.is_empty());
+}
+
 /// Waits until a node leads all slices that it can lead alone: where the other one counted it out, it has to wait for that one.
 async fn leads(fleet: &Fleet, client: &Client, node: usize) {
     let (node, other) = (100 + node, 101 - node);
@@ -131,14 +151,19 @@ async fn a_dead_primary_loses_at_most_its_lag_and_says_so_once() {
         leads(&fleet, &client, copy).await;
         fleet.start_data(dies);
         fleet.until_in_step(&client).await;
-        let mut written = BTreeMap::new();
+        let (mut written, mut sessions) = (BTreeMap::new(), BTreeMap::new());
         for (slice, writer) in writers {
-            written.insert(slice, writer.await.expect("a writer does not panic"));
+            let (wrote, session) = writer.await.expect("a writer does not panic");
+            written.insert(slice, wrote);
+            sessions.insert(slice, session);
         }
         next =
             1 + written.values().flat_map(|of| of.acknowledged.last().into_iter().chain(&of.unknown)).max().copied().unwrap_or(0);
         let lost = lost(&fleet, &client, &written).await;
         eprintln!("round {round}: {lost:?} were lost");
+        for slice in lost.keys() {
+            tells_its_session(&client, &sessions[slice], *slice).await;
+        }
         let says = said(&fleet, dies).split_off(before.len());
         let slices: BTreeSet<usize> = says.iter().map(|(slice, _)| *slice).collect();
         assert_eq!(slices.len(), says.len(), "each slice is said once: {says:?}; {}", fleet.path().display());

@@ -3,7 +3,8 @@
 //! ```text
 //!   meta ── slice/N (watched) ──> node ──┐                           one task a slice: `replica`
 //!   peers <── links (a stream to each) <─┼── replica ──> LedSlice (kernel)
-//!   peers, clients, managers ──> service ┘      └──> `copying`: files, where the log does not reach
+//!   schedulers ──> framed ──> serving ───┤
+//!   peers, managers ──> service ─────────┘      └──> `copying`: files, where the log does not reach
 //!                                                 kinds of tags that are not known yet <── `kinds::Keeper`
 //! ```
 //! Promises: what the shell owes (docs/decisions/0008-replication.md, "What the shell owes"): messages for another store are
@@ -15,11 +16,11 @@
 mod asking;
 mod client;
 mod copying;
+mod framed;
 pub(crate) mod looking;
 pub(crate) mod messages;
 mod node;
 mod placed;
-mod reads;
 mod refused;
 mod reign;
 mod replica;
@@ -31,11 +32,11 @@ mod status;
 
 pub(crate) use asking::HandingOver;
 pub use client::{Answer, Client};
+pub use framed::{Answers, Askers};
 pub use looking::{NodeLook, ReplicaLook};
 pub use node::{Asked, DataNode, Looked, ReplicaSize, Settings};
-pub use reads::{Readers, Reads};
 pub use refused::Refused;
-pub use rows::{Batch, Rows, Texts};
+pub use rows::Batch;
 pub use service::DataService;
 pub(crate) use service::HAND_OVER;
 pub use serving::Readable;

@@ -6,7 +6,7 @@
 //! asked.
 
 use crate::calls::chain;
-use crate::data::Reads;
+use crate::data::Answers;
 use crate::tls;
 use meta::Error;
 use rustls::ServerConfig;
@@ -58,7 +58,7 @@ pub struct OwnCertificate {
 pub struct Door {
     own: OwnCertificate,
     routes: RoutesBuilder,
-    taking: Option<Arc<dyn Taking>>,
+    taking: Vec<Arc<dyn Taking>>,
     alive: watch::Sender<()>,
     lifeline: Lifeline,
     free: mpsc::Receiver<Infallible>,
@@ -135,7 +135,14 @@ impl Door {
     pub fn new(own: OwnCertificate) -> Door {
         let (alive, stopping) = watch::channel(());
         let (held, free) = mpsc::channel(1);
-        Door { own, routes: RoutesBuilder::default(), taking: None, alive, lifeline: Lifeline { stopping, _held: held }, free }
+        Door {
+            own,
+            routes: RoutesBuilder::default(),
+            taking: Vec::new(),
+            alive,
+            lifeline: Lifeline { stopping, _held: held },
+            free,
+        }
     }
 
     /// A door to which services were added elsewhere.
@@ -159,8 +166,8 @@ impl Door {
 
     /// Adds what takes connections of its own protocol.
     #[must_use]
-    pub fn with_reads(mut self, reads: Reads) -> Door {
-        self.taking = Some(Arc::new(reads));
+    pub fn with_answers(mut self, answers: Answers) -> Door {
+        self.taking.push(Arc::new(answers));
         self
     }
 
@@ -184,7 +191,7 @@ impl Door {
 async fn answer(
     routes: Routes,
     own: &OwnCertificate,
-    (taking, listener): (Option<Arc<dyn Taking>>, TcpListener),
+    (taking, listener): (Vec<Arc<dyn Taking>>, TcpListener),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let protocols: Vec<&[u8]> = std::iter::once(tls::GRPC).chain(taking.iter().map(|taking| taking.protocol())).collect();
@@ -201,12 +208,12 @@ async fn answer(
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop);
     tokio::select! {
         served = served => served.map_err(|cause| Error::Open(chain(&cause))),
-        () = accept(listener, taking, config, ready) => Ok(()),
+        () = accept(listener, taking.into(), config, ready) => Ok(()),
     }
 }
 
 /// Takes connections for ever, and hands each to whom it asks for once its hands are shaken.
-async fn accept(listener: TcpListener, taking: Option<Arc<dyn Taking>>, config: Arc<ServerConfig>, ready: mpsc::Sender<Ready>) {
+async fn accept(listener: TcpListener, taking: Arc<[Arc<dyn Taking>]>, config: Arc<ServerConfig>, ready: mpsc::Sender<Ready>) {
     let shaking = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         // Never closed.
@@ -219,9 +226,9 @@ async fn accept(listener: TcpListener, taking: Option<Arc<dyn Taking>>, config: 
                 continue;
             }
         };
-        let (taking, config, ready) = (taking.clone(), Arc::clone(&config), ready.clone());
+        let (taking, config, ready) = (Arc::clone(&taking), Arc::clone(&config), ready.clone());
         tokio::spawn(async move {
-            let shaken = tokio::time::timeout(HANDSHAKE, shake(stream, taking.as_deref(), config)).await;
+            let shaken = tokio::time::timeout(HANDSHAKE, shake(stream, &taking, config)).await;
             drop(permit);
             match shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                 // The door may have closed.
@@ -236,14 +243,14 @@ async fn accept(listener: TcpListener, taking: Option<Arc<dyn Taking>>, config: 
 /// The connection, unless it was taken.
 async fn shake(
     stream: TcpStream,
-    taking: Option<&dyn Taking>,
+    taking: &[Arc<dyn Taking>],
     config: Arc<ServerConfig>,
 ) -> Result<Option<TlsStream<TcpStream>>, std::io::Error> {
     stream.set_nodelay(true)?;
     let handshake = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     let asks_for =
         |protocol: &[u8]| handshake.client_hello().alpn().is_some_and(|mut given| given.any(|given| given == protocol));
-    if let Some(taking) = taking.filter(|taking| asks_for(taking.protocol())) {
+    if let Some(taking) = taking.iter().find(|taking| asks_for(taking.protocol())) {
         taking.take(handshake, config);
         return Ok(None);
     }

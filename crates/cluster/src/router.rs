@@ -52,6 +52,9 @@ pub struct Settings {
 /// Why a statement over slices failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RouteError {
+    /// What was to be written makes no sense: nothing was sent.
+    #[error("{0}")]
+    Refused(kernel::Error),
     /// A write was not taken by all of its slices.
     #[error("slice {slice}: {cause}; {}", told(.done, *.of))]
     Written {
@@ -95,6 +98,12 @@ pub enum RouteError {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
+}
+
+impl From<kernel::Error> for RouteError {
+    fn from(fault: kernel::Error) -> RouteError {
+        RouteError::Refused(fault)
+    }
 }
 
 fn told(done: &[SliceId], of: usize) -> String {

@@ -11,7 +11,7 @@
 //! producer's lower numbers -> ordered -> logged -> applied, or refused at any step before. Once ordered it is
 //! settled on Lane::Log only.
 
-use crate::core::{Core, Underway};
+use crate::core::{Core, Underway, split_deletion};
 use crate::origins::{Admission, Outcome};
 use crate::record::{self, CommitHead, PartKind};
 use crate::thinning::{THINNED_PART_BYTES, THINNED_ROW_BYTES};
@@ -143,13 +143,13 @@ impl Core {
     /// Takes a deletion. Returns before it is durable.
     pub(crate) fn delete(self: &Arc<Core>, deletion: Deletion) -> Ticket<Outcome> {
         let (ground, underway) = self.ground_of_write();
-        self.delete_parts(ground.split_deletion(deletion), underway)
+        self.delete_parts(split_deletion(&ground.rule, deletion), underway)
     }
 
     /// As `delete`, but leaves led slices alone.
     pub(crate) fn delete_own(self: &Arc<Core>, deletion: Deletion) -> Ticket<Outcome> {
         let (ground, underway) = self.ground_of_write();
-        let mut parts = ground.split_deletion(deletion);
+        let mut parts = split_deletion(&ground.rule, deletion);
         parts.retain(|(slice, _)| !self.is_led(*slice));
         self.delete_parts(parts, underway)
     }

@@ -231,32 +231,29 @@ impl Ground {
     pub(crate) fn slice(&self, slice: SliceId) -> &Arc<Slice> {
         &self.slices[slice.0 as usize]
     }
+}
 
-    /// What each slice gets of a deletion. A slice that can't hold any of it gets nothing.
-    pub(crate) fn split_deletion(&self, deletion: Deletion) -> Vec<(SliceId, Deletion)> {
-        let everywhere = (0..self.rule.buckets).map(SliceId);
-        match deletion {
-            Deletion::Range { range, .. } if range.is_empty() => Vec::new(),
-            Deletion::Range { tags: TagSelection::List(tags), range } if self.rule.ignores_time() => {
-                let mut by_slice: BTreeMap<SliceId, Vec<TagId>> = BTreeMap::new();
-                for tag in tags.iter() {
-                    by_slice.entry(self.rule.slice(*tag, Timestamp(0))).or_default().push(*tag);
-                }
-                by_slice
-                    .into_iter()
-                    .map(|(slice, tags)| (slice, Deletion::Range { tags: TagSelection::of(tags), range }))
-                    .collect()
+/// What each slice gets of a deletion. A slice that can't hold any of it gets nothing.
+pub(crate) fn split_deletion(rule: &DistributionRule, deletion: Deletion) -> Vec<(SliceId, Deletion)> {
+    let everywhere = (0..rule.buckets).map(SliceId);
+    match deletion {
+        Deletion::Range { range, .. } if range.is_empty() => Vec::new(),
+        Deletion::Range { tags: TagSelection::List(tags), range } if rule.ignores_time() => {
+            let mut by_slice: BTreeMap<SliceId, Vec<TagId>> = BTreeMap::new();
+            for tag in tags.iter() {
+                by_slice.entry(rule.slice(*tag, Timestamp(0))).or_default().push(*tag);
             }
-            Deletion::Range { tags, range } => {
-                everywhere.map(|slice| (slice, Deletion::Range { tags: tags.clone(), range })).collect()
+            by_slice.into_iter().map(|(slice, tags)| (slice, Deletion::Range { tags: TagSelection::of(tags), range })).collect()
+        }
+        Deletion::Range { tags, range } => {
+            everywhere.map(|slice| (slice, Deletion::Range { tags: tags.clone(), range })).collect()
+        }
+        Deletion::Points(points) => {
+            let mut by_slice: BTreeMap<SliceId, Vec<(TagId, Timestamp)>> = BTreeMap::new();
+            for (tag, time) in points {
+                by_slice.entry(rule.slice(tag, time)).or_default().push((tag, time));
             }
-            Deletion::Points(points) => {
-                let mut by_slice: BTreeMap<SliceId, Vec<(TagId, Timestamp)>> = BTreeMap::new();
-                for (tag, time) in points {
-                    by_slice.entry(self.rule.slice(tag, time)).or_default().push((tag, time));
-                }
-                by_slice.into_iter().map(|(slice, points)| (slice, Deletion::Points(points))).collect()
-            }
+            by_slice.into_iter().map(|(slice, points)| (slice, Deletion::Points(points))).collect()
         }
     }
 }

@@ -38,7 +38,7 @@ mod tombstones;
 pub use error::Error;
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
-pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, read_set_aside};
+pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};
 pub use node::Neighbour;
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{

@@ -4,13 +4,13 @@ mod fixture;
 
 use bytes::Bytes;
 use fixture::{open, rows, settings, settle, write};
-use kernel::{Durability, Error, Kernel, LedNews, LedSlice, Settings, Snapshot, Write};
+use kernel::{Deletion, Durability, Error, Kernel, LedNews, LedSlice, Settings, Snapshot, Write};
 use parking_lot::Mutex;
 use protocol::Record;
 use std::sync::Arc;
 use std::time::Duration;
-use types::{DistributionRule, Epoch, Samples, Sequence, SliceId, TagId, Timestamp, Version};
-use world::Simulation;
+use types::{DistributionRule, Epoch, Kind, Kinds, Samples, Sequence, SliceId, TagId, Timestamp, Version};
+use world::{Random, SeededRandom, Simulation};
 
 fn at(epoch: u64, sequence: u64) -> Version {
     Version { epoch: Epoch(epoch), sequence: Sequence(sequence) }
@@ -179,4 +179,53 @@ fn a_rule_is_set_while_slices_are_led_and_empty() {
         led.publish(at(3, 1)).expect("it was synced");
     }
     assert_eq!(rows(&kernel.snapshot()), Ok(all));
+}
+
+/// The kinds of whoever composes elsewhere: more tags than are known here.
+struct More;
+
+impl Kinds for More {
+    fn kind(&self, _: TagId) -> Option<Kind> {
+        Some(Kind::I64)
+    }
+}
+
+/// What another process composed is copied, checked and numbered here; what is not the slice's is refused, whatever bytes come.
+#[test]
+fn a_body_from_elsewhere_is_checked() {
+    let simulation = Simulation::new(5);
+    let (kernel, led) = led_store(&simulation);
+    let composed = |tag: u64, deletions: &[Deletion]| {
+        let (tags, times) = ([TagId(tag); 3], [1, 2, 3].map(Timestamp));
+        let samples = [Samples::new(&tags, &times, &[7; 3], None).expect("columns of one length")];
+        let write = Write { samples: &samples, ..Write::default() };
+        kernel::compose(&kernel.rule(), &More, &write, deletions).expect("whoever composes knows the tags").remove(0)
+    };
+    let deletion = Deletion::Points(vec![(TagId(5), Timestamp(9))]);
+    let (slice, body) = composed(5, std::slice::from_ref(&deletion));
+    assert_eq!(slice, SliceId(1));
+    is_led_fault(kernel.led_draft(SliceId(2), &body, &[]).map(|_| ()), 2, "is of another slice");
+    let [first, second] = [(); 2].map(|()| kernel.led_draft(slice, &body, &[]).expect("it is the slice's").whole());
+    assert_ne!(first, second, "each has a number of its own");
+    let (_, beyond) = composed(1_001, &[]);
+    assert_eq!(kernel.led_draft(slice, &beyond, &[]).map(|_| ()), Err(Error::UnknownTag(TagId(1_001))));
+    for cut in 0..body.len() {
+        assert!(kernel.led_draft(slice, &body[..cut], &[]).is_err(), "cut at {cut}");
+    }
+    let (random, mut last, mut taken) = (SeededRandom::new(5), Version::default(), 0);
+    for _ in 0..4_000 {
+        let mut bytes = body.to_vec();
+        for _ in 0..=random.next_u64() % 2 {
+            let place = random.next_u64() as usize % bytes.len();
+            bytes[place] = random.next_u64() as u8;
+        }
+        // What is taken can be logged; what is not is refused before it has a place.
+        let Ok(draft) = kernel.led_draft(slice, &bytes, &[]) else { continue };
+        let version = at(1, last.sequence.0 + 1);
+        let logged = led.log(vec![Record { version, prev: last, origin: None, digest: 0, body: draft.whole() }]);
+        simulation.runner.run_until_idle();
+        assert_eq!(logged.wait().expect("answered"), Ok(version));
+        (last, taken) = (version, taken + 1);
+    }
+    assert!((100..3_900).contains(&taken), "{taken} were taken");
 }

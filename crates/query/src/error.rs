@@ -143,6 +143,8 @@ conditions! {
     TransactionFailed = "25P02", false;
     /// A write in a read-only transaction.
     ReadOnly = "25006", false;
+    /// What the session wrote was lost with an asynchronous primary: a state that has it can't be had.
+    LostWrite = "55000", false;
     /// A setting can't be changed.
     CantChange = "55P02", false;
     /// A table or setting that this role may not touch.
@@ -191,6 +193,14 @@ impl Error {
     #[must_use]
     pub fn unavailable(message: impl Into<String>) -> Error {
         raise(Error::Unavailable, message)
+    }
+
+    /// What a session wrote was lost with a primary that had not sent it on; for the floors above.
+    #[must_use]
+    pub fn lost_write(message: impl Into<String>) -> Error {
+        raise(Error::LostWrite, message).with_hint(
+            "the slice is replicated asynchronously; read what is there with SET read_consistency = 'primary', and write again what is missing",
+        )
     }
 
     /// A node of the fleet was lost; for the floors above.

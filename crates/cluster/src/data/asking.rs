@@ -3,8 +3,9 @@
 //! Promises: what was asked comes back as it was. May not know who asks.
 
 use super::refused::Because;
-use super::rows::{Removal, Rows, Texts, Thinned, Values};
+use super::rows::{Thinned, Values};
 use crate::fleet::entries::{Place, wide};
+use bytes::Bytes;
 use prost::{Message as Wire, Oneof};
 use protocol::Consistency;
 use types::{Epoch, Origin, ProducerId, Sequence, Version};
@@ -17,23 +18,20 @@ pub(super) struct Writing {
     pub producer: Vec<u8>,
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    #[prost(message, optional, tag = "4")]
-    pub rows: Option<Rows>,
-    #[prost(message, optional, tag = "5")]
-    pub texts: Option<Texts>,
-    #[prost(message, repeated, tag = "6")]
-    pub deletions: Vec<Removal>,
+    /// What the record is to bring, as `kernel::compose` lays it out.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub body: Bytes,
     /// All tags are below.
-    #[prost(uint64, tag = "7")]
+    #[prost(uint64, tag = "5")]
     pub kinds_end: u64,
     /// Who sends it, where that is a process of the fleet.
-    #[prost(uint64, optional, tag = "8")]
+    #[prost(uint64, optional, tag = "6")]
     pub sender: Option<u64>,
     /// How long the answer is waited for.
-    #[prost(uint64, tag = "9")]
+    #[prost(uint64, tag = "7")]
     pub limit_ms: u64,
     /// How its tags are thinned, those that are.
-    #[prost(message, optional, tag = "10")]
+    #[prost(message, optional, tag = "8")]
     pub thinned: Option<Thinned>,
 }
 

@@ -4,14 +4,12 @@
 //! a write that was not answered may have happened, and its number makes a repetition harmless. May not know tags' names.
 
 use super::asking::{Answered, Found, OfSlice, Reading, Told, Writing};
-use super::reads::Readers;
+use super::framed::Askers;
 use super::refused::Refused;
-use super::rows::{Batch, Removal};
-use super::service::WRITE;
+use super::rows::Batch;
 use crate::calls::{Tls, chain};
 use crate::fleet::{Lines, lines};
 use kernel::ReadingColumns;
-use prost::Message as Wire;
 use protocol::Consistency;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +20,7 @@ use types::{NodeId, Origin, SliceId, TagId, Timestamp, Version};
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
-    readers: Arc<Readers>,
+    askers: Arc<Askers>,
     address: Arc<str>,
     me: Option<NodeId>,
     limit: Duration,
@@ -48,7 +46,7 @@ impl Client {
     pub fn new(address: &str, tls: &Tls, limit: Duration) -> Result<Client, Refused> {
         let made = lines::channel(address, tls, limit);
         let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {}", chain(&cause))))?;
-        Ok(Client { channel, readers: Arc::new(Readers::new(tls.clone())), address: address.into(), me: None, limit })
+        Ok(Client { channel, askers: Arc::new(Askers::new(tls)), address: address.into(), me: None, limit })
     }
 
     /// A client of a node of the fleet, for a process of it: nodes ask it for kinds that they lack.
@@ -58,18 +56,13 @@ impl Client {
     pub fn on(lines: &Lines, node: NodeId, me: NodeId, limit: Duration) -> Result<Client, Refused> {
         let unknown = |status: tonic::Status| Refused::Unavailable(status.to_string());
         let (address, channel) = (lines.address(node).map_err(unknown)?.into(), lines.channel(node).map_err(unknown)?);
-        Ok(Client { channel, readers: Arc::clone(lines.readers()), address, me: Some(me), limit })
+        Ok(Client { channel, askers: Arc::clone(lines.askers()), address, me: Some(me), limit })
     }
 
     /// The same with another limit.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Client {
         Client { limit, ..self.clone() }
-    }
-
-    async fn ask<Q: Wire + 'static>(&self, path: &'static str, question: Q) -> Result<Answered, Refused> {
-        let told = lines::ask::<Q, Told>(&self.channel, path, question, self.limit).await;
-        answered(told.map_err(|status| Refused::Unavailable(status.to_string()))?)
     }
 
     pub(super) fn channel(&self) -> &Channel {
@@ -89,20 +82,18 @@ impl Client {
     /// # Errors
     /// `Refused`; after `NotPrimary` and `Unavailable` it may have happened: ask again with the same number.
     pub async fn write(&self, slice: SliceId, origin: Origin, kinds_end: u64, batch: Batch) -> Result<Version, Refused> {
-        let Batch { rows, texts, deletions, thinned } = batch;
+        let Batch { body, thinned } = batch;
         let writing = Writing {
             slice: slice.0,
             producer: origin.producer.0.to_le_bytes().to_vec(),
             number: origin.number,
-            rows: (!rows.tags.is_empty()).then_some(rows),
-            texts: (!texts.tags.is_empty()).then_some(texts),
-            deletions: deletions.iter().map(Removal::from).collect(),
+            body,
             kinds_end,
             sender: self.me.map(|node| node.0),
             limit_ms: self.limit_ms(),
             thinned: (!thinned.is_empty()).then(|| (&*thinned).into()),
         };
-        match self.ask(WRITE, writing).await? {
+        match answered(self.askers.write(&self.address, writing, self.limit).await?)? {
             Answered::Written(version) => Ok(version.into()),
             _ => Err(another()),
         }
@@ -138,7 +129,7 @@ impl Client {
     ) -> Result<Answer, Refused> {
         let of = |(slice, consistency): &(SliceId, Consistency)| OfSlice { slice: slice.0, how: Some((*consistency).into()) };
         let reading = Reading { slices: slices.iter().map(of).collect(), tags, times, limit_ms: self.limit_ms() };
-        let told = self.readers.ask(&self.address, reading, self.limit).await?;
+        let told = self.askers.read(&self.address, reading, self.limit).await?;
         let Answered::Read(Found { at, refused, values }) = answered(told)? else { return Err(another()) };
         Ok(Answer {
             at: at.into_iter().map(|of| (SliceId(of.slice), of.at.into())).collect(),

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 use types::{NodeId, Period, SliceId, Version};
 
-pub(super) const LOOK: &str = "/meridian.Data1/Look";
+pub(super) const LOOK: &str = "/meridian.Data2/Look";
 /// How long a node has to say where it stands.
 const LIMIT: Duration = Duration::from_secs(5);
 /// The most file groups of one answer.

@@ -1,64 +1,12 @@
-//! Samples and deletions on their way to a data node, and values on their way back: columns, as they lie on the wire.
+//! What is written on its way to a data node, and values on their way back, as they lie on the wire.
 //!
 //! Promises: what was decoded is checked for its lengths before it is used. May not know tags' names, nor slices.
 
 use bytes::Bytes;
-use kernel::{Deletion, ReadingColumns, TagSelection};
+use kernel::ReadingColumns;
 use prost::Message as Wire;
 use std::sync::Arc;
-use types::{Compression, TagId, TextColumn, TimeRange, Timestamp};
-
-/// Numeric samples, column by column: all columns are of one length, except that no qualities mean good ones.
-#[derive(Clone, PartialEq, Wire)]
-pub struct Rows {
-    /// Ordinals.
-    #[prost(uint64, repeated, tag = "1")]
-    pub tags: Vec<u64>,
-    /// Microseconds since 1970-01-01 UTC.
-    #[prost(sfixed64, repeated, tag = "2")]
-    pub times: Vec<i64>,
-    /// Values, as the tag's kind has them in 64 bits.
-    #[prost(fixed64, repeated, tag = "3")]
-    pub bits: Vec<u64>,
-    /// OPC quality bytes.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub qualities: Bytes,
-}
-
-/// Text samples, column by column, as `Rows`.
-#[derive(Clone, PartialEq, Wire)]
-pub struct Texts {
-    /// Ordinals.
-    #[prost(uint64, repeated, tag = "1")]
-    pub tags: Vec<u64>,
-    /// Microseconds since 1970-01-01 UTC.
-    #[prost(sfixed64, repeated, tag = "2")]
-    pub times: Vec<i64>,
-    /// How many bytes each text has.
-    #[prost(uint32, repeated, tag = "3")]
-    pub lengths: Vec<u32>,
-    /// All texts, end to end, UTF-8.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub texts: Bytes,
-    /// OPC quality bytes.
-    #[prost(bytes = "bytes", tag = "5")]
-    pub qualities: Bytes,
-}
-
-/// A deletion.
-#[derive(Clone, PartialEq, Wire)]
-pub(super) struct Removal {
-    /// Of which tags; all of the slice where `all` says so.
-    #[prost(uint64, repeated, tag = "1")]
-    tags: Vec<u64>,
-    #[prost(bool, tag = "2")]
-    all: bool,
-    /// Of points: one a tag. Of a range: its first and last.
-    #[prost(sfixed64, repeated, tag = "3")]
-    times: Vec<i64>,
-    #[prost(bool, tag = "4")]
-    points: bool,
-}
+use types::{Compression, TagId, Timestamp};
 
 /// How tags are thinned, column by column. Data nodes keep no tag table, so each write says it, as of its sender's.
 #[derive(Clone, PartialEq, Wire)]
@@ -114,72 +62,10 @@ impl Thinned {
 /// What one slice is to take in one record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// Numeric samples, all of them of the slice.
-    pub rows: Rows,
-    /// Text samples, all of them of the slice.
-    pub texts: Texts,
-    /// Deletions: what of them lies in the slice. They hide what earlier records brought, never the samples beside them.
-    pub deletions: Vec<Deletion>,
+    /// Samples and deletions, all of them of the slice, as `kernel::compose` lays them out.
+    pub body: Bytes,
     /// How its tags are thinned, those that are.
     pub thinned: Vec<(TagId, Compression)>,
-}
-
-pub(super) fn tags(numbers: Vec<u64>) -> Vec<TagId> {
-    numbers.into_iter().map(TagId).collect()
-}
-
-pub(super) fn times(numbers: Vec<i64>) -> Vec<Timestamp> {
-    numbers.into_iter().map(Timestamp).collect()
-}
-
-impl Texts {
-    /// The texts as a column; None where lengths and bytes don't fit.
-    pub(super) fn column(&self) -> Option<TextColumn> {
-        let mut offsets = Vec::with_capacity(self.lengths.len() + 1);
-        let mut end = 0_u32;
-        offsets.push(end);
-        for length in &self.lengths {
-            end = end.checked_add(*length)?;
-            offsets.push(end);
-        }
-        (end as usize == self.texts.len()).then(|| TextColumn { offsets, bytes: self.texts.to_vec() })
-    }
-}
-
-impl From<&Deletion> for Removal {
-    fn from(deletion: &Deletion) -> Removal {
-        match deletion {
-            Deletion::Range { tags, range } => {
-                let times = vec![range.first.0, range.last.0];
-                let (tags, all) = match tags {
-                    TagSelection::All => (Vec::new(), true),
-                    TagSelection::List(list) => (list.iter().map(|tag| tag.0).collect(), false),
-                };
-                Removal { tags, all, times, points: false }
-            }
-            Deletion::Points(points) => {
-                let (tags, times) = points.iter().map(|(tag, time)| (tag.0, time.0)).unzip();
-                Removal { tags, all: false, times, points: true }
-            }
-        }
-    }
-}
-
-impl Removal {
-    /// None where it makes no sense. Tags of a list need not be in order.
-    pub(super) fn deletion(self) -> Option<Deletion> {
-        if self.points {
-            let fits = self.tags.len() == self.times.len() && !self.all;
-            let points = self.tags.iter().zip(&self.times).map(|(tag, time)| (TagId(*tag), Timestamp(*time))).collect();
-            return fits.then_some(Deletion::Points(points));
-        }
-        let [first, last] = *self.times else { return None };
-        let mut list = tags(self.tags);
-        list.sort_unstable();
-        list.dedup();
-        let tags = if self.all { TagSelection::All } else { TagSelection::List(list.into()) };
-        Some(Deletion::Range { tags, range: TimeRange { first: Timestamp(first), last: Timestamp(last) } })
-    }
 }
 
 /// Values that were found, a row a question.
@@ -236,7 +122,8 @@ impl Values {
             rest = behind;
         }
         let found = self.found.into_iter().map(|found| found == 1).collect();
-        Some(ReadingColumns { found, times: times(self.times), bits: self.bits, qualities: self.qualities, texts })
+        let times = self.times.into_iter().map(Timestamp).collect();
+        Some(ReadingColumns { found, times, bits: self.bits, qualities: self.qualities, texts })
     }
 }
 
@@ -245,17 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deletions_and_values_come_back() {
-        let range = TimeRange { first: Timestamp(-5), last: Timestamp::MAX };
-        let deletions = [
-            Deletion::Range { tags: TagSelection::All, range },
-            Deletion::Range { tags: TagSelection::List([TagId(1), TagId(9)].into()), range },
-            Deletion::Points(vec![(TagId(9), Timestamp(1)), (TagId(1), Timestamp(-1))]),
-        ];
-        for deletion in deletions {
-            let bytes = Removal::from(&deletion).encode_to_vec();
-            assert_eq!(Removal::decode(&*bytes).unwrap().deletion(), Some(deletion));
-        }
+    fn thinning_and_values_come_back() {
         let compressions = vec![
             (TagId(9), Compression::Deadband { deviation: 0.5, span_us: 0 }),
             (TagId(1), Compression::SwingingDoor { deviation: 0.0, span_us: i64::MAX }),
@@ -280,14 +157,6 @@ mod tests {
 
     #[test]
     fn lengths_that_do_not_fit_are_no_columns() {
-        let texts = |lengths: &[u32], bytes: &'static [u8]| Texts {
-            lengths: lengths.to_vec(),
-            texts: Bytes::from_static(bytes),
-            ..Texts::default()
-        };
-        assert_eq!(texts(&[2, 0, 1], b"abc").column().unwrap().offsets, [0, 2, 2, 3]);
-        assert!(texts(&[2], b"abc").column().is_none());
-        assert!(texts(&[u32::MAX, u32::MAX], b"abc").column().is_none());
         let thinned = |hows: &[u32], deviation| Thinned {
             tags: vec![1],
             hows: hows.to_vec(),
@@ -296,7 +165,5 @@ mod tests {
         };
         let senseless = [thinned(&[], 1.0), thinned(&[3], 1.0), thinned(&[1], f64::NAN), thinned(&[2], -1.0)];
         assert!(senseless.into_iter().all(|thinned| thinned.compressions().is_none()));
-        let removal = |points, times: &[i64]| Removal { tags: vec![1], all: false, times: times.to_vec(), points };
-        assert!(removal(true, &[]).deletion().is_none() && removal(false, &[1]).deletion().is_none());
     }
 }

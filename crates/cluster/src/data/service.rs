@@ -1,15 +1,13 @@
-//! The side of a data node that answers: other nodes' replicas, managers, and whoever writes and reads rows.
+//! The side of a data node that answers other nodes' replicas and managers.
 //!
 //! Promises: parcels for another store are dropped; nothing waits for a replica that has no room; streams end when the
 //! door closes. May not know what parcels say.
 
-use super::asking::{Answered, HandingOver, Told, Writing};
+use super::asking::HandingOver;
 use super::copying::{self, Part, Pieces, Wanting};
 use super::looking::{self, LOOK, Looking, Seen};
 use super::messages::{Nothing, Parcel};
 use super::node::{Asked, DataNode};
-use super::refused::Refused;
-use super::serving::write;
 use super::status::{self, Asking};
 use crate::calls::MESSAGE_BYTES_MAX;
 use crate::door::{Answer, Answering, Lifeline};
@@ -22,14 +20,13 @@ use tonic_prost::ProstCodec;
 use types::SliceId;
 
 /// The service's name; the number is the layout's.
-const SERVICE: &str = "meridian.Data1";
-pub(super) const DELIVER: &str = "/meridian.Data1/Deliver";
-pub(super) const WRITE: &str = "/meridian.Data1/Write";
-pub(super) const PIECES: &str = "/meridian.Data1/Pieces";
-pub(super) const PIECE: &str = "/meridian.Data1/Piece";
-pub(super) const STATUS: &str = "/meridian.Data1/Status";
-pub(super) const MAINTAIN: &str = "/meridian.Data1/Maintain";
-pub(crate) const HAND_OVER: &str = "/meridian.Data1/HandOver";
+const SERVICE: &str = "meridian.Data2";
+pub(super) const DELIVER: &str = "/meridian.Data2/Deliver";
+pub(super) const PIECES: &str = "/meridian.Data2/Pieces";
+pub(super) const PIECE: &str = "/meridian.Data2/Piece";
+pub(super) const STATUS: &str = "/meridian.Data2/Status";
+pub(super) const MAINTAIN: &str = "/meridian.Data2/Maintain";
+pub(crate) const HAND_OVER: &str = "/meridian.Data2/HandOver";
 
 /// A data node's service: to be added to the door of its process.
 #[derive(Clone)]
@@ -54,10 +51,6 @@ impl Answering for DataService {
             DELIVER => {
                 let codec = ProstCodec::<Nothing, Parcel>::default();
                 Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).client_streaming(self, request).await
-            }
-            WRITE => {
-                let codec = ProstCodec::<Told, Writing>::default();
-                Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
             }
             HAND_OVER => Grpc::new(ProstCodec::<Nothing, HandingOver>::default()).unary(self, request).await,
             PIECES => Grpc::new(ProstCodec::<Pieces, Wanting>::default()).unary(ForPieces(self), request).await,
@@ -119,21 +112,6 @@ impl UnaryService<Wanting> for ForPart {
         let node = Arc::clone(&self.0.node);
         let read = tokio::task::spawn_blocking(move || copying::part(&node, request.get_ref()));
         Box::pin(async move { read.await.map_err(|fault| Status::internal(fault.to_string()))?.map(Response::new) })
-    }
-}
-
-fn told(answer: Result<Answered, Refused>) -> Response<Told> {
-    let answered = answer.unwrap_or_else(|refused| Answered::Refused(refused.into()));
-    Response::new(Told { answered: Some(answered) })
-}
-
-impl UnaryService<Writing> for DataService {
-    type Response = Told;
-    type Future = Answer<Told>;
-
-    fn call(&mut self, request: Request<Writing>) -> Self::Future {
-        let node = Arc::clone(&self.node);
-        Box::pin(async move { Ok(told(write(&node, request.into_inner()).await)) })
     }
 }
 

@@ -7,12 +7,11 @@
 use super::asking::{Answered, AtSlice, Found, NotSlice, Reading, Writing};
 use super::node::{Asked, DataNode};
 use super::refused::Refused;
-use super::rows::{Rows, Texts, tags, times};
-use kernel::{Draft, Kernel, ReadingColumns, Snapshot, Write};
+use kernel::{Draft, Kernel, ReadingColumns, Snapshot};
 use protocol::Consistency;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use types::{NodeId, Samples, SliceId, TagId, TextSamples, Timestamp, Version};
+use types::{NodeId, SliceId, TagId, Timestamp, Version};
 
 /// The longest that a question may wait here, whatever it asks for.
 const LIMIT_MAX: Duration = Duration::from_secs(60);
@@ -100,47 +99,14 @@ pub(super) async fn write(node: &DataNode, writing: Writing) -> Result<Answered,
     .await
 }
 
-/// What of a write lies in its slice, which must be all of its samples.
+/// What a write is to bring, all of it of its slice.
 fn draft(node: &DataNode, slice: SliceId, writing: Writing) -> Result<Draft, Refused> {
-    let invalid = |text: String| Refused::Invalid(text);
-    let (origin, kernel) = (writing.origin(), node.kernel());
-    let deletions = writing.deletions.into_iter().map(|removal| removal.deletion()).collect::<Option<Vec<_>>>();
-    let deletions = deletions.ok_or_else(|| invalid("a deletion has a time for each point, or two for a range".to_owned()))?;
     let thinned = writing.thinned.unwrap_or_default().compressions();
-    let thinned = thinned.ok_or_else(|| invalid("what is said of how its tags are thinned makes no sense".to_owned()))?;
-    let Rows { tags: numbers, times: row_times, bits, qualities } = writing.rows.unwrap_or_default();
-    let (row_tags, row_times) = (tags(numbers), times(row_times));
-    let given = |qualities: &'_ bytes::Bytes| !qualities.is_empty();
-    let samples = Samples::new(&row_tags, &row_times, &bits, given(&qualities).then_some(&*qualities));
-    let texts = writing.texts.unwrap_or_default();
-    let column = texts.column().ok_or_else(|| invalid("the lengths of texts do not add up to them".to_owned()))?;
-    let Texts { tags: numbers, times: text_times, qualities: text_qualities, .. } = texts;
-    let (text_tags, text_times) = (tags(numbers), times(text_times));
-    let texts = TextSamples::new(&text_tags, &text_times, &column, given(&text_qualities).then_some(&*text_qualities));
-    let samples = samples.map_err(|fault| invalid(fault.to_string()))?;
-    let texts = texts.map_err(|fault| invalid(fault.to_string()))?;
-    let samples = (!samples.is_empty()).then_some(samples);
-    let texts = (!texts.is_empty()).then_some(texts);
-    let write = Write { samples: samples.as_slice(), texts: texts.as_slice(), origin };
-    let drafts = kernel.led_drafts(write, &deletions, &thinned).map_err(|fault| match fault {
+    let senseless = || Refused::Invalid("what is said of how its tags are thinned makes no sense".to_owned());
+    node.kernel().led_draft(slice, &writing.body, &thinned.ok_or_else(senseless)?).map_err(|fault| match fault {
         kernel::Error::TooLarge { .. } => Refused::TooLarge(fault.to_string()),
-        fault => invalid(fault.to_string()),
-    })?;
-    let rule = kernel.rule();
-    let stray = |tags: &[TagId], times: &[Timestamp]| {
-        tags.iter().zip(times).map(|(tag, time)| rule.slice(*tag, *time)).find(|of| *of != slice)
-    };
-    // Without deletions the samples alone make drafts, one a slice.
-    let other = if deletions.is_empty() {
-        drafts.iter().map(|(of, _)| *of).find(|of| *of != slice)
-    } else {
-        stray(&row_tags, &row_times).or_else(|| stray(&text_tags, &text_times))
-    };
-    if let Some(other) = other {
-        return Err(invalid(format!("a sample is of slice {other}, not {slice}")));
-    }
-    let own = drafts.into_iter().find(|(of, _)| *of == slice);
-    own.map(|(_, draft)| draft).ok_or_else(|| invalid(format!("nothing of the write is of slice {slice}")))
+        fault => Refused::Invalid(fault.to_string()),
+    })
 }
 
 /// What is to be read, as it was asked.

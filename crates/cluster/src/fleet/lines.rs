@@ -4,7 +4,7 @@
 
 use super::roster::Roster;
 use crate::calls::{Tls, chain, config, grpc};
-use crate::data::Readers;
+use crate::data::Askers;
 use parking_lot::Mutex;
 use prost::Message;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_millis(1_000);
 pub struct Lines {
     roster: Arc<Roster>,
     tls: Tls,
-    readers: Arc<Readers>,
+    askers: Arc<Askers>,
     open: Mutex<HashMap<NodeId, (String, Channel)>>,
     /// Where connections live, whoever asks for them first: a runtime whose threads may block would hold them up.
     runtime: Handle,
@@ -62,8 +62,8 @@ impl Lines {
     /// Channels to whom the roster knows. To be made within the runtime in which connections are to live.
     #[must_use]
     pub fn new(roster: Arc<Roster>, tls: Tls) -> Lines {
-        let readers = Arc::new(Readers::new(tls.clone()));
-        Lines { roster, tls, readers, open: Mutex::default(), runtime: Handle::current() }
+        let askers = Arc::new(Askers::new(&tls));
+        Lines { roster, tls, askers, open: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Who there is.
@@ -72,9 +72,9 @@ impl Lines {
         &self.roster
     }
 
-    /// Connections for questions about values.
-    pub(crate) fn readers(&self) -> &Arc<Readers> {
-        &self.readers
+    /// Connections for questions about values and for writes.
+    pub(crate) fn askers(&self) -> &Arc<Askers> {
+        &self.askers
     }
 
     /// Where a process is.

@@ -178,7 +178,7 @@ impl Router {
     /// thinned, which goes along: whoever leads a slice decides by it.
     ///
     /// # Errors
-    /// `RouteError::Written`, `RouteError::Behind`, `RouteError::Unsettled`.
+    /// `RouteError::Refused`, `RouteError::Written`, `RouteError::Behind`, `RouteError::Unsettled`.
     pub fn write(
         self: &Arc<Self>,
         write: &Write<'_>,
@@ -186,10 +186,11 @@ impl Router {
     ) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
         // A rule that is final stays so: what is cut by it here lies where all look for it.
         let rule = &self.settings.rule;
-        let sent = rule.is_final().then(|| self.send(split::write(&rule.rule(), write, kinds), write.origin));
+        let cut = rule.is_final().then(|| split::write(&rule.rule(), write, kinds));
+        let sent = cut.map(|cut| cut.map(|parts| self.send(parts, write.origin)));
         async move {
             match sent {
-                Some(sent) => sent.await,
+                Some(sent) => sent?.await,
                 None => Err(RouteError::Unsettled),
             }
         }
@@ -199,11 +200,17 @@ impl Router {
     ///
     /// # Errors
     /// As `write`.
-    pub fn delete(self: &Arc<Self>, deletion: &Deletion) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
-        let sent = self.settings.rule.is_final().then(|| self.send(split::deletion(&self.settings.rule.rule(), deletion), None));
+    pub fn delete(
+        self: &Arc<Self>,
+        deletion: &Deletion,
+        kinds: &dyn Kinds,
+    ) -> impl Future<Output = Result<Written, RouteError>> + Send + use<> {
+        let rule = &self.settings.rule;
+        let cut = rule.is_final().then(|| split::deletion(&rule.rule(), deletion, kinds));
+        let sent = cut.map(|cut| cut.map(|parts| self.send(parts, None)));
         async move {
             match sent {
-                Some(sent) => sent.await,
+                Some(sent) => sent?.await,
                 // Nobody here knew of a tag when the statement began: there is nothing to delete.
                 None => Ok(Written::default()),
             }

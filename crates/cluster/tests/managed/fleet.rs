@@ -6,11 +6,12 @@ use crate::members::Members;
 use crate::process;
 use crate::writers::{Acknowledged, Writers, tags, text};
 use cluster::Tls;
-use cluster::data::{Batch, Client, Refused, Rows};
+use cluster::data::{Batch, Client, Refused};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{KindSource, KindsService};
 use cluster::manager::{Admin, AdminError, NodeStatus, Placement, Settings};
+use kernel::{Write, compose};
 use protocol::membership::{ManagerSettings, NodeState};
 use protocol::{Consistency, Mode, Policy};
 use std::io::{BufRead, BufReader};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use types::{DistributionRule, Kind, NodeId, Origin, ProducerId, SliceId, StoreId, Timestamp};
+use types::{DistributionRule, Kind, Kinds, NodeId, Origin, ProducerId, Samples, SliceId, StoreId, TagId, Timestamp};
 use world::{ThreadCounts, Threads, World};
 
 /// Tag t lies in slice t mod buckets.
@@ -42,7 +43,14 @@ pub fn manager_settings() -> Settings {
     Settings { machine, ..Settings::default() }
 }
 
-struct Table;
+/// The tag table. Of tags beyond its end it says what nobody else knows.
+pub struct Table;
+
+impl Kinds for Table {
+    fn kind(&self, tag: TagId) -> Option<Kind> {
+        Some(if (TAGS / 2..TAGS).contains(&tag.0) { Kind::Text } else { Kind::F64 })
+    }
+}
 
 impl KindSource for Table {
     fn end(&self) -> u64 {
@@ -50,8 +58,7 @@ impl KindSource for Table {
     }
 
     fn read(&self, first: u64, most: usize) -> Vec<u8> {
-        let kind = |tag| if tag < TAGS / 2 { Kind::F64 } else { Kind::Text };
-        (first..TAGS).map(|tag| kind(tag) as u8).take(most).collect()
+        (first..TAGS).filter_map(|tag| self.kind(TagId(tag))).map(|kind| kind as u8).take(most).collect()
     }
 }
 
@@ -366,12 +373,15 @@ impl Fleet {
     /// A write that names more tags than anybody knows is refused, and may be sent again.
     pub fn refuses_tags_that_nobody_knows(&self) {
         let map = self.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");
-        let (slice, entry) = map.iter().next().expect("there are slices");
-        let client = self.client(entry.primary.node).expect("it is known");
+        let (tags, times) = ([TagId(TAGS)], [Timestamp(1)]);
+        let samples = [Samples::new(&tags, &times, &[1], None).expect("columns of one length")];
+        let write = Write { samples: &samples, ..Write::default() };
+        let mut bodies = compose(&RULE, &Table, &write, &[]).expect("whoever composes knows the tag");
+        let (slice, body) = bodies.remove(0);
+        let client = self.client(map[&slice].primary.node).expect("it is known");
         let origin = Origin { producer: ProducerId(999), number: 1 };
-        let rows = Rows { tags: vec![TAGS], times: vec![1], bits: vec![1], ..Rows::default() };
-        let batch = || Batch { rows: rows.clone(), ..Batch::default() };
-        let write = |end| self.runtime.block_on(client.write(*slice, origin, end, batch()));
+        let batch = || Batch { body: body.clone(), ..Batch::default() };
+        let write = |end| self.runtime.block_on(client.write(slice, origin, end, batch()));
         assert!(matches!(write(TAGS + 1), Err(refused @ Refused::UnknownTags(_)) if refused.can_retry()));
         assert!(matches!(write(TAGS), Err(Refused::Invalid(_))), "a tag beyond the end that was named");
     }

@@ -2,7 +2,7 @@
 
 use crate::fleet::{RULE, Told, manager_settings};
 use crate::identity;
-use cluster::data::{DataNode, DataService, Reads, Settings};
+use cluster::data::{Answers, DataNode, DataService, Settings};
 use cluster::door::Door;
 use cluster::etcd::Etcd;
 use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster};
@@ -151,8 +151,10 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     let _reporter = common.report(member, Some(Arc::clone(&node)));
     println!("ready {} {}", member.store.0, common.address);
     let service = DataService::new(Arc::clone(&node), door.lifeline());
-    let reads = Reads::new(Arc::clone(&node), door.lifeline(), tokio::runtime::Handle::current());
-    let door = door.with(service).with_reads(reads).with(KindsService::new(book));
+    let runtime = tokio::runtime::Handle::current();
+    let reads = Answers::reads(Arc::clone(&node), door.lifeline(), runtime.clone());
+    let writes = Answers::writes(Arc::clone(&node), door.lifeline(), runtime);
+    let door = door.with(service).with_answers(reads).with_answers(writes).with(KindsService::new(book));
     tokio::select! {
         served = door.serve(listener, stop()) => served.expect("the door serves"),
         fault = node.failed() => panic!("a replica failed: {fault}"),

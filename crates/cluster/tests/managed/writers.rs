@@ -1,11 +1,10 @@
 //! Writers that remember what was acknowledged: one a slice, each batch a number, a text and, every tenth time, a deletion of an
 //! earlier number.
 
-use crate::fleet::{RULE, SCHEDULER, TAGS};
-use bytes::Bytes;
-use cluster::data::{Batch, Client, Refused, Rows, Texts};
+use crate::fleet::{RULE, SCHEDULER, TAGS, Table};
+use cluster::data::{Batch, Client, Refused};
 use cluster::fleet::{Lines, Roles};
-use kernel::Deletion;
+use kernel::{Deletion, Write, compose};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{NodeId, Origin, ProducerId, SliceId, TagId, Timestamp};
+use types::{NodeId, Origin, ProducerId, Samples, SliceId, TagId, TextColumn, TextSamples, Timestamp};
 
 /// What was acknowledged of one slice: the numbers that must be there.
 pub type Acknowledged = BTreeSet<u64>;
@@ -67,13 +66,18 @@ pub fn text(number: u64) -> String {
 }
 
 fn batch(slice: SliceId, number: u64) -> Batch {
-    let ((numbers, texts), time, text) = (tags(slice), vec![number as i64], text(number));
-    let rows = Rows { tags: vec![numbers.0], times: time.clone(), bits: vec![(number as f64).to_bits()], ..Rows::default() };
-    let lengths = vec![text.len() as u32];
-    let texts = Texts { tags: vec![texts.0], times: time, lengths, texts: Bytes::from(text), ..Texts::default() };
-    let deleted = vec![(numbers, Timestamp(number as i64 - 5))];
-    let deletions = if number.is_multiple_of(10) { vec![Deletion::Points(deleted)] } else { Vec::new() };
-    Batch { rows, texts, deletions, thinned: Vec::new() }
+    let (numbers, texts) = tags(slice);
+    let (own, time, mut column) = ([[numbers], [texts]], [Timestamp(number as i64)], TextColumn::new());
+    column.push(text(number).as_bytes());
+    let bits = [(number as f64).to_bits()];
+    let samples = [Samples::new(&own[0], &time, &bits, None).expect("columns of one length")];
+    let texts = [TextSamples::new(&own[1], &time, &column, None).expect("columns of one length")];
+    let deleted = Deletion::Points(vec![(numbers, Timestamp(number as i64 - 5))]);
+    let deletions = if number.is_multiple_of(10) { vec![deleted] } else { Vec::new() };
+    let write = Write { samples: &samples, texts: &texts, origin: None };
+    let bodies = compose(&RULE, &Table, &write, &deletions).expect("known tags");
+    let body = bodies.into_iter().find(|(of, _)| *of == slice).expect("all of it is of the slice").1;
+    Batch { body, thinned: Vec::new() }
 }
 
 /// Writes 1, 2, 3 .. and asks node after node until each is acknowledged.

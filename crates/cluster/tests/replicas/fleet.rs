@@ -2,12 +2,13 @@
 
 use crate::identity;
 use cluster::Tls;
-use cluster::data::{Batch, Client, Refused, Rows, Status};
+use cluster::data::{Batch, Client, Refused, Status};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster, slice_entry, slice_key, slice_value};
 use cluster::kinds::{KindSource, KindsService};
 use cluster::lone::MetaService;
 use cluster::router::{self, Router};
+use kernel::{Write, compose};
 use meta::embedded::Embedded;
 use meta::{Is, Meta, Swap, Swapped};
 use parking_lot::Mutex;
@@ -22,7 +23,9 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use types::{Compression, DistributionRule, Epoch, Kind, Kinds, NodeId, Origin, ProducerId, SliceId, StoreId, TagId, Timestamp};
+use types::{
+    Compression, DistributionRule, Epoch, Kind, Kinds, NodeId, Origin, ProducerId, Samples, SliceId, StoreId, TagId, Timestamp,
+};
 use world::{ThreadCounts, Threads, World};
 
 pub const SLICES: u32 = 4;
@@ -406,13 +409,12 @@ async fn writer(slice: u32, clients: Vec<Client>, stop: Arc<AtomicBool>, acknowl
     let mut leader = slice as usize % clients.len();
     for number in 1.. {
         let origin = Origin { producer: ProducerId(u128::from(slice) + 1), number };
-        let rows = Rows {
-            tags: vec![slice.into()],
-            times: vec![number as i64],
-            bits: vec![(number as f64).to_bits()],
-            ..Rows::default()
-        };
-        let batch = || Batch { rows: rows.clone(), ..Batch::default() };
+        let (tags, times, bits) = ([TagId(slice.into())], [Timestamp(number as i64)], [(number as f64).to_bits()]);
+        let samples = [Samples::new(&tags, &times, &bits, None).expect("columns of one length")];
+        let write = Write { samples: &samples, ..Write::default() };
+        let bodies = compose(&rule(), &Doubles(Compression::Lossless), &write, &[]).expect("a known tag");
+        let (_, body) = bodies.into_iter().next().expect("a sample is of a slice");
+        let batch = || Batch { body: body.clone(), ..Batch::default() };
         loop {
             if stop.load(Ordering::Acquire) {
                 return;

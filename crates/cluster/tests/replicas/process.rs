@@ -3,7 +3,7 @@
 use crate::fleet::{Told, rule};
 use crate::identity;
 use cluster::Limits;
-use cluster::data::{DataNode, DataService, Reads, Settings};
+use cluster::data::{Answers, DataNode, DataService, Settings};
 use cluster::door::Door;
 use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
@@ -72,8 +72,10 @@ pub fn run() {
         println!("ready {} {address}", node.me().store.0);
         let door = Door::new(own);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
-        let reads = Reads::new(Arc::clone(&node), door.lifeline(), tokio::runtime::Handle::current());
-        let door = door.with(service).with_reads(reads).with(KindsService::new(book));
+        let runtime = tokio::runtime::Handle::current();
+        let reads = Answers::reads(Arc::clone(&node), door.lifeline(), runtime.clone());
+        let writes = Answers::writes(Arc::clone(&node), door.lifeline(), runtime);
+        let door = door.with(service).with_answers(reads).with_answers(writes).with(KindsService::new(book));
         // When the test ends, however it ends, so does this process.
         let (ended, end) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {

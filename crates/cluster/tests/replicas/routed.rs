@@ -68,7 +68,7 @@ fn batches_over_all_slices_survive_kills() {
     let again = batch(&router, 28, Some(Origin { producer: ProducerId(5), number: 28 }));
     fleet.runtime().block_on(again).expect("a repetition");
     let everything = Deletion::Range { tags: TagSelection::All, range: TimeRange::ALL };
-    fleet.runtime().block_on(router.delete(&everything)).expect("a deletion");
+    fleet.runtime().block_on(router.delete(&everything, &Doubles(Compression::Lossless))).expect("a deletion");
     let tags: Vec<TagId> = (0..SLICES.into()).map(TagId).collect();
     let left = fleet.runtime().block_on(router.latest(tags, &Freshness::Primary)).expect("an answer").values;
     assert!(!left.found.contains(&true), "what was deleted is gone");

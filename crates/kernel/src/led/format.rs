@@ -149,6 +149,18 @@ pub(crate) fn encode_body(commit: CommitNumber, parts: &[(PartKind, Bytes)]) -> 
     out.into()
 }
 
+/// A copy of a body with another commit number. It holds on to nothing that the body was cut from, and begins where an
+/// allocation does, so that its parts can be used in place.
+///
+/// # Errors
+/// Where it is too short to be one.
+pub(crate) fn numbered_body(body: &[u8], commit: CommitNumber) -> Result<Bytes, String> {
+    let mut bytes = body.to_vec();
+    let number = bytes.get_mut(8..BODY_HEAD_BYTES).ok_or("a body is shorter than its head")?;
+    number.copy_from_slice(&commit.0.to_le_bytes());
+    Ok(bytes.into())
+}
+
 /// A body, read back: its commit number and its parts, which share its memory where they can.
 ///
 /// # Errors

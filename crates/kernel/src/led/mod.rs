@@ -1,6 +1,7 @@
 //! Led slices: numbered from outside, by the replication of a fleet (docs/decisions/0010-led-slices.md).
 //!
 //! ```text
+//!   compose  a batch, cut by slice, and read back as drafts by whoever leads                 `composing`
 //!   decide   what a record brings, by whoever leads, before it is logged                    `deciding`
 //!   log      record (version, predecessor from outside) -> the log -> `Logged`, in order        `work`
 //!   publish  up to a version: from the records at hand into the same buffers as ever            `work`
@@ -24,6 +25,7 @@
 //! May not know: who leads, other replicas, networks.
 
 mod aside;
+mod composing;
 pub(crate) mod deciding;
 mod deleting;
 mod face;
@@ -39,6 +41,7 @@ mod work;
 pub(crate) use opening::slice_of;
 
 pub use aside::{SetAside, read_set_aside};
+pub use composing::compose;
 pub use deciding::Draft;
 pub use face::{LedListener, LedNews, LedSlice};
 pub use pins::{Piece, Pinned};

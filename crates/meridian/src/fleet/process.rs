@@ -19,7 +19,7 @@ use crate::serve;
 use ::meta::Meta;
 use catalog::Catalog;
 use cluster::Tls;
-use cluster::data::{DataNode, DataService, Reads};
+use cluster::data::{Answers, DataNode, DataService};
 use cluster::door::{Door, OwnCertificate};
 use cluster::fleet::{FleetRecord, FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
@@ -428,8 +428,9 @@ impl Starting<'_> {
         let worker = query::worker(Arc::new(Reader(Arc::clone(&node))), self.channels(), &self.engine_settings()?);
         let door = Door::over(own, worker.map_err(|fault| Error::Fleet(fault.to_string()))?);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
-        let reads = Reads::new(Arc::clone(&node), door.lifeline(), self.readers.clone());
-        Ok((door.with(service).with_reads(reads), Some(node)))
+        let reads = Answers::reads(Arc::clone(&node), door.lifeline(), self.readers.clone());
+        let writes = Answers::writes(Arc::clone(&node), door.lifeline(), self.runtime.clone());
+        Ok((door.with(service).with_answers(reads).with_answers(writes), Some(node)))
     }
 
     async fn manager(&self, member: Member, known: &Fleet) -> Result<ManagerNode, Error> {

@@ -1,7 +1,7 @@
 //! A data node, as statements of schedulers read it.
 //!
 //! Promises: those of `query::SliceReader`: a slice that is known here by another epoch, or is not here, is stale; what can't be
-//! vouched for now is unavailable, and another copy is asked.
+//! vouched for now is unavailable, and another copy is asked; a session's write that was lost is said so at once.
 
 use cluster::data::{Asked, DataNode, Refused};
 use futures::FutureExt;
@@ -37,6 +37,8 @@ impl SliceReader for Reader {
                 (Some((slice, Refused::NotPrimary { .. })), _) => {
                     Err(Error::stale(format!("slice {slice} is led elsewhere by now")))
                 }
+                // No other try can have it.
+                (Some((slice, refused @ Refused::Lost)), _) => Err(Error::lost_write(format!("slice {slice}: {refused}"))),
                 (Some((slice, refused)), _) => {
                     Err(Error::unavailable(format!("slice {slice} on node {}: {refused}", node.me().node)))
                 }

@@ -56,11 +56,7 @@ fn raised(of: fn(Box<Report>) -> Error, message: String, hint: &str) -> Error {
 fn refused(refused: &Refused, message: String) -> Error {
     match refused {
         Refused::Invalid(_) => raised(Error::InvalidParameter, message, "nothing of the part of that slice was kept"),
-        Refused::Lost => raised(
-            Error::Unavailable,
-            message,
-            "the slice is replicated asynchronously, and its primary failed before it had sent the write on; read again with read_consistency = 'primary'",
-        ),
+        Refused::Lost => Error::lost_write(message),
         _ => raised(
             Error::Unavailable,
             message,
@@ -84,6 +80,7 @@ pub fn told(error: RouteError) -> Error {
             message,
             "each slice takes its part whole or not at all; send the same rows again: a second write of a sample replaces the first",
         ),
+        RouteError::Refused(fault) => fault.into(),
         RouteError::Behind { .. } => raised(Error::CantChange, message, "send the batch that failed first"),
         RouteError::Read { ref cause, .. } => refused(cause, message),
         RouteError::Unplaced { .. } => raised(
@@ -197,7 +194,7 @@ impl Store for FleetStore {
     }
 
     fn delete(&self, deletion: Deletion, asker: &Asker) -> Ticket<Result<Committed, Error>> {
-        self.written(self.router.delete(&deletion), asker)
+        self.written(self.router.delete(&deletion, &*self.catalog), asker)
     }
 
     fn latest_many(&self, tags: Vec<TagId>, asker: &Asker) -> BoxFuture<'static, Result<ReadingColumns, Error>> {

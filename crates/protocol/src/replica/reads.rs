@@ -86,11 +86,12 @@ impl Replica {
                 let primary = self.meta.known.as_ref().map(|known| known.entry.primary).filter(|id| *id != self.me);
                 Err(Refusal::NotPrimary { primary })
             }
-            Consistency::Session(token) if token.sequence > at.sequence => Err(Refusal::Behind),
             Consistency::Session(token) if !self.log.history.contains(token) => {
                 // Only what is stable here stands for good.
-                Err(if token.sequence <= self.log.stable.sequence { Refusal::Lost } else { Refusal::Behind })
+                let (stable, is_passed) = (self.log.stable, token.sequence <= self.log.stable.sequence);
+                Err(if is_passed || token.epoch < stable.epoch { Refusal::Lost } else { Refusal::Behind })
             }
+            Consistency::Session(token) if token.sequence > at.sequence => Err(Refusal::Behind),
             Consistency::Bounded { us } => {
                 let recent = read.as_of.is_some_and(|as_of| as_of <= now && now.since(as_of) <= us);
                 if fresh || recent { Ok(()) } else { Err(Refusal::Behind) }

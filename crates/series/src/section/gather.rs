@@ -67,6 +67,30 @@ pub fn gather<K: Kinds + ?Sized>(
 }
 
 impl Section {
+    /// The first row that does not lie in a slice.
+    #[must_use]
+    pub fn first_stray(&self, placement: &Placement, slice: SliceId) -> Option<usize> {
+        let (block_len, day_len) = (placement.block_len(), placement.day_len());
+        // The first tag of a block that lies there, and the first moment of its day where the rule looks at time: rows come in runs.
+        let mut run: Option<(u64, i128)> = None;
+        let mut lies = |tag: TagId, time: Timestamp| {
+            let in_day =
+                |first: i128| placement.ignores_time() || (0..i128::from(day_len)).contains(&(i128::from(time.0) - first));
+            if run.is_some_and(|(first, day)| tag.0.wrapping_sub(first) < block_len && in_day(day)) {
+                return true;
+            }
+            let (point, first) = placement.point(tag);
+            let (day, day_first) = if placement.ignores_time() { (0, 0) } else { placement.day(time) };
+            run = Some((first, day_first));
+            placement.slice(point, day) == slice.0
+        };
+        let (lowest, highest) = self.tags();
+        if placement.ignores_time() && placement.point(lowest).1 == placement.point(highest).1 {
+            return (!lies(lowest, self.time(0))).then_some(0);
+        }
+        (0..self.rows()).find(|row| !lies(self.tag(*row), self.time(*row)))
+    }
+
     /// The section of numeric samples that lie in one slice, in their order; None where there are none. The
     /// caller vouches that values are of their tags' kinds.
     #[must_use]

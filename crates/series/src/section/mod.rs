@@ -48,6 +48,18 @@ pub(crate) enum Column<'a> {
     Wide(&'a [u64]),
 }
 
+/// The least and the most of a column.
+fn ends<T: Copy + Ord>(column: &[T]) -> Option<(T, T)> {
+    let (first, rest) = column.split_first()?;
+    Some(rest.iter().fold((*first, *first), |(least, most), one| (least.min(*one), most.max(*one))))
+}
+
+/// Whether rows rise by (tag, time), each once.
+fn are_ordered<T: Ord, U: Ord>(tags: &[T], times: &[U]) -> bool {
+    let mut pairs = tags.windows(2).zip(times.windows(2));
+    pairs.all(|(tags, times)| (&tags[0], &times[0]) < (&tags[1], &times[1]))
+}
+
 impl Section {
     /// The section of words that `gather` made.
     fn of_words(words: Vec<u64>, head: Head) -> Section {
@@ -77,30 +89,32 @@ impl Section {
 
     fn check(&self) -> Result<(), Error> {
         let damaged = |what| Err(Error::SectionDamaged { what });
-        let (mut tags, mut times) = ((u64::MAX, 0), (i64::MAX, i64::MIN));
         let span = |last: u64, first: u64| last.wrapping_sub(first);
-        if let Column::Narrow(column) = self.ordinal_column() {
-            let most = u64::from(column.iter().copied().max().unwrap_or_default());
-            if most > span(self.head.tag_last, self.head.tag_first) {
-                return damaged("an ordinal lies beyond its highest");
+        let (tags, times) = ((self.head.tag_first, self.head.tag_last), (self.head.time_first, self.head.time_last));
+        // Column by column, in loops that the compiler turns into wide ones: this is on the way of every write to a copy.
+        let tags_fit = match self.ordinal_column() {
+            Column::Narrow(column) => {
+                ends(column).is_some_and(|(least, most)| least == 0 && u64::from(most) == span(tags.1, tags.0))
             }
-        }
-        if let Column::Narrow(column) = self.time_column() {
-            let most = u64::from(column.iter().copied().max().unwrap_or_default()) * u64::from(self.head.unit_us);
-            if most > span(self.head.time_last as u64, self.head.time_first as u64) {
-                return damaged("a time lies beyond its latest");
+            Column::Wide(column) => ends(column) == Some(tags),
+        };
+        let times_fit = match self.time_column() {
+            Column::Narrow(column) => {
+                let unit = u64::from(self.head.unit_us);
+                let last = |most: u32| u64::from(most) * unit == span(times.1 as u64, times.0 as u64);
+                ends(column).is_some_and(|(least, most)| least == 0 && last(most))
             }
-        }
-        let mut ordered = true;
-        for row in 0..self.rows() {
-            let (tag, time) = (self.tag(row).0, self.time(row).0);
-            ordered &= row == 0 || (self.tag(row - 1), self.time(row - 1)) < (TagId(tag), Timestamp(time));
-            tags = (tags.0.min(tag), tags.1.max(tag));
-            times = (times.0.min(time), times.1.max(time));
-        }
-        if tags != (self.head.tag_first, self.head.tag_last) || times != (self.head.time_first, self.head.time_last) {
+            Column::Wide(column) => ends(bytemuck::cast_slice::<u64, i64>(column)) == Some(times),
+        };
+        if !tags_fit || !times_fit || tags.0 > tags.1 || times.0 > times.1 {
             return damaged("its range is not that of its rows");
         }
+        let ordered = match (self.ordinal_column(), self.time_column()) {
+            (Column::Narrow(tags), Column::Narrow(times)) => are_ordered(tags, times),
+            (Column::Narrow(tags), Column::Wide(times)) => are_ordered(tags, bytemuck::cast_slice::<u64, i64>(times)),
+            (Column::Wide(tags), Column::Narrow(times)) => are_ordered(tags, times),
+            (Column::Wide(tags), Column::Wide(times)) => are_ordered(tags, bytemuck::cast_slice::<u64, i64>(times)),
+        };
         if ordered != self.head.is_ordered() {
             return damaged("its flag of order is wrong");
         }

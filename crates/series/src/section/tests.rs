@@ -95,6 +95,16 @@ fn what_was_gathered_comes_back_by_slice_in_order() {
             periods.sort_unstable();
             periods.dedup();
             assert_eq!(section.periods(1_000_000), periods);
+            let placement = Placement::new(&rule);
+            for of in (0..rule.buckets).map(SliceId) {
+                assert_eq!(section.first_stray(&placement, of), (of != *slice).then_some(0), "seed {seed}");
+            }
+            if !text {
+                // As it would be where another rule held.
+                let moved = DistributionRule { b1: 1 + dice.below(100), ..rule };
+                let stray = rows.iter().position(|row| moved.slice(row.0, row.1) != *slice);
+                assert_eq!(section.first_stray(&Placement::new(&moved), *slice), stray, "seed {seed}");
+            }
         }
     }
 }

@@ -1,20 +1,22 @@
 //! The side that answers: what needs no waiting where it was read, the rest beside it.
 //!
-//! Promises: as many questions as `WAITING_MAX` of a connection are under way, more are not read; a connection ends with the door.
-//! It lives on a runtime whose threads may wait for the disk. May not know who asks.
+//! Promises: as many questions as `WAITING_MAX` of a connection are under way, and as many bytes as `WAITING_BYTES_MAX` and one more
+//! question; more are not read; a connection ends with the door. May not know who asks.
 
-use super::READS;
+use super::Asked;
 use super::frames::{Frames, HEAD_BYTES};
 use crate::calls::MESSAGE_BYTES_MAX;
-use crate::data::asking::{Answered, Reading, Told};
+use crate::data::asking::{Answered, Reading, Told, Writing};
 use crate::data::node::DataNode;
 use crate::data::refused::Refused;
-use crate::data::serving::{read, read_now};
+use crate::data::serving::{read, read_now, write};
 use crate::door::{Lifeline, Taking};
+use bytes::Bytes;
 use prost::Message;
 use rustls::ServerConfig;
 use rustls::server::Accepted;
 use std::io::{Error, ErrorKind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -25,6 +27,7 @@ use tokio_rustls::server::TlsStream;
 
 /// The most questions of a connection that are under way.
 const WAITING_MAX: usize = 1_024;
+const WAITING_BYTES_MAX: usize = 64 << 20;
 /// A question of more values than this is answered beside the connection, so that short ones behind it need not wait.
 const SHORT: usize = 64;
 /// A connection that asks nothing for so long may be of somebody who vanished without a word: it ends. Another is soon made.
@@ -32,19 +35,29 @@ const IDLE: Duration = Duration::from_secs(600);
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Answers questions about values for a node: to be added to the door of its process.
+/// Answers one sort of question for a node: to be added to the door of its process.
 #[derive(Clone)]
-pub struct Reads {
+pub struct Answers {
     node: Arc<DataNode>,
     lifeline: Lifeline,
-    readers: Handle,
+    runtime: Handle,
+    writes: bool,
 }
 
-impl Reads {
-    /// Answers for a node, on the threads of `readers`, which may wait for the disk.
+/// A question that is not answered yet, where it was not at once.
+type Answering = Pin<Box<dyn Future<Output = Result<Answered, Refused>> + Send>>;
+
+impl Answers {
+    /// Answers questions about values, on a runtime whose threads may wait for the disk.
     #[must_use]
-    pub fn new(node: Arc<DataNode>, lifeline: Lifeline, readers: Handle) -> Reads {
-        Reads { node, lifeline, readers }
+    pub fn reads(node: Arc<DataNode>, lifeline: Lifeline, runtime: Handle) -> Answers {
+        Answers { node, lifeline, runtime, writes: false }
+    }
+
+    /// Takes writes, on a runtime.
+    #[must_use]
+    pub fn writes(node: Arc<DataNode>, lifeline: Lifeline, runtime: Handle) -> Answers {
+        Answers { node, lifeline, runtime, writes: true }
     }
 
     /// Shakes hands and answers, until the other side goes or the door closes.
@@ -60,38 +73,51 @@ impl Reads {
 
     async fn pump(&self, mut frames: Frames<TlsStream<TcpStream>>) -> Result<(), Error> {
         let (done, mut answers) = mpsc::channel(WAITING_MAX);
-        let (mut waiting, mut idle) = (0, false);
+        let (mut waiting, mut bytes, mut idle) = (0, 0, false);
         let mut looks = tokio::time::interval(IDLE);
         loop {
+            let takes = |waiting, bytes, has_room| waiting < WAITING_MAX && bytes < WAITING_BYTES_MAX && has_room;
             tokio::select! {
-                turned = frames.turn_with_room() => turned?,
+                turned = frames.turn(takes(waiting, bytes, frames.has_room())) => turned?,
                 _ = looks.tick() => {
                     if idle && waiting == 0 {
                         return Ok(());
                     }
                     idle = true;
                 }
-                Some((number, told)) = answers.recv() => {
-                    waiting -= 1;
+                Some((number, of, told)) = answers.recv() => {
+                    (waiting, bytes) = (waiting - 1, bytes - of);
                     frames.put(number, &fitting(told));
                 }
             }
-            while waiting < WAITING_MAX && frames.has_room() {
+            while takes(waiting, bytes, frames.has_room()) {
                 let Some((number, message)) = frames.next()? else { break };
                 idle = false;
-                let reading = Reading::decode(message).map_err(|fault| Error::new(ErrorKind::InvalidData, fault))?;
-                let at_once = if reading.tags.len() <= SHORT { read_now(&self.node, &reading) } else { None };
-                match at_once {
-                    Some(answered) => frames.put(number, &told(answered)),
-                    None => {
-                        waiting += 1;
-                        let (node, done) = (Arc::clone(&self.node), done.clone());
+                let of = message.len();
+                match self.answer(message)? {
+                    Ok(answered) => frames.put(number, &told(answered)),
+                    Err(answering) => {
+                        (waiting, bytes) = (waiting + 1, bytes + of);
+                        let done = done.clone();
                         // The connection may have ended meanwhile.
-                        tokio::spawn(async move { drop(done.send((number, told(read(&node, reading).await))).await) });
+                        tokio::spawn(async move { drop(done.send((number, of, told(answering.await))).await) });
                     }
                 }
             }
         }
+    }
+
+    /// Answers at once, or has to wait.
+    fn answer(&self, message: Bytes) -> Result<Result<Result<Answered, Refused>, Answering>, Error> {
+        let strange = |fault| Error::new(ErrorKind::InvalidData, fault);
+        let node = Arc::clone(&self.node);
+        if self.writes {
+            let writing = Writing::decode(message).map_err(strange)?;
+            return Ok(Err(Box::pin(async move { write(&node, writing).await })));
+        }
+        let reading = Reading::decode(message).map_err(strange)?;
+        let at_once = if reading.tags.len() <= SHORT { read_now(&node, &reading) } else { None };
+        Ok(at_once.ok_or_else(|| -> Answering { Box::pin(async move { read(&node, reading).await }) }))
     }
 }
 
@@ -110,19 +136,19 @@ fn fitting(answer: Told) -> Told {
     ))))
 }
 
-impl Taking for Reads {
+impl Taking for Answers {
     fn protocol(&self) -> &'static [u8] {
-        READS
+        if self.writes { Writing::PROTOCOL } else { Reading::PROTOCOL }
     }
 
     fn take(&self, handshake: StartHandshake<TcpStream>, config: Arc<ServerConfig>) {
         let StartHandshake { accepted, io, .. } = handshake;
         // One that can't leave its runtime was lost already.
         let Ok(stream) = io.into_std() else { return };
-        let reads = self.clone();
-        self.readers.spawn(async move {
-            if let Err(fault) = reads.serve(accepted, stream, config).await {
-                tracing::debug!(%fault, "a connection for reads ended");
+        let answers = self.clone();
+        self.runtime.spawn(async move {
+            if let Err(fault) = answers.serve(accepted, stream, config).await {
+                tracing::debug!(%fault, "a scheduler's connection ended");
             }
         });
     }

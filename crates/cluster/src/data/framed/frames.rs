@@ -65,24 +65,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
         Ok(Some((number, frame.freeze())))
     }
 
-    /// Sends what waits, as far as the other side takes it, and waits until something came.
-    pub(super) async fn turn(&mut self) -> Result<(), Error> {
-        self.turn_unless(false).await
-    }
-
-    /// The same, but takes nothing while much waits to be sent: then it waits until there is room again.
-    pub(super) async fn turn_with_room(&mut self) -> Result<(), Error> {
-        self.turn_unless(!self.has_room()).await
-    }
-
-    async fn turn_unless(&mut self, full: bool) -> Result<(), Error> {
+    /// Sends what waits, as far as the other side takes it, and waits until something came; where nothing is to be taken, until
+    /// something was sent.
+    pub(super) async fn turn(&mut self, takes: bool) -> Result<(), Error> {
         poll_fn(|context| {
+            let mut sent = false;
             while !self.output.is_empty() {
                 match Pin::new(&mut self.stream).poll_write(context, &self.output) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
                     Poll::Ready(Ok(written)) => {
                         self.output.advance(written);
-                        self.unflushed = true;
+                        (self.unflushed, sent) = (true, true);
                     }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
                     Poll::Pending => break,
@@ -95,8 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
                     Poll::Pending => {}
                 }
             }
-            if full {
-                return if self.has_room() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            if !takes {
+                return if sent { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
             self.input.reserve(READ_BYTES);
             let reading = pin!(self.stream.read_buf(&mut self.input));
@@ -128,8 +121,8 @@ mod tests {
         let mut taken = [0, 0];
         while taken != [40, 40] {
             tokio::select! {
-                turned = here.turn() => turned.expect("the other side goes on"),
-                turned = there.turn_with_room() => turned.expect("the other side goes on"),
+                turned = here.turn(true) => turned.expect("the other side goes on"),
+                turned = there.turn(there.has_room()) => turned.expect("the other side goes on"),
             }
             for (frames, taken) in [&mut here, &mut there].into_iter().zip(&mut taken) {
                 while let Some((number, bytes)) = frames.next().expect("what comes is whole") {
@@ -145,7 +138,7 @@ mod tests {
         let (mut here, there) = tokio::io::duplex(1_000);
         let mut there = Frames::new(there);
         tokio::io::AsyncWriteExt::write_all(&mut here, &[0xFF; 64]).await.expect("there is room");
-        there.turn().await.expect("something came");
+        there.turn(true).await.expect("something came");
         assert_eq!(there.next().map_err(|fault| fault.kind()), Err(ErrorKind::InvalidData));
     }
 }

@@ -3,10 +3,10 @@
 //! Promises: a question is answered, or given up within its limit; nothing waits here for a node that takes nothing. A connection
 //! is made when something is asked, and anew after a failure. May not know what is asked.
 
-use super::READS;
+use super::Asked;
 use super::frames::Frames;
 use crate::calls::Tls;
-use crate::data::asking::{Reading, Told};
+use crate::data::asking::{Reading, Told, Writing};
 use crate::data::refused::Refused;
 use crate::tls;
 use parking_lot::Mutex;
@@ -25,36 +25,63 @@ use tonic::codegen::http::Uri;
 const WAITING_MAX: usize = 1_024;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_millis(1_000);
+/// How much longer than its limit the answer to a write is waited for.
+const GRACE: Duration = Duration::from_millis(500);
 /// The port where an address names none.
 const PORT: u16 = 443;
 
-struct Question {
-    reading: Reading,
+struct Question<Q> {
+    asked: Q,
     answer: oneshot::Sender<Result<Told, Refused>>,
 }
 
-/// Connections to data nodes, for questions about values.
-pub struct Readers {
+/// Where questions go that are for one connection.
+type Line<Q> = mpsc::Sender<Question<Q>>;
+
+/// Connections to data nodes, for questions about values and for writes.
+pub struct Askers {
+    reads: Connections<Reading>,
+    writes: Connections<Writing>,
+}
+
+/// Connections for one sort of question.
+struct Connections<Q> {
     tls: Tls,
-    open: Mutex<HashMap<(Id, String), mpsc::Sender<Question>>>,
+    open: Mutex<HashMap<(Id, String), Line<Q>>>,
 }
 
 fn unavailable(why: impl ToString) -> Refused {
     Refused::Unavailable(why.to_string())
 }
 
-impl Readers {
-    /// None yet. Questions are asked with these certificates.
+impl Askers {
+    /// No connection yet. Questions are asked with these certificates.
     #[must_use]
-    pub fn new(tls: Tls) -> Readers {
-        Readers { tls, open: Mutex::default() }
+    pub fn new(tls: &Tls) -> Askers {
+        Askers { reads: Connections::new(tls), writes: Connections::new(tls) }
     }
 
     /// Asks whoever is at an address (`https://HOST:PORT`).
-    pub(in crate::data) async fn ask(&self, address: &str, reading: Reading, limit: Duration) -> Result<Told, Refused> {
+    pub(in crate::data) async fn read(&self, address: &str, reading: Reading, limit: Duration) -> Result<Told, Refused> {
+        self.reads.ask(address, reading, limit).await
+    }
+
+    /// Has whoever is at an address write. The node says by itself that the limit is over: a connection is given up only
+    /// where it does not.
+    pub(in crate::data) async fn write(&self, address: &str, writing: Writing, limit: Duration) -> Result<Told, Refused> {
+        self.writes.ask(address, writing, limit + GRACE).await
+    }
+}
+
+impl<Q: Asked> Connections<Q> {
+    fn new(tls: &Tls) -> Connections<Q> {
+        Connections { tls: tls.clone(), open: Mutex::default() }
+    }
+
+    async fn ask(&self, address: &str, asked: Q, limit: Duration) -> Result<Told, Refused> {
         let (answer, told) = oneshot::channel();
         let line = self.line(address);
-        line.try_send(Question { reading, answer }).map_err(|refused| match refused {
+        line.try_send(Question { asked, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Refused::Busy,
             mpsc::error::TrySendError::Closed(_) => unavailable("the connection was lost"),
         })?;
@@ -69,7 +96,7 @@ impl Readers {
     }
 
     /// The connection of this runtime.
-    fn line(&self, address: &str) -> mpsc::Sender<Question> {
+    fn line(&self, address: &str) -> Line<Q> {
         let runtime = Handle::current();
         let mut open = self.open.lock();
         let key = (runtime.id(), address.to_owned());
@@ -84,7 +111,7 @@ impl Readers {
         line
     }
 
-    fn give_up(&self, address: &str, line: &mpsc::Sender<Question>) {
+    fn give_up(&self, address: &str, line: &Line<Q>) {
         let key = (Handle::current().id(), address.to_owned());
         let mut open = self.open.lock();
         if open.get(&key).is_some_and(|open| open.same_channel(line)) {
@@ -94,13 +121,13 @@ impl Readers {
 }
 
 /// A connection, until it fails or nobody can ask any more. What waits then for an answer hears that it was lost.
-async fn serve(address: String, tls: Tls, mut questions: mpsc::Receiver<Question>) {
-    let made = tokio::time::timeout(CONNECT, connect(&address, &tls)).await;
+async fn serve<Q: Asked>(address: String, tls: Tls, mut questions: mpsc::Receiver<Question<Q>>) {
+    let made = tokio::time::timeout(CONNECT, connect(&address, &tls, Q::PROTOCOL)).await;
     let made = made.unwrap_or_else(|_| Err(format!("no connection within {} ms", CONNECT.as_millis())));
     match made {
         Ok(stream) => {
             if let Err(fault) = pump(Frames::new(stream), &mut questions).await {
-                tracing::debug!(address, %fault, "a connection for reads ended");
+                tracing::debug!(address, %fault, "a connection to a data node ended");
             }
         }
         Err(why) => {
@@ -113,26 +140,29 @@ async fn serve(address: String, tls: Tls, mut questions: mpsc::Receiver<Question
     }
 }
 
-async fn connect(address: &str, tls: &Tls) -> Result<TlsStream<TcpStream>, String> {
+async fn connect(address: &str, tls: &Tls, protocol: &[u8]) -> Result<TlsStream<TcpStream>, String> {
     let uri: Uri = address.parse().map_err(|fault| format!("\"{address}\" is no address: {fault}"))?;
     let host = uri.host().ok_or_else(|| format!("\"{address}\" names no host"))?;
-    let (config, name) = tls::asking(tls, host, READS)?;
+    let (config, name) = tls::asking(tls, host, protocol)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((bare, uri.port_u16().unwrap_or(PORT))).await.map_err(|fault| fault.to_string())?;
     stream.set_nodelay(true).map_err(|fault| fault.to_string())?;
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|fault| fault.to_string())?;
     match stream.get_ref().1.alpn_protocol() {
-        Some(READS) => Ok(stream),
-        _ => Err("the process there answers no reads, or is of another release".to_owned()),
+        Some(agreed) if agreed == protocol => Ok(stream),
+        _ => Err("the process there is no data node, or is of another release".to_owned()),
     }
 }
 
-async fn pump(mut frames: Frames<TlsStream<TcpStream>>, questions: &mut mpsc::Receiver<Question>) -> Result<(), Error> {
+async fn pump<Q: Asked>(
+    mut frames: Frames<TlsStream<TcpStream>>,
+    questions: &mut mpsc::Receiver<Question<Q>>,
+) -> Result<(), Error> {
     let mut asked: HashMap<u64, oneshot::Sender<Result<Told, Refused>>> = HashMap::new();
     let mut numbers = 0..;
     loop {
         tokio::select! {
-            turned = frames.turn() => {
+            turned = frames.turn(true) => {
                 turned?;
                 while let Some((number, message)) = frames.next()? {
                     if let Some(answer) = asked.remove(&number) {
@@ -143,9 +173,9 @@ async fn pump(mut frames: Frames<TlsStream<TcpStream>>, questions: &mut mpsc::Re
                 }
             }
             question = questions.recv(), if frames.has_room() => {
-                let Some(Question { reading, answer }) = question else { return Ok(()) };
+                let Some(Question { asked: one, answer }) = question else { return Ok(()) };
                 let number = numbers.next().unwrap_or_default();
-                frames.put(number, &reading);
+                frames.put(number, &one);
                 asked.insert(number, answer);
             }
         }
