@@ -28,10 +28,12 @@ struct Written {
     unknown: Option<u64>,
 }
 
-/// Writes to a slice from `first` on until it is told to stop or is not answered, and gives its session back.
+/// Writes to a slice from `first` on until it is told to stop or is not answered, by two sessions in turn, and gives back the one
+/// that was answered last: the other's statement may be taken by the next primary.
 fn write(connection: String, slice: usize, first: u64, stop: Arc<AtomicBool>) -> JoinHandle<(Written, Client)> {
     tokio::spawn(async move {
-        let client = connect(&connection).await.expect("a door");
+        let mut client = connect(&connection).await.expect("a door");
+        let mut other = connect(&connection).await.expect("a door");
         let mut written = Written::default();
         for number in first.. {
             let sql = format!(
@@ -43,9 +45,10 @@ fn write(connection: String, slice: usize, first: u64, stop: Arc<AtomicBool>) ->
             let answered = client.simple_query(&sql).await.is_ok();
             if stopped || !answered || stop.load(Ordering::Acquire) {
                 written.unknown = Some(number);
-                return (written, client);
+                return (written, other);
             }
             written.acknowledged.insert(number);
+            std::mem::swap(&mut client, &mut other);
         }
         (written, client)
     })
@@ -98,10 +101,10 @@ async fn tells_its_session(client: &Client, session: &Client, slice: usize) {
     let again = format!("INSERT INTO samples (tag, time, value) VALUES ('{tag}', '2023-01-01 00:00:00+00', 0)");
     client.simple_query(&again).await.expect("it is written");
     session.simple_query("SET read_consistency = session").await.expect("it is set");
-    for sql in [
-        format!("SELECT sum(value + 1) FROM samples WHERE tag = '{tag}'"),
-        format!("SELECT value FROM latest WHERE tag = '{tag}'"),
-    ] {
+    // What a plan saw counts as seen from then on, so it comes last.
+    let point = format!("SELECT value FROM latest WHERE tag = '{tag}'");
+    let plan = format!("SELECT sum(value + 1) FROM samples WHERE tag = '{tag}'");
+    for sql in [point, plan] {
         let told = session.simple_query(&sql).await.expect_err("what it wrote is lost");
         let state = told.code().map(tokio_postgres::error::SqlState::code);
         assert_eq!(state, Some("55000"), "{sql}: {told:?}");

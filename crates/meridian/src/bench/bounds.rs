@@ -1,6 +1,7 @@
 //! Physical bounds, measured in the same run: how fast the disk takes a synced sequential write,
-//! how fast memory is copied, how much core time an operation takes.
+//! how fast memory is copied, how much core time an operation takes; and the entropy of what is written.
 
+use crate::grid::Shape;
 use crate::node::cpu_of;
 use crate::progress::now;
 use crate::{Error, node::Node};
@@ -113,4 +114,30 @@ impl Usage {
 fn written(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.parse().ok()
+}
+
+/// Entropy of the data set in bytes a point: the least that its surprises take, by class.
+pub fn entropy(shape: &Shape) -> f64 {
+    // A normal deviate in units of its resolution: log2(sd * sqrt(2 pi e)).
+    let normal = |sd: f64| (sd * (2.0 * std::f64::consts::PI * std::f64::consts::E).sqrt()).log2();
+    let coin = |p: f64| -(p * p.log2() + (1.0 - p) * (1.0 - p).log2());
+    // Bases are uniform in 5 to 500: the mean of log2 of 4 units of sd for each of the base.
+    let mean_log2_base = (500.0 * 500_f64.ln() - 5.0 * 5_f64.ln() - 495.0) / 495.0 / std::f64::consts::LN_2;
+    let bits = [normal(8.0), normal(4.0) + mean_log2_base, 0.0, coin(0.002)];
+    let values: f64 = bits.iter().zip(shape.mix).map(|(bits, part)| bits * f64::from(part) / 100.0).sum();
+    let times = 0.1 * 101_f64.log2();
+    let qualities = coin(0.001) + 0.001;
+    (values + times + qualities) / 8.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_set_has_the_entropy_that_is_said_of_it() {
+        let shape = Shape { seed: 1, mix: Shape::MIX, start_us: 0, step_us: 1_000_000 };
+        let bytes = entropy(&shape);
+        assert!((0.85..0.98).contains(&bytes), "{bytes}");
+    }
 }

@@ -60,7 +60,7 @@ pub struct Arguments {
 /// # Errors
 /// Whatever ends it early, and a wrong answer.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
-    let scratch = arguments.setup.begin()?;
+    let scratch = arguments.setup.begin("")?;
     let mut run = Run::start(arguments, scratch)?;
     run.make_tags()?;
     run.write_samples()?;

@@ -45,7 +45,7 @@ pub struct Arguments {
 /// # Errors
 /// Whatever ends it early, and samples that are missing.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
-    let scratch = arguments.setup.begin()?;
+    let scratch = arguments.setup.begin("")?;
     let mut fleet = LocalFleet::start(&scratch, arguments.fleet, &steady::flags(&arguments.setup.serve))?;
     let session = fleet.session()?;
     steady::create_tags(&session)?;

@@ -7,6 +7,7 @@ mod asking;
 mod bounds;
 mod capacity;
 mod contest;
+mod costs;
 mod failover;
 mod fleet;
 mod ingest;

@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     if steps_a_day == 0 {
         return Err(Error::Usage(format!("--points must be {DAYS} times --tags at least: a sample a tag and day")));
     }
-    let scratch = arguments.setup.begin()?;
+    let scratch = arguments.setup.begin("")?;
     let mut fleet = LocalFleet::start(&scratch, arguments.fleet, &steady::flags(&arguments.setup.serve))?;
     let session = fleet.session()?;
     let url = fleet.doors[0].url();

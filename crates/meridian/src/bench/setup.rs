@@ -10,7 +10,7 @@ use crate::{Error, interrupt};
 use std::path::PathBuf;
 
 /// Arguments of every benchmark.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Setup {
     /// Where the store is made (kept then); a temporary directory where not given
     #[arg(long, value_name = "DIR")]
@@ -24,16 +24,16 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Begins a run: its directory.
+    /// Begins a run: its directory, or a part of it where it has several.
     ///
     /// # Errors
     /// `Error::File`.
-    pub fn begin(&self) -> Result<Scratch, Error> {
+    pub fn begin(&self, part: &str) -> Result<Scratch, Error> {
         if cfg!(debug_assertions) {
             eprintln!("meridian: this is not a release build: the figures measure the compiler");
         }
         interrupt::listen();
-        Scratch::new("bench", self.dir.as_deref())
+        Scratch::new("bench", self.dir.as_ref().map(|dir| dir.join(part)).as_deref())
     }
 
     /// Shows the report, and writes it where it was asked for.

@@ -10,6 +10,9 @@ use crate::node::{Node, Scratch};
 /// Bytes of a sample as it is: tag 4, time 8, value 8, quality 1.
 pub const RAW_BYTES: f64 = 21.0;
 
+/// Copies of each slice of a fleet: a primary and a backup.
+pub const COPIES: u32 = 2;
+
 /// The paper's figure and what ours must reach, of one node and of a fleet of three managers and schedulers and five data nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Goals {
@@ -29,7 +32,7 @@ pub fn out_of_order(alone: f64) -> Goals {
 
 /// Bytes a point: as on one node, times the copies. The paper's fleet took 6.8 TB of 10.
 pub fn storage(fleet: Option<FleetShape>) -> Goals {
-    let copies = if fleet.is_some() { 2.0 } else { 1.0 };
+    let copies = if fleet.is_some() { f64::from(COPIES) } else { 1.0 };
     Goals { alone: (RAW_BYTES * 0.58, 1.1), fleet: (RAW_BYTES * 0.68, 1.1 * copies) }
 }
 

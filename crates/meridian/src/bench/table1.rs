@@ -5,6 +5,7 @@
 
 use super::bounds::{self, Machine, Usage};
 use super::contest::{self, Contest};
+use super::costs;
 use super::ingest::{Written, create_tags, out_of_order, paced, pause, sequential, shuffled};
 use super::postgres::Installation;
 use super::queries::{self, Found, OURS, Target};
@@ -29,6 +30,7 @@ Examples:
   meridian bench table1                                   defaults: two cores, some five minutes
   meridian bench table1 --points 10000000 --random-points 2000000 --create-tags 100000   a quick look
   meridian bench table1 --json table1.json --dir /data/bench --serve --memory-bytes=8GiB
+  meridian bench table1 --fleet 3x5                       a fleet on this machine, and what it costs beside one node
   meridian bench table1 --peer postgres                   and PostgreSQL's figures beside ours, as ratios";
 
 /// A month, in microseconds.
@@ -36,7 +38,7 @@ const MONTH_US: i64 = 30 * 86_400_000_000;
 const START_US: i64 = 1_704_067_200_000_000; // 2024-01-01 00:00:00 UTC
 
 /// The paper's Table 1, one node at a time
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(about = "The paper's five measurements on the grid data set", after_help = EXAMPLES)]
 pub struct Arguments {
     /// Tags of the data set, each a sample a second
@@ -75,7 +77,8 @@ pub struct Arguments {
     /// Seconds of each query measurement
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
-    /// Measure a fleet on this machine: 3x5 = three managers and schedulers, five data nodes, every slice with one backup
+    /// Measure a fleet on this machine: 3x5 = three managers and schedulers, five data nodes, every slice with one backup; then one
+    /// node, for what distribution costs beside it
     #[arg(long, value_name = "DOORSxDATA")]
     pub fleet: Option<FleetShape>,
     /// Let a peer do the same in turns with ours, at the end
@@ -105,7 +108,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let mix = mix.ok_or_else(|| Error::Usage("--mix needs four numbers that are 100 together: 40,40,10,10".to_owned()))?;
     // What is missing is said before minutes are spent.
     let peer = arguments.peer.map(|Peer::Postgres| Installation::find()).transpose()?;
-    let scratch = arguments.setup.begin()?;
+    let mut report = measure(arguments, mix, arguments.setup.begin("")?, peer)?;
+    if arguments.fleet.is_some() {
+        say("the same on one node, for what a fleet costs beside it");
+        let alone = Arguments { fleet: None, ..arguments.clone() };
+        let alone = measure(&alone, mix, arguments.setup.begin("alone")?, None)?;
+        report.figures.extend(costs::beside_one_node(&report, &alone));
+    }
+    arguments.setup.end(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(arguments: &Arguments, mix: [u8; 4], scratch: Scratch, peer: Option<Installation>) -> Result<Report, Error> {
     let mut run = Run::start(arguments, mix, scratch)?;
     run.create()?;
     run.write_in_order()?;
@@ -116,9 +130,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     if let Some(peer) = peer {
         run.meet(&peer)?;
     }
-    arguments.setup.end(&run.report)?;
     run.node.take().map_or(Ok(()), Node::stop)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(std::mem::replace(&mut run.report, Report::new("table1")))
 }
 
 /// A run under way.
@@ -298,7 +311,7 @@ impl<'a> Run<'a> {
         figure = self.held(figure, subject::storage(self.arguments.fleet));
         figure.less_is_better = true;
         let figure = figure
-            .bounded("entropy of the data", entropy(&self.shape))
+            .bounded("entropy of the data", bounds::entropy(&self.shape))
             .with("points", points)
             .with("raw_bytes", subject::RAW_BYTES)
             .with("part_of_raw", value / subject::RAW_BYTES)
@@ -461,32 +474,6 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T, Error>>) -> Res
     thread.join().unwrap_or_else(|_| Err(Error::Child("a thread of the client panicked".to_owned())))
 }
 
-/// Entropy of the data set in bytes a point: the least that its surprises take, by class.
-fn entropy(shape: &Shape) -> f64 {
-    // A normal deviate in units of its resolution: log2(sd * sqrt(2 pi e)).
-    let normal = |sd: f64| (sd * (2.0 * std::f64::consts::PI * std::f64::consts::E).sqrt()).log2();
-    let coin = |p: f64| -(p * p.log2() + (1.0 - p) * (1.0 - p).log2());
-    // Bases are uniform in 5 to 500: the mean of log2 of 4 units of sd for each of the base.
-    let mean_log2_base = (500.0 * 500_f64.ln() - 5.0 * 5_f64.ln() - 495.0) / 495.0 / std::f64::consts::LN_2;
-    let bits = [normal(8.0), normal(4.0) + mean_log2_base, 0.0, coin(0.002)];
-    let values: f64 = bits.iter().zip(shape.mix).map(|(bits, part)| bits * f64::from(part) / 100.0).sum();
-    let times = 0.1 * 101_f64.log2();
-    let qualities = coin(0.001) + 0.001;
-    (values + times + qualities) / 8.0
-}
-
 fn say(line: &str) {
     eprintln!("{line}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_data_set_has_the_entropy_that_is_said_of_it() {
-        let shape = Shape { seed: 1, mix: Shape::MIX, start_us: 0, step_us: 1_000_000 };
-        let bytes = entropy(&shape);
-        assert!((0.85..0.98).contains(&bytes), "{bytes}");
-    }
 }
