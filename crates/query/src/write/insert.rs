@@ -13,7 +13,9 @@ use crate::time::{Zone, parse};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{self, CastKind, Expr, Insert, Query, SetExpr, Statement as Tree, Value};
+use datafusion::sql::sqlparser::ast::{
+    self, CastKind, Expr, Insert, Query, SetExpr, Statement as Tree, TimezoneInfo, TypedString, Value,
+};
 use futures::StreamExt;
 use std::sync::Arc;
 
@@ -62,7 +64,7 @@ pub(crate) async fn plan(
             return Ok((WritePlan::Insert(Plan { sort, places, source: Source::Literals(rows) }), parameters));
         }
     }
-    exact_values(&mut source, places[2]);
+    as_columns(&mut source, &places);
     let mut tree = Tree::Query(source);
     rewrite::tree(&mut tree)?;
     let (plan, parameters) = planned(session, tree, types, sql).await?;
@@ -116,19 +118,25 @@ fn check_width(found: usize, wanted: usize, may_be_less: bool) -> Result<(), Err
     Ok(())
 }
 
-/// Numbers in the value column of VALUES become texts, so that one double among them rounds no integer.
-fn exact_values(source: &mut Query, place: Option<usize>) {
-    let (SetExpr::Values(values), Some(place)) = (source.body.as_mut(), place) else { return };
+/// What VALUES mean in their columns, whatever the other rows have there: a text in the time column is a time, and numbers in
+/// the value column become texts, so that one double among them rounds no integer.
+fn as_columns(source: &mut Query, places: &[Option<usize>; 4]) {
+    let SetExpr::Values(values) = source.body.as_mut() else { return };
+    let take = |expr: &mut Expr| std::mem::replace(expr, Expr::Value(Value::Null.into()));
     for row in &mut values.rows {
-        let Some(expr) = row.content.get_mut(place) else { continue };
-        let inner = std::mem::replace(expr, Expr::Value(Value::Null.into()));
-        *expr = Expr::Cast {
-            kind: CastKind::Cast,
-            expr: Box::new(inner),
-            data_type: ast::DataType::Text,
-            array: false,
-            format: None,
-        };
+        if let Some(expr) = places[1].and_then(|place| row.content.get_mut(place)) {
+            *expr = match take(expr) {
+                Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => {
+                    let data_type = ast::DataType::Timestamp(None, TimezoneInfo::Tz);
+                    Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false })
+                }
+                other => other,
+            };
+        }
+        if let Some(expr) = places[2].and_then(|place| row.content.get_mut(place)) {
+            let (kind, data_type) = (CastKind::Cast, ast::DataType::Text);
+            *expr = Expr::Cast { kind, expr: Box::new(take(expr)), data_type, array: false, format: None };
+        }
     }
 }
 

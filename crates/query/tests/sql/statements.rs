@@ -76,6 +76,20 @@ async fn writing_is_exact_and_replaces() {
     )
     .await;
     house.tag("INSERT INTO samples VALUES ('b', '2027-01-01', 7 + 1)").await;
+    house
+        .tag("INSERT INTO samples VALUES ('b', '2027-02-01', 1), ('b', TIMESTAMPTZ '2027-02-01' + INTERVAL '1 hour', 2.5)")
+        .await;
+    house.tag("SET TimeZone = 'Asia/Shanghai'").await;
+    house
+        .tag(
+            "INSERT INTO samples VALUES ('b', '2027-03-01 08:00', 3), ('b', '2027-03-01 08:00'::timestamptz + INTERVAL '1 h', 4)",
+        )
+        .await;
+    house.tag("SET TimeZone = 'UTC'").await;
+    let mixed = house.rows("SELECT time, value FROM samples WHERE tag = 'b' AND time >= '2027-02-01' ORDER BY time").await;
+    let expected =
+        ["2027-02-01T00:00:00Z|1.0", "2027-02-01T01:00:00Z|2.5", "2027-03-01T00:00:00Z|3.0", "2027-03-01T01:00:00Z|4.0"];
+    assert_eq!(mixed, expected, "texts beside expressions are times, in the session's zone");
     check(&house, "SELECT value FROM samples WHERE tag = 'b' AND time = '2027-01-01'", &["8.0"]).await;
     house.tag("INSERT INTO samples VALUES ('c', '2026-01-01', 'NaN'), ('c', '2026-01-02', '-Infinity'), ('c', '290000-01-01', -0.0)").await;
     check(&house, "SELECT value FROM samples WHERE tag = 'c' ORDER BY time", &["NaN", "-inf", "-0.0"]).await;
