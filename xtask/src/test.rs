@@ -1,12 +1,15 @@
 //! `cargo xtask test`: everything that must hold before a change lands, in the order in which it fails fastest.
 //!
 //! It promises to print each step with its time, and to keep build results in the user's cache
-//! directory, so that a fresh clone builds only what changed.
+//! directory, so that a fresh clone builds only what changed; of clones that are gone nothing large stays there for long.
 
 use crate::needs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Programs of the target directory that nobody has built again for so long are of clones that are gone, or soon linked again.
+const KEPT: Duration = Duration::from_secs(86_400);
 
 /// Runs all checks; words given go to the test runner as filters, and only the tests are run.
 pub fn run(filters: &[String]) -> Result<(), String> {
@@ -16,6 +19,7 @@ pub fn run(filters: &[String]) -> Result<(), String> {
     let nextest = needs::found("cargo-nextest");
     let cargo = |words: &[&str]| cargo(words, &target, &python);
 
+    forget_old(&target.join("debug"));
     step("build", || needs::run(&mut cargo(&["build", "--workspace", "--all-targets", "--locked"])))?;
     step("tests", || {
         let mut command =
@@ -43,8 +47,24 @@ fn cargo(words: &[&str], target: &Path, python: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(crate::root());
     command.env("CARGO_TARGET_DIR", target).env("MERIDIAN_TEST_PYTHON", python);
+    // What it keeps is of one clone: of no use to the next, and 20 GB after ten of them.
+    command.env("CARGO_INCREMENTAL", "0");
     command.env("MERIDIAN_BINARY", target.join("debug/meridian"));
     command
+}
+
+/// Removes programs that are old: each has half a gigabyte, and each clone links its own. Libraries stay, they are shared.
+/// What can't be looked at or removed stays.
+fn forget_old(built: &Path) {
+    let old = |path: &Path| {
+        let changed = path.metadata().and_then(|found| found.modified()).ok();
+        changed.and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age > KEPT)
+    };
+    let within = |dir: &str| std::fs::read_dir(built.join(dir)).into_iter().flatten().flatten().map(|entry| entry.path());
+    within("deps").filter(|path| path.extension().is_none() && path.is_file() && old(path)).for_each(|path| {
+        drop(std::fs::remove_file(path));
+    });
+    within("incremental").filter(|path| old(path)).for_each(|path| drop(std::fs::remove_dir_all(path)));
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
