@@ -47,7 +47,7 @@ const SAID_EVERY: u32 = 40;
 /// How long others may take to fill a lost book of kinds.
 const BOOK_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a change of tags is asked for again, and a read waits for its scheduler.
-const TAGS_PATIENCE: Duration = Duration::from_secs(30);
+const TAGS_PATIENCE: Duration = Duration::from_secs(120);
 const NAMES_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of writes without a client's number that a scheduler has under way.
 const WAITING_BYTES_MAX: usize = 256 << 20;
