@@ -167,7 +167,7 @@ pub(crate) async fn planned(
         Ok(plan) => inferred_types(&plan).map_err(shown)?,
         Err(_) => BTreeMap::new(),
     };
-    let arrays = rewrite::arrays_of_values_at(&tree);
+    let arrays = rewrite::array_parameters(&tree);
     let type_of = |number: usize| {
         let given = given.get(number - 1).cloned().flatten().or_else(|| arrays.get(&number).cloned());
         given.or_else(|| inferred.get(&number).cloned()).map_or(DataType::Utf8, |found| plain(&found))

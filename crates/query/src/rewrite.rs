@@ -5,7 +5,9 @@
 //! - `first(value, time)` and `last(value, time)` are ordered aggregates, over a window its edges;
 //! - `time AT TIME ZONE zone` is `timezone(zone, time)`; `varchar(n)` cuts;
 //! - `ARRAY(SELECT ..)` gathers rows; columns of one name are kept apart (`selects.rs`, `apart.rs`);
-//! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` is an array (`arrays.rs`);
+//! - a column without a name has PostgreSQL's within the statement too (`named.rs`);
+//! - what USING merges is one column, whatever the join (`using.rs`);
+//! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` and `= ANY ('{1,2}')` are arrays (`arrays.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
@@ -13,7 +15,11 @@ mod apart;
 mod arrays;
 mod catalogue;
 mod compared;
+mod named;
 mod selects;
+mod using;
+
+pub(crate) use arrays::array_parameters;
 
 use crate::error::{Error, raise};
 use crate::functions::{SERIES, SUBSTRING_BY};
@@ -23,7 +29,6 @@ use datafusion::sql::sqlparser::ast::{
     WindowFrameUnits, WindowType,
 };
 use datafusion::sql::sqlparser::ast::{Visit, Visitor};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use types::Quality;
 
@@ -35,27 +40,37 @@ pub(crate) fn tree(tree: &mut Tree) -> Result<(), Error> {
     if let Tree::Query(query) = tree {
         selects::keep_apart(query);
     }
-    match tree.visit(&mut Rewriter) {
+    match tree.visit(&mut Rewriter { depth: 0 }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Rewriter;
+struct Rewriter {
+    /// Queries around the one that is visited.
+    depth: usize,
+}
 
 impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
         catalogue::query(query);
+        named::query(query, self.depth == 0);
+        self.depth += 1;
         selects::fetch_first(query);
         if let Err(error) = selects::exists_in_lists(query) {
             return ControlFlow::Break(error);
         }
-        match apart::query(query) {
+        match apart::query(query).and_then(|()| using::query(query)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<Error> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
@@ -121,6 +136,7 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
             quality_literal(low)?;
             quality_literal(high)?;
         }
+        Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => arrays::operand(left, right)?,
         Expr::Interval(span) => clocks(&mut span.value),
         Expr::Function(function) if selects::is_modulo(function) => *expr = selects::modulo(function),
         Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. } if is_text(pattern) => {
@@ -328,28 +344,6 @@ pub(crate) fn highest_parameter(tree: &Tree) -> usize {
     let mut highest = Highest(0);
     let _ = tree.visit(&mut highest);
     highest.0
-}
-
-/// The types of parameters that are arguments of `values_at`, which tells nobody what it takes.
-pub(crate) fn arrays_of_values_at(tree: &Tree) -> BTreeMap<usize, arrow::datatypes::DataType> {
-    struct Arrays(BTreeMap<usize, arrow::datatypes::DataType>);
-    impl Visitor for Arrays {
-        type Break = ();
-        fn pre_visit_table_factor(&mut self, factor: &ast::TableFactor) -> ControlFlow<()> {
-            let ast::TableFactor::Table { name, args: Some(args), .. } = factor else { return ControlFlow::Continue(()) };
-            if name.to_string().eq_ignore_ascii_case("values_at") {
-                let times = arrow::datatypes::DataType::new_list(crate::schema::time_type(), true);
-                for (arg, kind) in args.args.iter().zip([crate::schema::texts_type(), times]) {
-                    let number = if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg { parameter(arg) } else { None };
-                    number.map(|number| self.0.insert(number, kind));
-                }
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut arrays = Arrays(BTreeMap::new());
-    let _ = tree.visit(&mut arrays);
-    arrays.0
 }
 
 /// The number of a parameter, perhaps with a cast around it.

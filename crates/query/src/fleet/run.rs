@@ -1,7 +1,7 @@
 //! Running a statement of a fleet: again, where it failed for a reason that another plan mends, as long as no row of
 //! it was handed on.
 //!
-//! Promises: rows of only one try are handed on; a slice that moved is looked up again, until it is led or patience ends; a
+//! Promises: rows of only one try are handed on, and none before a part of the answer is there (`HELD_BYTES`); a slice that moved is looked up again, until it is led or patience ends; a
 //! node that was lost, or can't promise the freshness asked for, is avoided as long as another one has its slices, and the
 //! session is told once.
 
@@ -16,7 +16,7 @@ use crate::query::fleet_state;
 use crate::session::Session;
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
@@ -30,6 +30,9 @@ use tokio::time::Instant;
 /// How long is waited before slices that are changing hands are looked up again: doubled from the one to the other.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
+/// How much of an answer is held until it ends or has more: what fails till then is run again. Nodes are asked side by side, so one
+/// may give rows before another says that a slice has just left it.
+const HELD_BYTES: usize = 1 << 20;
 /// Of queries' memory, what one connection may hold of batches that nobody has taken yet.
 const BUFFERED_PART: u64 = 64;
 
@@ -82,10 +85,9 @@ pub(crate) async fn run(
         let state = fleet_state(session, values.clone(), avoided.clone(), plan);
         let fault = match frugal::run(state, plan).await {
             Err(fault) => fault,
-            Ok(mut rows) => match rows.next().await {
-                None => return Ok(stream::empty().boxed()),
-                Some(Ok(first)) => return Ok(stream::iter([Ok(first)]).chain(rows).boxed()),
-                Some(Err(fault)) => fault,
+            Ok(rows) => match begun(rows).await {
+                Ok(rows) => return Ok(rows),
+                Err(fault) => fault,
             },
         };
         match from_datafusion(&fault, "") {
@@ -114,4 +116,29 @@ pub(crate) async fn run(
         // Where the map can't be read now the next try tells of it.
         drop(session.engine.store.refresh().await);
     }
+}
+
+/// An answer that has begun: as much of it as is held came.
+async fn begun(mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let (mut held, mut bytes) = (Vec::new(), 0);
+    while bytes <= HELD_BYTES {
+        match rows.next().await {
+            None => return Ok(stream::iter(held.into_iter().map(Ok)).boxed()),
+            Some(batch) => {
+                let batch = batch?;
+                bytes += batch.get_array_memory_size();
+                held.push(batch);
+            }
+        }
+    }
+    // Rows have left: whoever asks has to ask again.
+    let late = |fault: DataFusionError| match from_datafusion(&fault, "") {
+        Error::Stale(report) => {
+            let error =
+                Error::unavailable(report.message).with_hint("the same statement may succeed; some of its rows were sent");
+            DataFusionError::from(error)
+        }
+        _ => fault,
+    };
+    Ok(stream::iter(held.into_iter().map(Ok)).chain(rows.map(move |batch| batch.map_err(late))).boxed())
 }

@@ -1,8 +1,118 @@
-//! `'{1,2}'::int[]`: a text that is cast to an array becomes the array that it writes.
+//! Arrays that are written as texts, and parameters that must be arrays though nobody says so.
+//!
+//! - `'{1,2}'::int[]`: a text that is cast to an array becomes the array that it writes, and so does one behind ANY or ALL;
+//! - clients send lists without a type (psycopg does): `tag = ANY ($1)`, `$1::text[]` and `values_at($1, $2)` tell what they are.
 
+use super::parameter;
 use crate::error::{Error, raise};
 use crate::write::array_items;
-use datafusion::sql::sqlparser::ast::{Array, ArrayElemTypeDef, DataType, Expr, Value};
+use arrow::datatypes::{DataType as Type, TimeUnit};
+use datafusion::sql::sqlparser::ast::{
+    Array, ArrayElemTypeDef, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, Statement as Tree, TableFactor,
+    TimezoneInfo, Value, Visit, Visitor,
+};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+fn array_of(element: DataType) -> DataType {
+    DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None))
+}
+
+/// The type of what is compared, as far as its text tells: columns have their names, anything else is taken for text.
+fn compared(expr: &Expr) -> DataType {
+    let column = |name: &Ident| match name.value.to_lowercase().as_str() {
+        "value" => DataType::DoublePrecision,
+        "time" => DataType::Timestamp(None, TimezoneInfo::Tz),
+        "quality" => DataType::SmallInt(None),
+        "ordinal" => DataType::BigInt(None),
+        _ => DataType::Text,
+    };
+    match expr {
+        Expr::Nested(inner) => compared(inner),
+        Expr::Cast { data_type, .. } => data_type.clone(),
+        Expr::Identifier(name) => column(name),
+        Expr::CompoundIdentifier(parts) => parts.last().map_or(DataType::Text, column),
+        _ => DataType::Text,
+    }
+}
+
+/// The type of an array's items, of those that parameters can have.
+fn item_type(element: &DataType) -> Option<Type> {
+    Some(match element {
+        DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::String(_) => Type::Utf8,
+        DataType::SmallInt(_) | DataType::Int2(_) => Type::Int16,
+        DataType::Integer(_) | DataType::Int(_) | DataType::Int4(_) => Type::Int32,
+        DataType::BigInt(_) | DataType::Int8(_) => Type::Int64,
+        DataType::Real | DataType::Float4 => Type::Float32,
+        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Float(_) => Type::Float64,
+        DataType::Boolean | DataType::Bool => Type::Boolean,
+        DataType::Date => Type::Date32,
+        DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => crate::schema::time_type(),
+        DataType::Timestamp(_, _) => Type::Timestamp(TimeUnit::Microsecond, None),
+        _ => return None,
+    })
+}
+
+/// The types of parameters that are arrays by where they stand.
+pub(crate) fn array_parameters(tree: &Tree) -> BTreeMap<usize, Type> {
+    struct Arrays(BTreeMap<usize, Type>);
+
+    impl Arrays {
+        fn note(&mut self, expr: &Expr, element: &DataType) {
+            if let (Some(number), Some(item)) = (parameter(expr), item_type(element)) {
+                // What is said at the parameter itself is met later, and stands.
+                self.0.insert(number, Type::new_list(item, true));
+            }
+        }
+    }
+
+    impl Visitor for Arrays {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(args), .. } = factor
+                && name.to_string().eq_ignore_ascii_case("values_at")
+            {
+                for (arg, element) in args.args.iter().zip([DataType::Text, DataType::Timestamp(None, TimezoneInfo::Tz)]) {
+                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) = arg {
+                        self.note(arg, &element);
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => self.note(right, &compared(left)),
+                Expr::Cast { expr, data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)), .. } => {
+                    self.note(expr, element);
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+
+    let mut arrays = Arrays(BTreeMap::new());
+    let _ = tree.visit(&mut arrays);
+    arrays.0
+}
+
+/// A text behind ANY or ALL as the array that it writes.
+///
+/// # Errors
+/// As `literal`.
+pub(super) fn operand(left: &Expr, right: &mut Expr) -> Result<(), Error> {
+    if !matches!(right, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_))) {
+        return Ok(());
+    }
+    let data_type = array_of(compared(left));
+    literal(right, &data_type)?;
+    let array = Box::new(std::mem::replace(right, Expr::value(Value::Null)));
+    *right = Expr::Cast { kind: CastKind::Cast, expr: array, data_type, array: false, format: None };
+    Ok(())
+}
 
 /// Puts the array in the place of its text; anything else stays.
 ///

@@ -44,7 +44,7 @@ pub(super) fn keep_apart(query: &mut Query) {
     }
 }
 
-fn set_apart(item: &mut SelectItem, name: &str, number: usize) {
+pub(super) fn set_apart(item: &mut SelectItem, name: &str, number: usize) {
     let alias = Ident::with_quote('"', format!("{name}{APART}{number}"));
     match item {
         SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias },

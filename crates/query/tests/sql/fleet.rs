@@ -154,6 +154,19 @@ async fn slices_that_moved_are_looked_up_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_node_wait_for_what_others_say() {
+    let two = Two::furnished(BY_TAG).await;
+    two.router.switch(SliceId(1));
+    let sorted = |mut rows: Vec<String>| {
+        rows.sort_unstable();
+        rows
+    };
+    let sql = "SELECT tag, time, value FROM samples";
+    assert_eq!(sorted(two.fleet.rows(sql).await), sorted(two.lone.rows(sql).await));
+    assert_eq!(two.router.refreshed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slice_that_nobody_leads_is_waited_for() {
     let two = Two::furnished(BY_TAG).await;
     two.router.unlead(SliceId(3), 4);

@@ -10,6 +10,7 @@ mod copy;
 mod fixture;
 mod fleet;
 mod functions;
+mod joins;
 mod meaning;
 mod pushdown;
 mod reads;

@@ -56,6 +56,9 @@ impl Drop for Node {
 
 struct Reader(Arc<Node>);
 
+/// How long a node takes to find that a slice is not its own any more.
+const STALE_AFTER: Duration = Duration::from_millis(50);
+
 impl SliceReader for Reader {
     fn readable(&self, wanted: &Wanted) -> BoxFuture<'static, Result<Snapshot, Error>> {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
@@ -63,11 +66,11 @@ impl SliceReader for Reader {
         let snapshot = self.0.kernel.snapshot();
         let held = self.0.held.lock();
         let stale = wanted.slices.iter().find(|(slice, epoch)| held.get(slice) != Some(epoch));
-        let answer = match stale {
-            Some((slice, epoch)) => Err(Error::stale(format!("slice {slice} is not at epoch {epoch} here"))),
-            None => Ok(snapshot),
-        };
-        ready(answer).boxed()
+        match stale.map(|(slice, epoch)| Error::stale(format!("slice {slice} is not at epoch {epoch} here"))) {
+            // Others have given rows by then.
+            Some(stale) => tokio::time::sleep(STALE_AFTER).map(|()| Err(stale)).boxed(),
+            None => ready(Ok(snapshot)).boxed(),
+        }
     }
 }
 

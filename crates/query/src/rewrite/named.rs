@@ -1,0 +1,77 @@
+//! Names of columns that have none, where a statement itself speaks of them: `SELECT tag, count(*) .. ORDER BY count`,
+//! `WITH w AS (SELECT tag, avg(value) ..) SELECT avg FROM w`.
+//!
+//! What is shown outermost is named by `names`; a plan's own name of a call is its text, which nobody would write. Promises: a name
+//! that a list has twice is given to neither; columns of one name within a subquery are kept apart, as the outermost are.
+
+use super::selects::set_apart;
+use crate::names::{self, Shown};
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr};
+use std::collections::HashMap;
+
+/// Names the calls in the lists of a query's own SELECTs: all of them within another query, and outermost those that it speaks of.
+pub(super) fn query(query: &mut Query, outermost: bool) {
+    let ordered: Vec<String> = match query.order_by.as_ref().map(|order| &order.kind) {
+        Some(OrderByKind::Expressions(keys)) => keys.iter().filter_map(|key| alone(&key.expr)).collect(),
+        _ => Vec::new(),
+    };
+    let mut waiting = vec![query.body.as_mut()];
+    while let Some(body) = waiting.pop() {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => waiting.extend([left.as_mut(), right.as_mut()]),
+            SetExpr::Select(select) => {
+                let grouped = match &select.group_by {
+                    GroupByExpr::Expressions(keys, _) => keys.iter().filter_map(alone).collect(),
+                    GroupByExpr::All(_) => Vec::new(),
+                };
+                let spoken = |name: &String| ordered.contains(name) || grouped.contains(name);
+                list(select, |name| !outermost || spoken(name));
+                if !outermost {
+                    keep_apart(select);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn alone(expr: &Expr) -> Option<String> {
+    let Expr::Identifier(name) = expr else { return None };
+    Some(if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() })
+}
+
+fn counts(select: &Select) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for item in &select.projection {
+        if let Shown::Name(name) = names::item(item) {
+            *counts.entry(name).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+fn list(select: &mut Select, wanted: impl Fn(&String) -> bool) {
+    let counts = counts(select);
+    for item in &mut select.projection {
+        let Shown::Name(name) = names::item(item) else { continue };
+        if let SelectItem::UnnamedExpr(expr @ Expr::Function(_)) = item
+            && counts.get(&name) == Some(&1)
+            && wanted(&name)
+        {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+        }
+    }
+}
+
+/// A plan takes no two columns of one name. Whoever asks for it by name gets the first.
+fn keep_apart(select: &mut Select) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in &mut select.projection {
+        let Shown::Name(name) = names::item(item) else { continue };
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            set_apart(item, &name, *count);
+        }
+    }
+}
