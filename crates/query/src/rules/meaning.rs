@@ -2,7 +2,7 @@
 //!
 //! - `timestamptz` meets `timestamp`, dates and intervals of days and months by the session's clocks;
 //! - text of times, floats and intervals is what PostgreSQL writes;
-//! - integers that overflow are an error; a float that becomes an integer is rounded;
+//! - integers that overflow are an error; a float that becomes an integer is rounded; floats and numerics compare as floats;
 //! - computed floats have one NaN; intervals compare by their length.
 
 use crate::functions::{
@@ -130,6 +130,12 @@ fn meant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Between(Between { expr, negated, low, high }) if is_interval(&type_of(&expr, schema)) => {
             let key = |expr: Box<Expr>| Box::new(interval_key(*expr));
             Transformed::yes(Expr::Between(Between { expr: key(expr), negated, low: key(low), high: key(high) }))
+        }
+        Expr::Between(between) if float_within(&between.expr, schema).is_some() => {
+            let Between { expr, negated, low, high } = between;
+            let expr = float_within(&expr, schema).cloned().map_or(expr, Box::new);
+            let double = |expr: Box<Expr>| Box::new(as_double(*expr, schema));
+            Transformed::yes(Expr::Between(Between { expr, negated, low: double(low), high: double(high) }))
         }
         Expr::InList(InList { expr, list, negated }) if is_interval(&type_of(&expr, schema)) => {
             let list = list.into_iter().map(interval_key).collect();
@@ -275,12 +281,33 @@ fn operated(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
         return checked(op, left.clone(), right.clone())
             .map_or_else(|| Transformed::no(again(Box::new(left), Box::new(right))), Transformed::yes);
     }
+    if compares(op) && (float_within(&left, schema).is_some() || float_within(&right, schema).is_some()) {
+        let double = |expr: Box<Expr>| Box::new(as_double(*expr, schema));
+        return Transformed::yes(again(double(left), double(right)));
+    }
     let arithmetic = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo);
     let expr = again(left, right);
     if arithmetic && is_float(&a) && is_float(&b) && !is_one_nan(&expr) {
         return Transformed::yes(one_nan(expr));
     }
     Transformed::no(expr)
+}
+
+/// The digits behind the point that a float is given where DataFusion compares it with a numeric.
+const FLOAT_SCALE: i8 = 15;
+
+/// The float that was made a numeric to be compared with one.
+fn float_within<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<&'a Expr> {
+    let Expr::Cast(Cast { expr, field }) = expr else { return None };
+    let made = matches!(field.data_type(), DataType::Decimal128(_, scale) if *scale >= FLOAT_SCALE);
+    (made && is_float(&type_of(expr, schema))).then_some(expr)
+}
+
+/// One side of a comparison of a float with a numeric: both are doubles in PostgreSQL, so that what has no numeric (NaN, infinities,
+/// large ones) can be compared, and small ones are not zero.
+fn as_double(expr: Expr, schema: &DFSchema) -> Expr {
+    let expr = float_within(&expr, schema).cloned().unwrap_or(expr);
+    if type_of(&expr, schema) == DataType::Float64 { expr } else { cast(expr, DataType::Float64) }
 }
 
 /// A time in microseconds.

@@ -31,6 +31,8 @@ async fn numbers() {
             ("-('NaN'::float8) = 'NaN'::float8, 'inf'::float8 - 'inf'::float8 = 'NaN'::float8", "true|true"),
             ("x FROM (VALUES (-('NaN'::float8)), (1), ('inf'::float8)) AS v(x) ORDER BY x", "1.0 inf NaN"),
             ("'-0'::float8 = 0, '-0'::float8 < 0", "true|false"),
+            ("1e30::float8 > 1::numeric, 1e-20::float8 > 0::numeric, 0.30000000000000004::float8 > 0.3::numeric", "true|true|true"),
+            ("x > 1.5::numeric, x BETWEEN 1::numeric AND 2::numeric FROM (VALUES ('NaN'::float8), ('inf'::float8), (1.75)) AS v(x)", "true|false true|false true|true"),
             ("'NaN'::float8 > 'inf'::float8", "true"),
             ("sign(-2.5::float8), sign(0), sign('NaN'::float8)", "-1.0|0.0|0.0"),
             ("'-0'::float8 IN (0, 1), nullif('-0'::float8, 0), CASE '-0'::float8 WHEN 0 THEN 1 END", "true|NULL|1"),
