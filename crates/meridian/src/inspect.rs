@@ -4,6 +4,7 @@
 //! something is damaged, with the place named.
 
 use crate::Error;
+use crate::check::read_latest;
 use crate::table::Table;
 use crate::terminal::{Ink, Terminal, say};
 use serde_json::{Map, Value, json};
@@ -72,16 +73,19 @@ fn of_slice(arguments: &Arguments) -> Result<(Inspection, Vec<String>), Error> {
                 Inspection::default()
             }
         },
-        FileType::Latest => Inspection {
-            facts: vec![
-                ("type", "snapshot values".to_owned()),
-                ("format", head.format.to_string()),
-                ("store", head.store.to_string()),
-                ("slice", head.slice.to_string()),
-                ("number", head.number.to_string()),
-            ],
-            tables: Vec::new(),
-        },
+        FileType::Latest => {
+            damages.extend(read_latest(&RealDisk, path, head).err().map(|error| error.to_string()));
+            Inspection {
+                facts: vec![
+                    ("type", "snapshot values".to_owned()),
+                    ("format", head.format.to_string()),
+                    ("store", head.store.to_string()),
+                    ("slice", head.slice.to_string()),
+                    ("number", head.number.to_string()),
+                ],
+                tables: Vec::new(),
+            }
+        }
     };
     Ok((inspection, damages))
 }

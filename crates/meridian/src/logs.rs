@@ -6,14 +6,14 @@ use crate::Error;
 use crate::config::{Config, LogFormat};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Starts the log. Once a process.
 ///
 /// # Errors
 /// `Error::Usage` where `log_level` is no filter.
 pub fn start(config: &Config) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&config.log_level)
-        .map_err(|error| Error::Usage(format!("setting log_level: \"{}\" is no filter: {error}", config.log_level)))?;
+    let filter = filter(&config.log_level)?;
     let terminal = std::io::stderr().is_terminal();
     let json = match config.log_format {
         LogFormat::Json => true,
@@ -29,4 +29,32 @@ pub fn start(config: &Config) -> Result<(), Error> {
         builder.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).with_target(false).try_init()
     };
     started.map_err(|error| Error::Usage(format!("the log can't be started: {error}")))
+}
+
+/// The filter that a text is.
+fn filter(text: &str) -> Result<EnvFilter, Error> {
+    // A word alone that is no level would be taken for the name of a module, of which there is none, and nothing be logged.
+    if !text.contains(['=', ',', '[']) && text.parse::<LevelFilter>().is_err() {
+        return Err(Error::Usage(format!(
+            "setting log_level: \"{text}\" is no level; give off, error, warn, info, debug or trace, or a filter such as \"info,kernel=debug\""
+        )));
+    }
+    EnvFilter::try_new(text).map_err(|error| Error::Usage(format!("setting log_level: \"{text}\" is no filter: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_by_naming_those_that_are() {
+        for text in ["off", "error", "warn", "info", "debug", "trace", "INFO", "kernel=debug", "info,kernel=debug", "info,bogus"]
+        {
+            assert!(filter(text).is_ok(), "{text}");
+        }
+        for text in ["bogus", "inf", "warning", "kernel", " info"] {
+            let error = filter(text).unwrap_err().to_string();
+            assert!(error.contains("no level; give off, error, warn, info, debug or trace"), "{text}: {error}");
+        }
+    }
 }

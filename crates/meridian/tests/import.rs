@@ -39,12 +39,15 @@ fn an_import_that_never_began_says_why_and_leaves_nothing() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("postgres://meridian@{closed}/meridian");
     let (rows, empty, reject) = (dir.join("rows.csv"), dir.join("empty.csv"), dir.join("reject.csv"));
+    let open = dir.join("open.csv");
     std::fs::write(&rows, "t,a\n1,2\n").unwrap();
     std::fs::write(&empty, "").unwrap();
+    std::fs::write(&open, "t,\"a\n1,2\n").unwrap();
     let words = format!("--time t --reject {}", reject.display());
     for (file, expected) in [
         (&rows, format!("127.0.0.1 port {}: ", closed.port())),
         (&empty, "empty.csv: it is empty".to_owned()),
+        (&open, "open.csv: a quote is left open".to_owned()),
         (&dir.join("none.csv"), "none.csv: No such file".to_owned()),
     ] {
         let output = import(file, &url, &words);
@@ -157,6 +160,24 @@ fn gzip_files_come_in_and_one_that_was_cut_off_says_what_stands() {
     let (code, said) = (output.status.code(), text(&output));
     assert!(code == Some(1) && said.contains("cut.csv.gz") && said.contains("rows are committed"), "{said}");
     assert_eq!(ask(&node, "SELECT count(*) FROM samples WHERE tag = 'b'"), [[committed(&said).to_string()]]);
+    node.stop();
+}
+
+#[test]
+fn what_an_open_quote_swallows_is_told_and_kept() {
+    let dir = Dir::new("open-quote");
+    let node = Node::start(&dir.join("store"), &[]);
+    let (file, reject) = (dir.join("open.csv"), dir.join("reject.csv"));
+    std::fs::write(&file, "t,v\n10,10\n11,11\n12,\"5\n13,13\n").unwrap();
+    let output = import(&file, &node.url(), &format!("--time t --time-format s --reject {}", reject.display()));
+    let said = text(&output);
+    assert!(output.status.code() == Some(3) && said.contains("2 rows with 2 samples"), "{said}");
+    assert!(said.contains("1 rows refused") && said.contains("row 4: a quote is left open"), "{said}");
+    let kept = std::fs::read_to_string(&reject).unwrap();
+    assert!(kept.contains("12,\"5\n13,13\n\",4,"), "{kept}");
+    let output = import(&file, &node.url(), "--time t --time-format s --from-row 5");
+    assert!(output.status.code() == Some(3) && text(&output).contains("row 4: a quote is left open"), "{}", text(&output));
+    assert_eq!(ask(&node, "SELECT count(*), sum(value) FROM samples"), [["2", "21"]]);
     node.stop();
 }
 

@@ -259,6 +259,7 @@ fn wrong_command_lines_and_configurations_say_so() {
         (vec!["serve", "--config", "/nonexistent/meridian.toml"], "/nonexistent/meridian.toml"),
         (vec!["serve", "--dir", "/tmp/x", "--pg", "none"], "both doors are shut"),
         (vec!["serve", "--dir", "/tmp/x", "--log-level", "a=b=c"], "log_level"),
+        (vec!["serve", "--dir", "/tmp/x", "--log-level", "bogus"], "\"bogus\" is no level; give off, error, warn, info"),
         (
             vec!["serve", "--dir", "/tmp/x", "--role", "data", "--fleet", "127.0.0.1:0", "--durability", "200ms"],
             "needs durability \"commit\"",

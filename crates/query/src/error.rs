@@ -91,6 +91,8 @@ conditions! {
     UnknownObject = "42704", false;
     /// No such schema.
     UnknownSchema = "3F000", false;
+    /// A position in ORDER BY or GROUP BY that the select list does not have.
+    ColumnPosition = "42P10", false;
     /// A column is not in GROUP BY.
     Grouping = "42803", false;
     /// A window function where none may stand.

@@ -62,7 +62,8 @@ pub(crate) fn bits_of_text(catalog: &Catalog, tag: TagId, kind: Kind, text: &str
     match kind {
         Kind::F64 | Kind::F32 => {
             let value: f64 = text.parse().map_err(|_| malformed(text, kind))?;
-            if value.is_infinite() && !text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i')) {
+            let overflows = value.is_infinite() && !text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'));
+            if overflows || kind.rounds(text) {
                 return Err(misfit(text, kind));
             }
             bits_of_double(kind, value).map_err(|_| misfit(text, kind))

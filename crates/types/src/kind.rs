@@ -184,6 +184,26 @@ impl Kind {
         }
     }
 
+    /// Whether a float of this kind would round what the text says: an integer (digits alone, perhaps after a sign) that
+    /// it can't hold. Whoever writes a point or an exponent means the nearest float.
+    #[must_use]
+    pub fn rounds(self, text: &str) -> bool {
+        // Every integer of so many digits is held; nearly all are so short.
+        let digits_held = match self {
+            Kind::F64 => 15,
+            Kind::F32 => 7,
+            _ => return false,
+        };
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text).trim_start_matches('0');
+        if digits.len() <= digits_held || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return false;
+        }
+        let nearest = digits.parse::<f64>().unwrap_or(f64::NAN);
+        let nearest = if self == Kind::F32 { f64::from(nearest as f32) } else { nearest };
+        // Without a fraction a float is written with all its digits, as it is.
+        format!("{nearest:.0}") != digits
+    }
+
     /// The bits of an integer for this kind, where it can be held exactly.
     #[must_use]
     #[inline]
@@ -301,6 +321,34 @@ mod tests {
         check(Kind::State, -1.0, None);
         check(Kind::F32, 1e300, None);
         check(Kind::F32, f64::INFINITY, Some(u64::from(f32::INFINITY.to_bits())));
+    }
+
+    #[test]
+    fn texts_of_integers_are_held_or_rounded() {
+        let rows = [
+            (Kind::F64, "9007199254740992", false),
+            (Kind::F64, "9007199254740993", true),
+            (Kind::F64, "-9007199254740993", true),
+            (Kind::F64, "+0009007199254740993", true),
+            (Kind::F64, "9007199254740994", false),
+            (Kind::F64, "9223372036854775807", true),
+            (Kind::F64, "9223372036854775808", false),
+            (Kind::F64, "10000000000000000000000", false),
+            (Kind::F64, "100000000000000000000000", true),
+            (Kind::F64, "000000000000000000000000", false),
+            (Kind::F64, "9007199254740993.0", false),
+            (Kind::F64, "9007199254740993e0", false),
+            (Kind::F64, "nine hundred and more", false),
+            (Kind::F32, "16777216", false),
+            (Kind::F32, "16777217", true),
+            (Kind::F32, "-16777218", false),
+            (Kind::F32, "16777217.0", false),
+            (Kind::I64, "9007199254740993", false),
+        ];
+        for (kind, text, rounded) in rows {
+            assert_eq!(kind.rounds(text), rounded, "{text} as {}", kind.name());
+        }
+        assert!(Kind::F64.rounds(&"9".repeat(400)), "what is beyond every double");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use kernel::Identity;
 use log::Position;
 use repair::Repaired;
 use serde_json::{Value, json};
+pub use slices::read_latest;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -105,9 +105,16 @@ fn same_file(disk: &dyn Disk, path: &Path, manifest: &Manifest, file: &FileMeta)
 fn check_latest(disk: &dyn Disk, dir: &Path, manifest: &Manifest, number: FileNumber) -> Result<(), series::file::Error> {
     let (store, slice) = (manifest.store, manifest.slice);
     let head = FileHead { file_type: FileType::Latest, format: series::LATEST_FORMAT, store, slice, number: number.0 };
+    read_latest(disk, &dir.join(format!("latest-{number}")), head)
+}
+
+/// Reads a file of snapshot values to its end; `head` is what it must say of itself.
+///
+/// # Errors
+/// What is damaged in it, or why it can't be read.
+pub fn read_latest(disk: &dyn Disk, path: &Path, head: FileHead) -> Result<(), series::file::Error> {
     // Where a tag's value lies in the file does not depend on the rule; only what it is read for does.
-    let latest = Latest::new(Placement::new(&DistributionRule::default()), SliceId(0));
-    latest.read(disk, &dir.join(format!("latest-{number}")), head)
+    Latest::new(Placement::new(&DistributionRule::default()), SliceId(0)).read(disk, path, head)
 }
 
 fn check_unnamed(disk: &dyn Disk, dir: &Path, slice: &mut Findings) {

@@ -2,25 +2,25 @@
 //! value before it is sent, so that a bad row is refused here, with its line, and not by the node
 //! together with the whole batch.
 //!
-//! Promises: a guess that holds for every value it was made from. Numbers are f64 unless one of
-//! them would be rounded; true and false alone are bool; all else is text. What is let through here
-//! the node takes too.
+//! Promises: a guess that holds for every value it was made from, but for an integer among decimals that
+//! f64 would round: that row is refused, rather than all those numbers become texts. Numbers are f64;
+//! integers alone i64 where f64 would round one, and text where that can't hold it either; true and false
+//! alone are bool; all else is text. What is let through here the node takes too.
 
 use types::Kind;
 
 /// The kind that holds all these values.
 pub fn guess<'a>(values: impl Iterator<Item = &'a str>) -> Kind {
     let mut seen = false;
-    let (mut all_truths, mut all_numbers, mut all_integers, mut rounds) = (true, true, true, false);
+    let (mut all_truths, mut all_numbers, mut all_integers, mut all_held, mut rounds) = (true, true, true, true, false);
     for value in values {
         seen = true;
         let value = value.trim();
         all_truths &= matches!(value.to_ascii_lowercase().as_str(), "true" | "false");
         all_numbers &= float(value).is_some();
-        match value.parse::<i64>() {
-            Ok(number) => rounds |= Kind::F64.bits_from_i64(number).is_none(),
-            Err(_) => all_integers = false,
-        }
+        all_integers &= value.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
+        all_held &= value.parse::<i64>().is_ok();
+        rounds |= Kind::F64.rounds(value);
         if !all_truths && !all_numbers {
             return Kind::Text;
         }
@@ -28,7 +28,8 @@ pub fn guess<'a>(values: impl Iterator<Item = &'a str>) -> Kind {
     match (seen, all_truths) {
         (false, _) => Kind::F64,
         (_, true) => Kind::Bool,
-        _ if all_integers && rounds => Kind::I64,
+        _ if all_held && rounds => Kind::I64,
+        _ if all_integers && rounds => Kind::Text,
         _ => Kind::F64,
     }
 }
@@ -52,6 +53,10 @@ fn state(states: &[String], value: &str) -> Option<u32> {
 /// Why it is not.
 pub fn check(kind: Kind, states: &[String], value: &str) -> Result<(), String> {
     let fits = match kind {
+        Kind::F64 | Kind::F32 if kind.rounds(value.trim()) => {
+            let shown = value.trim().chars().take(64).collect::<String>();
+            return Err(format!("value {shown} does not fit kind {}, which would round it", kind.name()));
+        }
         Kind::F64 => float(value.trim()).is_some(),
         Kind::F32 => float(value.trim()).is_some_and(|number| Kind::F32.bits_from_f64(number).is_some()),
         Kind::I32 => value.trim().parse::<i32>().is_ok(),
@@ -122,7 +127,9 @@ mod tests {
             (&["1", "2"], Kind::F64),
             (&["1", "2.5", "-3e7", "NaN", "inf"], Kind::F64),
             (&["1", "9007199254740993"], Kind::I64),
-            (&["1.5", "9007199254740993"], Kind::F64),
+            (&["1.5", "9007199254740992"], Kind::F64),
+            (&["1", "99999999999999999999"], Kind::Text),
+            (&["1", "9223372036854775808"], Kind::F64),
             (&["true", "FALSE"], Kind::Bool),
             (&["true", "1"], Kind::Text),
             (&["1", "pump on"], Kind::Text),
@@ -137,12 +144,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rounded_integer_among_decimals_is_refused_alone() {
+        assert_eq!(guess(["1.5", "9007199254740993"].into_iter()), Kind::F64);
+        assert!(check(Kind::F64, &[], " 9007199254740993 ").unwrap_err().contains("which would round it"));
+    }
+
+    #[test]
     fn values_are_held_against_their_kind() {
         for (kind, value, fits) in [
             (Kind::I32, "2147483648", false),
             (Kind::I64, "2147483648", true),
             (Kind::I64, "1.0", false),
             (Kind::F32, "1e300", false),
+            (Kind::F32, "16777217", false),
+            (Kind::F32, "16777217.0", true),
+            (Kind::F64, "9007199254740994", true),
+            (Kind::F64, "-9007199254740993", false),
             (Kind::F64, "1,5", false),
             (Kind::F64, "1e400", false),
             (Kind::F64, "-Infinity", true),

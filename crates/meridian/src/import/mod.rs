@@ -289,7 +289,8 @@ impl Work {
             if !self.source.next(&mut row)? {
                 return Ok((batch, false));
             }
-            if row.number < self.from_row {
+            // A row that runs to the end of the file holds rows that were not to be passed over.
+            if row.number < self.from_row && row.broken.is_none() {
                 if interrupt::asked() {
                     return Ok((batch, false));
                 }

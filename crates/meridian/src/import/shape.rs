@@ -130,6 +130,9 @@ impl Shape {
         samples: &mut Vec<RawSample>,
         texts: &mut String,
     ) -> Result<(), String> {
+        if let Some(why) = &row.broken {
+            return Err(why.clone());
+        }
         if row.cells.len() != self.columns {
             return Err(format!("has {} columns where the head has {}", row.cells.len(), self.columns));
         }

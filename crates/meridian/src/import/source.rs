@@ -2,7 +2,7 @@
 //!
 //! Promises: every row comes with its number (the line for CSV, counted from 1 with the head; the
 //! row for Parquet, from 1); a row longer than `ROW_BYTES_MAX` ends the import rather than eat the
-//! memory (an unclosed quote, mostly).
+//! memory (an unclosed quote, mostly); one whose quote is still open at the end of the file says so.
 
 use super::parquet_file::ParquetRows;
 use crate::Error;
@@ -28,6 +28,8 @@ pub struct Row {
     pub cells: ByteRecord,
     /// The time, in microseconds, where the file has it as a time and not as text.
     pub time: Option<i64>,
+    /// Why it is no whole row, where it is none: all that is left of the file is in it then.
+    pub broken: Option<String>,
 }
 
 /// A file that is read row by row.
@@ -111,6 +113,10 @@ struct Taken {
     bytes: Vec<u8>,
     /// Reading beyond this is an error; each row moves it on.
     bound: u64,
+    /// The file is at its end, and a line's end was made up behind it.
+    ended: bool,
+    /// More was wanted than that: the row under way had not ended with the line, as only one in an open quote does not.
+    wanting: bool,
 }
 
 impl Taken {
@@ -121,7 +127,8 @@ impl Taken {
     }
 }
 
-/// Remembers what was read last, and ends with an error beyond the bound.
+/// Remembers what was read last, ends with an error beyond the bound, and makes up a line's end behind the file: the parser takes
+/// the end of a file for the end of a quote, and is silent about it.
 struct Bounded<R> {
     inner: R,
     taken: Rc<RefCell<Taken>>,
@@ -129,8 +136,17 @@ struct Bounded<R> {
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let got = self.inner.read(into)?;
         let mut taken = self.taken.borrow_mut();
+        if taken.ended {
+            taken.wanting = true;
+            return Ok(0);
+        }
+        let mut got = self.inner.read(into)?;
+        if let (0, Some(first)) = (got, into.first_mut()) {
+            *first = b'\n';
+            got = 1;
+            taken.ended = true;
+        }
         if got > 0 {
             taken.end += got as u64;
             taken.bytes.clear();
@@ -173,6 +189,10 @@ impl CsvRows {
         let bounded = Bounded { inner: Box::new(plain) as Box<dyn Read>, taken: Rc::clone(&taken) };
         let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).buffer_capacity(64 << 10).from_reader(bounded);
         let heads = reader.byte_headers().map_err(|error| csv_failed(path, error))?.clone();
+        if !heads.is_empty() && taken.borrow().wanting {
+            let problem = "a quote is left open in the line that names the columns".to_owned();
+            return Err(Error::Input { path: path.to_path_buf(), problem });
+        }
         let heads: Vec<String> = heads.iter().map(|head| String::from_utf8_lossy(head).trim().to_owned()).collect();
         let heads: Vec<String> = heads.into_iter().map(|head| head.trim_start_matches('\u{feff}').to_owned()).collect();
         Ok(CsvRows { path: path.to_path_buf(), reader, heads, read, total, taken })
@@ -184,6 +204,7 @@ impl CsvRows {
             taken.bound = taken.end + ROW_BYTES_MAX;
         }
         let more = self.reader.read_byte_record(&mut row.cells).map_err(|error| csv_failed(&self.path, error))?;
+        row.broken = (more && self.taken.borrow().wanting).then(|| left_open(&mut row.cells));
         row.number = self.line(&row.cells);
         row.time = None;
         Ok(more)
@@ -197,6 +218,19 @@ impl CsvRows {
         let ended = self.taken.borrow().before(end.byte()) == Some(b'\n');
         end.line().saturating_sub(inside + u64::from(ended))
     }
+}
+
+/// Takes the line's end that was made up out of a row whose quote is open; says what is wrong with it.
+fn left_open(cells: &mut ByteRecord) -> String {
+    let mut whole = ByteRecord::new();
+    for (at, cell) in cells.iter().enumerate() {
+        let is_last = at + 1 == cells.len();
+        whole.push_field(if is_last { cell.strip_suffix(b"\n").unwrap_or(cell) } else { cell });
+    }
+    *cells = whole;
+    let text = cells.as_slice();
+    let lines = text.iter().filter(|byte| **byte == b'\n').count() + usize::from(text.last() != Some(&b'\n'));
+    format!("a quote is left open: all that is left of the file is in it (lines: {lines})")
 }
 
 fn csv_failed(path: &Path, error: csv::Error) -> Error {
@@ -247,6 +281,59 @@ mod tests {
             }
             assert_eq!(lines, [3, 4, 8, 9], "{end:?}");
         }
+    }
+
+    /// The lines and cells of all rows, and of those that are broken why.
+    fn all(text: &str) -> Vec<(u64, String, Option<String>)> {
+        let mut rows = over(text.to_owned().leak().as_bytes());
+        let mut row = Row::default();
+        let mut found = Vec::new();
+        while rows.next(&mut row).unwrap() {
+            let cells = row.cells.iter().map(|cell| String::from_utf8_lossy(cell)).collect::<Vec<_>>().join("|");
+            found.push((row.number, cells, row.broken.clone()));
+        }
+        found
+    }
+
+    #[test]
+    fn a_quote_that_is_open_at_the_end_is_told_with_the_line_on_which_its_row_begins() {
+        for (tail, cells, lines) in [
+            ("3,\"5\n4,13\n", "3|5\n4,13\n", 2),
+            ("3,\"5\n4,13", "3|5\n4,13", 2),
+            ("3,\"5\r\n4,13\r\n\r\n", "3|5\r\n4,13\r\n\r\n", 3),
+            ("3,\"", "3|", 1),
+            ("3,\"5\"\"", "3|5\"", 1),
+            ("\"", "", 1),
+        ] {
+            let found = all(&format!("ts,v\n1,10\n\n{tail}"));
+            let (line, shown, broken) = &found[1];
+            assert_eq!((found.len(), found[0].2.is_none(), *line, shown.as_str()), (2, true, 4, cells), "{tail:?}");
+            let broken = broken.as_deref().unwrap_or_default();
+            assert!(
+                broken.starts_with("a quote is left open") && broken.ends_with(&format!("(lines: {lines})")),
+                "{tail:?}: {broken}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_that_end_in_any_other_way_have_no_open_quote() {
+        for tail in
+            ["3,5", "3,5\n", "3,5\r\n", "3,5\r", "3,\"5\"", "3,\"5\n\"\n\n", "3,\"\"", "3,", "3,5\"", "3,\"5\" \"", "3,\"5\"\"\""]
+        {
+            let found = all(&format!("ts,v\n1,10\n{tail}"));
+            let lines: Vec<u64> = found.iter().map(|row| row.0).collect();
+            assert!(lines == [2, 3] && found.iter().all(|row| row.2.is_none()), "{tail:?}: {found:?}");
+        }
+        assert!(all("ts,v").is_empty() && over(b"").heads.is_empty());
+    }
+
+    #[test]
+    fn an_open_quote_in_the_head_is_an_error() {
+        let text = b"ts,\"v\n1,10\n".as_slice();
+        let opened = CsvRows::over(Path::new("t.csv"), Box::new(text), None, (Arc::default(), text.len() as u64));
+        let error = opened.err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("t.csv: a quote is left open in the line that names the columns"));
     }
 
     #[test]

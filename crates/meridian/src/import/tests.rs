@@ -28,7 +28,7 @@ fn check(line: &str, head: &str, rows: &[(&str, &str)]) {
     let shape = Shape::of(&arguments, &heads(head), &mut names).unwrap();
     let times = TimeReader::new(&arguments.time_format, &arguments.time_zone).unwrap();
     for (text, expected) in rows {
-        let row = Row { number: 7, cells: text.split(',').collect::<Vec<_>>().into(), time: None };
+        let row = Row { number: 7, cells: text.split(',').collect::<Vec<_>>().into(), ..Row::default() };
         let (mut samples, mut texts) = (Vec::new(), String::new());
         let taken = shape.take(&row, &times, &mut names, &mut samples, &mut texts);
         let shown = |sample: &RawSample| {

@@ -94,7 +94,11 @@ fn external(inner: &(dyn std::error::Error + Send + Sync + 'static), sql: &str) 
     if let Some(arrow) = inner.downcast_ref::<ArrowError>() {
         return from_arrow(arrow, sql);
     }
-    internal(&inner.to_string())
+    let text = inner.to_string();
+    if text.starts_with("regex parse error") || text.starts_with("Compiled regex exceeds size limit") {
+        return bad_regex(&text);
+    }
+    internal(&text)
 }
 
 fn from_arrow(error: &ArrowError, sql: &str) -> Error {
@@ -192,15 +196,61 @@ fn misplaced(line: &str, lower: &str) -> Option<Error> {
         raise(Error::Limiting, "LIMIT must not be negative")
     } else if has("offset must be >= 0") {
         raise(Error::Offsetting, "OFFSET must not be negative")
+    } else if has("order by column out of bounds") {
+        let position = line.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty()).unwrap_or_default();
+        raise(Error::ColumnPosition, format!("ORDER BY position {position} is not in the select list"))
+    } else if has("order by index starts at 1") {
+        raise(Error::ColumnPosition, "ORDER BY position 0 is not in the select list")
+    } else if has("cannot find column with position") {
+        raise(Error::ColumnPosition, line)
     } else {
         return None;
     })
+}
+
+/// A regular expression that is none. One of the lines about it says why, the others show where.
+fn bad_regex(text: &str) -> Error {
+    let text = text.trim();
+    let bare = text.strip_prefix("Regular expression did not compile: ").unwrap_or(text);
+    let why = text.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or(bare);
+    raise(Error::InvalidRegex, format!("invalid regular expression: {why}")).with_detail(text)
+}
+
+/// A text that could not be read as what it should be. Told first, for the text itself stands in the message and may
+/// hold any word that others are known by.
+fn unreadable(text: &str, line: &str, lower: &str) -> Option<Error> {
+    if let Some(error) = unread_cast(line) {
+        return Some(error);
+    }
+    if lower.contains("regular expression did not compile") || lower.contains("regex parse error") {
+        return Some(bad_regex(text));
+    }
+    lower.contains("invalid input syntax for type interval").then(|| raise(Error::InvalidTime, line))
+}
+
+/// A cast of a text to a boolean or a number.
+fn unread_cast(line: &str) -> Option<Error> {
+    let (text, kind) = line.strip_prefix("Cannot cast ")?.strip_suffix(" type")?.rsplit_once("' to value of ")?;
+    let text = text.strip_prefix("string '").or_else(|| text.strip_prefix("value '"))?.trim();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match kind {
+        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" if is_integer => {
+            Some(raise(Error::OutOfRange, line))
+        }
+        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" | "Float16" | "Float32" | "Float64"
+        | "Boolean" => Some(raise(Error::InvalidText, line)),
+        _ => None,
+    }
 }
 
 fn from_text(text: &str, sql: &str) -> Error {
     let line = first_line(text);
     let lower = line.to_lowercase();
     let has = |part: &str| lower.contains(part);
+    if let Some(error) = unreadable(text, &line, &lower) {
+        return error;
+    }
     if let Some(name) = line.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
         let name = name.strip_prefix("meridian.").unwrap_or(name);
         let bare = name.rsplit('.').next().unwrap_or(name);
@@ -223,7 +273,7 @@ fn from_text(text: &str, sql: &str) -> Error {
     if has("must appear in the group by") || has("could not be resolved from available columns") || has("must be in group by") {
         return raise(Error::Grouping, line);
     }
-    if has("not supported") || has("unsupported") || has("not implemented") || has("not yet") {
+    if ["not supported", "unsupported", "not implemented", "not yet", "does not support escape_char"].into_iter().any(has) {
         return raise(Error::Unsupported, line);
     }
     if has("resources exhausted") {
@@ -253,7 +303,7 @@ fn from_text(text: &str, sql: &str) -> Error {
     if has("more than one row") || has("should only return one") {
         return raise(Error::Cardinality, "more than one row returned by a subquery used as an expression");
     }
-    if has("regular expression") || has("regex parse error") {
+    if has("regular expression") {
         return raise(Error::InvalidParameter, text.trim().to_owned());
     }
     raise(Error::InvalidParameter, line)

@@ -10,7 +10,7 @@ use crate::time::Zone;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
 };
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 use std::sync::Arc;
 
@@ -44,8 +44,10 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> 
     let cancel = {
         let engine = Arc::clone(engine);
         move |args: &[ArrayRef], _: usize| -> datafusion::error::Result<ArrayRef> {
-            let ids = args[0].as_primitive::<Int32Type>().iter();
-            Ok(Arc::new(ids.map(|id| id.map(|id| engine.cancel(id))).collect::<BooleanArray>()))
+            let ids = args[0].as_primitive::<Int64Type>().iter();
+            // Numbers of sessions have 32 bits; no other names one.
+            let cancel = |id: i64| i32::try_from(id).is_ok_and(|id| engine.cancel(id));
+            Ok(Arc::new(ids.map(|id| id.map(cancel)).collect::<BooleanArray>()))
         }
     };
     let mut out = vec![
@@ -60,7 +62,8 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> 
         Simple::make("pg_backend_pid", Vec::new(), DataType::Int32, Volatility::Stable, move |_, rows| {
             Ok(Arc::new(Int32Array::from_value(id, rows)))
         }),
-        Simple::make("pg_cancel_backend", vec![DataType::Int32], DataType::Boolean, Volatility::Volatile, cancel),
+        // A number as it is written is a bigint; smaller ones become one.
+        Simple::make("pg_cancel_backend", vec![DataType::Int64], DataType::Boolean, Volatility::Volatile, cancel),
     ];
     out.push(database_size(engine));
     out.extend(times(engine));

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, UnaryOperator, Value};
 use std::collections::BTreeMap;
+use types::Kind;
 
 /// One value as it is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +49,8 @@ fn literal(expr: &Expr) -> Option<Literal> {
             let inner = literal(expr)?;
             let same = match &inner {
                 Literal::Text(_) => is_time(&name) || name == "text" || name == "varchar",
-                Literal::Number(_) => ["float8", "double precision"].contains(&name.as_str()),
+                // Whoever casts an integer so wants it rounded, which is computed.
+                Literal::Number(number) => ["float8", "double precision"].contains(&name.as_str()) && !Kind::F64.rounds(number),
                 Literal::Null => true,
                 _ => false,
             };

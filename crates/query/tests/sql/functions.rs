@@ -117,6 +117,9 @@ async fn what_is_wrong_is_said() {
         ("format('%d', 1)", "22023"),
         ("format('%s %s', 1)", "22023"),
         ("regexp_substr('a', '(')", "2201B"),
+        ("regexp_match('a', '[')", "2201B"),
+        ("regexp_replace('a', '[', 'b')", "2201B"),
+        ("x ~ x FROM (VALUES ('['), ('a')) AS v(x)", "2201B"),
         ("width_bucket(1, 1, 1, 3)", "2201G"),
         ("current_setting('no.such')", "42704"),
     ])

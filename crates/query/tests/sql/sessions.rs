@@ -51,6 +51,10 @@ async fn clients_find_their_way() {
     );
     assert_eq!(house.rows("SELECT count(*) FROM meridian.node").await, ["1"]);
     assert_eq!(house.rows("SHOW server_encoding").await, ["UTF8"]);
+    // Whatever integer type the number has, and whether or not it can be that of a session.
+    for number in ["417", "417::int", "417::smallint", "9999999999"] {
+        assert_eq!(house.rows(&format!("SELECT pg_cancel_backend({number})")).await, ["false"], "{number}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,6 +96,36 @@ async fn writing_is_exact_and_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_integer_that_a_double_would_round_is_refused() {
+    let house = House::furnished().await;
+    house.tag("INSERT INTO tags (name, kind) VALUES ('single', 'f32')").await;
+    for (tag, value) in [
+        ("b", "9007199254740993"),
+        ("b", "-9007199254740993"),
+        ("b", "' 9007199254740993 '"),
+        ("b", "9223372036854775807"),
+        ("b", "99999999999999999999"),
+        ("single", "16777217"),
+    ] {
+        let error = house.error(&format!("INSERT INTO samples VALUES ('{tag}', '2028-01-01', {value})")).await;
+        assert_eq!(error.sqlstate(), "22003", "{value}: {error:?}");
+        assert!(error.message().contains("does not fit a tag of kind f"), "{error:?}");
+    }
+    // Those that are held, and those that say themselves that the nearest double is meant.
+    for (day, value) in
+        ["9007199254740994", "'9223372036854775808'", "9007199254740993.0", "9007199254740993::float8"].iter().enumerate()
+    {
+        house.tag(&format!("INSERT INTO samples VALUES ('b', '2028-01-0{}', {value})", day + 1)).await;
+    }
+    check(
+        &house,
+        "SELECT value FROM samples WHERE tag = 'b' AND time >= '2028-01-01' ORDER BY time",
+        &["9007199254740994.0", "9.223372036854776e18", "9007199254740992.0", "9007199254740992.0"],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deletes_hit_exactly_what_they_name() {
     let house = House::furnished().await;
     assert_eq!(house.tag("DELETE FROM samples WHERE false").await, "DELETE 0");
@@ -151,6 +181,16 @@ async fn errors_have_their_state_and_place() {
         ("SELECT nosuch(1)", "42883", None),
         ("SELECT * FROM samples WHERE time > 'yesterday-ish'", "22007", None),
         ("SELECT 'x'::int", "22P02", None),
+        ("SELECT 'update'::int", "22P02", None),
+        ("SELECT '99999999999'::int", "22003", None),
+        ("SELECT '-9223372036854775809'::bigint", "22003", None),
+        ("SELECT 'x'::boolean", "22P02", None),
+        ("SELECT 'parse date'::float8", "22P02", None),
+        ("SELECT INTERVAL 'abc'", "22007", None),
+        ("SELECT tag FROM samples ORDER BY 9", "42P10", None),
+        ("SELECT tag FROM samples ORDER BY 0", "42P10", None),
+        ("SELECT tag FROM samples WHERE tag LIKE 'a!_b' ESCAPE '!'", "0A000", None),
+        ("SELECT tag FROM samples WHERE tag ~ '['", "2201B", None),
         ("SELECT 1/0", "22012", None),
         ("SELECT * FROM samples FOR UPDATE", "0A000", Some(23)),
         ("SELECT * FROM samples TABLESAMPLE BERNOULLI (10)", "0A000", Some(23)),

@@ -7,7 +7,7 @@
 //! beyond the limit are told so (53300) and closed.
 
 use super::connection::Connection;
-use super::error::Report;
+use super::error::{Report, Severity};
 use super::report_of;
 use super::socket::{End, Wire};
 pub(crate) use super::startup::Policy;
@@ -208,12 +208,17 @@ async fn log_in(
         }
         return Err((Some(wire), end));
     }
+    let time_zone = startup.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+    // A client that asked for a zone would read and write other times than it means in any other one.
+    if let Err(error) = query::Zone::parse(&time_zone) {
+        return Err((Some(wire), End::Fatal(fatal(&error))));
+    }
     let settings = SessionSettings {
         user: startup.user.clone(),
         database: startup.database.clone(),
         application_name: startup.application_name.clone(),
         client: peer.to_string(),
-        time_zone: startup.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+        time_zone,
     };
     let mut wanted = startup.settings.clone();
     if let Some(limit) = shared.settings.statement_max {
@@ -231,6 +236,11 @@ async fn log_in(
     }
 }
 
+/// An engine's error that ends the connection before its first statement.
+fn fatal(error: &query::Error) -> Report {
+    Report { severity: Severity::Fatal, position: None, ..report_of(error) }
+}
+
 /// Makes the settings of the startup packet, as if by SET.
 async fn configure(session: &Arc<Session>, wanted: &[(String, String)]) -> Result<(), Report> {
     for (name, value) in wanted {
@@ -243,7 +253,7 @@ async fn configure(session: &Arc<Session>, wanted: &[(String, String)]) -> Resul
             Ok(prepared) => prepared.execute(Vec::new()).await.map(|_| ()),
             Err(error) => Err(error),
         };
-        done.map_err(|error| Report { severity: super::error::Severity::Fatal, position: None, ..report_of(&error) })?;
+        done.map_err(|error| fatal(&error))?;
     }
     // What was set here is told with everything else, not as a change.
     let _told_later = (session.take_changes(), session.take_notices());

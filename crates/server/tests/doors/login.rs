@@ -1,7 +1,7 @@
 //! Who may come in: passwords, TLS, and what a server refuses to be started with.
 
 use crate::node::{Node, directory, samples, samples_schema, settings};
-use crate::wire::{Raw, message, sqlstate};
+use crate::wire::{Raw, field, message, sqlstate};
 use server::flight::client::{Client, Options};
 use server::{Error, Server, Settings, TlsPaths, Users};
 use std::net::SocketAddr;
@@ -35,6 +35,23 @@ async fn a_password_is_asked_for_and_checked() {
         assert_eq!(error.code(), Some(&SqlState::INVALID_PASSWORD), "{user}: {error:?}");
     }
     assert_eq!(node.server().counts().logins_refused, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_zone_that_is_none_ends_the_login() {
+    let node = Node::plain();
+    for named in [("TimeZone", "Mars/X"), ("options", "-c timezone=Mars/X")] {
+        let mut raw = Raw::connect(node.pg());
+        raw.startup(&[("user", "meridian"), named]);
+        let messages = raw.until(b'Z');
+        assert!(messages.iter().all(|(kind, _)| *kind != b'Z'), "{named:?}: it was let in");
+        let (_, body) = messages.iter().find(|(kind, _)| *kind == b'E').unwrap();
+        let told = [b'S', b'C', b'M'].map(|name| field(body, name).unwrap());
+        assert_eq!(told, ["FATAL", "22023", "invalid value for parameter \"TimeZone\": \"Mars/X\""], "{named:?}");
+    }
+    let mut raw = Raw::connect(node.pg());
+    raw.startup(&[("user", "meridian"), ("TimeZone", "Asia/Shanghai")]);
+    assert_eq!(sqlstate(&raw.until(b'Z')), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
