@@ -57,7 +57,7 @@ impl Drop for Node {
 struct Reader(Arc<Node>);
 
 /// How long a node takes to find that a slice is not its own any more.
-const STALE_AFTER: Duration = Duration::from_millis(50);
+const STALE_AFTER: Duration = Duration::from_millis(10);
 
 impl SliceReader for Reader {
     fn readable(&self, wanted: &Wanted) -> BoxFuture<'static, Result<Snapshot, Error>> {
@@ -272,7 +272,7 @@ impl Store for Router {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_millis(500)
+        Duration::from_secs(1)
     }
 
     fn reports(&self) -> BoxFuture<'static, Result<Vec<NodeReport>, Error>> {
