@@ -92,7 +92,7 @@ pub fn open_log_left(
     checkpoints: &Checkpoints,
 ) -> Result<(Arc<Log>, Replay), Error> {
     let log_dir = dir.join("log");
-    let found = log_at_rest(&*world.disk, dir)?;
+    let found = log_at_rest(&*world.disk, dir, checkpoints.log())?;
     if let (Some(id), Some(_)) = (checkpoints.log(), found.id) {
         found.is_known(&log_dir, Known { id, first: Position(u64::MAX) }).map_err(translate)?;
     }
@@ -102,19 +102,19 @@ pub fn open_log_left(
 
 /// Whether a log at rest is the one that a checkpoint names, and has all that came after it.
 pub fn check_log(disk: &dyn Disk, dir: &Path, checkpoints: &Checkpoints) -> Result<(), Error> {
-    let log = log_at_rest(disk, dir)?;
+    let log = log_at_rest(disk, dir, checkpoints.log())?;
     let Some(id) = checkpoints.log() else { return check_start(checkpoints, log.first().unwrap_or_default().0, dir) };
     let position = Position(checkpoints.manifest().position);
     log.is_known(&dir.join("log"), Known { id, first: position }).map_err(translate)?;
     check_end(log.segments.last().map_or(Position(0), |segment| segment.end), position, dir)
 }
 
-/// The log of a catalog as it lies; an empty one where there is none.
-fn log_at_rest(disk: &dyn Disk, dir: &Path) -> Result<LogCheck, Error> {
+/// The log of a catalog as it lies, whose id the manifest keeps; an empty one where there is none.
+fn log_at_rest(disk: &dyn Disk, dir: &Path, kept: Option<u64>) -> Result<LogCheck, Error> {
     let dir = dir.join("log");
     match disk.list(&dir) {
         Err(error) if error.is_missing() => Ok(LogCheck::default()),
-        _ => log::check(disk, &dir).map_err(translate),
+        _ => log::check(disk, &dir, kept).map_err(translate),
     }
 }
 

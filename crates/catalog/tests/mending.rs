@@ -173,7 +173,7 @@ fn a_lost_write_of_the_log_costs_its_own_tags_alone() {
     let log = files(&simulation, ".log").remove(0);
     let place = read(&simulation, &log).windows(6).position(|bytes| bytes == b"broken").expect("it is in the log");
     assert!(simulation.disk.damage(&log, place as u64, 2));
-    log::repair(&*disk(&simulation), &Path::new(DIR).join("log")).expect("the log is mended");
+    log::repair(&*disk(&simulation), &Path::new(DIR).join("log"), None).expect("the log is mended");
     let Err(Error::Damaged(why)) = open(&simulation) else { panic!("a write is missing") };
     assert!(why.contains("does not follow") || why.contains("writes are missing"), "{why}");
     let samples = Samples { end: 12, kind_of: &|_| Some(Kind::I64) };
@@ -184,4 +184,48 @@ fn a_lost_write_of_the_log_costs_its_own_tags_alone() {
     let names: Vec<Option<String>> = (0..13).map(|tag| catalog.get(TagId(tag)).map(|tag| tag.definition.name)).collect();
     let expect = ["broken1.old", "b", "c", "found again", "a", "lost.5", "d", "e", "", "lost.9", "lost.10", "lost.11", ""];
     assert_eq!(names, expect.map(|name| (!name.is_empty()).then(|| name.to_owned())));
+}
+
+#[test]
+fn a_check_tells_how_many_tags_the_checkpoint_and_the_log_made() {
+    let simulation = made();
+    let look = || check(&disk(&simulation), Path::new(DIR)).expect("it is read");
+    assert_eq!((look().tags, look().ordinals), (10_000, Some(10_005)));
+    let catalog = open(&simulation).expect("it opens");
+    let named = |names: [&str; 2]| names.map(|name| TagDefinition::new(name, Kind::F64)).to_vec();
+    wait(&simulation, catalog.create(named(["x", "y"]))).expect("they are made");
+    wait(&simulation, catalog.delete(vec![TagId(10_006)])).expect("deleted");
+    wait(&simulation, catalog.create(named(["torn0", "torn1"]))).expect("they are made");
+    drop(catalog);
+    simulation.kill();
+    assert_eq!(look().ordinals, Some(10_009), "a deleted tag keeps its ordinal");
+    // Of a node that was killed a damaged last record looks like a torn end.
+    let log = files(&simulation, ".log").pop().expect("the log's newest file");
+    let place = read(&simulation, &log).windows(5).position(|part| part == b"torn0").expect("it is in the log");
+    assert!(simulation.disk.damage(&log, place as u64, 2));
+    let found = look();
+    assert!(found.damages.is_empty() && found.ordinals == Some(10_007), "{found:?}");
+    assert_eq!(open(&simulation).expect("it opens").ordinals(), 10_007);
+}
+
+#[test]
+fn a_log_without_a_header_is_mended_by_the_id_that_the_manifest_keeps() {
+    // One that never made a checkpoint of its tags, and one that did.
+    let young = Simulation::new(2);
+    wait(&young, open(&young).expect("it opens").create(tags("t", 5))).expect("they are made");
+    young.kill();
+    for (simulation, ordinals) in [(young, 5), (made(), 10_005)] {
+        let (disk, dir) = (disk(&simulation), Path::new(DIR));
+        let id = check(&disk, dir).expect("it is read").log.expect("the manifest keeps it");
+        for log in files(&simulation, ".log") {
+            let file = disk.open(&log, Access::Write).expect("it is there");
+            file.write_at(0, &[&[0xA5; 64]]).and_then(|()| file.sync()).expect("a working disk");
+        }
+        assert!(matches!(open(&simulation), Err(Error::Damaged(_))));
+        let found = check(&disk, dir).expect("it is read");
+        assert!(found.damages.is_empty() && found.ordinals.is_none(), "the log's check names it: {found:?}");
+        log::repair(&*disk, &dir.join("log"), Some(id)).expect("the log is mended");
+        assert_eq!(check(&disk, dir).expect("it is read").ordinals, Some(ordinals));
+        assert_eq!(open(&simulation).expect("it opens again").ordinals(), ordinals);
+    }
 }

@@ -256,7 +256,7 @@ fn a_flipped_bit_is_named_or_of_no_consequence() {
 fn mend(simulation: &Simulation, before: &Model) -> bool {
     let (disk, dir) = (simulation.world().disk, Path::new(DIR));
     let samples = Samples { end: before.ordinals(), kind_of: &|_| None };
-    if log::repair(&*disk, &dir.join("log")).is_err() || repair(simulation.world(), dir, SETTINGS, &samples).is_err() {
+    if log::repair(&*disk, &dir.join("log"), None).is_err() || repair(simulation.world(), dir, SETTINGS, &samples).is_err() {
         return false;
     }
     assert!(check(&disk, dir).expect("it is read").damages.is_empty());

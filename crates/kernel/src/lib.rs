@@ -16,6 +16,7 @@ mod identity;
 mod jobs;
 mod kernel;
 mod led;
+mod logged;
 mod merge;
 mod node;
 mod ordering;
@@ -39,6 +40,7 @@ pub use error::Error;
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
 pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};
+pub use logged::logged_tags;
 pub use node::Neighbour;
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{

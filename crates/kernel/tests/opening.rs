@@ -4,8 +4,11 @@
 mod fixture;
 
 use fixture::{open, rows, settings, settle, write};
-use kernel::{Error, Kernel, Neighbour};
+use kernel::{Deletion, Error, Kernel, Neighbour, Write};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use types::{Kind, Kinds, TagId, TextColumn, TextSamples, Timestamp};
 use world::{Access, Disk, Faults, SeededRandom, Simulation};
 
 type Files = Vec<(PathBuf, Vec<u8>)>;
@@ -54,7 +57,7 @@ fn write_rows(simulation: &Simulation, kernel: &Kernel, numbers: std::ops::Range
     }
 }
 
-fn stop(simulation: &Simulation, kernel: std::sync::Arc<Kernel>) {
+fn stop(simulation: &Simulation, kernel: Arc<Kernel>) {
     drop(kernel);
     simulation.kill();
 }
@@ -239,8 +242,8 @@ fn a_lost_slice_is_refused() {
 /// Fewer tags than were written.
 struct NoTags;
 
-impl types::Kinds for NoTags {
-    fn kind(&self, _: types::TagId) -> Option<types::Kind> {
+impl Kinds for NoTags {
+    fn kind(&self, _: TagId) -> Option<Kind> {
         None
     }
 }
@@ -255,7 +258,7 @@ fn samples_of_tags_that_nobody_knows_are_refused() {
             settle(&simulation, kernel.flush());
         }
         stop(&simulation, kernel);
-        let opened = Kernel::open(simulation.world(), Path::new("/store"), settings(), std::sync::Arc::new(NoTags));
+        let opened = Kernel::open(simulation.world(), Path::new("/store"), settings(), Arc::new(NoTags));
         let fault = opened.err().expect("a new tag table would give the samples to other tags");
         assert!(fault.to_string().contains("tag table") && matches!(fault, Error::Damaged(_)), "{fault}");
         assert_eq!(rows(&open(&simulation, settings()).expect("the table is back").snapshot()).expect("readable").len(), 3);
@@ -286,4 +289,55 @@ fn what_must_lie_beside_the_data_is_known_until_it_is_given_up() {
     let kernel = open(&simulation, settings()).expect("a store");
     assert_eq!(known(), (true, false));
     assert_eq!(rows(&kernel.snapshot()).expect("readable").len(), 5);
+}
+
+/// Texts of tag 2, and whole numbers.
+struct TextInTwo;
+
+impl Kinds for TextInTwo {
+    fn kind(&self, tag: TagId) -> Option<Kind> {
+        Some(if tag == TagId(2) { Kind::Text } else { Kind::I64 })
+    }
+}
+
+#[test]
+fn the_log_tells_its_tags_and_what_their_values_look_like() {
+    let simulation = Simulation::new(6);
+    let dir = Path::new("/store");
+    let disk = simulation.world().disk;
+    assert_eq!(kernel::logged_tags(&disk, dir), Ok(BTreeMap::new()), "there is no log");
+    let kernel = Kernel::open(simulation.world(), dir, settings(), Arc::new(TextInTwo)).expect("an empty directory");
+    let double = |value: f64| value.to_bits() as i64;
+    let rows = [
+        (3, 1, 7),
+        (3, 2, -7),
+        (5, 1, double(1.5)),
+        (6, 1, double(-20.0)),
+        (6, 2, 0),
+        (8, 1, 0),
+        (9, 1, 4),
+        (9, 2, double(0.25)),
+    ];
+    for row in rows {
+        let mut answer = write(&kernel, &[row]);
+        simulation.runner.run_until_idle();
+        assert!(matches!(answer.try_take(), Some(Ok(Ok(_)))));
+    }
+    let (mut texts, tags, times) = (TextColumn::new(), [TagId(2)], [Timestamp(1)]);
+    texts.push(b"open");
+    let texts = [TextSamples::new(&tags, &times, &texts, None).expect("columns of one length")];
+    let mut answer = kernel.write(Write { texts: &texts, ..Write::default() });
+    simulation.runner.run_until_idle();
+    assert!(matches!(answer.try_take(), Some(Ok(Ok(_)))));
+    // What lies in files too is told all the same.
+    settle(&simulation, kernel.flush());
+    drop(kernel.delete(Deletion::Points(vec![(TagId(700), Timestamp(1))])));
+    simulation.runner.run_until_idle();
+    stop(&simulation, kernel);
+    let kinds = [(2, Kind::Text), (3, Kind::I64), (5, Kind::F64), (6, Kind::F64), (8, Kind::F64), (9, Kind::F64)];
+    let expected = kinds.map(|(tag, kind)| (TagId(tag), kind)).into();
+    assert_eq!(kernel::logged_tags(&disk, dir), Ok(expected), "a deletion holds no samples");
+    let log = files(&simulation, LOG).remove(0).0;
+    assert!(simulation.disk.damage(&log, 100, 1));
+    assert!(matches!(kernel::logged_tags(&disk, dir), Err(Error::Damaged(_))));
 }

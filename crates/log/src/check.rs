@@ -5,8 +5,8 @@
 //! become the body of a SKIP record where whole records follow, so they are still there to be looked at.
 //! Neither may run while the log is open.
 //!
-//! What can't be mended: a log whose segments all have broken headers (its id is lost, without which no
-//! record can be told from garbage), and segments of another log.
+//! What can't be mended: a log whose segments all have broken headers and whose id (without which no record can be told
+//! from garbage) nobody keeps beside it, and segments of another log.
 
 use crate::format::{
     END_BYTES, KIND_END, KIND_MARK, KIND_SKIP, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
@@ -49,7 +49,7 @@ pub struct Damage {
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogCheck {
-    /// The log's id; None where no segment tells it.
+    /// The log's id; None where no segment and nobody else tells it.
     pub id: Option<u64>,
     /// The segments in order.
     pub segments: Vec<SegmentCheck>,
@@ -79,26 +79,28 @@ impl LogCheck {
     }
 }
 
-/// Reads a whole log without changing it.
+/// Reads a whole log without changing it. `kept` is its id where somebody keeps that beside the log: it counts only
+/// where no segment has a whole header, so that another log is still told from this one.
 ///
 /// # Errors
 /// `Error::Open` and `Error::Read` where the disk fails, `Error::UnknownFormat`.
-pub fn check(disk: &dyn Disk, dir: &Path) -> Result<LogCheck, Error> {
-    Work { disk, dir, mend: false, out: LogCheck::default() }.run()
+pub fn check(disk: &dyn Disk, dir: &Path, kept: Option<u64>) -> Result<LogCheck, Error> {
+    Work { disk, dir, kept, mend: false, out: LogCheck::default() }.run()
 }
 
 /// Mends what `check` names, and returns what there was to mend. The log opens afterwards, without
-/// the records that were damaged.
+/// the records that were damaged. `kept` is as for `check`.
 ///
 /// # Errors
 /// As `check`; and `Error::Damaged` where something can't be mended: then what comes before it was.
-pub fn repair(disk: &dyn Disk, dir: &Path) -> Result<LogCheck, Error> {
-    Work { disk, dir, mend: true, out: LogCheck::default() }.run()
+pub fn repair(disk: &dyn Disk, dir: &Path, kept: Option<u64>) -> Result<LogCheck, Error> {
+    Work { disk, dir, kept, mend: true, out: LogCheck::default() }.run()
 }
 
 struct Work<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
+    kept: Option<u64>,
     mend: bool,
     out: LogCheck,
 }
@@ -117,7 +119,6 @@ impl Work<'_> {
             bases.pop();
         }
         let id = self.find_id(&bases)?;
-        self.out.id = id;
         let mut before: Option<Segment> = None;
         for (i, base) in bases.iter().enumerate() {
             if let Some(limit) = before.as_ref().map(Segment::limit).filter(|limit| limit != base) {
@@ -135,6 +136,8 @@ impl Work<'_> {
         if self.mend {
             self.disk.sync_dir(self.dir).map_err(self.failed())?;
         }
+        // An id that was handed in is of no log where none lies here.
+        self.out.id = id.filter(|_| !self.out.segments.is_empty());
         Ok(self.out)
     }
 
@@ -161,7 +164,7 @@ impl Work<'_> {
         }
     }
 
-    /// The log's id, by the first whole header.
+    /// The log's id, by the first whole header, or else by whoever keeps it.
     fn find_id(&self, bases: &[u64]) -> Result<Option<u64>, Error> {
         for base in bases {
             match Segment::open(self.disk, self.dir, *base, Access::Read) {
@@ -170,7 +173,7 @@ impl Work<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        Ok(self.kept)
     }
 
     fn note(&mut self, file: PathBuf, offset: u64, bytes: u64, what: &'static str) {

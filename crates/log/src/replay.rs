@@ -3,7 +3,7 @@
 use crate::format::{KIND_END, KIND_MARK, KIND_SKIP};
 use crate::scan::{Cursor, Step};
 use crate::segment::{Opened, Segment};
-use crate::{Error, Position};
+use crate::{Damage, Error, Position};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -95,9 +95,14 @@ impl Replay {
 /// Reads the records of a log at rest without changing it. What `check` would name as damaged ends it with an error.
 ///
 /// # Errors
-/// As `check`.
+/// As `check`, and `Error::Damaged` where a segment is missing or can't be told to be of this log.
 pub fn read(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Replay, Error> {
-    let check = crate::check(disk.as_ref(), dir)?;
+    let check = crate::check(disk.as_ref(), dir, None)?;
+    // What lies in a segment that is not read, or not there, would else be passed over in silence.
+    let is_read = |damage: &&Damage| check.segments.iter().any(|segment| segment.file == damage.file);
+    if let Some(Damage { file, offset, what, .. }) = check.damages.iter().find(|damage| !is_read(damage)) {
+        return Err(Error::Damaged { file: file.clone(), offset: *offset, what });
+    }
     let bases = check.segments.iter().map(|segment| segment.base.0).collect();
     let end = check.segments.last().map_or(Position(0), |segment| segment.end);
     Ok(Replay::new(Arc::clone(disk), dir.to_path_buf(), bases, end))

@@ -2,13 +2,15 @@
 //!
 //! Promises: the catalog's files lie as they were in DIR/damaged before anything is changed; a tag whose definition
 //! is lost keeps its ordinal, its samples and their kind, which the slices' files tell, and is called
-//! `lost.ORDINAL`.
+//! `lost.ORDINAL`. Of numbers that only the store's log holds the kind is guessed, which is said.
 
 use super::{CATALOG, Findings, repair::set_aside};
 use crate::Error;
 use crate::table::thousands;
 use catalog::Samples;
 use series::file::{NoCache, SeriesFile};
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use types::{Kind, TagId};
@@ -27,8 +29,14 @@ pub fn repair(dir: &Path, part: &Findings) -> Result<String, Error> {
     // It may be lost as a whole.
     RealDisk.make_dir(&place).map_err(|error| super::repair::failed(&place)(error.to_string()))?;
     let threads = Threads::start(ThreadCounts::default());
-    let kinds = kinds_of_files(dir);
-    let kind_of = |tag: TagId| kinds.get(usize::try_from(tag.0).ok()?).copied().flatten();
+    let mut kinds = kinds_of_files(dir);
+    let guesses = take_logged(dir, &mut kinds);
+    let guessed = Cell::new(0);
+    // Asked once for each tag whose definition is lost.
+    let kind_of = |tag: TagId| {
+        guessed.set(guessed.get() + u64::from(guesses.contains(&tag)));
+        kinds.get(usize::try_from(tag.0).ok()?).copied().flatten()
+    };
     let samples = Samples { end: kinds.len() as u64, kind_of: &kind_of };
     let mended = catalog::repair(World::real(&threads), &place, catalog::Settings::default(), &samples);
     threads.stop();
@@ -37,10 +45,42 @@ pub fn repair(dir: &Path, part: &Findings) -> Result<String, Error> {
         Error::Input { path: place.clone(), problem: format!("{error}; {advice}") }
     })?;
     let (tags, lost, renamed) = (thousands(mended.tags), thousands(mended.lost), thousands(mended.renamed));
-    Ok(format!(
+    let mut line = format!(
         "{CATALOG}: written anew, {tags} tags; {lost} lost their definitions and are called lost.ORDINAL, with their samples; \
          {renamed} lost their names only"
-    ))
+    );
+    if guessed.get() > 0 {
+        let guessed = thousands(guessed.get());
+        line.push_str(&format!("; the kinds of {guessed} are guessed, since only the log holds their samples"));
+    }
+    Ok(line)
+}
+
+/// Adds the tags of which only the log holds samples; gives those of them whose kinds are guesses. Of a log that could
+/// not be mended nothing is known, and the store does not open.
+fn take_logged(dir: &Path, kinds: &mut Vec<Option<Kind>>) -> BTreeSet<TagId> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut guesses = BTreeSet::new();
+    for (tag, kind) in kernel::logged_tags(&disk, dir).unwrap_or_default() {
+        let Some(known) = kind_place(kinds, tag) else { continue };
+        if known.is_none() {
+            *known = Some(kind);
+            if !kind.is_text() {
+                guesses.insert(tag);
+            }
+        }
+    }
+    guesses
+}
+
+/// The place of a tag's kind, made where it is not there yet; None of what can't be a tag of a catalog, whose ordinals
+/// have 32 bits.
+fn kind_place(kinds: &mut Vec<Option<Kind>>, tag: TagId) -> Option<&mut Option<Kind>> {
+    let ordinal = u32::try_from(tag.0).ok()? as usize;
+    if kinds.len() <= ordinal {
+        kinds.resize(ordinal + 1, None);
+    }
+    kinds.get_mut(ordinal)
 }
 
 /// The kind of every tag of which some file holds samples, by ordinal. What can't be read tells nothing.
@@ -55,12 +95,9 @@ fn kinds_of_files(dir: &Path) -> Vec<Option<Kind>> {
             let Ok(file) = SeriesFile::open(&disk, &place.join(meta.path()), Arc::new(NoCache)) else { continue };
             let Ok(mut entries) = file.entries(TagId(0)) else { continue };
             while let Ok(Some(entry)) = entries.next() {
-                // Ordinals are 32 bits in a catalog: others are no tags of it.
-                let Some(ordinal) = u32::try_from(entry.tag.0).ok().map(|ordinal| ordinal as usize) else { continue };
-                if kinds.len() <= ordinal {
-                    kinds.resize(ordinal + 1, None);
+                if let Some(known) = kind_place(&mut kinds, entry.tag) {
+                    *known = Some(entry.kind);
                 }
-                kinds[ordinal] = Some(entry.kind);
             }
         }
     }

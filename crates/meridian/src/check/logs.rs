@@ -14,10 +14,11 @@ use std::sync::Arc;
 use storage::{Manifest, SliceDirectory};
 use world::Disk;
 
-/// Looks at a log; `known` is what the store says of it. None where there is none and need not be one.
-pub fn check(disk: &dyn Disk, dir: &Path, name: &str, known: Option<Known>) -> Option<Findings> {
-    let mut part = Findings { name: name.to_owned(), ..Findings::default() };
-    let check = match log::check(disk, dir) {
+/// Looks at a log; `known` is what the store says of it, `id` its id where that is kept beside it. None where there is
+/// none and need not be one.
+pub fn check(disk: &dyn Disk, dir: &Path, name: &str, known: Option<Known>, id: Option<u64>) -> Option<Findings> {
+    let mut part = Findings { name: name.to_owned(), log_id: id, ..Findings::default() };
+    let check = match log::check(disk, dir, id) {
         Ok(check) => check,
         // A store whose catalog or log was never made: opening makes it.
         Err(_) if disk.list(dir).is_err_and(|error| error.is_missing()) => {
@@ -62,7 +63,7 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec<
         done.push(format!("{name}: it is given up; writes that were not in files yet are lost, and a new log begins"));
         return Ok(());
     }
-    let check = log::repair(&**disk, &place).map_err(|error| failed(error.to_string()))?;
+    let check = log::repair(&**disk, &place, part.log_id).map_err(|error| failed(error.to_string()))?;
     if !check.damages.is_empty() {
         let bytes: u64 = check.damages.iter().map(|damage| damage.bytes).sum();
         let count = check.damages.len();
@@ -79,7 +80,7 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec<
 pub fn settle(disk: &Arc<dyn Disk>, dir: &Path, part: &Findings, done: &mut Vec<String>) -> Result<(), Error> {
     let place = dir.join(&part.name);
     let failed = failed(&place);
-    let check = log::check(&**disk, &place).map_err(|error| failed(error.to_string()))?;
+    let check = log::check(&**disk, &place, part.log_id).map_err(|error| failed(error.to_string()))?;
     lower_positions(disk, dir, check.reached, done)?;
     let known = match &part.strange_log {
         None => return Ok(()),

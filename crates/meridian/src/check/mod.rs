@@ -1,5 +1,5 @@
 //! `meridian check DIR [--repair]`: verifies a store at rest: the logs, the tag table, every manifest,
-//! every file that one names, every block of those, and the users' passwords.
+//! every file that one names, every block of those, whether all their tags are known, and the users' passwords.
 //!
 //! Promises: without --repair it reads only; a store in use is refused; what is damaged is named;
 //! exit status 1 where anything is (and stays) damaged. What a crash leaves behind (a torn end of a
@@ -12,6 +12,7 @@ mod logs;
 mod rebuild;
 mod repair;
 mod slices;
+mod tags;
 
 use crate::config::units::round_size;
 use crate::holder::holder;
@@ -67,8 +68,13 @@ pub struct Findings {
     log_span: Option<(Position, Position)>,
     /// Why it can't be the log that the store wrote to.
     strange_log: Option<log::Error>,
+    /// The log's id, where somebody keeps that beside the log: of a log that lost its headers nothing else tells it. It
+    /// is the catalog's too.
+    log_id: Option<u64>,
     /// The catalog's files.
     catalog_files: Vec<PathBuf>,
+    /// The tag table knows the ordinals below this; None where that can't be told.
+    ordinals: Option<u64>,
 }
 
 /// The logs of a store, by name; and the tag table.
@@ -147,9 +153,11 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
     let neighbours = identity.as_ref().map_or((false, false), |identity| (identity.has_catalog, identity.has_passwords));
     let (noted, known) = identity.map_or_else(|_| (Vec::new(), None), |identity| (identity.slices, identity.log));
     let mut noted: BTreeSet<PathBuf> = noted.into_iter().collect();
-    found.extend(logs::check(disk, &dir.join(LOG), LOG, known));
-    found.extend(logs::check(disk, &dir.join(CATALOG_LOG), CATALOG_LOG, None));
-    found.push(check_catalog(&dir.join(CATALOG), neighbours.0)?);
+    found.extend(logs::check(disk, &dir.join(LOG), LOG, known, known.map(|known| known.id)));
+    let catalog = check_catalog(&dir.join(CATALOG), neighbours.0)?;
+    // Whether that log is the catalog's own, the catalog says itself.
+    found.extend(logs::check(disk, &dir.join(CATALOG_LOG), CATALOG_LOG, None, catalog.log_id));
+    found.push(catalog);
     for entry in list.iter().filter(|entry| entry.directory) {
         let place = slices_dir.join(&entry.name);
         found.push(slices::check(disk, &place, &entry.name, noted.remove(&place)));
@@ -160,6 +168,7 @@ fn check(disk: &dyn Disk, dir: &Path) -> Result<Vec<Findings>, Error> {
     }
     found.extend(noted.iter().map(|place| slices::missing(place)));
     logs::check_end(dir, &mut found);
+    tags::check(dir, &mut found);
     found.extend(check_users(disk, dir, neighbours.1));
     Ok(found)
 }
@@ -180,6 +189,8 @@ fn check_catalog(dir: &Path, noted: bool) -> Result<Findings, Error> {
     (part.rows, part.rows_lost) = (check.tags, check.tags_lost);
     (part.bytes, part.leftovers) = (check.bytes, check.leftovers);
     (part.damages, part.catalog_files) = (check.damages, check.files);
+    // Where none is noted the store asks others for its tags, as a fleet's data node does.
+    (part.log_id, part.ordinals) = (check.log, check.ordinals.filter(|_| noted));
     Ok(part)
 }
 

@@ -89,7 +89,10 @@ pub fn repair(dir: &Path, found: &[Findings]) -> Repaired {
     if (named(CATALOG).is_some() || named(CATALOG_LOG).is_some())
         && let Some(part) = found.iter().find(|part| part.name == CATALOG)
     {
-        mend_catalog(dir, part, &logs_left, slices_left, &mut all);
+        let outcome = if named(CATALOG_LOG).is_none() { set_log_aside(&*disk, dir) } else { Ok(()) };
+        if all.note(part, outcome) {
+            mend_catalog(dir, part, &logs_left, slices_left, &mut all);
+        }
     }
     all
 }
@@ -104,6 +107,17 @@ fn mend_catalog(dir: &Path, part: &Findings, logs_left: &[&str], slices_left: bo
     }
     let outcome = catalog_repair::repair(dir, part).map(|line| all.done.push(line));
     all.note(part, outcome);
+}
+
+/// Copies the catalog's log to DIR/damaged: where the table lacks tags, what looks like its torn end may tell them, and
+/// mending the table cuts it off. A log that was mended lies there already.
+fn set_log_aside(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+    let place = dir.join(CATALOG_LOG);
+    // A catalog that is lost as a whole has none.
+    for entry in disk.list(&place).unwrap_or_default() {
+        set_aside(dir, &place.join(&entry.name), &format!("{}-{}", CATALOG_LOG.replace('/', "-"), entry.name))?;
+    }
+    Ok(())
 }
 
 /// Removes passwords of which nothing can be told any more but that they were there.
