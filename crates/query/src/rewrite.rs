@@ -6,6 +6,7 @@
 //! - `time AT TIME ZONE zone` is `timezone(zone, time)`; `varchar(n)` cuts;
 //! - `ARRAY(SELECT ..)` gathers rows; columns of one name are kept apart (`selects.rs`, `apart.rs`);
 //! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` is an array (`arrays.rs`);
+//! - times in the arrays of `values_at` are read when the statement runs (`moments.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
@@ -13,6 +14,7 @@ mod apart;
 mod arrays;
 mod catalogue;
 mod compared;
+mod moments;
 mod selects;
 
 use crate::error::{Error, raise};
@@ -60,7 +62,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
         catalogue::table(factor);
-        match series(factor) {
+        match series(factor).and_then(|()| moments::of_values_at(factor)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
