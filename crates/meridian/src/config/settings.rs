@@ -126,7 +126,8 @@ settings! {
         /// Certificate (PEM) of the authority that an etcd's own certificate comes from; its members are
         /// then spoken to by TLS.
         etcd_authority: Option<PathBuf> = "none";
-        /// Where the other processes of the fleet reach this one. Port 0 takes any free port.
+        /// Where the other processes of the fleet reach this one. Port 0 takes any free port. All addresses
+        /// (0.0.0.0, [::]) need fleet_address.
         fleet: Listen = "127.0.0.1:7400";
         /// The address of that door as others see it, HOST:PORT; auto = as it listens.
         fleet_address: String = "auto";
