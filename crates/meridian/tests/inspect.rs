@@ -44,7 +44,7 @@ fn snapshot_values_are_read_to_their_end() {
     ask(&node, "SELECT meridian_flush()");
     node.stop();
     let files = std::fs::read_dir(store.join("slices/0000")).unwrap().map(|entry| entry.unwrap().path());
-    let path = files.into_iter().find(|path| path.to_str().unwrap().contains("latest-")).unwrap();
+    let path = files.into_iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("latest-")).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let inspect = || run(&["inspect", path.to_str().unwrap()]);
     let said = inspect();

@@ -61,6 +61,22 @@ fn what_can_be_refused_without_a_store_is_refused_before_it_is_opened() {
     }
 }
 
+/// Told to others, it would lead each of them to itself.
+#[test]
+fn a_fleet_door_on_all_addresses_must_say_where_others_reach_it() {
+    let dir = Dir::new("everywhere");
+    let store = dir.join("store");
+    let words = ["serve", "--dir", store.to_str().unwrap(), "--role", "data"];
+    for door in ["0.0.0.0:0", "[::]:0"] {
+        let told = run(&[&words[..], &["--fleet", door]].concat());
+        assert!(told.status.code() == Some(2) && text(&told).contains("--fleet-address"), "{door}: {}", text(&told));
+        // What is refused next: it has no certificates.
+        let told = run(&[&words[..], &["--fleet", door, "--fleet-address", "node.example:7400"]].concat());
+        assert!(told.status.code() == Some(2) && text(&told).contains("--fleet-certificates"), "{door}: {}", text(&told));
+    }
+    assert!(!store.exists(), "nothing was made");
+}
+
 #[test]
 fn a_ready_file_that_can_not_be_made_is_told_before_the_store_is_opened() {
     let dir = Dir::new("ready");

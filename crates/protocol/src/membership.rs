@@ -234,6 +234,25 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_whose_members_are_all_down_waits_for_an_operator() {
+        let mut view = view();
+        view.slices.get_mut(&SliceId(7)).unwrap().value.members = vec![id(0)];
+        let states = [NodeState::Joining, NodeState::Normal, NodeState::Suspect, NodeState::Recovering, NodeState::Draining];
+        for state in states {
+            view.nodes.get_mut(&NodeId(0)).unwrap().value.state = state;
+            assert_eq!(view.stuck().count(), 0, "{state:?}");
+        }
+        view.nodes.get_mut(&NodeId(0)).unwrap().value.state = NodeState::Down;
+        assert_eq!(view.stuck().collect::<Vec<_>>(), [SliceId(7)], "node 1 is there, and lacks writes");
+        let mut manager = Manager::new(ManagerSettings::default(), Moment(0));
+        assert_eq!(tend(&mut manager, Moment(1), &view), [], "nothing is done by itself");
+        view.slices.get_mut(&SliceId(7)).unwrap().value.members.push(id(1));
+        assert_eq!(view.stuck().count(), 0, "node 1 may lead");
+        view.nodes.get_mut(&NodeId(1)).unwrap().value.state = NodeState::Down;
+        assert_eq!(view.stuck().collect::<Vec<_>>(), [SliceId(7)]);
+    }
+
+    #[test]
     fn a_target_that_names_a_node_twice_is_given_up() {
         let mut view = view();
         let target = vec![NodeId(0), NodeId(2), NodeId(2)];

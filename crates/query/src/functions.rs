@@ -46,7 +46,7 @@ pub(crate) use labels::JSON_TEXT;
 pub(crate) use operators::{AS_TYPE, Operators};
 pub(crate) use patterns::SUBSTRING_BY;
 pub(crate) use series::SERIES;
-pub(crate) use shown::{read_local, read_time, shown};
+pub(crate) use shown::{TIME_AT_RUN, read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
 pub(crate) use zones::{is_moment, local, moment};
 
@@ -92,6 +92,7 @@ pub(crate) fn register(
     for function in own.into_iter().flatten() {
         context.register_udf(function);
     }
+    context.register_udf(shown::READ_TIME_AT_RUN.as_ref().clone());
     context.register_udtf(SERIES, Arc::new(series::Series));
     context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));
 }

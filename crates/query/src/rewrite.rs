@@ -8,6 +8,7 @@
 //! - a column without a name has PostgreSQL's within the statement too (`named.rs`);
 //! - what USING merges is one column, whatever the join (`using.rs`);
 //! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` and `= ANY ('{1,2}')` are arrays (`arrays.rs`);
+//! - times in the arrays of `values_at` are read when the statement runs (`moments.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
@@ -15,6 +16,7 @@ mod apart;
 mod arrays;
 mod catalogue;
 mod compared;
+mod moments;
 mod named;
 mod selects;
 mod using;
@@ -75,7 +77,7 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
         catalogue::table(factor);
-        match series(factor) {
+        match series(factor).and_then(|()| moments::of_values_at(factor)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }

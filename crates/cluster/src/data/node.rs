@@ -99,6 +99,8 @@ pub struct ReplicaSize {
 pub struct Looked {
     /// Whether it leads.
     pub leads: bool,
+    /// How few members must remain, where it leads and hears fewer: then it vouches for nothing.
+    pub lacks_members: Option<u32>,
     /// The entry as it knows it.
     pub entry: Option<SliceEntry>,
     /// The writes of its log.

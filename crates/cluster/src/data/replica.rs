@@ -132,7 +132,8 @@ impl Actor {
             Input::Asked(Asked::Look { answer }) => {
                 let (leads, entry) = (self.machine.is_primary(), self.machine.known().cloned());
                 let (history, published) = (self.machine.history().clone(), self.machine.published());
-                drop(answer.send(Looked { leads, entry, history, published }));
+                let lacks_members = self.machine.lacks_members(self.shared.now());
+                drop(answer.send(Looked { leads, lacks_members, entry, history, published }));
             }
             Input::Failed(fault) => self.fail(fault),
         }

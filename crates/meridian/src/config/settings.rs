@@ -126,7 +126,8 @@ settings! {
         /// Certificate (PEM) of the authority that an etcd's own certificate comes from; its members are
         /// then spoken to by TLS.
         etcd_authority: Option<PathBuf> = "none";
-        /// Where the other processes of the fleet reach this one. Port 0 takes any free port.
+        /// Where the other processes of the fleet reach this one. Port 0 takes any free port. All addresses
+        /// (0.0.0.0, [::]) need fleet_address.
         fleet: Listen = "127.0.0.1:7400";
         /// The address of that door as others see it, HOST:PORT; auto = as it listens.
         fleet_address: String = "auto";
@@ -210,8 +211,9 @@ settings! {
         /// How many producers' batch numbers are remembered (exactly once); the one used longest
         /// ago is forgotten first.
         producers_max: u64 = "10000", "1" to "10000000";
-        /// Samples older than this are dropped by whole file groups. In a fleet the node that leads a
-        /// slice decides: give all data nodes the same.
+        /// Samples older than this are dropped by whole file groups. It is looked for them once a minute, so
+        /// they go up to a minute later. In a fleet the node that leads a slice decides: give all data
+        /// nodes the same.
         retention: Option<Duration> = "never", "1min" to "365000d";
         /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
         /// many slices there are. The rule only counts when the store is made; before the first tag

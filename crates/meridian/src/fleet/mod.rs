@@ -30,7 +30,7 @@ use cluster::fleet::Roles;
 use kernel::Durability;
 use process::Process;
 use server::Server;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         .ok_or_else(|| Error::Usage("serve needs --dir DIR: where the process keeps what it has".to_owned()))?;
     let door = serve::address("fleet", &config.fleet)?
         .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
+    check_reachable(&config.fleet_address, door)?;
     if roles.data && config.durability.0 != Durability::Commit {
         return Err(Error::Usage(
             "a data node of a fleet needs durability \"commit\": what a copy said it has it must have after a crash, for it may lead next"
@@ -112,6 +113,26 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Others must be told an address that leads here: one that means all addresses of a machine would lead each of them to itself.
+fn check_reachable(fleet_address: &str, door: SocketAddr) -> Result<(), Error> {
+    let is_any = |ip: IpAddr| ip.to_canonical().is_unspecified();
+    let shown = match fleet_address {
+        "auto" | "" if is_any(door.ip()) => format!("setting fleet: \"{door}\" stands for all addresses of this machine"),
+        "auto" | "" => return Ok(()),
+        given => {
+            let host = given.rsplit_once(':').map_or(given, |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            if !host.parse::<IpAddr>().is_ok_and(is_any) {
+                return Ok(());
+            }
+            format!("setting fleet_address: \"{given}\" stands for all addresses of a machine")
+        }
+    };
+    Err(Error::Usage(format!(
+        "{shown}, and the fleet's other processes can't reach this one by it: say with --fleet-address HOST:PORT where they do"
+    )))
+}
+
 /// A runtime of so many threads.
 fn workers_named(name: &str, workers: usize) -> Result<Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
@@ -164,4 +185,33 @@ fn certificates(config: &Config) -> Result<(OwnCertificate, Tls), Error> {
 fn tell(process: &Process, pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
     say(&format!("node {} of the fleet, on {}\n", process.member.node, process.address));
     serve::tell(pg, flight);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_leads_everybody_to_themselves_is_refused() {
+        let check = |door: &str, told: &str| check_reachable(told, door.parse().unwrap()).map_err(|error| error.to_string());
+        for (door, told) in [
+            ("127.0.0.1:7400", "auto"),
+            ("[::1]:0", ""),
+            ("0.0.0.0:7400", "m1.example:7400"),
+            ("[::]:7400", "10.0.0.1:7400"),
+            ("0.0.0.0:7400", "[fe80::1]:0"),
+        ] {
+            assert_eq!(check(door, told), Ok(()), "{door} {told}");
+        }
+        for (door, told) in [
+            ("0.0.0.0:7400", "auto"),
+            ("[::]:0", ""),
+            ("[::ffff:0.0.0.0]:7400", "auto"),
+            ("127.0.0.1:7400", "0.0.0.0:7400"),
+            ("10.0.0.1:7400", "[::]:0"),
+        ] {
+            let said = check(door, told).unwrap_err();
+            assert!(said.contains("--fleet-address HOST:PORT"), "{door} {told}: {said}");
+        }
+    }
 }

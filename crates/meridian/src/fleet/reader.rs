@@ -1,7 +1,7 @@
 //! A data node, as statements of schedulers read it.
 //!
-//! Promises: those of `query::SliceReader`: a slice that is known here by another epoch, or is not here, is stale; what can't be
-//! vouched for now is unavailable, and another copy is asked; a session's write that was lost is said so at once.
+//! Promises: those of `query::SliceReader`: a slice that is known here by another epoch, is not here, or is not led here, is stale;
+//! what can't be vouched for now is unavailable, and another copy is asked; a session's write that was lost is said so at once.
 
 use cluster::data::{Asked, DataNode, Refused};
 use futures::FutureExt;
@@ -11,7 +11,7 @@ use query::{Consistency, Error, SliceReader, Wanted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use types::{Epoch, SliceId};
+use types::{Epoch, NodeId, SliceId};
 
 /// Reads a data node's slices.
 pub struct Reader(pub Arc<DataNode>);
@@ -34,9 +34,7 @@ impl SliceReader for Reader {
             let slices: Vec<_> = wanted.slices.iter().map(|(slice, _)| (*slice, how(slice))).collect();
             let readable = node.readable_each(&slices).await;
             match (readable.refused.into_iter().next(), readable.snapshot) {
-                (Some((slice, Refused::NotPrimary { .. })), _) => {
-                    Err(Error::stale(format!("slice {slice} is led elsewhere by now")))
-                }
+                (Some((slice, Refused::NotPrimary { leader })), _) => Err(not_led(&node, slice, leader).await),
                 // No other try can have it.
                 (Some((slice, refused @ Refused::Lost)), _) => Err(Error::lost_write(format!("slice {slice}: {refused}"))),
                 (Some((slice, refused)), _) => {
@@ -58,5 +56,27 @@ async fn known_as(node: &DataNode, slice: SliceId, epoch: Epoch) -> Result<(), E
     match told.await.map_err(|_| stale())?.entry {
         Some(entry) if entry.epoch >= epoch => Ok(()),
         _ => Err(stale()),
+    }
+}
+
+/// Why a slice can't be read under its leader here. It is looked up again: who leads it, or hears enough copies, may soon be known.
+async fn not_led(node: &DataNode, slice: SliceId, leader: Option<NodeId>) -> Error {
+    if leader.is_some_and(|leader| leader != node.me().node) {
+        return Error::stale(format!("slice {slice} is led elsewhere by now"));
+    }
+    let (answer, told) = oneshot::channel();
+    let asked = node.ask(slice, Asked::Look { answer });
+    let looked = if asked.is_ok() { told.await.ok() } else { None };
+    match looked.and_then(|looked| looked.lacks_members) {
+        Some(least) => {
+            let message = format!(
+                "slice {slice} has fewer copies in sync than min_in_sync, which is {least}: it is neither read nor written"
+            );
+            Error::stale(message)
+                .with_hint("bring a node back that has a copy, or let fewer do: SELECT meridian_set_replication(..)")
+        }
+        None => Error::stale(format!("nobody leads slice {slice} now")).with_hint(
+            "the same statement may succeed soon; meridian.slice_map shows who holds the slice, meridian.nodes who is there",
+        ),
     }
 }

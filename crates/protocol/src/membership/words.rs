@@ -144,9 +144,12 @@ impl View {
         self.nodes.get(&node).map(|seen| ReplicaId { node, store: seen.value.store })
     }
 
-    /// Slices that wait for an operator: no store that a member had is there any more.
+    /// Slices that wait for an operator: of no member the store is there, on a node that may yet answer. One that is silent for
+    /// less than `down_us` may: an ordinary failover takes less. Who looks is told; nothing is done because of it.
     pub fn stuck(&self) -> impl Iterator<Item = SliceId> + '_ {
-        let there = |id: &ReplicaId| self.replica(id.node) == Some(*id);
+        let there = |id: &ReplicaId| {
+            self.nodes.get(&id.node).is_some_and(|seen| seen.value.store == id.store && seen.value.state != NodeState::Down)
+        };
         self.slices.iter().filter(move |(_, seen)| !seen.value.members.iter().any(there)).map(|(slice, _)| *slice)
     }
 }

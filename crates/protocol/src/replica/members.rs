@@ -8,8 +8,8 @@
 use super::peer::{Peer, Phase};
 use super::primary::Handing;
 use super::{Replica, Step};
-use crate::ReplicaId;
 use crate::event::Action;
+use crate::{Moment, ReplicaId};
 
 /// A pin is let go when its replica was silent for so many times `silence_us`.
 const PIN_PATIENCE: u64 = 10;
@@ -61,6 +61,18 @@ impl Replica {
         }
     }
 
+    /// How few members must remain, where a primary hears fewer: it can go on without none of those that it does not hear, and so
+    /// vouches for nothing. None where that is not what is wrong.
+    #[must_use]
+    pub fn lacks_members(&self, now: Moment) -> Option<u32> {
+        let (primary, known) = (self.primary.as_ref()?, self.meta.known.as_ref()?);
+        let is_heard = |id: ReplicaId| {
+            id == self.me || primary.peers.iter().any(|peer| peer.id == id && !peer.is_silent(now, &self.settings))
+        };
+        let (heard, least) = (known.entry.members.iter().filter(|id| is_heard(**id)).count(), known.entry.policy.min_in_sync);
+        ((heard as u32) < least).then_some(least)
+    }
+
     pub(crate) fn hand_over(&mut self, step: &mut Step<'_>, to: ReplicaId) {
         let until = step.now.after(self.settings.hand_over_us);
         if let Some(primary) = self.primary.as_mut().filter(|primary| primary.handing.is_none() && to != self.me) {
@@ -82,6 +94,35 @@ impl Replica {
             handing.released = true;
             let next = known.entry.under(to);
             self.propose(step, next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, History, Message, Mode, Policy, Recovered, Run, Settings, SliceEntry};
+    use types::{Epoch, NodeId, Revision, StoreId};
+
+    #[test]
+    fn a_primary_tells_that_fewer_members_are_heard_than_must_remain() {
+        let id = |node: u64| ReplicaId { node: NodeId(node), store: StoreId(1) };
+        for (min_in_sync, lacks) in [(1, None), (2, Some(2))] {
+            let settings = Settings::default();
+            let silent = Moment(3).after(settings.silence_us + 1);
+            let mut replica = Replica::open(id(1), Run(1), settings, Recovered::default(), Moment(0));
+            let (primary, backups, members) = (id(1), vec![id(2)], vec![id(1), id(2)]);
+            let policy = Policy { mode: Mode::Sync, min_in_sync };
+            let entry = SliceEntry { epoch: Epoch(4), primary, backups, members, policy, forced: Epoch(0) };
+            let mut out = Vec::new();
+            replica.step(Moment(1), Event::Entry { entry, revision: Revision(1), seen: None }, &mut out);
+            assert_eq!(replica.lacks_members(silent), None, "it does not lead yet");
+            replica.step(Moment(2), Event::EpochPersisted(Epoch(4)), &mut out);
+            let message = Message::Tail { epoch: Epoch(4), history: History::default() };
+            replica.step(Moment(3), Event::Message { from: id(2), message }, &mut out);
+            assert!(replica.is_primary(), "{out:?}");
+            assert_eq!(replica.lacks_members(Moment(4)), None, "the other one may yet answer");
+            assert_eq!(replica.lacks_members(silent), lacks, "min_in_sync = {min_in_sync}");
         }
     }
 }

@@ -39,8 +39,9 @@ pub trait SliceReader: Send + Sync {
     /// checked afterwards; for `session` the versions seen are waited for, for a bounded time; for `bounded` the replica
     /// knows that it misses nothing older. Slices that are not wanted need not be right in it.
     ///
-    /// `Error::Stale` where the node knows a slice by another epoch or does not have it: the statement is planned
-    /// again. `Error::Unavailable` where it can't promise the consistency now: another replica is asked.
+    /// `Error::Stale` where the node knows a slice by another epoch, does not have it, or nobody leads it: the statement
+    /// is planned again, for as long as patience lasts. `Error::Unavailable` where it can't promise the consistency now:
+    /// another replica is asked.
     fn readable(&self, wanted: &Wanted) -> BoxFuture<'static, Result<Snapshot, Error>>;
 }
 

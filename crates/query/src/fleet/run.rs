@@ -1,9 +1,9 @@
 //! Running a statement of a fleet: again, where it failed for a reason that another plan mends, as long as no row of
 //! it was handed on.
 //!
-//! Promises: rows of only one try are handed on, and none before a part of the answer is there (`HELD_BYTES`); a slice that moved is looked up again, until it is led or patience ends; a
-//! node that was lost, or can't promise the freshness asked for, is avoided as long as another one has its slices, and the
-//! session is told once.
+//! Promises: rows of only one try are handed on, and none before a part of the answer is there (`HELD_BYTES`); a slice that moved
+//! is looked up again, until it is led or patience ends (then `57P03`, with what is wrong); a node that was lost, or can't promise
+//! the freshness asked for, is avoided as long as another one has its slices, and the session is told once.
 
 use super::channels::Watched;
 use super::codec::Codec;
@@ -90,8 +90,9 @@ pub(crate) async fn run(
                 Err(fault) => fault,
             },
         };
-        match from_datafusion(&fault, "") {
-            Error::Stale(_) => {}
+        let last: DataFusionError = match from_datafusion(&fault, "") {
+            // Once it was waited for in vain, what remains is that nobody may serve it.
+            Error::Stale(report) => Error::Unavailable(report).into(),
             error @ (Error::Unreachable(_) | Error::Unavailable(_)) => match error.report().node.clone() {
                 Some(node) if !avoided.contains(&node) => {
                     if !named.contains(&node) {
@@ -103,12 +104,15 @@ pub(crate) async fn run(
                     continue;
                 }
                 // Nobody else has what it wants: whoever was avoided may be back, or lead by now.
-                _ => avoided.clear(),
+                _ => {
+                    avoided.clear();
+                    fault
+                }
             },
             _ => return Err(fault),
-        }
+        };
         if Instant::now() + pause >= deadline {
-            return Err(fault);
+            return Err(last);
         }
         // The first time the map here may be all that was old.
         tokio::time::sleep(pause).await;

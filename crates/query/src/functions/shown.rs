@@ -11,6 +11,9 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use std::sync::{Arc, LazyLock};
 
+/// The name of `read_time` that the rewriting of statements calls.
+pub(crate) const TIME_AT_RUN: &str = "read_time_at_run";
+
 static SHOWN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     let takes = |given: &[DataType]| (given.len() == 1).then(|| given.to_vec());
     Typed { name: "shown", aliases: &[], takes, gives: |_| DataType::Utf8, body: show_all }.udf()
@@ -19,6 +22,12 @@ static SHOWN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
 static READ_TIME: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     let takes = |_: &[DataType]| Some(vec![DataType::Utf8]);
     Typed { name: "read_time", aliases: &[], takes, gives: |_| time_type(), body: read_all }.udf()
+});
+
+/// `read_time`, where DataFusion would compute it too early (`rewrite/moments.rs`).
+pub(super) static READ_TIME_AT_RUN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    let takes = |_: &[DataType]| Some(vec![DataType::Utf8]);
+    Typed { name: TIME_AT_RUN, aliases: &[], takes, gives: |_| time_type(), body: read_all }.udf_at_run()
 });
 
 static READ_LOCAL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {

@@ -41,9 +41,18 @@ struct Made {
 impl Typed {
     /// The function, ready to be registered or called.
     pub(crate) fn udf(self) -> Arc<ScalarUDF> {
-        let aliases = self.aliases.iter().map(|alias| (*alias).to_owned()).collect();
         // What depends on the session's zone is the same all through a statement.
-        let signature = Signature::user_defined(Volatility::Immutable);
+        self.made(Volatility::Immutable)
+    }
+
+    /// The same, never computed while a statement is planned: the session's zone is known when it runs.
+    pub(crate) fn udf_at_run(self) -> Arc<ScalarUDF> {
+        self.made(Volatility::Volatile)
+    }
+
+    fn made(self, volatility: Volatility) -> Arc<ScalarUDF> {
+        let aliases = self.aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        let signature = Signature::user_defined(volatility);
         Arc::new(ScalarUDF::new_from_impl(Made { of: self, aliases, signature }))
     }
 }

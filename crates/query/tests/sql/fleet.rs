@@ -174,7 +174,7 @@ async fn a_slice_that_nobody_leads_is_waited_for() {
     assert_eq!(two.router.refreshed.load(Ordering::Relaxed), 4);
     two.router.unlead(SliceId(3), usize::MAX);
     let error = two.fleet.error("SELECT count(*) FROM samples").await;
-    assert_eq!((error.sqlstate(), error.may_retry()), ("40001", true), "patience ends: {error:?}");
+    assert_eq!((error.sqlstate(), error.may_retry()), ("57P03", true), "patience ends: {error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -222,6 +222,20 @@ async fn values_at_anywhere() {
     let Ok(query::Outcome::Rows(rows)) = prepared.execute(Vec::new()).await else { panic!("no rows") };
     let batches: Vec<_> = futures::StreamExt::collect(rows.batches).await;
     assert_eq!(crate::fixture::texts(batches[0].as_ref().unwrap()), ["77.0"]);
+    // Times are read as anywhere else, by the session's clocks too.
+    house.tag("SET timezone = 'Asia/Shanghai'").await;
+    for times in [
+        "ARRAY['2026-01-01 00:00:01Z'::timestamptz, '2026-01-03 00:00Z'::timestamptz]",
+        "ARRAY['2026-01-01 00:00:01Z', '2026-01-03 08:00']",
+        "ARRAY[timestamptz '2026-01-01 08:00:01', CAST('2026-01-03 08:00' AS timestamp with time zone)]",
+        "ARRAY['2026-01-01 00:00:01Z', to_timestamp(1767398400)]",
+        "ARRAY['2026-01-01 00:00:01Z', '2026-01-03 00:00Z']::timestamptz[]",
+        "'{2026-01-01 00:00:01Z,2026-01-03 08:00}'::timestamptz[]",
+    ] {
+        assert_eq!(house.rows(&format!("SELECT sum(value) FROM values_at(ARRAY['a', 'b'], {times})")).await, ["22.5"], "{times}");
+    }
+    let error = house.error("SELECT * FROM values_at(ARRAY['a'], ARRAY['soon'::timestamptz])").await;
+    assert!(error.sqlstate() == "22007" && error.hint().is_some(), "{error:?}");
     assert_eq!(
         house.error("SELECT * FROM tags, LATERAL values_at(ARRAY[tags.name], ARRAY[now()]) AS v").await.sqlstate(),
         "42703"
