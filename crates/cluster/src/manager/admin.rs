@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
-use types::{NodeId, SliceId};
+use types::{NodeId, SliceId, StoreId};
 use world::Clock;
 
 /// How often, and how far apart, a swap that was not answered is sent again.
@@ -31,6 +31,8 @@ const LOOKS: Duration = Duration::from_secs(2);
 
 /// What was heard longer ago says nothing of how busy a process is.
 const FRESH_MS: u64 = 5_000;
+/// Whoever was heard since then is alive, whatever its state: processes report twice a second.
+const ALIVE_MS: u64 = 1_000;
 
 /// What operators ask.
 pub struct Admin {
@@ -233,19 +235,25 @@ impl Admin {
         .await
     }
 
-    /// Takes a process off the list: an empty, drained data node, or one that is silent and holds nothing.
+    /// Takes a process off the list: an empty, drained data node, or one that is silent and holds nothing. One that still runs
+    /// learns it, and ends.
     ///
     /// # Errors
     /// `AdminError::State` where it holds slices, or is alive and to stay.
     pub async fn remove(&self, node: NodeId) -> Result<(), AdminError> {
+        let looked = self.look(false).await;
+        let was_heard = |store: StoreId| {
+            looked.nodes().any(|(other, heard)| other == node && heard.store == store && heard.silence_ms < ALIVE_MS)
+        };
         self.change(|standing| {
             let Some(seen) = standing.records.get(&node) else { return Ok(None) };
             let (left, entry) = (held(standing, node), &seen.value.entry);
             if left > 0 || standing.targets.values().any(|target| target.value.nodes.contains(&node)) {
                 return state(format!("node {node} holds or is to hold {left} slices; drain it and wait until it is empty"));
             }
-            if entry.state.is_there() && !entry.drains {
-                return state(format!("node {node} is alive and to stay; drain it, or stop its process, first"));
+            // One that is joining, or silent for too short a time, may be alive.
+            if !entry.drains && (entry.state.is_there() || was_heard(entry.store)) {
+                return state(format!("node {node} is alive and to stay; stop its process first, or drain it"));
             }
             Ok(Some(Swap::new().when(&node_key(node), Is::Modified(seen.revision)).delete(&node_key(node))))
         })
