@@ -6,11 +6,13 @@
 //! ```
 //! Promises: a number is taken by one swap, and only where nobody has it, or who had it is this process, or is silent, or was
 //! reached at the same address (a wiped disk); a process that was one of a fleet does not join another; one whose number
-//! was taken, or taken off the list, learns it. It may not know what roles mean.
+//! was taken, or taken off the list, learns it; a number whose process is no scheduler counts for none. It may not know what
+//! else roles mean.
 
 use super::entries::{self, NodeRecord, Roles, node_key, node_record, node_value};
 use super::following::gone;
 use super::roster::Roster;
+use crate::tags;
 use crate::tickets::answered;
 use crc_fast::CrcAlgorithm;
 use meta::{Entry, Is, Meta, MetaId, PAGE_ENTRIES_MAX, Range, Swap, Swapped};
@@ -110,7 +112,8 @@ pub struct Member {
 
 impl Member {
     /// Takes a number and registers the process. `store` is that of its kernel; without one it gets an identity of its own.
-    /// What was registered before and is a manager's or an operator's to say (state, drain) stays.
+    /// What was registered before and is a manager's or an operator's to say (state, drain) stays. A scheduler that had the number
+    /// before counts no more where this process is none: it would be missed in every majority.
     ///
     /// # Errors
     /// `JoinError`.
@@ -140,6 +143,11 @@ impl Member {
             }
             None => take_any(membership, store, meta).await?,
         };
+        if !membership.roles.has(Roles::SCHEDULER)
+            && let Err(fault) = tags::deregister(meta, member.node).await
+        {
+            tracing::warn!(%fault, "a scheduler that had number {} before still counts", member.node);
+        }
         if known.is_none_or(|known| known.identity != store) {
             write(world, dir, &path, &Remembered { node: member.node, identity: store, meta: id })?;
         }

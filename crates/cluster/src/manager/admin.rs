@@ -11,6 +11,7 @@ use super::words::{AdminError, NodeStatus, Operation, Progress, Step};
 use crate::fleet::entries::{self, FleetRecord, NodeRecord, Roles, TargetRecord, node_key, target_key};
 use crate::fleet::following::gone;
 use crate::fleet::{Lines, fleet_key, fleet_value};
+use crate::tags;
 use crate::tickets::answered;
 use meta::{Entry, Is, Key, Meta, SWAP_KEYS_MAX, Swap, Swapped};
 use protocol::SliceEntry;
@@ -236,11 +237,13 @@ impl Admin {
     }
 
     /// Takes a process off the list: an empty, drained data node, or one that is silent and holds nothing. One that still runs
-    /// learns it, and ends.
+    /// learns it, and ends. As a scheduler it counts no more; nor does one that was taken off the list before.
     ///
     /// # Errors
-    /// `AdminError::State` where it holds slices, or is alive and to stay.
+    /// `AdminError::State` where it holds slices, is alive and to stay, or is the only scheduler with all tags.
     pub async fn remove(&self, node: NodeId) -> Result<(), AdminError> {
+        // Read before its record: where that is gone, these are gone, and whoever takes the number next is another store.
+        let schedulers = tags::registered_of(&*self.meta, node).await?;
         let looked = self.look(false).await;
         let was_heard = |store: StoreId| {
             looked.nodes().any(|(other, heard)| other == node && heard.store == store && heard.silence_ms < ALIVE_MS)
@@ -257,7 +260,8 @@ impl Admin {
             }
             Ok(Some(Swap::new().when(&node_key(node), Is::Modified(seen.revision)).delete(&node_key(node))))
         })
-        .await
+        .await?;
+        Ok(tags::deregister_stores(&*self.meta, &schedulers).await?)
     }
 
     /// Has a slice move to these nodes, the primary first.
