@@ -164,6 +164,19 @@ async fn a_removed_scheduler_counts_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_majority_answers_that_a_change_is_in_doubt() {
+    let place = Place::new("doubt");
+    let table = place.start(7, place.catalog("a")).await.expect("the first scheduler");
+    drop(place.start(8, place.catalog("b")).await.expect("a second one, which nobody hears"));
+    let asked = tokio::time::timeout(Duration::from_secs(60), table.create(vec![tag("a")])).await;
+    let answer = asked.expect("it is answered in the end");
+    assert!(matches!(answer, Err(Error::InDoubt { .. })), "{answer:?}");
+    // With a majority again it happened, or did not; what is asked for anew is answered.
+    deregister(&*place.meta, NodeId(8)).await.expect("it is taken out");
+    assert!(matches!(table.create(vec![tag("b")]).await, Ok(range) if range.end - range.start == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_process_alone_filled_is_no_fleets() {
     let place = Place::new("own");
     let catalog = place.catalog("a");
