@@ -51,7 +51,7 @@ fn a_node_is_drained_and_removed_though_its_manager_dies() {
     fleet.restart(0);
     fleet.wait_until_empty(2);
     writers.wait_for(20, PATIENCE);
-    assert_eq!((remove(&fleet), remove(&fleet)), (Ok(()), Ok(())));
+    assert_eq!((remove(&fleet), remove(&fleet)), (Ok(true), Ok(false)));
     assert_eq!(fleet.admin(|admin| async move { admin.operations().await }), Ok(vec![]));
     // Its number is free: it must not stand in the way of whoever gets it.
     fleet.wait_until_ended(2);
@@ -200,6 +200,8 @@ fn slices_are_switched_evened_and_forced() {
     fleet.admin(move |admin| async move { admin.move_slice(slice, &after).await }).expect("it is on its way");
     let cancel = |fleet: &Fleet| fleet.admin(move |admin| async move { admin.cancel(slice).await });
     assert_eq!((cancel(&fleet), cancel(&fleet)), (Ok(()), Ok(())));
+    let none = fleet.admin(|admin| async move { admin.cancel(SliceId(RULE.buckets)).await });
+    assert!(matches!(none, Err(AdminError::Invalid(_))), "there is no such slice: {none:?}");
     fleet.wait_for_rest();
     fleet.wait_for_members(COPIES as usize);
     writers.wait_for(10, PATIENCE);
