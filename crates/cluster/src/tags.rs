@@ -24,6 +24,7 @@ mod table;
 pub use entry::{entry_key, entry_value, tag_entry};
 pub use refused::{Error, Refused};
 pub use registering::deregister;
+pub(crate) use registering::{deregister_stores, registered_of};
 pub use service::TagService;
 pub use shared::{Settings, Standing};
 pub use table::TagTable;

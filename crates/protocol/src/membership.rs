@@ -21,13 +21,13 @@ pub use words::{Busyness, ManagerSettings, NodeEntry, NodeReport, NodeState, Ord
 
 use crate::Moment;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use types::{NodeId, Revision, SliceId, StoreId};
 
-/// What a manager heard of a node.
+/// What a manager heard of a node's store.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     at: Moment,
-    store: StoreId,
     busyness: u32,
 }
 
@@ -45,7 +45,8 @@ enum Key {
 pub struct Manager {
     settings: ManagerSettings,
     started: Moment,
-    heard: BTreeMap<NodeId, Heard>,
+    /// By store too: whoever lost its number to another process may still report, and must not pass for its new owner.
+    heard: BTreeMap<(NodeId, StoreId), Heard>,
     /// What slices take, as their primaries last said.
     sizes: BTreeMap<SliceId, u64>,
     /// What was asked for on which revision, and when it may be asked for again.
@@ -65,7 +66,13 @@ impl Manager {
     /// A node reports.
     pub fn report(&mut self, now: Moment, report: &NodeReport) {
         let busyness = report.busyness.weighed(&self.settings.weights);
-        self.heard.insert(report.node, Heard { at: now, store: report.store, busyness });
+        self.heard.insert((report.node, report.store), Heard { at: now, busyness });
+        // What is gone says no more than what was never heard of: so only stores that report are kept.
+        let is_gone = |heard: &Heard| now.since(heard.at) >= self.settings.gone_us;
+        let gone = self.heard.range(stores_of(report.node)).filter(|(_, heard)| is_gone(heard)).map(|(store, _)| *store);
+        for store in gone.collect::<Vec<_>>() {
+            self.heard.remove(&store);
+        }
         self.sizes.extend(report.sizes.iter().copied());
     }
 
@@ -94,19 +101,24 @@ impl Manager {
     /// How busy a node is, in thousandths, as last heard: for readers that may choose among copies.
     #[must_use]
     pub fn busyness(&self, node: NodeId) -> Option<u32> {
-        self.heard.get(&node).map(|heard| heard.busyness)
+        self.heard.range(stores_of(node)).map(|(_, heard)| heard).max_by_key(|heard| heard.at).map(|heard| heard.busyness)
     }
 
     /// What was heard of a node with the store that meta names. Another store says nothing: an older one is over, a newer
     /// one is registered in meta by its node before it counts.
     fn heard_of(&self, node: NodeId, store: StoreId) -> Option<Moment> {
-        self.heard.get(&node).filter(|heard| heard.store == store).map(|heard| heard.at)
+        self.heard.get(&(node, store)).map(|heard| heard.at)
     }
 
     /// How long a node has been silent, in microseconds.
     fn silence(&self, now: Moment, node: NodeId, store: StoreId) -> u64 {
         now.since(self.heard_of(node, store).unwrap_or(self.started))
     }
+}
+
+/// Whatever store a node may have.
+fn stores_of(node: NodeId) -> RangeInclusive<(NodeId, StoreId)> {
+    (node, StoreId(0))..=(node, StoreId(u128::MAX))
 }
 
 fn key_of(wanted: &Wanted) -> (Key, Revision) {
@@ -250,6 +262,21 @@ mod tests {
         assert_eq!(view.stuck().count(), 0, "node 1 may lead");
         view.nodes.get_mut(&NodeId(1)).unwrap().value.state = NodeState::Down;
         assert_eq!(view.stuck().collect::<Vec<_>>(), [SliceId(7)]);
+    }
+
+    #[test]
+    fn a_store_that_lost_its_number_does_not_silence_the_new_owner() {
+        let settings = ManagerSettings { gone_us: 60 * SECOND, ..ManagerSettings::default() };
+        let (view, mut manager) = (view(), Manager::new(settings, Moment(0)));
+        let foreign = |store| NodeReport { node: NodeId(1), store, busyness: Busyness::default(), sizes: Vec::new() };
+        for seconds in 1..100 {
+            let now = Moment(seconds * SECOND);
+            hear(&mut manager, now, &[0, 1, 2]);
+            manager.report(now, &foreign(StoreId(9)));
+            manager.report(now, &foreign(StoreId(100 + u128::from(seconds))));
+            assert_eq!(tend(&mut manager, now, &view), [], "after {seconds} s");
+        }
+        assert!(manager.heard.len() <= 3 + 1 + 60, "stores that are gone are forgotten: {}", manager.heard.len());
     }
 
     #[test]

@@ -5,16 +5,20 @@
 //!   0  magic "MERMEMBR"   8  format u32   12  zero u32   16  number u64   24  identity u128   40  id of the meta u128   56  crc-32c
 //! ```
 //! Promises: a number is taken by one swap, and only where nobody has it, or who had it is this process, or is silent, or was
-//! reached at the same address (a wiped disk); a process that was one of a fleet does not join another. It may not know
-//! what roles mean.
+//! reached at the same address (a wiped disk); a process that was one of a fleet does not join another; one whose number
+//! was taken, or taken off the list, learns it; a number whose process is no scheduler counts for none. It may not know what
+//! else roles mean.
 
 use super::entries::{self, NodeRecord, Roles, node_key, node_record, node_value};
 use super::following::gone;
+use super::roster::Roster;
+use crate::tags;
 use crate::tickets::answered;
 use crc_fast::CrcAlgorithm;
 use meta::{Entry, Is, Meta, MetaId, PAGE_ENTRIES_MAX, Range, Swap, Swapped};
 use protocol::membership::{NodeEntry, NodeState};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use types::{NodeId, StoreId};
@@ -27,6 +31,8 @@ const BYTES: usize = 60;
 /// How long a number is waited for whose process still counts as alive, and how often it is looked at.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often meta is asked whose a number is, while the roster does not name this process.
+const ASKS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a process says of itself.
 #[derive(Clone, Debug)]
@@ -106,7 +112,8 @@ pub struct Member {
 
 impl Member {
     /// Takes a number and registers the process. `store` is that of its kernel; without one it gets an identity of its own.
-    /// What was registered before and is a manager's or an operator's to say (state, drain) stays.
+    /// What was registered before and is a manager's or an operator's to say (state, drain) stays. A scheduler that had the number
+    /// before counts no more where this process is none: it would be missed in every majority.
     ///
     /// # Errors
     /// `JoinError`.
@@ -136,10 +143,46 @@ impl Member {
             }
             None => take_any(membership, store, meta).await?,
         };
+        if !membership.roles.has(Roles::SCHEDULER)
+            && let Err(fault) = tags::deregister(meta, member.node).await
+        {
+            tracing::warn!(%fault, "a scheduler that had number {} before still counts", member.node);
+        }
         if known.is_none_or(|known| known.identity != store) {
             write(world, dir, &path, &Remembered { node: member.node, identity: store, meta: id })?;
         }
         Ok(member)
+    }
+
+    /// Waits until the number is no more this process's, and says what became of it: then the process must end, for what it says
+    /// and holds counts no more, and another one may have the number.
+    pub async fn lost(self, roster: Arc<Roster>, meta: Arc<dyn Meta>) -> String {
+        let mut changes = roster.changes();
+        loop {
+            changes.borrow_and_update();
+            if roster.names(self.node, self.store) {
+                // The sender lives as long as the roster.
+                drop(changes.changed().await);
+                continue;
+            }
+            // The roster may be older than this process's own entry: only meta tells.
+            match self.whose(&*meta).await {
+                Ok(None) => {}
+                Ok(Some(whose)) => return whose,
+                Err(fault) => tracing::debug!(%fault, "asking whose number {} is", self.node),
+            }
+            tokio::time::sleep(ASKS_EVERY).await;
+        }
+    }
+
+    /// Whose the number is, in words; none where it is this process's, or what stands there can't be read.
+    async fn whose(self, meta: &dyn Meta) -> Result<Option<String>, meta::Error> {
+        let found = answered(meta.get(&[node_key(self.node)])).await.map_err(gone)??;
+        let Some(entry) = found.entries.into_iter().next().flatten() else {
+            return Ok(Some(format!("number {} was taken off the list", self.node)));
+        };
+        let other = node_record(&entry.value).filter(|record| record.entry.store != self.store);
+        Ok(other.map(|record| format!("number {} is by now that of another process, at {}", self.node, record.address)))
     }
 }
 

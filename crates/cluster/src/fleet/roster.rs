@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use types::NodeId;
+use types::{NodeId, StoreId};
 
 #[derive(Default)]
 struct Known {
@@ -63,6 +63,12 @@ impl Roster {
     pub fn address(&self, node: NodeId) -> Option<String> {
         let records = self.known.records.read();
         records.get(&node).map(|seen| seen.value.address.clone()).filter(|address| !address.is_empty())
+    }
+
+    /// Whether a number is of this store.
+    #[must_use]
+    pub fn names(&self, node: NodeId, store: StoreId) -> bool {
+        self.known.records.read().get(&node).is_some_and(|seen| seen.value.entry.store == store)
     }
 
     /// Everybody, and the revision of each.

@@ -11,6 +11,7 @@ use super::words::{AdminError, NodeStatus, Operation, Progress, Step};
 use crate::fleet::entries::{self, FleetRecord, NodeRecord, Roles, TargetRecord, node_key, target_key};
 use crate::fleet::following::gone;
 use crate::fleet::{Lines, fleet_key, fleet_value};
+use crate::tags;
 use crate::tickets::answered;
 use meta::{Entry, Is, Key, Meta, SWAP_KEYS_MAX, Swap, Swapped};
 use protocol::SliceEntry;
@@ -18,9 +19,10 @@ use protocol::membership::Seen;
 use protocol::moves::{Placed, Plan, Wish, plan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tonic::Status;
-use types::{NodeId, SliceId};
+use types::{NodeId, SliceId, StoreId};
 use world::Clock;
 
 /// How often, and how far apart, a swap that was not answered is sent again.
@@ -31,6 +33,8 @@ const LOOKS: Duration = Duration::from_secs(2);
 
 /// What was heard longer ago says nothing of how busy a process is.
 const FRESH_MS: u64 = 5_000;
+/// Whoever was heard since then is alive, whatever its state: processes report twice a second.
+const ALIVE_MS: u64 = 1_000;
 
 /// What operators ask.
 pub struct Admin {
@@ -233,23 +237,37 @@ impl Admin {
         .await
     }
 
-    /// Takes a process off the list: an empty, drained data node, or one that is silent and holds nothing.
+    /// Takes a process off the list: an empty, drained data node, or one that is silent and holds nothing. One that still runs
+    /// learns it, and ends. As a scheduler it counts no more; nor does one that was taken off the list before. Answers whether
+    /// there was one: what is removed leaves no trace, so a number that never was is answered as one that was removed before.
     ///
     /// # Errors
-    /// `AdminError::State` where it holds slices, or is alive and to stay.
-    pub async fn remove(&self, node: NodeId) -> Result<(), AdminError> {
+    /// `AdminError::State` where it holds slices, is alive and to stay, or is the only scheduler with all tags.
+    pub async fn remove(&self, node: NodeId) -> Result<bool, AdminError> {
+        // Told before the swap: one that is not answered is sent again, and finds nothing then.
+        let was_there = AtomicBool::new(false);
+        // Read before its record: where that is gone, these are gone, and whoever takes the number next is another store.
+        let schedulers = tags::registered_of(&*self.meta, node).await?;
+        let looked = self.look(false).await;
+        let was_heard = |store: StoreId| {
+            looked.nodes().any(|(other, heard)| other == node && heard.store == store && heard.silence_ms < ALIVE_MS)
+        };
         self.change(|standing| {
             let Some(seen) = standing.records.get(&node) else { return Ok(None) };
+            was_there.store(true, Ordering::Relaxed);
             let (left, entry) = (held(standing, node), &seen.value.entry);
             if left > 0 || standing.targets.values().any(|target| target.value.nodes.contains(&node)) {
                 return state(format!("node {node} holds or is to hold {left} slices; drain it and wait until it is empty"));
             }
-            if entry.state.is_there() && !entry.drains {
-                return state(format!("node {node} is alive and to stay; drain it, or stop its process, first"));
+            // One that is joining, or silent for too short a time, may be alive.
+            if !entry.drains && (entry.state.is_there() || was_heard(entry.store)) {
+                return state(format!("node {node} is alive and to stay; stop its process first, or drain it"));
             }
             Ok(Some(Swap::new().when(&node_key(node), Is::Modified(seen.revision)).delete(&node_key(node))))
         })
-        .await
+        .await?;
+        tags::deregister_stores(&*self.meta, &schedulers).await?;
+        Ok(was_there.into_inner() || !schedulers.is_empty())
     }
 
     /// Has a slice move to these nodes, the primary first.
@@ -361,13 +379,16 @@ impl Admin {
         Err(AdminError::Unsettled("slices are sent on their way by others all the time".to_owned()))
     }
 
-    /// Has a slice go no further on its way. Copies beyond those it is to have are given up again.
+    /// Has a slice go no further on its way; one that is not on its way stays. Copies beyond those it is to have are given up again.
     ///
     /// # Errors
-    /// Of meta.
+    /// `AdminError::Invalid` where there can't be such a slice, `AdminError::NotSet`.
     pub async fn cancel(&self, slice: SliceId) -> Result<(), AdminError> {
         self.change(|standing| {
-            let key = target_key(slice);
+            let (key, slices) = (target_key(slice), standing.fleet.as_ref().ok_or(AdminError::NotSet)?.value.rule.buckets);
+            if slice.0 >= slices {
+                return Err(AdminError::Invalid(format!("there is no slice {slice}: the fleet has {slices}, from 0 on")));
+            }
             Ok(standing.targets.get(&slice).map(|seen| Swap::new().when(&key, Is::Modified(seen.revision)).delete(&key)))
         })
         .await

@@ -154,10 +154,14 @@ impl Shared {
         Moment(self.clock.monotonic_us())
     }
 
-    /// A process reports.
-    pub(super) fn hear(&self, report: Report) {
+    /// A process reports. False where its store is not the one that meta names under its number, as far as is known here: it
+    /// lost the number to another process, or this manager has not heard of it yet. That counts for nothing.
+    pub(super) fn hear(&self, report: Report) -> bool {
         let now = self.now();
         let Report { node, store, busyness, sizes: replicas } = report;
+        if !self.lines.roster().names(node, store) {
+            return false;
+        }
         let led = || replicas.iter().filter(|size| size.leads);
         let sizes: Vec<(SliceId, u64)> = led().map(|size| (size.slice, size.bytes)).collect();
         {
@@ -173,6 +177,7 @@ impl Shared {
         let report = NodeReport { node, store, busyness, sizes };
         machines.others.report(now, &report);
         machines.data.report(now, &report);
+        true
     }
 
     fn tend(self: &Arc<Self>) {

@@ -7,6 +7,7 @@ use super::busyness::Sample;
 use super::service::{Noted, REPORT, Report, Reported};
 use crate::data::{DataNode, ReplicaSize};
 use crate::fleet::{Lines, Member, Roles};
+use meta::Meta;
 use protocol::membership::Busyness;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ impl Default for Capacity {
 
 /// Whoever reports. Dropping it ends it.
 pub struct Reporter {
+    member: Member,
+    lines: Arc<Lines>,
     _alive: watch::Sender<()>,
 }
 
@@ -59,6 +62,7 @@ impl Reporter {
         runtime: &Handle,
     ) -> Reporter {
         let (alive, mut stopping) = watch::channel(());
+        let reporter = Reporter { member, lines: Arc::clone(&lines), _alive: alive };
         runtime.spawn(async move {
             let (mut before, mut at) = (Sample::take(), clock.monotonic_us());
             let mut told: HashMap<NodeId, JoinHandle<Told>> = HashMap::new();
@@ -88,7 +92,12 @@ impl Reporter {
                 }
             }
         });
-        Reporter { _alive: alive }
+        reporter
+    }
+
+    /// Waits until the process is no more one of the fleet, as `Member::lost` does, and says why: then it must end.
+    pub fn lost(&self, meta: Arc<dyn Meta>) -> impl Future<Output = String> + Send + use<> {
+        self.member.lost(Arc::clone(self.lines.roster()), meta)
     }
 }
 

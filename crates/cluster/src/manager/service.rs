@@ -1,7 +1,7 @@
 //! The side of a manager that answers: reports of all processes, and what was heard of them.
 //!
-//! Promises: a report is answered with the manager's run, so that whoever reports tells a new one everything. What was heard
-//! is one manager's, and may be old or nothing. May not know who decides what.
+//! Promises: a report is answered with the manager's run, so that whoever reports tells a new one everything; one of a store
+//! that meta does not name is refused. What was heard is one manager's, and may be old or nothing. May not know who decides what.
 
 use super::node::{Heard, ManagerNode, Shared};
 use crate::calls::MESSAGE_BYTES_MAX;
@@ -275,8 +275,11 @@ impl UnaryService<Reported> for ManagerService {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             let report = request.into_inner().report();
-            shared.hear(report.ok_or_else(|| Status::invalid_argument("a store has 16 bytes"))?);
-            Ok(Response::new(Noted { run: shared.run }))
+            // An answer would say that its sizes were noted.
+            match shared.hear(report.ok_or_else(|| Status::invalid_argument("a store has 16 bytes"))?) {
+                true => Ok(Response::new(Noted { run: shared.run })),
+                false => Err(Status::failed_precondition("meta names another store under this number, or none")),
+            }
         })
     }
 }

@@ -4,6 +4,7 @@
 //! how operators ask.
 
 use crate::fleet::NodeRecord;
+use crate::tags;
 use protocol::membership::Busyness;
 use protocol::moves::PlanError;
 use protocol::{EntryError, Policy, SliceEntry};
@@ -129,6 +130,15 @@ pub enum AdminError {
     /// What was asked for changed all the time, or meta answers too slowly.
     #[error("it was not settled in time whether it was done: {0}; ask the same again, that does no harm")]
     Unsettled(String),
+}
+
+impl From<tags::Error> for AdminError {
+    fn from(fault: tags::Error) -> AdminError {
+        match fault {
+            tags::Error::Meta(fault) => AdminError::Meta(fault),
+            other => AdminError::State(other.to_string()),
+        }
+    }
 }
 
 impl AdminError {

@@ -1,19 +1,15 @@
 //! What one scheduler asks another.
 //!
-//! Promises: no question is waited for longer than `ASK_MAX`. May not know who leads.
+//! Promises: no question is waited for longer than `ASK_MAX` (`shared`). May not know who leads.
 
 use super::messages::{Answered, Changing, Reading, Told};
 use super::refused::Refused;
 use super::service::{CHANGE, READ};
-use super::shared::Shared;
+use super::shared::{ASK_MAX, Shared};
 use bytes::Bytes;
 use catalog::{Outcome, outcome_of};
 use prost::Message;
-use std::time::Duration;
 use types::{NodeId, Origin, Sequence};
-
-/// How long one question may take.
-const ASK_MAX: Duration = Duration::from_secs(10);
 
 impl Shared {
     async fn ask_at<Q: Message + 'static>(&self, node: NodeId, path: &'static str, question: Q) -> Result<Answered, Refused> {

@@ -1,7 +1,8 @@
-//! Who belongs to the schedulers: each registers itself, an operator takes one out.
+//! Who belongs to the schedulers: each registers itself; one whose node is removed, or takes on other roles, is taken out.
 //!
 //! Promises: every swap keeps the law of `TagEntry::check_next`; who asks twice does no harm; a store that is new takes the
-//! place of its node's old one, unless that one alone had the tags; a meta that knows less than the store is refused.
+//! place of its node's old one, unless that one alone had the tags; a meta that knows less than the store is refused. Somebody with
+//! all tags stays.
 //! May not know what tags are.
 
 use super::entry::{entry_key, entry_value, tag_entry};
@@ -80,19 +81,42 @@ pub(super) async fn register(meta: &dyn Meta, me: ReplicaId, seen: Epoch) -> Res
     .await
 }
 
+/// The entry without those schedulers that leave; none where they are no schedulers.
+fn without(entry: Option<&TagEntry>, leaves: impl Fn(&ReplicaId) -> bool) -> Result<Option<TagEntry>, Error> {
+    let leaving = |entry: &TagEntry| entry.registered.iter().copied().find(|id| leaves(id));
+    let Some((entry, leaver)) = entry.and_then(|entry| Some((entry, leaving(entry)?))) else { return Ok(None) };
+    let registered: Vec<ReplicaId> = entry.registered.iter().copied().filter(|id| !leaves(id)).collect();
+    if !registered.iter().any(|id| entry.is_normal(*id)) {
+        let node = leaver.node;
+        let text = format!("node {node} is the only scheduler with all tags: let another one become Normal first");
+        return Err(Error::Outside(text));
+    }
+    Ok(Some(TagEntry { registered, ..entry.clone() }))
+}
+
 /// Takes a node out of the schedulers, for good; one that is no scheduler is no matter.
 ///
 /// # Errors
 /// `Error::Outside` where no scheduler with all tags would be left, `Error::Meta`.
 pub async fn deregister(meta: &dyn Meta, node: NodeId) -> Result<(), Error> {
-    change(meta, |entry| {
-        let Some(entry) = entry.filter(|entry| entry.registered.iter().any(|id| id.node == node)) else { return Ok(None) };
-        let registered: Vec<ReplicaId> = entry.registered.iter().copied().filter(|id| id.node != node).collect();
-        if !registered.iter().any(|id| entry.is_normal(*id)) {
-            let text = format!("node {node} is the only scheduler with all tags: let another one become Normal first");
-            return Err(Error::Outside(text));
-        }
-        Ok(Some(TagEntry { registered, ..entry.clone() }))
-    })
-    .await
+    change(meta, |entry| without(entry, |id| id.node == node)).await
+}
+
+/// The stores that count as schedulers under a number, to be taken out by `deregister_stores`: whoever takes the number and
+/// registers meanwhile is none of them.
+///
+/// # Errors
+/// As `deregister`.
+pub(crate) async fn registered_of(meta: &dyn Meta, node: NodeId) -> Result<Vec<ReplicaId>, Error> {
+    let (entry, _) = read(meta).await?;
+    without(entry.as_ref(), |id| id.node == node)?;
+    Ok(entry.into_iter().flat_map(|entry| entry.registered).filter(|id| id.node == node).collect())
+}
+
+/// Takes stores out of the schedulers, for good.
+///
+/// # Errors
+/// As `deregister`.
+pub(crate) async fn deregister_stores(meta: &dyn Meta, stores: &[ReplicaId]) -> Result<(), Error> {
+    change(meta, |entry| without(entry, |id| stores.contains(id))).await
 }

@@ -1,7 +1,8 @@
 //! What the tasks of a tag table share.
 //!
 //! Shared state: `standing`, `readable_until` and `parts_taken` are written by the actor alone, after every step; `failed` once.
-//! Promises: nothing here waits. May not know what the machine does.
+//! Promises: nothing here waits for longer than `ASK_MAX`: a machine that leads without a majority answers when it has one
+//! again, which may be never. May not know what the machine does.
 
 use super::actor::Input;
 use super::messages::Parcel;
@@ -20,6 +21,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use types::{Epoch, NodeId, Origin, Sequence};
 use world::World;
+
+/// How long one question may take, to the machine here or to another scheduler.
+pub(super) const ASK_MAX: Duration = Duration::from_secs(10);
 
 /// What a scheduler is told at its start.
 #[derive(Clone)]
@@ -82,18 +86,18 @@ impl Shared {
         self.now().0 < self.readable_until.load(Ordering::Acquire)
     }
 
-    /// Asks the machine here for a change.
+    /// Asks the machine here for a change. Unanswered, it may still happen.
     pub async fn change_here(&self, origin: Origin, body: Bytes) -> Result<Outcome, Refused> {
         let (answer, told) = oneshot::channel();
         self.ask(Input::Change { origin, body, answer })?;
-        told.await.unwrap_or_else(|_| Err(stopped()))
+        answer_of(told).await
     }
 
     /// Asks the machine here which batch shows all that was answered.
     pub async fn read_here(&self) -> Result<Sequence, Refused> {
         let (answer, told) = oneshot::channel();
         self.ask(Input::Read { answer })?;
-        told.await.unwrap_or_else(|_| Err(stopped()))
+        answer_of(told).await
     }
 
     fn ask(&self, input: Input) -> Result<(), Refused> {
@@ -111,6 +115,14 @@ impl Shared {
         if parcel.to.replica() == Some(self.me) {
             drop(self.outside.try_send(Input::Message(from, message)));
         }
+    }
+}
+
+/// What the machine answers within the limit.
+async fn answer_of<T>(told: oneshot::Receiver<Result<T, Refused>>) -> Result<T, Refused> {
+    match tokio::time::timeout(ASK_MAX, told).await {
+        Ok(told) => told.unwrap_or_else(|_| Err(stopped())),
+        Err(_) => Err(Refused::Unavailable(format!("it was not settled within {} s", ASK_MAX.as_secs()))),
     }
 }
 

@@ -8,10 +8,11 @@ use crate::writers::{Acknowledged, Writers, tags, text};
 use cluster::Tls;
 use cluster::data::{Batch, Client, Refused};
 use cluster::door::{Door, OwnCertificate};
-use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster};
+use cluster::fleet::{FleetRecord, Lines, Member, Membership, Roles, Roster, node_key, node_record, node_value};
 use cluster::kinds::{KindSource, KindsService};
-use cluster::manager::{Admin, AdminError, NodeStatus, Placement, Settings};
+use cluster::manager::{Admin, AdminError, Capacity, NodeStatus, Placement, Reporter, Settings};
 use kernel::{Write, compose};
+use meta::{Is, Meta, Swap, Swapped};
 use protocol::membership::{ManagerSettings, NodeState};
 use protocol::{Consistency, Mode, Policy};
 use std::io::{BufRead, BufReader};
@@ -86,7 +87,8 @@ impl Told {
     }
 }
 
-struct Process {
+/// A process, and what it said of itself.
+pub struct Process {
     child: Child,
     /// Held open, so that its last words find somebody.
     _output: BufReader<ChildStdout>,
@@ -98,6 +100,9 @@ struct Process {
 
 pub struct Fleet {
     processes: Vec<Option<Process>>,
+    /// Those whose numbers others have.
+    former: Vec<Process>,
+    reached: Arc<dyn Meta>,
     runtime: Arc<Runtime>,
     lines: Arc<Lines>,
     admin: Arc<Admin>,
@@ -127,14 +132,14 @@ impl Ground {
     }
 
     fn spawn(&self, node: usize, manager: bool, meta: &str) -> Process {
-        spawn(&self.directory, node, manager, meta, 0)
+        spawn(&self.directory, &format!("node-{node}"), node, manager, meta, 0)
     }
 
     /// Joins as the scheduler, with its door.
     fn fleet(self, meta: String, processes: Vec<Option<Process>>, etcd: Option<Members>) -> Fleet {
         let Ground { directory, tls, own, runtime, threads } = self;
         let (world, dir) = (World::real(&threads), directory.path().join("scheduler"));
-        let (lines, admin) = runtime.block_on(async {
+        let (reached, lines, admin) = runtime.block_on(async {
             let reached = process::meta(&meta, &tls, &world, &dir).await;
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
             let address = format!("https://{}", listener.local_addr().expect("it is bound"));
@@ -145,19 +150,19 @@ impl Ground {
             tokio::spawn(async move { door.serve(listener, std::future::pending()).await.expect("the door serves") });
             let roster = Roster::follow(Arc::clone(&reached), runtime.handle()).await.expect("meta says who is there");
             let lines = Arc::new(Lines::new(roster, tls.clone()));
-            let admin = Admin::new(reached, Arc::clone(&lines), Arc::clone(&world.clock));
-            (lines, Arc::new(admin))
+            let admin = Admin::new(Arc::clone(&reached), Arc::clone(&lines), Arc::clone(&world.clock));
+            (reached, lines, Arc::new(admin))
         });
-        Fleet { processes, runtime, lines, admin, meta, threads, _etcd: etcd, directory }
+        Fleet { processes, former: Vec::new(), reached, runtime, lines, admin, meta, threads, _etcd: etcd, directory }
     }
 }
 
-fn spawn(directory: &Directory, node: usize, manager: bool, meta: &str, port: u16) -> Process {
+fn spawn(directory: &Directory, name: &str, node: usize, manager: bool, meta: &str, port: u16) -> Process {
     let mut child = Command::new(std::env::current_exe().expect("this test"))
         .args(["a_process_ends_when_its_input_does", "--exact", "--nocapture"])
         .env("ROLE", if manager { "manager" } else { "data" })
         .env("NODE", node.to_string())
-        .env("DIRECTORY", directory.path().join(format!("node-{node}")))
+        .env("DIRECTORY", directory.path().join(name))
         .env("CERTIFICATES", directory.path())
         .env("META", meta)
         .env("PORT", port.to_string())
@@ -177,6 +182,12 @@ fn spawn(directory: &Directory, node: usize, manager: bool, meta: &str, port: u1
     let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let store = StoreId(store.parse().expect("a number"));
     Process { child, _output: output, store, port, manager, meta: meta.to_owned() }
+}
+
+fn send(child: &Child, signal: i32) {
+    // SAFETY: the process is a child of ours that was not waited for, so its number is its own.
+    let sent = unsafe { libc::kill(child.id() as i32, signal) };
+    assert_eq!(sent, 0, "the signal is sent");
 }
 
 impl Fleet {
@@ -257,13 +268,65 @@ impl Fleet {
     pub fn restart(&mut self, node: usize) {
         let Process { port, manager, meta, .. } = self.process(node);
         let (port, manager, meta) = (*port, *manager, meta.clone());
-        self.processes[node] = Some(spawn(&self.directory, node, manager, &meta, port));
+        self.processes[node] = Some(spawn(&self.directory, &format!("node-{node}"), node, manager, &meta, port));
     }
 
     /// Another data node.
     pub fn add(&mut self, node: usize) {
         assert_eq!(node, self.processes.len(), "numbers are dense");
-        self.processes.push(Some(spawn(&self.directory, node, false, &self.meta, 0)));
+        self.processes.push(Some(spawn(&self.directory, &format!("node-{node}"), node, false, &self.meta, 0)));
+    }
+
+    pub fn signal(&mut self, node: usize, signal: i32) {
+        send(&self.process(node).child, signal);
+    }
+
+    /// Gives a silent data node's number to another process, with another store, elsewhere.
+    pub fn replace(&mut self, node: usize) {
+        let other = spawn(&self.directory, &format!("node-{node}-other"), node, false, &self.meta, 0);
+        self.former.extend(self.processes[node].replace(other));
+    }
+
+    /// Lets those whose numbers others have go on, and waits until they have ended by themselves, in order.
+    pub fn wait_until_former_end(&mut self) {
+        let mut former = std::mem::take(&mut self.former);
+        former.iter().for_each(|process| send(&process.child, libc::SIGCONT));
+        former.iter_mut().for_each(|process| self.ends(process));
+    }
+
+    /// Waits until a process has ended by itself, in order.
+    pub fn wait_until_ended(&mut self, node: usize) {
+        let mut process = self.processes[node].take().expect("it was started");
+        self.ends(&mut process);
+        self.processes[node] = Some(process);
+    }
+
+    fn ends(&self, process: &mut Process) {
+        let mut ended = None;
+        self.until("the process ends", || {
+            ended = process.child.try_wait().expect("it is a child");
+            ended.is_some()
+        });
+        assert!(ended.is_some_and(|ended| ended.success()), "{ended:?}");
+    }
+
+    /// Somebody with another store reports under a number.
+    pub fn report_as(&self, node: u64) -> Reporter {
+        let (member, clock) = (Member { node: NodeId(node), store: StoreId(9) }, World::real(&self.threads).clock);
+        Reporter::start(member, None, Arc::clone(&self.lines), Capacity::default(), clock, self.runtime.handle())
+    }
+
+    /// Says of a node what managers say soon after by themselves.
+    pub fn set_state(&self, node: u64, state: NodeState) {
+        let key = node_key(NodeId(node));
+        self.until("the state is set", || {
+            let found = self.reached.get(std::slice::from_ref(&key)).wait().expect("meta lives").expect("meta reads");
+            let entry = found.entries[0].clone().expect("it joined");
+            let mut record = node_record(&entry.value).expect("of this release");
+            record.entry.state = state;
+            let swap = Swap::new().when(&key, Is::Modified(entry.modified)).put(&key, node_value(&record));
+            matches!(self.reached.swap(swap).wait().expect("meta lives").expect("meta swaps"), Swapped::Done { .. })
+        });
     }
 
     pub fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
@@ -278,7 +341,7 @@ impl Fleet {
         }
     }
 
-    fn nodes(&self) -> Vec<NodeStatus> {
+    pub fn nodes(&self) -> Vec<NodeStatus> {
         self.admin(|admin| async move { admin.nodes().await }).expect("meta answers")
     }
 
@@ -421,7 +484,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for process in self.processes.iter_mut().flatten() {
+        for process in self.processes.iter_mut().flatten().chain(&mut self.former) {
             drop(process.child.kill());
             drop(process.child.wait());
         }

@@ -51,10 +51,55 @@ fn a_node_is_drained_and_removed_though_its_manager_dies() {
     fleet.restart(0);
     fleet.wait_until_empty(2);
     writers.wait_for(20, PATIENCE);
-    assert_eq!((remove(&fleet), remove(&fleet)), (Ok(()), Ok(())));
+    assert_eq!((remove(&fleet), remove(&fleet)), (Ok(true), Ok(false)));
     assert_eq!(fleet.admin(|admin| async move { admin.operations().await }), Ok(vec![]));
-    fleet.kill(2);
+    // Its number is free: it must not stand in the way of whoever gets it.
+    fleet.wait_until_ended(2);
+    fleet.wipe(2);
+    fleet.restart(2);
+    fleet.wait_for_state(&[2], NodeState::Normal);
     fleet.check(writers.stop());
+}
+
+/// A node stands still for so long that its number is given to another process. When it goes on, it ends.
+#[test]
+fn a_node_that_stood_still_gives_way_to_whoever_has_its_number() {
+    let mut fleet = Fleet::lone(3);
+    fleet.begin();
+    let writers = fleet.write();
+    writers.wait_for(10, PATIENCE);
+    let before = fleet.store(2);
+    fleet.signal(2, libc::SIGSTOP);
+    fleet.wait_for_silence(&[NodeId(2)]);
+    fleet.replace(2);
+    assert_ne!(fleet.store(2), before);
+    fleet.wait_until_former_end();
+    fleet.wait_for_state(&[1, 2, 3], NodeState::Normal);
+    fleet.wait_for_members(COPIES as usize);
+    writers.wait_for(10, PATIENCE);
+    fleet.check(writers.stop());
+}
+
+/// What a store says that meta does not name counts for nothing; whoever is heard is not taken off the list, whatever its state.
+#[test]
+fn a_foreign_store_does_not_silence_a_node_and_who_is_heard_stays() {
+    let fleet = Fleet::lone(1);
+    fleet.wait_for_state(&[1], NodeState::Normal);
+    let foreign = fleet.report_as(1);
+    let mut looks = 0;
+    fleet.until("it was looked at often, over several reports of each", || {
+        let nodes = fleet.nodes();
+        let node = nodes.iter().find(|status| status.node == NodeId(1)).expect("it is there");
+        assert!(node.silence_ms.is_some(), "{node:?}");
+        looks += 1;
+        looks == 60
+    });
+    drop(foreign);
+    for state in [NodeState::Joining, NodeState::Normal, NodeState::Joining] {
+        fleet.set_state(1, state);
+        let removed = fleet.admin(|admin| async move { admin.remove(NodeId(1)).await });
+        assert!(matches!(&removed, Err(AdminError::State(text)) if text.contains("stop its process")), "{removed:?}");
+    }
 }
 
 /// With etcd and two managers: a disk is wiped, and the manager that tends dies; the node is a backup again.
@@ -155,6 +200,8 @@ fn slices_are_switched_evened_and_forced() {
     fleet.admin(move |admin| async move { admin.move_slice(slice, &after).await }).expect("it is on its way");
     let cancel = |fleet: &Fleet| fleet.admin(move |admin| async move { admin.cancel(slice).await });
     assert_eq!((cancel(&fleet), cancel(&fleet)), (Ok(()), Ok(())));
+    let none = fleet.admin(|admin| async move { admin.cancel(SliceId(RULE.buckets)).await });
+    assert!(matches!(none, Err(AdminError::Invalid(_))), "there is no such slice: {none:?}");
     fleet.wait_for_rest();
     fleet.wait_for_members(COPIES as usize);
     writers.wait_for(10, PATIENCE);

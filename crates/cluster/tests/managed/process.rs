@@ -148,7 +148,7 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     let handle = tokio::runtime::Handle::current();
     let node = DataNode::start(settings, kernel, keeper, roster, Arc::clone(meta), world.clone(), handle);
     let node = Arc::new(node.expect("the stores are the same"));
-    let _reporter = common.report(member, Some(Arc::clone(&node)));
+    let reporter = common.report(member, Some(Arc::clone(&node)));
     println!("ready {} {}", member.store.0, common.address);
     let service = DataService::new(Arc::clone(&node), door.lifeline());
     let runtime = tokio::runtime::Handle::current();
@@ -158,5 +158,6 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     tokio::select! {
         served = door.serve(listener, stop()) => served.expect("the door serves"),
         fault = node.failed() => panic!("a replica failed: {fault}"),
+        why = reporter.lost(Arc::clone(meta)) => eprintln!("node {}: {why}", member.node),
     }
 }

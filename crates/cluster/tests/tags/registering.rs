@@ -3,10 +3,11 @@
 use crate::fleet::certificates;
 use catalog::Catalog;
 use cluster::Tls;
-use cluster::fleet::Roster;
+use cluster::fleet::{Lines, Member, Membership, Roles, Roster, node_key};
+use cluster::manager::{Admin, AdminError};
 use cluster::tags::{Error, Settings, TagTable, deregister, entry_key, tag_entry};
-use meta::Meta;
 use meta::embedded::Embedded;
+use meta::{Meta, Swap};
 use protocol::tags::TagEntry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +47,25 @@ impl Place {
         let runtime = tokio::runtime::Handle::current();
         let roster = Roster::follow(Arc::clone(&self.meta), &runtime).await.expect("meta answers");
         TagTable::start(settings, catalog, &roster, Arc::clone(&self.meta), world, runtime).await
+    }
+
+    /// A process takes a number; nobody hears it.
+    async fn join(&self, node: u64, roles: Roles, directory: &str) {
+        let (address, clients) = (format!("https://127.0.0.1:{node}"), String::new());
+        let (region, rack) = (String::new(), String::new());
+        let membership = Membership { node: Some(NodeId(node)), roles, address, clients, weight: 1, region, rack };
+        let (world, directory) = (World::real(&self.threads), self.directory.join(directory));
+        Member::join(&membership, None, &*self.meta, &world, &directory).await.expect("the fleet takes it");
+    }
+
+    async fn admin(&self) -> Admin {
+        let roster = Roster::follow(Arc::clone(&self.meta), &tokio::runtime::Handle::current()).await.expect("meta answers");
+        let lines = Arc::new(Lines::new(roster, self.tls.clone()));
+        Admin::new(Arc::clone(&self.meta), lines, World::real(&self.threads).clock)
+    }
+
+    fn registered(&self) -> Vec<u64> {
+        self.entry().registered.iter().map(|id| id.node.0).collect()
     }
 
     fn entry(&self) -> TagEntry {
@@ -113,6 +133,47 @@ async fn one_alone_leads_keeps_its_tags_and_refuses_what_can_not_be() {
     deregister(&*place.meta, NodeId(8)).await.expect("asked twice does no harm");
     assert_eq!(place.entry().registered.len(), 1);
     assert_eq!(again.create(vec![tag("g")]).await, Ok(4..5));
+}
+
+/// Those that were removed, and those whose numbers others have, would be missed in every majority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_scheduler_counts_no_more() {
+    let place = Place::new("removed");
+    let table = place.start(7, place.catalog("a")).await.expect("the first scheduler");
+    place.join(7, Roles::SCHEDULER, "a").await;
+    let admin = place.admin().await;
+    for (node, directory) in [(8, "b"), (9, "c"), (10, "d")] {
+        place.join(node, Roles::SCHEDULER, directory).await;
+        drop(place.start(node, place.catalog(directory)).await.expect("another scheduler"));
+    }
+    assert_eq!(place.registered(), [7, 8, 9, 10]);
+    assert_eq!(admin.remove(NodeId(8)).await, Ok(true), "it is silent");
+    assert_eq!(admin.remove(NodeId(8)).await, Ok(false), "asked twice does no harm");
+    assert_eq!(place.registered(), [7, 9, 10]);
+    // Taken off the list by a release that left it among the schedulers.
+    place.meta.swap(Swap::new().delete(&node_key(NodeId(9)))).wait().expect("meta lives").expect("meta swaps");
+    assert_eq!(admin.remove(NodeId(9)).await, Ok(true), "as a scheduler it was there");
+    assert_eq!(place.registered(), [7, 10]);
+    // Another process took its number, and holds data.
+    place.join(10, Roles::DATA, "e").await;
+    assert_eq!(place.registered(), [7]);
+    assert_eq!(table.create(vec![tag("a")]).await, Ok(0..1), "it is more than half");
+    let last = admin.remove(NodeId(7)).await;
+    assert!(matches!(&last, Err(AdminError::State(text)) if text.contains("only scheduler")), "{last:?}");
+    assert_eq!(place.registered(), [7]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_majority_answers_that_a_change_is_in_doubt() {
+    let place = Place::new("doubt");
+    let table = place.start(7, place.catalog("a")).await.expect("the first scheduler");
+    drop(place.start(8, place.catalog("b")).await.expect("a second one, which nobody hears"));
+    let asked = tokio::time::timeout(Duration::from_secs(60), table.create(vec![tag("a")])).await;
+    let answer = asked.expect("it is answered in the end");
+    assert!(matches!(answer, Err(Error::InDoubt { .. })), "{answer:?}");
+    // With a majority again it happened, or did not; what is asked for anew is answered.
+    deregister(&*place.meta, NodeId(8)).await.expect("it is taken out");
+    assert!(matches!(table.create(vec![tag("b")]).await, Ok(range) if range.end - range.start == 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@
 //! ```
 //! Promises: what can be refused without the fleet is refused first; a process waits for a fleet that is not there yet, and says
 //! for what; the ready file is written once all its doors take connections; a store that failed ends the process, for it must
-//! be opened again. May not know how the roles do what they do.
+//! be opened again, and so does a number that is no more its own (status 78). May not know how the roles do what they do.
 
 mod admin;
 pub mod local;
@@ -41,6 +41,8 @@ use world::{ThreadCounts, Threads, World};
 const STACK_BYTES: usize = 16 << 20;
 /// How long what still runs at the end is waited for.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// What the program ends with when its number is no more its own: a start anew mends nothing, so "configuration error" of sysexits.h.
+const EXIT_LOST: i32 = 78;
 
 /// Runs a process of a fleet until it is told to stop.
 ///
@@ -75,6 +77,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let (runtime, readers) = (workers_named("fleet", workers)?, workers_named("reads", workers)?);
     let starting = Process::start(loaded, roles, (own, tls), door, &world, (runtime.handle(), readers.handle()));
     let mut process = runtime.block_on(starting)?;
+    let lost = runtime.spawn(end_when_lost(process.reporter.lost(Arc::clone(&process.meta))));
     let signals = Signals::listen()?;
     let server = match (clients, process.engine.take()) {
         (Some(settings), Some(engine)) => {
@@ -99,6 +102,8 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         "ready"
     );
     let name = signals.wait();
+    // Whoever stops in order may be taken off the list meanwhile.
+    lost.abort();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
     if let Some(server) = server {
@@ -131,6 +136,13 @@ fn check_reachable(fleet_address: &str, door: SocketAddr) -> Result<(), Error> {
     Err(Error::Usage(format!(
         "{shown}, and the fleet's other processes can't reach this one by it: say with --fleet-address HOST:PORT where they do"
     )))
+}
+
+/// Nothing that this process says or holds counts any more, and it would stand in the new owner's way: it ends.
+async fn end_when_lost(lost: impl Future<Output = String>) {
+    let why = lost.await;
+    tracing::error!(why, "this process is no more one of the fleet and ends; with an empty directory it joins anew");
+    std::process::exit(EXIT_LOST);
 }
 
 /// A runtime of so many threads.

@@ -96,8 +96,10 @@ pub async fn call(admin: &Admin, function: &str, arguments: &[ScalarValue]) -> R
         }
         ("meridian_remove", [node]) => {
             let node = NodeId(number(node)?);
-            admin.remove(node).await.map_err(told)?;
-            Ok(format!("node {node} is no more of the fleet"))
+            Ok(match admin.remove(node).await.map_err(told)? {
+                true => format!("node {node} is no more of the fleet"),
+                false => format!("there is no node {node}: it was removed before, or never was; nothing is changed"),
+            })
         }
         ("meridian_move", [of, nodes]) => {
             let (of, nodes) = (slice(of)?, list(nodes)?);

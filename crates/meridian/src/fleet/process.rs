@@ -65,6 +65,7 @@ pub struct Process {
     /// What clients' doors stand over, in a scheduler; taken once.
     pub engine: Option<Arc<Engine>>,
     pub meta: Arc<dyn Meta>,
+    pub reporter: Reporter,
     membership: Membership,
     world: World,
     dir: PathBuf,
@@ -75,7 +76,6 @@ pub struct Process {
     door: JoinHandle<Result<(), ::meta::Error>>,
     // What ends when it is dropped.
     _manager: Option<ManagerNode>,
-    _reporter: Reporter,
 }
 
 /// What all parts of a start have in hand.
@@ -169,6 +169,7 @@ impl Process {
             engine,
             membership,
             meta,
+            reporter,
             world: world.clone(),
             dir: dir.to_path_buf(),
             stop_max: config.stop_max,
@@ -177,7 +178,6 @@ impl Process {
             stop: Some(stop),
             door: serving,
             _manager: manager,
-            _reporter: reporter,
         })
     }
 
