@@ -1,8 +1,8 @@
 //! What the tasks of a tag table share.
 //!
 //! Shared state: `standing`, `readable_until` and `parts_taken` are written by the actor alone, after every step; `failed` once.
-//! Promises: nothing here waits for longer than `ASK_MAX`: a machine that leads without a majority answers when it has one
-//! again, which may be never. May not know what the machine does.
+//! Promises: nothing here waits for longer than `ASK_MAX`: a machine that leads without a majority answers a change when it has
+//! one again, which may be never. May not know what the machine does.
 
 use super::actor::Input;
 use super::messages::Parcel;

@@ -79,20 +79,6 @@ fn a_leader_that_stood_still_shows_what_was_answered_meanwhile() {
     fleet.check(PATIENCE);
 }
 
-/// A leader that is left alone says that its table can't be read now, instead of nothing.
-#[test]
-fn a_leader_that_is_left_alone_answers_that_it_can_not_be_read() {
-    let mut fleet = Fleet::start("alone", 2);
-    fleet.wait_for_normal(2, PATIENCE);
-    fleet.ask(0, "create before 1 1", PATIENCE);
-    let leader = fleet.leader(PATIENCE);
-    fleet.kill(1 - leader);
-    fleet.ask(leader, "unreadable", 2 * PATIENCE);
-    fleet.restart(1 - leader);
-    fleet.wait_for_normal(2, PATIENCE);
-    fleet.check(PATIENCE);
-}
-
 /// A scheduler ends in order when it is told to. The other tests start their schedulers as this test.
 #[test]
 fn a_scheduler_ends_when_its_input_does() {

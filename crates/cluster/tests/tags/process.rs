@@ -3,7 +3,7 @@
 //! ```text
 //!   create PREFIX COUNT BATCH   tags PREFIX.0 .. in calls of BATCH (PREFIX alone where COUNT is 1)
 //!   load                        own names and contended ones, until `rest`
-//!   change NAME NEXT, delete NAME, see NAME, unreadable, dump FILE, stand, parts
+//!   change NAME NEXT, delete NAME, see NAME, dump FILE, stand, parts
 //!   says: ready; made ORDINAL NAME ..; hashes ..; stands NORMAL LEADS; parts COUNT; done COMMAND
 //! ```
 
@@ -114,12 +114,6 @@ async fn obey(table: Arc<TagTable>, mut lines: mpsc::UnboundedReceiver<String>) 
             ["see", name] => {
                 table.readable().await.expect("it may be read");
                 assert!(table.catalog().find(name).is_some(), "{name} was answered elsewhere");
-            }
-            ["unreadable"] => {
-                // Under the lease that it still has it may be read for a moment.
-                while table.readable().await.is_ok() {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
             }
             ["load"] => {
                 loading.store(true, Ordering::Release);

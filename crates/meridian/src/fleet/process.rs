@@ -65,6 +65,7 @@ pub struct Process {
     /// What clients' doors stand over, in a scheduler; taken once.
     pub engine: Option<Arc<Engine>>,
     pub meta: Arc<dyn Meta>,
+    /// Tells managers that it is there, until it is dropped.
     pub reporter: Reporter,
     membership: Membership,
     world: World,
