@@ -248,6 +248,10 @@ fn from_text(text: &str, sql: &str) -> Error {
     let line = first_line(text);
     let lower = line.to_lowercase();
     let has = |part: &str| lower.contains(part);
+    if line.starts_with("Non Panic Task error") {
+        // A task that did not panic was ended with its runtime.
+        return raise(Error::Unreachable, "the statement was cut off: a process that worked on it is stopping");
+    }
     if let Some(error) = unreadable(text, &line, &lower) {
         return error;
     }
@@ -393,5 +397,16 @@ impl From<ArrowError> for Error {
 impl From<Report> for Error {
     fn from(report: Report) -> Error {
         Error::Internal(Box::new(report))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_ends_with_its_process_may_be_asked_for_again() {
+        let error = from_datafusion(&DataFusionError::Execution("Non Panic Task error: task 157 was cancelled".to_owned()), "");
+        assert_eq!((error.sqlstate(), error.may_retry()), ("08006", true), "{error:?}");
     }
 }
