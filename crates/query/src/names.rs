@@ -46,7 +46,8 @@ pub(crate) fn item(item: &SelectItem) -> Shown {
     }
 }
 
-fn ident(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+/// A name as it is meant: in small letters, unless it is quoted.
+pub(crate) fn ident(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 

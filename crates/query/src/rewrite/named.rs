@@ -4,7 +4,7 @@
 //! What is shown outermost is named by `names`; a plan's own name of a call is its text, which nobody would write. Promises: a name
 //! that a list has twice is given to neither; columns of one name within a subquery are kept apart, as the outermost are.
 
-use super::selects::set_apart;
+use super::selects;
 use crate::names::{self, Shown};
 use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr};
 use std::collections::HashMap;
@@ -27,7 +27,8 @@ pub(super) fn query(query: &mut Query, outermost: bool) {
                 let spoken = |name: &String| ordered.contains(name) || grouped.contains(name);
                 list(select, |name| !outermost || spoken(name));
                 if !outermost {
-                    keep_apart(select);
+                    // Whoever asks for one of two columns of a name gets the first.
+                    selects::apart(select, false);
                 }
             }
             _ => {}
@@ -37,7 +38,7 @@ pub(super) fn query(query: &mut Query, outermost: bool) {
 
 fn alone(expr: &Expr) -> Option<String> {
     let Expr::Identifier(name) = expr else { return None };
-    Some(if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() })
+    Some(names::ident(name))
 }
 
 fn counts(select: &Select) -> HashMap<String, usize> {
@@ -59,19 +60,6 @@ fn list(select: &mut Select, wanted: impl Fn(&String) -> bool) {
             && wanted(&name)
         {
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
-        }
-    }
-}
-
-/// A plan takes no two columns of one name. Whoever asks for it by name gets the first.
-fn keep_apart(select: &mut Select) {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for item in &mut select.projection {
-        let Shown::Name(name) = names::item(item) else { continue };
-        let count = seen.entry(name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            set_apart(item, &name, *count);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, raise};
 use crate::names::{self, APART, Shown};
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, OrderByExpr, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    ObjectName, OrderByExpr, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -24,27 +24,31 @@ pub(super) fn keep_apart(query: &mut Query) {
         match body {
             SetExpr::SetOperation { left, right, .. } => waiting.extend([left.as_mut(), right.as_mut()]),
             SetExpr::Query(inner) => waiting.push(inner.body.as_mut()),
-            SetExpr::Select(select) => {
-                let mut seen: HashMap<String, usize> = HashMap::new();
-                let star = select.projection.iter().any(|item| names::item(item) == Shown::Star);
-                for item in &mut select.projection {
-                    let Shown::Name(name) = names::item(item) else { continue };
-                    // Two names of one function are one column to a plan.
-                    let own = catalogue::own_name(&name).unwrap_or(&name);
-                    let count = seen.entry(own.to_owned()).or_default();
-                    *count += 1;
-                    // Whether a star brings the same name can't be told here.
-                    if *count > 1 || star {
-                        set_apart(item, &name, *count);
-                    }
-                }
-            }
+            SetExpr::Select(select) => apart(select, true),
             _ => {}
         }
     }
 }
 
-pub(super) fn set_apart(item: &mut SelectItem, name: &str, number: usize) {
+/// Gives later columns of one name in a list names of their own; where a star stands there that may bring the same name, all that
+/// are named, if `beside_star`.
+pub(super) fn apart(select: &mut Select, beside_star: bool) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let star = beside_star && select.projection.iter().any(|item| names::item(item) == Shown::Star);
+    for item in &mut select.projection {
+        let Shown::Name(name) = names::item(item) else { continue };
+        // Two names of one function are one column to a plan.
+        let own = catalogue::own_name(&name).unwrap_or(&name);
+        let count = seen.entry(own.to_owned()).or_default();
+        *count += 1;
+        // Whether a star brings the same name can't be told here.
+        if *count > 1 || star {
+            set_apart(item, &name, *count);
+        }
+    }
+}
+
+fn set_apart(item: &mut SelectItem, name: &str, number: usize) {
     let alias = Ident::with_quote('"', format!("{name}{APART}{number}"));
     match item {
         SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias },

@@ -11,6 +11,7 @@
 
 use super::selects::call;
 use crate::error::{Error, raise};
+use crate::names::{self, Shown, ident as plain};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByKind, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
@@ -46,30 +47,17 @@ pub(super) fn query(query: &mut Query) -> Result<(), Error> {
     if merged.is_empty() || !alone {
         return Ok(());
     }
-    let shown: Vec<String> = select.projection.iter().filter_map(shown_as).collect();
+    let shown: Vec<Shown> = select.projection.iter().map(names::item).collect();
     let Some(order) = &mut query.order_by else { return Ok(()) };
     let OrderByKind::Expressions(keys) = &mut order.kind else { return Ok(()) };
     for key in keys {
         // A name alone is first of all a column of the answer.
-        let is_shown = matches!(&key.expr, Expr::Identifier(name) if shown.contains(&plain(name)));
+        let is_shown = matches!(&key.expr, Expr::Identifier(name) if shown.contains(&Shown::Name(plain(name))));
         if !is_shown {
             let _ = key.expr.visit(&mut Replace { merged: &merged, depth: 0 });
         }
     }
     Ok(())
-}
-
-fn plain(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
-}
-
-fn shown_as(item: &SelectItem) -> Option<String> {
-    match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(plain(alias)),
-        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(plain(name)),
-        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(plain),
-        _ => None,
-    }
 }
 
 /// The name by which a table's columns can be told from others'.
@@ -126,7 +114,7 @@ fn select(select: &mut Select) -> Result<Vec<Merged>, Error> {
         .from
         .iter()
         .flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)).map(name_of));
-    let Some(names) = factors.collect::<Option<Vec<Ident>>>() else { return unclear(wrong) };
+    let Some(tables) = factors.collect::<Option<Vec<Ident>>>() else { return unclear(wrong) };
     let strange = |item: &SelectItem| matches!(item, SelectItem::Wildcard(options) if !is_bare(options));
     let mut merged = Vec::new();
     let knows = select.from.iter().map(known).collect::<Option<Vec<()>>>();
@@ -136,7 +124,7 @@ fn select(select: &mut Select) -> Result<Vec<Merged>, Error> {
     for table in &mut select.from {
         merge(table, &mut merged);
     }
-    list(select, &merged, &names);
+    list(select, &merged, &tables);
     let _ = select.visit(&mut Replace { merged: &merged, depth: 0 });
     Ok(merged)
 }
@@ -200,7 +188,7 @@ fn merge(table: &mut TableWithJoins, merged: &mut Vec<Merged>) {
 }
 
 /// The SELECT list: merged columns under their own names, and first in `*`.
-fn list(select: &mut Select, merged: &[Merged], names: &[Ident]) {
+fn list(select: &mut Select, merged: &[Merged], tables: &[Ident]) {
     let shown = |of: &Merged| SelectItem::ExprWithAlias { expr: of.expr.clone(), alias: of.name.clone() };
     let others = |table: &Ident| {
         let own = |of: &&Merged| of.of.iter().any(|name| plain(name) == plain(table));
@@ -213,7 +201,7 @@ fn list(select: &mut Select, merged: &[Merged], names: &[Ident]) {
     let mut items = Vec::with_capacity(select.projection.len());
     for item in std::mem::take(&mut select.projection) {
         match item {
-            SelectItem::Wildcard(_) => items.extend(merged.iter().map(shown).chain(names.iter().map(others))),
+            SelectItem::Wildcard(_) => items.extend(merged.iter().map(shown).chain(tables.iter().map(others))),
             SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
                 let found = merged.iter().find(|merged| plain(&merged.name) == plain(&name));
                 items.push(found.map_or_else(|| SelectItem::UnnamedExpr(Expr::Identifier(name)), shown));

@@ -78,6 +78,7 @@ async fn a_column_without_a_name_is_called_as_it_is_shown() {
                 &["2026-01-01T00:00:00Z|6", "2026-01-02T00:00:00Z|2"],
             ),
             ("SELECT * FROM (SELECT value, value FROM samples WHERE tag = 'b') q ORDER BY 1", &["10.0|10.0", "20.0|20.0"]),
+            ("SELECT * FROM (SELECT position('a' in tag), strpos(tag, 'a') FROM samples WHERE tag = 'a' LIMIT 1) q", &["1|1"]),
             ("SELECT q.max FROM (SELECT max(value), max(time) FROM samples WHERE tag = 'b') q(max, t)", &["20.0"]),
             ("SELECT max(value) FROM samples WHERE tag = 'a' HAVING max(value) > 2", &["2.5"]),
         ],

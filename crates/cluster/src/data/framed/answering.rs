@@ -44,8 +44,11 @@ pub struct Answers {
     writes: bool,
 }
 
-/// A question that is not answered yet, where it was not at once.
-type Answering = Pin<Box<dyn Future<Output = Result<Answered, Refused>> + Send>>;
+/// How a question is answered.
+enum Answer {
+    AtOnce(Result<Answered, Refused>),
+    Later(Pin<Box<dyn Future<Output = Result<Answered, Refused>> + Send>>),
+}
 
 impl Answers {
     /// Answers questions about values, on a runtime whose threads may wait for the disk.
@@ -95,8 +98,8 @@ impl Answers {
                 idle = false;
                 let of = message.len();
                 match self.answer(message)? {
-                    Ok(answered) => frames.put(number, &told(answered)),
-                    Err(answering) => {
+                    Answer::AtOnce(answered) => frames.put(number, &told(answered)),
+                    Answer::Later(answering) => {
                         (waiting, bytes) = (waiting + 1, bytes + of);
                         let done = done.clone();
                         // The connection may have ended meanwhile.
@@ -107,17 +110,17 @@ impl Answers {
         }
     }
 
-    /// Answers at once, or has to wait.
-    fn answer(&self, message: Bytes) -> Result<Result<Result<Answered, Refused>, Answering>, Error> {
+    /// Answers at once where nothing has to be waited for.
+    fn answer(&self, message: Bytes) -> Result<Answer, Error> {
         let strange = |fault| Error::new(ErrorKind::InvalidData, fault);
         let node = Arc::clone(&self.node);
         if self.writes {
             let writing = Writing::decode(message).map_err(strange)?;
-            return Ok(Err(Box::pin(async move { write(&node, writing).await })));
+            return Ok(Answer::Later(Box::pin(async move { write(&node, writing).await })));
         }
         let reading = Reading::decode(message).map_err(strange)?;
         let at_once = if reading.tags.len() <= SHORT { read_now(&node, &reading) } else { None };
-        Ok(at_once.ok_or_else(|| -> Answering { Box::pin(async move { read(&node, reading).await }) }))
+        Ok(at_once.map_or_else(|| Answer::Later(Box::pin(async move { read(&node, reading).await })), Answer::AtOnce))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The side that asks: a connection for each runtime that does, to each node.
 //!
-//! Promises: a question is answered, or given up within its limit; nothing waits here for a node that takes nothing. A connection
+//! Promises: a question is answered, or given up within its limit; one that is too long for a message is not sent; nothing waits here for a node that takes nothing. A connection
 //! is made when something is asked, and anew after a failure. May not know what is asked.
 
 use super::Asked;
-use super::frames::Frames;
-use crate::calls::Tls;
+use super::frames::{Frames, HEAD_BYTES};
+use crate::calls::{MESSAGE_BYTES_MAX, Tls};
 use crate::data::asking::{Reading, Told, Writing};
 use crate::data::refused::Refused;
 use crate::tls;
@@ -79,6 +79,11 @@ impl<Q: Asked> Connections<Q> {
     }
 
     async fn ask(&self, address: &str, asked: Q, limit: Duration) -> Result<Told, Refused> {
+        // The other side would end the connection for it, and with it all that others have asked there.
+        let bytes = HEAD_BYTES + asked.encoded_len();
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(Refused::TooLarge(format!("a message of {bytes} bytes to one node; {MESSAGE_BYTES_MAX} may be")));
+        }
         let (answer, told) = oneshot::channel();
         let line = self.line(address);
         line.try_send(Question { asked, answer }).map_err(|refused| match refused {
@@ -179,5 +184,20 @@ async fn pump<Q: Asked>(
                 asked.insert(number, answer);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_no_message_holds_is_refused_before_it_is_sent() {
+        let askers = Askers::new(&Tls { authority: Vec::new(), own: None, name: None });
+        let writing = |bytes: usize| Writing { body: vec![0; bytes].into(), ..Writing::default() };
+        let write = |bytes| askers.write("https://127.0.0.1:1", writing(bytes), Duration::from_secs(5));
+        assert!(matches!(write(MESSAGE_BYTES_MAX).await, Err(Refused::TooLarge(_))));
+        // The certificate is none: this one would have been sent.
+        assert!(matches!(write(MESSAGE_BYTES_MAX - 64).await, Err(Refused::Unavailable(_))));
     }
 }
