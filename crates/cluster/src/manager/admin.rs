@@ -305,10 +305,15 @@ impl Admin {
     /// The swap that gives a slice a target; none where it is there, or on its way there.
     fn target(&self, standing: &Standing, slice: SliceId, nodes: &[NodeId], why: &str) -> Result<Option<Swap>, AdminError> {
         let entry = entry(standing, slice)?;
-        if let Some(target) = standing.targets.get(&slice) {
-            let same = target.value.nodes == nodes;
-            let busy = || state(format!("slice {slice} is on its way to other nodes; cancel that first"));
-            return if same { Ok(None) } else { busy() };
+        let there = standing.targets.get(&slice);
+        if let Some(target) = there.map(|seen| &seen.value) {
+            if target.nodes == nodes {
+                return Ok(None);
+            }
+            // One that is there already is not on its way any more, though nobody has cleared its target away yet.
+            if !(is_on(entry, &target.nodes) && entry.members.len() == target.nodes.len()) {
+                return state(format!("slice {slice} is on its way to other nodes; cancel that first"));
+            }
         }
         let before = entry.nodes();
         if is_on(entry, nodes) {
@@ -322,7 +327,8 @@ impl Admin {
         }
         let (key, why) = (target_key(slice), why.to_owned());
         let record = TargetRecord { nodes: nodes.to_vec(), before, why, since_us: self.clock.wall_us() };
-        Ok(Some(Swap::new().when(&key, Is::Absent).put(&key, entries::target_value(&record))))
+        let unchanged = there.map_or(Is::Absent, |seen| Is::Modified(seen.revision));
+        Ok(Some(Swap::new().when(&key, unchanged).put(&key, entries::target_value(&record))))
     }
 
     /// How the data would be evened, and what it would cost. Sizes are as managers heard of them.

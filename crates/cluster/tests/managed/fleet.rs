@@ -389,7 +389,7 @@ impl Fleet {
         });
     }
 
-    /// Whether a slice lies on these nodes alone, all in sync, led by the first, and is not on its way.
+    /// Whether a slice lies on these nodes alone, all in sync, led by the first.
     pub fn lies_on(&self, slice: SliceId, nodes: &[NodeId]) -> bool {
         let map = self.admin(|admin| async move { admin.slice_map().await }).expect("meta answers");
         let entry = &map[&slice];
