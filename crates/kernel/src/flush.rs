@@ -290,13 +290,7 @@ impl Core {
 
     /// Cuts the log below the oldest record that some slice still needs.
     pub(crate) fn cut_log(&self) {
-        // Read before the slices are asked: what is applied later lies above it.
-        let mut before = Position(self.applied.load(Ordering::Acquire));
-        for slice in &self.ground().slices {
-            if let Some(oldest) = slice.oldest_needed() {
-                before = before.min(oldest);
-            }
-        }
+        let before = self.log_needed();
         let Some(first) = self.log.cut_target(before) else { return };
         // Noted before anything goes, so that the next opening can tell segments that were cut from missing ones.
         let noted = self.node.lock().note_log(&*self.world.disk, self.log.id(), first);

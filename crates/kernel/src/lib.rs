@@ -11,6 +11,7 @@ mod commit;
 mod core;
 mod error;
 mod flush;
+mod frozen;
 mod held;
 mod identity;
 mod jobs;
@@ -37,6 +38,7 @@ mod thinning;
 mod tombstones;
 
 pub use error::Error;
+pub use frozen::{Frozen, FrozenFile, FrozenSlice};
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
 pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};

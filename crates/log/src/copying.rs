@@ -7,7 +7,7 @@
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::log::Log;
 use crate::segment;
-use crate::{Error, Position};
+use crate::{Error, Known, Position};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,12 @@ impl Hold {
         let spans = self.log.spans();
         let base = spans.iter().rev().map(|(base, _)| *base).find(|base| *base <= position.0);
         Position(base.unwrap_or_else(|| spans.first().map_or(0, |(base, _)| *base)))
+    }
+
+    /// What tells a copy that begins with the segment at a position from other logs.
+    #[must_use]
+    pub fn known_from(&self, segment: Position) -> Known {
+        Known { id: self.log.id(), first: Position(segment.0 + SEGMENT_HEADER_BYTES) }
     }
 
     /// Reads from a position on, at most so many bytes and within one segment; None where nothing that is on disk is left.

@@ -30,4 +30,4 @@ pub use error::Error;
 pub use head::{FileHead, FileType};
 pub use inspection::{Inspection, Table, describe_manifest};
 pub use manifest::{EpochStart, FileMeta, FileNumber, FilePlace, Manifest, ManifestEdit, Opaque, Producer, StoreId, file_path};
-pub use opening::{DirectoryCheck, check_directory, files_in, identify, inspect_manifest};
+pub use opening::{DirectoryCheck, check_directory, files_in, identify, inspect_manifest, manifest_path};
