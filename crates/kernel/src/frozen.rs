@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::node::NodeFile;
 use crate::recovery::slice_dir;
 use crate::roster::Roster;
-use crate::{Error, Kernel};
+use crate::{Error, Kernel, tombstones};
 use bytes::Bytes;
 use log::{Hold, Position};
 use std::path::{Path, PathBuf};
@@ -69,6 +69,12 @@ pub struct FrozenFile {
 
 /// The files of a slice, and that of its snapshot values.
 type Opened = (Vec<FrozenFile>, Option<FrozenFile>);
+
+/// Whether a slice's rows are what its files hold, all of it: no deletion and no held sample stands beside them in the manifest.
+#[must_use]
+pub fn rests_on_files(manifest: &Manifest) -> bool {
+    manifest.opaque.iter().all(|entry| tombstones::changes_no_rows(entry.kind))
+}
 
 impl FrozenSlice {
     /// Its manifest whole, and where it belongs below the store's directory.

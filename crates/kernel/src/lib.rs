@@ -38,7 +38,7 @@ mod thinning;
 mod tombstones;
 
 pub use error::Error;
-pub use frozen::{Frozen, FrozenFile, FrozenSlice};
+pub use frozen::{Frozen, FrozenFile, FrozenSlice, rests_on_files};
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
 pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};

@@ -88,7 +88,9 @@ fn copied(simulation: &Simulation) -> (Vec<Stretch>, Position) {
     let (log, _) = Log::open(&simulation.world(), Path::new(DIR), options).unwrap();
     let hold = log.hold();
     for _ in 0..6 {
-        log.append(1, Bytes::from_static(b"head"), Body::new(vec![Bytes::from_static(&[5; 100])]), |answer| assert!(answer.is_ok()));
+        log.append(1, Bytes::from_static(b"head"), Body::new(vec![Bytes::from_static(&[5; 100])]), |answer| {
+            assert!(answer.is_ok())
+        });
         simulation.runner.run_until_idle();
     }
     let (mut at, mut out) = (Position(0), Vec::new());

@@ -24,7 +24,7 @@ mod manifest;
 mod opening;
 pub mod wire;
 
-pub use codec::{FORMAT as MANIFEST_FORMAT, encode as encode_manifest};
+pub use codec::{FORMAT as MANIFEST_FORMAT, decode as decode_manifest, encode as encode_manifest};
 pub use directory::SliceDirectory;
 pub use error::Error;
 pub use head::{FileHead, FileType};
