@@ -5,7 +5,7 @@
 
 use crate::config::{self, ConfigError, Loaded, SETTINGS};
 use crate::terminal::{Ink, Terminal, say};
-use crate::{Error, bench, cert, check, demo, import, inspect, serve};
+use crate::{Error, backup, bench, cert, check, demo, import, inspect, serve};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -47,6 +47,9 @@ pub fn command() -> Command {
         .subcommand(import::Arguments::augment_args(Command::new("import")))
         .subcommand(inspect::Arguments::augment_args(Command::new("inspect")))
         .subcommand(check::Arguments::augment_args(Command::new("check")))
+        .subcommand(backup::TakeArguments::augment_args(Command::new("backup")))
+        .subcommand(backup::RestoreArguments::augment_args(Command::new("restore")))
+        .subcommand(backup::ListArguments::augment_args(Command::new("backups")))
         .subcommand(cert::Arguments::augment_args(Command::new("cert")))
         .subcommand(bench::command())
         .subcommand(Command::new("config-docs").about("Print docs/configuration.md, made from the declarations").hide(true))
@@ -122,6 +125,9 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("import", matches)) => import::run(&arguments::<import::Arguments>(matches)?),
         Some(("inspect", matches)) => inspect::run(&arguments::<inspect::Arguments>(matches)?),
         Some(("check", matches)) => check::run(&arguments::<check::Arguments>(matches)?),
+        Some(("backup", matches)) => backup::take(&arguments::<backup::TakeArguments>(matches)?),
+        Some(("restore", matches)) => backup::restore(&arguments::<backup::RestoreArguments>(matches)?),
+        Some(("backups", matches)) => backup::list(&arguments::<backup::ListArguments>(matches)?),
         Some(("cert", matches)) => cert::run(&arguments::<cert::Arguments>(matches)?),
         Some(("bench", matches)) => bench::run(matches),
         Some(("config-docs", _)) => {

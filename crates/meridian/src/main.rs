@@ -7,6 +7,7 @@
 //! What it may not know: formats on disk and the planning of queries; the client commands
 //! (`import`, `demo`, `bench`) reach a node only through its doors, like any other client.
 
+mod backup;
 mod bench;
 mod cert;
 mod check;

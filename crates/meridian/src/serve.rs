@@ -10,6 +10,7 @@
 //! configuration -> lock -> users, doors tried -> catalog -> kernel (kinds from the catalog) -> engine -> doors
 //! ```
 
+use crate::backup::Operator;
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
 use crate::holder::holder;
 use crate::progress::now;
@@ -245,7 +246,8 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<(Arc<Engine>, Arc<
     if kernel.rule() != config.rule() {
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
-    let settings = engine_settings(loaded, dir, world)?;
+    let operator = Operator::new(Arc::clone(&kernel), Arc::clone(&catalog), world.clone(), dir);
+    let settings = EngineSettings { operator: Some(Arc::new(operator)), ..engine_settings(loaded, dir, world)? };
     let engine = Engine::alone(Arc::clone(&kernel), catalog, settings).map_err(|error| failed(error.to_string(), false))?;
     Ok((engine, kernel))
 }

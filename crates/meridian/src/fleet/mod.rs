@@ -18,6 +18,8 @@ mod store;
 mod tags;
 mod users;
 
+pub use admin::operations_schema;
+
 use crate::config::{Config, Listen, Loaded};
 use crate::progress::now;
 use crate::serve::{self, Ready, Signals};
