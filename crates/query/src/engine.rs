@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
 use crate::operator::Operator;
+use crate::planning::Planners;
 use crate::pool::QueryPool;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
@@ -126,6 +127,7 @@ pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: Arc<Running>,
+    pub(crate) planners: Arc<Planners>,
     pub(crate) started_us: i64,
     next_session: AtomicI32,
     next_statement: AtomicU64,
@@ -156,6 +158,7 @@ impl Engine {
             settings,
             runtime,
             running,
+            planners: Arc::default(),
             started_us,
             next_session,
             next_statement: AtomicU64::new(1),

@@ -5,6 +5,7 @@ mod aggregates;
 mod arithmetic;
 mod bins;
 mod calendar;
+mod chain;
 mod configuration;
 mod dressed;
 mod keyed;
@@ -67,7 +68,7 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
 /// Registers those that only our rules put into plans: nodes of a fleet must know them, users need not.
 pub(crate) fn register_of_rules(context: &SessionContext) {
     let all = arithmetic::of_rules().into_iter().chain(shown::of_rules()).chain(spans::of_rules()).chain(zones::of_rules());
-    for function in all {
+    for function in all.chain(chain::of_rules()) {
         context.register_udf(function.as_ref().clone());
     }
 }

@@ -6,9 +6,10 @@
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
+use crate::planning::Size;
 use crate::point::{PointAnswer, PointPlan, RowSink};
 use crate::query::{QueryPlan, converted};
-use crate::running::{Ongoing, cancelled, unless_cancelled};
+use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
 use crate::utility::Command;
 use crate::write::WritePlan;
@@ -43,10 +44,10 @@ pub struct Prepared {
     parameters: Arc<[DataType]>,
 }
 
-pub(crate) async fn prepare(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Error> {
+pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Option<DataType>]) -> Result<Prepared, Error> {
     let made = |work, parameters: Vec<DataType>| Prepared {
         session: Arc::clone(session),
-        sql: sql.into(),
+        sql: Arc::clone(sql),
         work,
         parameters: parameters.into(),
     };
@@ -145,7 +146,7 @@ impl Prepared {
             self.session.engine.readable().await?;
             plan.answer_far(params, &self.session.asker(), sink).await
         };
-        self.supervised(work).await.map(|(answer, ..)| answer)
+        self.session.supervised(&self.sql, work).await.map(|(answer, ..)| answer)
     }
 
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
@@ -155,28 +156,8 @@ impl Prepared {
     /// Whatever went wrong; the transaction block, if any, has then failed. Errors of a row stream
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
-        let (outcome, ongoing, limit_ms) = self.supervised(self.run(params)).await?;
+        let (outcome, ongoing, limit_ms) = self.session.supervised(&self.sql, self.run(params)).await?;
         Ok(self.watched(outcome, ongoing, limit_ms))
-    }
-
-    /// Does a part of the statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
-    async fn supervised<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<(T, Ongoing, u64), Error> {
-        let (ongoing, registration) = self.session.engine.running.begin(self.session.id, &self.session.settings.user, &self.sql);
-        let limit_ms = self.session.state.lock().variables.number("statement_timeout");
-        let started = unless_cancelled(work, registration);
-        let done = if limit_ms == 0 {
-            started.await
-        } else {
-            let limit = std::time::Duration::from_millis(limit_ms);
-            tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(timed_out()))
-        };
-        match done {
-            Ok(done) => Ok((done, ongoing, limit_ms)),
-            Err(error) => {
-                self.session.fail();
-                Err(error)
-            }
-        }
     }
 
     async fn run(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
@@ -215,7 +196,9 @@ impl Prepared {
             return Ok(rows);
         }
         let types: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
-        let (query, _) = QueryPlan::of(&self.session, tree.clone(), &types, &self.sql).await?;
+        let (session, sql, tree) = (Arc::clone(&self.session), Arc::clone(&self.sql), tree.clone());
+        let plan = async move { QueryPlan::of(&session, tree, &types, &sql).await };
+        let (query, _) = self.session.engine.planners.run(Size::of(&self.sql), plan).await?;
         query.run(&self.session, params, &self.parameters, &self.sql).await
     }
 
@@ -274,8 +257,4 @@ impl Prepared {
             Some((item, (running, ongoing, session, deadline)))
         })
     }
-}
-
-fn timed_out() -> Error {
-    raise(Error::Cancelled, "canceling statement due to statement timeout")
 }

@@ -5,7 +5,9 @@ use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
 use crate::frugal;
 use crate::names;
+use crate::nesting;
 use crate::outcome::Rows;
+use crate::planning::{Planning, Size};
 use crate::rewrite;
 use crate::session::Session;
 use crate::suggest;
@@ -121,19 +123,29 @@ pub(crate) async fn stream(
     let sql: Arc<str> = sql.into();
     let shown = |error: DataFusionError| from_datafusion(&error, &sql);
     let values = converted(params, types)?;
-    let plan = if values.is_empty() {
-        plan.clone()
-    } else {
-        plan.clone().with_param_values(ParamValues::from(values.clone())).map_err(shown)?
-    };
+    let planners = Planning { planners: Arc::clone(&session.engine.planners), size: Size::optimised(&sql) };
+    let plan = bound(&planners, plan, &values).await.map_err(shown)?;
     let stream = if session.engine.local.is_some() {
-        frugal::run(statement_state(session, values), &plan).await
+        frugal::run(planners, statement_state(session, values), &plan).await
     } else {
-        fleet::run(session, values, &plan).await
+        fleet::run(&planners, session, values, &plan).await
     };
     let stream = stream.map_err(shown)?;
     let text = Arc::clone(&sql);
     Ok(stream.map(move |batch| batch.map_err(|error| from_datafusion(&error, &text))).boxed())
+}
+
+/// A plan with its parameters' values in it.
+pub(crate) async fn bound(
+    planning: &Planning,
+    plan: &LogicalPlan,
+    values: &[ScalarValue],
+) -> Result<LogicalPlan, DataFusionError> {
+    if values.is_empty() {
+        return Ok(plan.clone());
+    }
+    let (plan, values) = (plan.clone(), ParamValues::from(values.to_vec()));
+    planning.run(async move { plan.with_param_values(values) }).await
 }
 
 /// Parameters as the types that the plan wants.
@@ -146,7 +158,9 @@ pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<
 
 async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusionError> {
     let state = session.context.state();
-    state.statement_to_plan(Parsed::Statement(Box::new(tree))).await
+    let plan = state.statement_to_plan(Parsed::Statement(Box::new(tree))).await?;
+    nesting::check_plan(&plan)?;
+    Ok(plan)
 }
 
 /// Plans a statement and finds its parameters' types: those given, those inferred, else text.

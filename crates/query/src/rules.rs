@@ -4,6 +4,7 @@
 //! newest rows are read from the newest end; what windows hold is counted; what joins may run again can be.
 
 mod aggregate;
+mod attended;
 mod edge;
 mod literals;
 mod meaning;
@@ -16,7 +17,8 @@ use crate::engine::Engine;
 use crate::functions::Operators;
 use crate::held::CountWindows;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::optimizer::{Analyzer, AnalyzerRule};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use std::sync::Arc;
 
 /// Adds them to a state that is being built.
@@ -27,11 +29,15 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
     analyzers.push(Arc::new(meaning::Meaning));
     analyzers.push(Arc::new(unnest::Unnest::default()));
     builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(Operators));
+    let mut optimizers = Optimizer::new().rules;
+    optimizers.push(Arc::new(narrow::NarrowByTags::new(engine)));
+    optimizers.push(Arc::new(aggregate::PushAggregates));
+    let mut physical = PhysicalOptimizer::new().rules;
+    physical.push(Arc::new(edge::ReadFromTheEdge));
+    physical.push(Arc::new(CountWindows));
+    physical.push(Arc::new(RunAgain));
     builder
-        .with_analyzer_rules(analyzers)
-        .with_optimizer_rule(Arc::new(narrow::NarrowByTags::new(engine)))
-        .with_optimizer_rule(Arc::new(aggregate::PushAggregates))
-        .with_physical_optimizer_rule(Arc::new(edge::ReadFromTheEdge))
-        .with_physical_optimizer_rule(Arc::new(CountWindows))
-        .with_physical_optimizer_rule(Arc::new(RunAgain))
+        .with_analyzer_rules(attended::analyzers(analyzers))
+        .with_optimizer_rules(attended::optimizers(optimizers))
+        .with_physical_optimizer_rules(attended::physical(physical))
 }

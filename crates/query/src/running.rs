@@ -114,6 +114,11 @@ pub(crate) fn cancelled() -> Error {
     raise(Error::Cancelled, "canceling statement due to user request")
 }
 
+/// The error of a statement that took longer than its session allows.
+pub(crate) fn timed_out() -> Error {
+    raise(Error::Cancelled, "canceling statement due to statement timeout")
+}
+
 /// Runs a future that ends early, with 57014, when its statement is cancelled.
 pub(crate) async fn unless_cancelled<T>(
     work: impl Future<Output = Result<T, Error>>,

@@ -11,7 +11,9 @@
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Notice;
+use crate::planning::Size;
 use crate::prepared::{Prepared, prepare};
+use crate::running::{Ongoing, timed_out, unless_cancelled};
 use crate::settings::Variables;
 use crate::store::{Asker, Seen};
 use crate::time::Zone;
@@ -108,11 +110,34 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement; the transaction block, if any, has then failed.
     pub async fn prepare(self: &Arc<Self>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Error> {
-        let prepared = prepare(self, sql, types).await;
-        if prepared.is_err() {
-            self.fail();
+        let sql: Arc<str> = sql.into();
+        let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
+        let work = async move { prepare(&session, &text, &types).await };
+        self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work)).await.map(|(prepared, ..)| prepared)
+    }
+
+    /// Does a part of a statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
+    pub(crate) async fn supervised<T>(
+        &self,
+        sql: &Arc<str>,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<(T, Ongoing, u64), Error> {
+        let (ongoing, registration) = self.engine.running.begin(self.id, &self.settings.user, sql);
+        let limit_ms = self.state.lock().variables.number("statement_timeout");
+        let started = unless_cancelled(work, registration);
+        let done = if limit_ms == 0 {
+            started.await
+        } else {
+            let limit = std::time::Duration::from_millis(limit_ms);
+            tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(timed_out()))
+        };
+        match done {
+            Ok(done) => Ok((done, ongoing, limit_ms)),
+            Err(error) => {
+                self.fail();
+                Err(error)
+            }
         }
-        prepared
     }
 
     /// Where it stands in a transaction block.

@@ -6,6 +6,7 @@
 
 use crate::error::{Error, raise};
 use crate::error::{from_parser, position_of};
+use crate::nesting;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -113,10 +114,12 @@ pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
     }
     let Some(place) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return Ok(None) };
     refuse_time_travel(sql, &tokens)?;
+    nesting::check(&tokens)?;
     drop_search_noise(&mut tokens, place);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
-    let tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    let mut tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    nesting::lower(&mut tree)?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         let place = position_of(sql, next.span.start.line, next.span.start.column);

@@ -4,6 +4,7 @@
 //! it. So this rule stands before DataFusion's own coercion of types.
 
 use crate::context::PlanOptions;
+use crate::planning;
 use crate::time::{Zone, parse};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
@@ -29,6 +30,7 @@ impl AnalyzerRule for ZonedLiterals {
         let options = config.extensions.get::<PlanOptions>();
         let zone = options.and_then(|options| Zone::parse(&options.zone).ok()).unwrap_or(Zone::Utc);
         let rewritten = plan.transform_up_with_subqueries(|node| {
+            planning::check()?;
             let schema = merge_schema(&node.inputs());
             let names = NamePreserver::new(&node);
             node.map_expressions(|expr| {

@@ -9,6 +9,7 @@ use crate::functions::{
     AS_TYPE, checked, interval_key, is_moment, is_one_nan, local, moment, moved, negated, one_nan, one_zero, read_local,
     read_time, rounded, shown,
 };
+use crate::planning;
 use crate::schema::{local_type, time_type};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -33,6 +34,7 @@ impl AnalyzerRule for Meaning {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
+            planning::check()?;
             // A scan's own conditions come later, from filters that this rule has seen.
             if matches!(node, LogicalPlan::TableScan(_)) {
                 return Ok(Transformed::no(node));

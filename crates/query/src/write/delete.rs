@@ -8,7 +8,8 @@
 use super::WritePlan;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::query::{converted, planned, statement_state, stream};
+use crate::planning::{Planning, Size};
+use crate::query::{bound, converted, planned, statement_state, stream};
 use crate::rewrite;
 use crate::scan::{Place, Sort, Target};
 use crate::session::Session;
@@ -17,7 +18,7 @@ use crate::tables::series::{ORDINAL, SeriesTable};
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType, UInt64Type};
 use catalog::TagFilter;
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::ScalarValue;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::{Expr as Expression, LogicalPlan, LogicalPlanBuilder};
@@ -58,9 +59,10 @@ pub(crate) async fn run(
 ) -> Result<u64, Error> {
     let values = converted(params.clone(), types)?;
     let state = statement_state(session, values.clone());
-    let bound =
-        if values.is_empty() { plan.keys.clone() } else { plan.keys.clone().with_param_values(ParamValues::from(values))? };
-    let optimized = state.optimize(&bound)?;
+    let planning = Planning { planners: Arc::clone(&session.engine.planners), size: Size::optimised(sql) };
+    let bound = bound(&planning, &plan.keys, &values).await?;
+    let logical = bound.clone();
+    let (state, optimized) = planning.run(async move { state.optimize(&logical).map(|plan| (state, plan)) }).await?;
     if matches!(optimized, LogicalPlan::EmptyRelation(_)) {
         return Ok(0);
     }

@@ -12,6 +12,7 @@ mod fleet;
 mod functions;
 mod joins;
 mod meaning;
+mod planning;
 mod pushdown;
 mod reads;
 mod sessions;

@@ -11,4 +11,5 @@ mod login;
 mod node;
 mod noise;
 mod pg;
+mod planning;
 mod wire;
