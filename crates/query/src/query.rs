@@ -9,6 +9,7 @@ use crate::outcome::Rows;
 use crate::rewrite;
 use crate::session::Session;
 use crate::suggest;
+use crate::value::{parse_double, parse_real};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -139,7 +140,14 @@ pub(crate) async fn stream(
 /// Parameters as the types that the plan wants.
 pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<ScalarValue>, Error> {
     let convert = |(value, wanted): (ScalarValue, &DataType)| {
-        if value.data_type() == *wanted { Ok(value) } else { value.cast_to(wanted).map_err(Error::from) }
+        if value.data_type() == *wanted {
+            return Ok(value);
+        }
+        match (wanted, value.try_as_str()) {
+            (DataType::Float64, Some(Some(text))) => Ok(ScalarValue::Float64(Some(parse_double(text)?))),
+            (DataType::Float32, Some(Some(text))) => Ok(ScalarValue::Float32(Some(parse_real(text)?))),
+            _ => value.cast_to(wanted).map_err(Error::from),
+        }
     };
     params.into_iter().zip(types).map(convert).collect()
 }
@@ -238,6 +246,9 @@ fn plain(found: &DataType) -> DataType {
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 | DataType::UInt64 => DataType::Int64,
         DataType::Int8 => DataType::Int16,
+        // The other side says how many digits it has, not how many a parameter may have.
+        DataType::Decimal128(precision, scale) if *precision < 38 || *scale < 10 => DataType::Decimal128(38, (*scale).max(10)),
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal256(..) => DataType::Decimal128(38, 10),
         other => other.clone(),
     }
 }

@@ -1,9 +1,10 @@
 //! Our planning rules: times written as text are read in the session's zone; expressions mean what they
 //! mean in PostgreSQL; correlated subqueries that DataFusion can't run become joins; joins with `tags`
 //! narrow the tags that are scanned; aggregates become aggregates of the kernel's partial ones; the
-//! newest rows are read from the newest end; what windows hold is counted; what joins may run again can be.
+//! newest rows are read from the newest end; long constants are repeated within bounds; what windows hold is counted; what joins may run again can be.
 
 mod aggregate;
+mod constants;
 mod edge;
 mod literals;
 mod meaning;
@@ -31,6 +32,7 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
         .with_analyzer_rules(analyzers)
         .with_optimizer_rule(Arc::new(narrow::NarrowByTags::new(engine)))
         .with_optimizer_rule(Arc::new(aggregate::PushAggregates))
+        .with_optimizer_rule(Arc::new(constants::SpreadConstants))
         .with_physical_optimizer_rule(Arc::new(edge::ReadFromTheEdge))
         .with_physical_optimizer_rule(Arc::new(CountWindows))
         .with_physical_optimizer_rule(Arc::new(RunAgain))

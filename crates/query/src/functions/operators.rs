@@ -3,15 +3,16 @@
 
 use super::calendar::DATE_PART;
 use super::labels::JSON_TEXT_FUNCTION;
+use super::quotients::{divided, is_decimal};
 use super::scaled;
 use super::spans::between;
 use super::typed::{Typed, call};
 use crate::schema::local_type;
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF, binary_expr, cast};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, binary_expr, cast, lit, when};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::{Arc, LazyLock};
 
@@ -23,6 +24,29 @@ pub(crate) static AS_TYPE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         .udf()
 });
 
+/// The operands of a division of numerics.
+fn exact(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(Operator, Expr, Expr)> {
+    let op = match expr.op {
+        BinaryOperator::Divide => Operator::Divide,
+        BinaryOperator::Modulo => Operator::Modulo,
+        _ => return None,
+    };
+    let (left, right) = (expr.left.get_type(schema).ok()?, expr.right.get_type(schema).ok()?);
+    let fits = |kind: &DataType| is_decimal(kind) || kind.is_integer();
+    // A text without a type, or NULL, is what the other side is.
+    let as_other = |expr: &Expr, kind: &DataType, other: &DataType| match expr {
+        expr if fits(kind) => Some(expr.clone()),
+        Expr::Literal(..) if is_decimal(other) => Some(cast(expr.clone(), DataType::Decimal128(38, 10))),
+        _ => None,
+    };
+    if !is_decimal(&left) && !is_decimal(&right) {
+        return None;
+    }
+    let plain = |kind: &DataType| fits(kind) || matches!(kind, DataType::Null | DataType::Utf8);
+    let (a, b) = (as_other(&expr.left, &left, &right)?, as_other(&expr.right, &right, &left)?);
+    (plain(&left) && plain(&right)).then_some((op, a, b))
+}
+
 /// Plans them.
 #[derive(Debug)]
 pub(crate) struct Operators;
@@ -33,6 +57,11 @@ impl ExprPlanner for Operators {
         let is_span = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Interval(_)));
         let is_date = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Date32));
         let is_number = |expr: &Expr| expr.get_type(schema).is_ok_and(|kind| kind.is_numeric());
+        if let Some((op, left, right)) = exact(&expr, schema)
+            && let Some(exact) = divided(op, left, right)
+        {
+            return Ok(PlannerResult::Planned(exact));
+        }
         Ok(match expr.op {
             BinaryOperator::LongArrow => PlannerResult::Planned(call(&JSON_TEXT_FUNCTION, vec![expr.left, expr.right])),
             BinaryOperator::Minus if is_time(&expr.left) && is_time(&expr.right) => {
@@ -57,6 +86,20 @@ impl ExprPlanner for Operators {
             }
             _ => PlannerResult::Original(expr),
         })
+    }
+
+    // To DataFusion a place below 1 counts from the end.
+    fn plan_field_access(&self, mut expr: RawFieldAccessExpr, _: &DFSchema) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        if let GetFieldAccess::ListIndex { key } = &mut expr.field_access {
+            let place = std::mem::take(key.as_mut());
+            **key = match place {
+                Expr::Literal(ScalarValue::Int64(Some(place)), metadata) => {
+                    Expr::Literal(ScalarValue::Int64((place > 0).then_some(place)), metadata)
+                }
+                place => when(place.clone().gt(lit(0_i64)), place).end()?,
+            };
+        }
+        Ok(PlannerResult::Original(expr))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {

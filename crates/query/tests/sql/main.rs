@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod arrays;
+mod bounds;
 mod by_day;
 mod catalogue;
 mod copy;
@@ -12,6 +14,7 @@ mod fleet;
 mod functions;
 mod joins;
 mod meaning;
+mod numerics;
 mod pushdown;
 mod reads;
 mod sessions;
@@ -19,4 +22,5 @@ mod spill;
 mod statements;
 mod subqueries;
 mod thinning;
+mod unknowns;
 mod unreadable;
