@@ -67,6 +67,7 @@ impl VisitorMut for Rewriter {
         if let ast::SetExpr::Values(values) = query.body.as_mut() {
             unknown::values(values);
         }
+        unknown::set_operation(query.body.as_mut());
         selects::fetch_first(query);
         if let Err(error) = selects::exists_in_lists(query) {
             return ControlFlow::Break(error);

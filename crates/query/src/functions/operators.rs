@@ -47,6 +47,21 @@ fn exact(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(Operator, Expr, Exp
     (plain(&left) && plain(&right)).then_some((op, a, b))
 }
 
+/// `true = 't'`: a text without a type beside a boolean is one. DataFusion finds no type that they have together.
+fn truths(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    let is_truth = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Boolean));
+    let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
+    if matches!(expr.op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+        if is_text(&expr.right) && is_truth(&expr.left) {
+            expr.right = cast(expr.right, DataType::Boolean);
+        } else if is_text(&expr.left) && is_truth(&expr.right) {
+            expr.left = cast(expr.left, DataType::Boolean);
+        }
+    }
+    expr
+}
+
 /// Plans them.
 #[derive(Debug)]
 pub(crate) struct Operators;
@@ -84,7 +99,7 @@ impl ExprPlanner for Operators {
             BinaryOperator::Plus if is_span(&expr.left) && is_date(&expr.right) => {
                 PlannerResult::Planned(binary_expr(cast(expr.right, local_type()), Operator::Plus, expr.left))
             }
-            _ => PlannerResult::Original(expr),
+            _ => PlannerResult::Original(truths(expr, schema)),
         })
     }
 

@@ -177,6 +177,9 @@ pub(super) fn items_repeated(args: &[Arg<'_>], row: usize) -> u64 {
 
 /// What `lpad` and `rpad` make: so many characters.
 pub(super) fn padded(args: &[Arg<'_>], row: usize) -> u64 {
+    if args[0].text(row).is_none() {
+        return 0;
+    }
     let wide = |arg: &Arg<'_>| arg.text(row).is_some_and(|text| !text.is_ascii());
     let width = if args.iter().any(wide) { 4 } else { 1 };
     count(args[1].number(row)).saturating_mul(width)

@@ -5,6 +5,7 @@
 
 use super::sizes::{Arg, bounded_total};
 use super::typed::call;
+use arrow::array::Array;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};

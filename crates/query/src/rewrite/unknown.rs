@@ -6,8 +6,10 @@
 use super::selects::call;
 use crate::functions::UNKNOWN;
 use datafusion::sql::sqlparser::ast::{
-    Array, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, Values,
+    Array, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, SetExpr, Value, Values,
+    visit_expressions,
 };
+use std::ops::ControlFlow;
 
 /// So many different values beside a text are looked at.
 const WITNESSES_MAX: usize = 8;
@@ -93,6 +95,45 @@ fn settle(mut exprs: Vec<&mut Expr>) {
         let witnesses: Vec<Expr> = found.into_iter().map(|(_, expr)| expr.clone()).collect();
         exprs.iter_mut().for_each(|expr| take_type(expr, &witnesses));
     }
+}
+
+/// The lists of all SELECTs of a set operation, column by column: only what needs no table tells a type to others.
+pub(super) fn set_operation(body: &mut SetExpr) {
+    if !matches!(body, SetExpr::SetOperation { .. }) {
+        return;
+    }
+    let (mut lists, mut waiting) = (Vec::new(), vec![body]);
+    while let Some(body) = waiting.pop() {
+        match body {
+            SetExpr::SetOperation { left, right, .. } => waiting.extend([left.as_mut(), right.as_mut()]),
+            SetExpr::Select(select) => lists.push(&mut select.projection),
+            _ => {}
+        }
+    }
+    // A star hides which columns stand where.
+    let plain = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !lists.iter().all(|list: &&mut Vec<SelectItem>| list.iter().all(plain)) {
+        return;
+    }
+    let columns = lists.iter().map(|list| list.len()).min().unwrap_or(0);
+    for column in 0..columns {
+        let exprs = lists.iter_mut().filter_map(|list| match &mut list[column] {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+            _ => None,
+        });
+        settle(exprs.filter(|expr| is_unknown(expr) || is_closed(expr)).collect());
+    }
+}
+
+/// Whether an expression needs no table.
+fn is_closed(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |part| match part {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_continue()
 }
 
 /// The rows of VALUES, column by column.

@@ -111,18 +111,6 @@ fn is_time(expr: &Expr, schema: &DFSchema) -> bool {
     matches!(expr.get_type(schema), Ok(DataType::Timestamp(_, Some(_))))
 }
 
-fn is_truth(expr: &Expr, schema: &DFSchema) -> bool {
-    matches!(expr.get_type(schema), Ok(DataType::Boolean))
-}
-
-/// A literal text as a boolean; other expressions as they are.
-fn truth(expr: Expr) -> Expr {
-    match &expr {
-        Expr::Literal(value, _) if matches!(value.try_as_str(), Some(Some(_))) => cast(expr, DataType::Boolean),
-        _ => expr,
-    }
-}
-
 /// The time that a literal text names; other expressions as they are.
 fn literal(expr: Expr, zone: Zone) -> Result<Expr> {
     let Expr::Literal(value, _) = &expr else { return Ok(expr) };
@@ -154,12 +142,6 @@ fn read(expr: Expr, schema: &DFSchema, zone: Zone) -> Result<Transformed<Expr>> 
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(op) && is_time(&right, schema) => {
             Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: Box::new(literal(*left, zone)?), op, right }))
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(op) && is_truth(&left, schema) => {
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right: Box::new(truth(*right)) }))
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(op) && is_truth(&right, schema) => {
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: Box::new(truth(*left)), op, right }))
         }
         Expr::Between(Between { expr, negated, low, high }) if is_time(&expr, schema) => {
             let (low, high) = (Box::new(literal(*low, zone)?), Box::new(literal(*high, zone)?));

@@ -12,7 +12,7 @@ async fn division() {
         &[
             ("10::numeric / 3, -20::numeric / 3, 20 / 3::numeric", "3.33333333333333333333|-6.66666666666666666667|6.66666666666666666667"),
             ("sum(x) / 3 FROM (VALUES (10), (10)) AS v(x)", "6.66666666666666666667"),
-            ("sum(value) / count(*) FROM integers", "-1.00000000000000000000"),
+            ("sum(value) / count(*) FROM integers", "-0.33333333333333333333"),
             ("k, sum(x) / count(x) FROM (VALUES (1, 1), (1, 1), (1, 3), (2, 5)) AS v(k, x) GROUP BY k ORDER BY k", "1|1.66666666666666666667 2|5.00000000000000000000"),
             ("s / 7 FROM (SELECT sum(x) AS s FROM (VALUES (9223372036854775807), (9223372036854775807)) AS v(x)) AS t", "2635249153387078802.00000000000000000000"),
             ("round(10::numeric / 3, 2), round(sum(x) / 3, 4) FROM (VALUES (10)) AS v(x)", "3.33|3.3333"),
@@ -49,7 +49,7 @@ async fn division() {
     )
     .await;
     let rows = house.try_rows("SELECT sum(value) / $1 FROM integers", vec![ScalarValue::Utf8(Some("2.5".to_owned()))]).await;
-    assert_eq!(rows.unwrap(), ["-0.80000000000000000000"]);
+    assert_eq!(rows.unwrap(), ["-0.40000000000000000000"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +61,7 @@ async fn floats_that_are_none() {
             ("'inf'::float8, '-Infinity'::float8, 'nan'::float8, ' 1.5 '::float8, '.5'::float8", "inf|-inf|NaN|1.5|0.5"),
             ("'0e500'::float8, '4.9e-324'::float8, '1e5'::float4", "0.0|5e-324|100000.0"),
             ("x::float8 FROM (VALUES ('1'), (NULL), ('2.5')) AS v(x)", "1.0 NULL 2.5"),
-            ("count(*) FROM samples WHERE value < '1e300'", "6"),
+            ("count(*) FROM samples WHERE value < '1e300'", "8"),
         ],
     )
     .await;

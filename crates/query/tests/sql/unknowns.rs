@@ -22,6 +22,7 @@ async fn texts_take_the_type_beside_them() {
             ("1 IN ('1', '2'), value IN ('1.5') FROM samples WHERE tag = 'a' ORDER BY time LIMIT 1", "true|true"),
             ("sum(x) FROM (SELECT '1' AS x UNION ALL SELECT 2) AS t", "3"),
             ("x FROM (SELECT 2 AS x UNION SELECT '1') AS t ORDER BY x", "1 2"),
+            ("'7' AS x UNION ALL SELECT value FROM integers WHERE value > 1 ORDER BY x", "5 7"),
             ("count(*) FROM (SELECT '2024-01-01' AS t UNION ALL SELECT now() UNION ALL SELECT '2024-01-02') AS t WHERE t < now() + INTERVAL '1 day'", "3"),
             ("coalesce(text, 'none') FROM latest WHERE tag = 'a'", "none"),
         ],
