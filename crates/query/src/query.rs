@@ -177,7 +177,11 @@ pub(crate) async fn planned(
     };
     let arrays = rewrite::array_parameters(&tree);
     let type_of = |number: usize| {
-        let given = given.get(number - 1).cloned().flatten().or_else(|| arrays.get(&number).cloned());
+        let given = given.get(number - 1).cloned().flatten();
+        let given = match (given, arrays.get(&number)) {
+            (Some(given), Some(placed)) => Some(as_deep(given, placed)),
+            (given, placed) => given.or_else(|| placed.cloned()),
+        };
         given.or_else(|| inferred.get(&number).cloned()).map_or(DataType::Utf8, |found| plain(&found))
     };
     let types: Vec<DataType> = (1..=highest).map(type_of).collect();
@@ -198,6 +202,19 @@ pub(crate) async fn planned(
             .with_hint("write the values into the statement"));
     }
     Ok((plan, types))
+}
+
+/// A client's array, which says nothing of its dimensions, with as many as where it stands.
+fn as_deep(given: DataType, placed: &DataType) -> DataType {
+    match (&given, placed) {
+        (DataType::List(item), DataType::List(inner)) if matches!(inner.data_type(), DataType::List(_)) => {
+            if matches!(item.data_type(), DataType::List(_)) {
+                return given;
+            }
+            DataType::new_list(as_deep(given, inner.data_type()), true)
+        }
+        _ => given,
+    }
 }
 
 /// Only queries come here; whatever else DataFusion would do by itself is refused.

@@ -62,7 +62,7 @@ pub(crate) fn is_text(kind: &DataType) -> bool {
 
 fn typed(text: Expr, kind: DataType) -> Result<Expr> {
     match &text {
-        Expr::Literal(value, _) if matches!(kind, DataType::List(_)) => {
+        Expr::Literal(value, _) if matches!(kind, DataType::List(_)) && !value.is_null() => {
             let items = items(value.try_as_str().flatten().unwrap_or_default())?;
             let list = list(&items, &kind, &mut |kind, text| Ok(ScalarValue::try_from_string(text.to_owned(), kind)?))?;
             Ok(Expr::Literal(list, None))

@@ -32,6 +32,10 @@ fn is_unknown(expr: &Expr) -> bool {
     )
 }
 
+fn is_null(expr: &Expr) -> bool {
+    matches!(plain(expr), Expr::Value(value) if matches!(value.value, Value::Null))
+}
+
 /// Puts what says the type of an expression into a list: of one that has the type of its parts, those parts, so that
 /// nothing is copied that holds copies. NULL says none, and a parameter takes that of the others.
 fn find_witnesses<'a>(expr: &'a Expr, found: &mut Vec<(String, &'a Expr)>) {
@@ -81,19 +85,24 @@ fn arguments(function: &Function) -> impl Iterator<Item = &Expr> {
 }
 
 fn take_type(expr: &mut Expr, witnesses: &[Expr]) {
-    if is_unknown(expr) && !witnesses.is_empty() {
+    if !witnesses.is_empty() {
         let mut args = vec![plain(expr).clone()];
         args.extend(witnesses.iter().cloned());
         *expr = call(UNKNOWN, args);
     }
 }
 
-fn settle(mut exprs: Vec<&mut Expr>) {
-    if exprs.iter().any(|expr| is_unknown(expr)) {
+fn settle(exprs: Vec<&mut Expr>) {
+    settle_those(exprs, is_unknown);
+}
+
+/// Gives those of the expressions a type that have none.
+fn settle_those(mut exprs: Vec<&mut Expr>, untyped: fn(&Expr) -> bool) {
+    if exprs.iter().any(|expr| untyped(expr)) {
         let mut found = Vec::new();
         exprs.iter().for_each(|expr| find_witnesses(expr, &mut found));
         let witnesses: Vec<Expr> = found.into_iter().map(|(_, expr)| expr.clone()).collect();
-        exprs.iter_mut().for_each(|expr| take_type(expr, &witnesses));
+        exprs.iter_mut().filter(|expr| untyped(expr)).for_each(|expr| take_type(expr, &witnesses));
     }
 }
 
@@ -156,7 +165,8 @@ pub(super) fn expr(expr: &mut Expr) {
             let results = conditions.iter_mut().map(|CaseWhen { result, .. }| result);
             settle(results.chain(else_result.iter_mut().map(AsMut::as_mut)).collect());
         }
-        Expr::Array(Array { elem, .. }) => settle(elem.iter_mut().collect()),
+        // DataFusion has no array of bytes and NULL.
+        Expr::Array(Array { elem, .. }) => settle_those(elem.iter_mut().collect(), |expr| is_unknown(expr) || is_null(expr)),
         Expr::Function(function) if takes_one_type(function) => {
             let FunctionArguments::List(list) = &mut function.args else { return };
             let args = list.args.iter_mut().filter_map(|arg| match arg {
