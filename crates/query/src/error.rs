@@ -105,6 +105,18 @@ conditions! {
     Buckets = "2201G", false;
     /// An OFFSET below zero.
     Offsetting = "2201X", false;
+    /// A logarithm of what has none.
+    Logarithm = "2201E", false;
+    /// A power or a root that is no number.
+    Power = "2201F", false;
+    /// A length of a part of a text below zero.
+    Substring = "22011", false;
+    /// A bound of a window's frame below zero.
+    Frame = "22013", false;
+    /// A count of tiles that makes none.
+    Tiles = "22014", false;
+    /// An array whose parts have different lengths.
+    Ragged = "2202E", false;
     /// Types do not fit together.
     Type = "42804", false;
     /// A parameter's type can't be told.
@@ -169,7 +181,7 @@ conditions! {
     Limit = "53400", false;
     /// A statement too large or too deep.
     TooComplex = "54001", false;
-    /// A write beyond what one commit may hold.
+    /// A write beyond what one commit may hold, a value beyond what one may have.
     TooLarge = "54000", false;
     /// Reading or writing a file failed.
     Io = "58030", true;
@@ -189,6 +201,12 @@ impl Error {
     #[must_use]
     pub fn unsupported(message: impl Into<String>) -> Error {
         raise(Error::Unsupported, message)
+    }
+
+    /// An array whose parts have different lengths; for the floors above.
+    #[must_use]
+    pub fn ragged() -> Error {
+        raise(Error::Ragged, "multidimensional arrays must have array expressions with matching dimensions")
     }
 
     /// No node of the fleet may serve this now; for the floors above.

@@ -4,10 +4,16 @@ mod ages;
 mod aggregates;
 mod arithmetic;
 mod bins;
+mod bytes;
 mod calendar;
 mod chain;
 mod configuration;
+mod decimal_mean;
+mod domains;
 mod dressed;
+mod floats;
+mod guarded;
+mod joined;
 mod keyed;
 mod labels;
 mod maintenance;
@@ -19,17 +25,21 @@ mod operators;
 mod ordered_set;
 mod patterns;
 mod quality;
+mod quotients;
 mod quoting;
 mod scaled;
 mod series;
 mod shown;
 mod simple;
+mod sizes;
 mod sleeping;
 mod span_totals;
 mod spans;
+mod spread;
 mod time;
 mod to_char;
 mod typed;
+mod unknowns;
 mod unordered;
 mod values_at;
 mod waiting;
@@ -43,12 +53,18 @@ use std::sync::Arc;
 
 pub(crate) use aggregates::{MAX, MIN};
 pub(crate) use arithmetic::{checked, is_one_nan, negated, one_nan, one_nan_of, one_zero, rounded};
+pub(crate) use bytes::read_bytes;
+pub(crate) use floats::{narrowed, read_float};
+pub(crate) use joined::joined;
 pub(crate) use labels::JSON_TEXT;
 pub(crate) use operators::{AS_TYPE, Operators};
 pub(crate) use patterns::SUBSTRING_BY;
+pub(crate) use quotients::{divided, is_decimal};
 pub(crate) use series::SERIES;
 pub(crate) use shown::{TIME_AT_RUN, read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
+pub(crate) use spread::{is_long, spread};
+pub(crate) use unknowns::{UNKNOWN, is_text, settled, together};
 pub(crate) use zones::{is_moment, local, moment};
 
 /// Registers those that need nothing of a session or of the tag table: the ones that a fleet's nodes know too.
@@ -59,7 +75,9 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
         context.register_udf(function);
     }
     context.register_udf(AS_TYPE.as_ref().clone());
+    context.register_udf(unknowns::FUNCTION.as_ref().clone());
     unordered::register(context);
+    guarded::register(context);
     for function in aggregates::all() {
         context.register_udaf(function);
     }
@@ -68,7 +86,8 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
 /// Registers those that only our rules put into plans: nodes of a fleet must know them, users need not.
 pub(crate) fn register_of_rules(context: &SessionContext) {
     let all = arithmetic::of_rules().into_iter().chain(shown::of_rules()).chain(spans::of_rules()).chain(zones::of_rules());
-    for function in all.chain(chain::of_rules()) {
+    let all = all.chain(chain::of_rules()).chain(quotients::of_rules()).chain(floats::of_rules());
+    for function in all.chain(bytes::of_rules()).chain(joined::of_rules()) {
         context.register_udf(function.as_ref().clone());
     }
 }

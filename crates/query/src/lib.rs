@@ -20,6 +20,7 @@
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
 mod again;
+pub mod array_text;
 mod context;
 mod copy;
 mod copy_in;
@@ -74,6 +75,7 @@ pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
 pub use time::{Zone, format as format_time, parse as parse_time};
+pub use value::{parse_double, parse_real};
 pub use write::{array_items, tag_definitions};
 
 pub use datafusion::common::ScalarValue;

@@ -1,10 +1,11 @@
 //! Our planning rules: times written as text are read in the session's zone; expressions mean what they
 //! mean in PostgreSQL; correlated subqueries that DataFusion can't run become joins; joins with `tags`
 //! narrow the tags that are scanned; aggregates become aggregates of the kernel's partial ones; the
-//! newest rows are read from the newest end; what windows hold is counted; what joins may run again can be.
+//! newest rows are read from the newest end; long constants are repeated within bounds; what windows hold is counted; what joins may run again can be.
 
 mod aggregate;
 mod attended;
+mod constants;
 mod edge;
 mod literals;
 mod meaning;
@@ -32,6 +33,7 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
     let mut optimizers = Optimizer::new().rules;
     optimizers.push(Arc::new(narrow::NarrowByTags::new(engine)));
     optimizers.push(Arc::new(aggregate::PushAggregates));
+    optimizers.push(Arc::new(constants::SpreadConstants));
     let mut physical = PhysicalOptimizer::new().rules;
     physical.push(Arc::new(edge::ReadFromTheEdge));
     physical.push(Arc::new(CountWindows));

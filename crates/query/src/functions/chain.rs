@@ -7,6 +7,7 @@
 //! - other long chains (of times and intervals, say) are refused: 54001.
 
 use super::arithmetic::one_nan_of;
+use super::quotients::is_decimal;
 use super::typed::call;
 use crate::error::{Error, raise};
 use arrow::array::{Array, ArrayRef, AsArray, Datum, Scalar, StringBuilder};
@@ -59,6 +60,10 @@ fn is_text(kind: &DataType) -> bool {
 
 /// The type of a step; None where it is none of numbers or texts.
 fn step(left: &DataType, op: Operator, right: &DataType) -> Option<DataType> {
+    // Numerics divide by a function of their own.
+    if matches!(op, Operator::Divide | Operator::Modulo) && (is_decimal(left) || is_decimal(right)) {
+        return None;
+    }
     let fits =
         if op == Operator::StringConcat { is_text(left) && is_text(right) } else { left.is_numeric() && right.is_numeric() };
     if fits { BinaryTypeCoercer::new(left, &op, right).get_result_type().ok() } else { None }

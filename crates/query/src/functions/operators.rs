@@ -4,16 +4,17 @@
 use super::calendar::DATE_PART;
 use super::chain;
 use super::labels::JSON_TEXT_FUNCTION;
+use super::quotients::{divided, is_decimal};
 use super::scaled;
 use super::spans::between;
 use super::typed::{Typed, call};
 use crate::planning;
 use crate::schema::local_type;
 use arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, Operator, ScalarUDF, binary_expr, cast};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, binary_expr, cast, lit, when};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::{Arc, LazyLock};
 
@@ -24,6 +25,44 @@ pub(crate) static AS_TYPE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Typed { name: "as_type", aliases: &[], takes, gives: |given| given[0].clone(), body: |args, _| Ok(Arc::clone(&args[0])) }
         .udf()
 });
+
+/// The operands of a division of numerics.
+fn exact(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(Operator, Expr, Expr)> {
+    let op = match expr.op {
+        BinaryOperator::Divide => Operator::Divide,
+        BinaryOperator::Modulo => Operator::Modulo,
+        _ => return None,
+    };
+    let (left, right) = (chain::type_of(&expr.left, schema), chain::type_of(&expr.right, schema));
+    let fits = |kind: &DataType| is_decimal(kind) || kind.is_integer();
+    // A text without a type, or NULL, is what the other side is.
+    let as_other = |expr: &Expr, kind: &DataType, other: &DataType| match expr {
+        expr if fits(kind) => Some(expr.clone()),
+        Expr::Literal(..) if is_decimal(other) => Some(cast(expr.clone(), DataType::Decimal128(38, 10))),
+        _ => None,
+    };
+    if !is_decimal(&left) && !is_decimal(&right) {
+        return None;
+    }
+    let plain = |kind: &DataType| fits(kind) || matches!(kind, DataType::Null | DataType::Utf8);
+    let (a, b) = (as_other(&expr.left, &left, &right)?, as_other(&expr.right, &right, &left)?);
+    (plain(&left) && plain(&right)).then_some((op, a, b))
+}
+
+/// `true = 't'`: a text without a type beside a boolean is one. DataFusion finds no type that they have together.
+fn truths(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    let is_truth = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Boolean));
+    let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
+    if matches!(expr.op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+        if is_text(&expr.right) && is_truth(&expr.left) {
+            expr.right = cast(expr.right, DataType::Boolean);
+        } else if is_text(&expr.left) && is_truth(&expr.right) {
+            expr.left = cast(expr.left, DataType::Boolean);
+        }
+    }
+    expr
+}
 
 /// Plans them.
 #[derive(Debug)]
@@ -39,8 +78,13 @@ impl ExprPlanner for Operators {
         if expr.op == BinaryOperator::LongArrow {
             return Ok(PlannerResult::Planned(call(&JSON_TEXT_FUNCTION, vec![expr.left, expr.right])));
         }
+        if let Some((op, left, right)) = exact(&expr, schema)
+            && let Some(exact) = divided(op, left, right)
+        {
+            return Ok(PlannerResult::Planned(exact));
+        }
         if !matches!(expr.op, BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide) {
-            return Ok(PlannerResult::Original(expr));
+            return Ok(PlannerResult::Original(truths(expr, schema)));
         }
         // Found once: a type is derived from those of all that is in an expression.
         let (left, right) = (chain::type_of(&expr.left, schema), chain::type_of(&expr.right, schema));
@@ -68,6 +112,20 @@ impl ExprPlanner for Operators {
             }
             _ => PlannerResult::Original(expr),
         })
+    }
+
+    // To DataFusion a place below 1 counts from the end.
+    fn plan_field_access(&self, mut expr: RawFieldAccessExpr, _: &DFSchema) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        if let GetFieldAccess::ListIndex { key } = &mut expr.field_access {
+            let place = std::mem::take(key.as_mut());
+            **key = match place {
+                Expr::Literal(ScalarValue::Int64(Some(place)), metadata) => {
+                    Expr::Literal(ScalarValue::Int64((place > 0).then_some(place)), metadata)
+                }
+                place => when(place.clone().gt(lit(0_i64)), place).end()?,
+            };
+        }
+        Ok(PlannerResult::Original(expr))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod arrays;
+mod bounds;
 mod by_day;
 mod catalogue;
 mod copy;
@@ -12,6 +14,7 @@ mod fleet;
 mod functions;
 mod joins;
 mod meaning;
+mod numerics;
 mod planning;
 mod pushdown;
 mod reads;
@@ -20,4 +23,5 @@ mod spill;
 mod statements;
 mod subqueries;
 mod thinning;
+mod unknowns;
 mod unreadable;

@@ -67,13 +67,17 @@ impl PgType {
             DataType::Dictionary(_, values) => PgType::of(values),
             DataType::RunEndEncoded(_, values) => PgType::of(values.data_type()),
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                PgType::of(item.data_type()).array()
+                // An array of arrays is one of several dimensions, whose type is that of one.
+                match PgType::of(item.data_type()) {
+                    of if ARRAYS.iter().any(|(_, oid)| *oid == of.oid) => of,
+                    of => of.array(),
+                }
             }
             _ => TEXT,
         }
     }
 
-    /// The array of this type; text where there is none (arrays of arrays print as text).
+    /// The array of this type; text where there is none.
     pub(crate) fn array(self) -> PgType {
         ARRAYS.iter().find(|(element, _)| *element == self).map_or(TEXT, |(_, oid)| PgType { oid: *oid, size: -1 })
     }
