@@ -11,6 +11,7 @@ mod merge;
 mod narrow;
 mod unnest;
 
+use crate::access::Access;
 use crate::again::RunAgain;
 use crate::engine::Engine;
 use crate::functions::Operators;
@@ -20,7 +21,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use std::sync::Arc;
 
 /// Adds them to a state that is being built.
-pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> SessionStateBuilder {
+pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>, access: &Arc<Access>) -> SessionStateBuilder {
     let mut builder = builder;
     let mut analyzers: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(literals::ZonedLiterals)];
     analyzers.extend(Analyzer::new().rules);
@@ -29,7 +30,7 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
     builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(Operators));
     builder
         .with_analyzer_rules(analyzers)
-        .with_optimizer_rule(Arc::new(narrow::NarrowByTags::new(engine)))
+        .with_optimizer_rule(Arc::new(narrow::NarrowByTags::new(engine, access)))
         .with_optimizer_rule(Arc::new(aggregate::PushAggregates))
         .with_physical_optimizer_rule(Arc::new(edge::ReadFromTheEdge))
         .with_physical_optimizer_rule(Arc::new(CountWindows))
