@@ -97,7 +97,7 @@ impl Session {
         let session = Session { engine, id, settings, context, state, access, seen: Arc::default() };
         session.tell_role();
         // What it begins with is told with everything else, not as a change.
-        session.take_changes();
+        drop(session.take_changes());
         Arc::new(session)
     }
 

@@ -102,7 +102,7 @@ fn targets(session: &Session, statement: &Statement) -> Result<Vec<Target>, Erro
             if matches!(statement, Statement::Revoke { .. }) {
                 return Err(raise(Error::Unsupported, "this can't be revoked").with_detail(*why));
             }
-            session.notice("NOTICE", "00000", "nothing to grant", Some(why));
+            session.notice("NOTICE", "00000", "nothing to grant", Some(*why));
             Ok(Vec::new())
         }
     }

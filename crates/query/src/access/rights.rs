@@ -23,8 +23,8 @@ use types::{Kind, TagDefinition, TagId};
 /// Which tags of a table may be reached.
 #[derive(Clone, Debug)]
 pub(crate) enum Reach {
-    /// All of them.
-    All,
+    /// All of them; `labels`: whether their labels may be known as well.
+    All { labels: bool },
     /// These, rising.
     Tags(Arc<[TagId]>),
 }
@@ -33,9 +33,14 @@ impl Reach {
     /// The tags, where not all are meant.
     pub(crate) fn tags(&self) -> Option<&Arc<[TagId]>> {
         match self {
-            Reach::All => None,
+            Reach::All { .. } => None,
             Reach::Tags(tags) => Some(tags),
         }
+    }
+
+    /// Whether labels of those tags may be asked of the tag table: whoever reads a group's samples reads its labels too.
+    pub(crate) fn tells_labels(&self) -> bool {
+        matches!(self, Reach::All { labels: true } | Reach::Tags(_))
     }
 
     /// Whether a tag is within reach.
@@ -149,7 +154,7 @@ impl Rights {
     /// Which tags of a table a privilege reaches.
     pub(crate) fn reach(&self, catalog: &Catalog, table: &str, privilege: Privileges) -> Result<Reach, Error> {
         if self.table(table).has(privilege) {
-            return Ok(Reach::All);
+            return Ok(Reach::All { labels: self.table("public.tags").has(Privileges::SELECT) });
         }
         self.admit(table, privilege)?;
         Ok(Reach::Tags(self.of_groups(catalog, privilege)))

@@ -132,7 +132,6 @@ struct GrantRecord {
     by: RoleId,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_false(value: &bool) -> bool {
     !*value
 }

@@ -100,7 +100,7 @@ impl Roster {
 
     /// A role's memberships in roles that are there.
     pub(crate) fn memberships<'a>(&'a self, role: &'a Role) -> impl Iterator<Item = &'a Membership> {
-        role.memberships.iter().filter(|of| self.ids.contains_key(&of.role))
+        role.memberships.iter().filter(move |of| self.ids.contains_key(&of.role))
     }
 
     /// A role, and all that it is a member of, over memberships that are wanted.

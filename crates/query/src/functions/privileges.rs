@@ -154,7 +154,7 @@ fn everybodys(
     all: &'static [&'static str],
     superusers: &'static [&'static str],
 ) -> ScalarUDF {
-    make(name, access, |access, role, _, list| {
+    make(name, access, move |access, role, _, list| {
         let rights = rights_of(access, role)?;
         let mut any = false;
         for word in words(list) {

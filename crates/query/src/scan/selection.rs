@@ -68,7 +68,7 @@ pub(crate) fn select(
                 {
                     filter.pattern = Some(pattern);
                     filtered = true;
-                } else if let Some(condition) = label_condition(&expr) {
+                } else if let Some(condition) = label_condition(&expr).filter(|_| reach.tells_labels()) {
                     filter.conditions.push(condition);
                     filtered = true;
                 } else {

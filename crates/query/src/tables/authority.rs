@@ -97,7 +97,7 @@ fn groups(access: &Access) -> Vec<Column> {
 fn members(access: &Access) -> Vec<Column> {
     let roster = access.roles().roster();
     let all: Vec<(&Role, &crate::access::role::Membership)> =
-        roster.all().flat_map(|role| roster.memberships(role).map(|of| (&**role, of))).collect();
+        roster.all().flat_map(|role| roster.memberships(role).map(move |of| (&**role, of))).collect();
     vec![
         ("oid", numbers((0..all.len() as i64).map(|at| at + 1))),
         ("roleid", numbers(all.iter().map(|(_, of)| i64::from(of.role)))),
@@ -143,13 +143,14 @@ fn classes(access: &Access, known: &[Known]) -> Vec<Column> {
 /// `meridian.grants`: a row for each grant.
 fn all_grants(access: &Access) -> Vec<Column> {
     let (roster, rights) = (access.roles().roster(), access.rights());
+    let roster = &*roster;
     let told = |role: &Role| rights.is_unbound() || rights.monitors || role.name.is_empty() || rights.roles.contains(&role.id);
     let all: Vec<(String, &crate::access::role::Grant)> = roster
         .grantees()
         .filter(|role| told(role))
         .flat_map(|role| {
             let name = if role.name.is_empty() { "PUBLIC" } else { &*role.name };
-            role.grants.iter().filter(|grant| roster.stands(grant.grantor)).map(move |grant| (name.to_owned(), grant))
+            role.grants.iter().filter(move |grant| roster.stands(grant.grantor)).map(move |grant| (name.to_owned(), grant))
         })
         .collect();
     let table = |object: &Object| if let Object::Table(table) = object { Some(table.clone()) } else { None };

@@ -183,6 +183,12 @@ async fn tags_tell_no_more(session: &Arc<Session>, role: &RoleModel) {
         let known = tag.site.filter(|_| role.reaches("tags", 'r', tag)).unwrap_or("NULL");
         assert_eq!(label, [known], "{}: label of {}", role.name, tag.name);
     }
+    let by_label = "SELECT DISTINCT tag FROM samples WHERE label(tag, 'site') = 'north'";
+    let north = |tag: &&model::Tag| tag.site == Some("north") && model::holds("samples", tag) && role.reaches("tags", 'r', tag);
+    let found = role
+        .sees("samples")
+        .map(|seen| TAGS.iter().filter(north).map(|tag| tag.name.to_owned()).filter(|name| seen.contains(name)).collect());
+    assert_eq!(names(ask(session, by_label, Vec::new()).await), found.ok_or_else(|| "42501".to_owned()), "{}", role.name);
     let joined = "SELECT DISTINCT s.tag FROM samples s JOIN tags t ON t.name = s.tag
         WHERE 10 / (CASE WHEN t.name = 'secret' THEN 1 ELSE 2 END) > 1 AND t.kind <> 'none'";
     let both = match (role.sees("samples"), role.sees("tags")) {

@@ -14,6 +14,7 @@ use crate::shared::{Shared, Stage};
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use bytes::Bytes;
+use catalog::Catalog;
 use kernel::{Committed, Write};
 use query::Access;
 use std::sync::Arc;
@@ -288,7 +289,7 @@ impl Put {
         let columns = if self.access.is_unbound() {
             self.converter.columns(catalog, shape, batch, |_| Ok(()))?
         } else {
-            self.bound_columns(shape, batch)?
+            bound_columns(&mut self.converter, catalog, &self.access, shape, batch)?
         };
         let producer = match self.target {
             Some(Target::Samples(producer)) => producer,
@@ -321,23 +322,27 @@ fn refused(row: Option<usize>) -> Status {
     Status::permission_denied(format!("{place}permission denied for the tag, or there is none"))
 }
 
-impl Put {
-    /// The columns of a batch of a role that may not write to all tags: asked of each batch anew.
-    fn bound_columns(&mut self, shape: &Shape, batch: &RecordBatch) -> Result<Columns, Status> {
-        let (catalog, rights) = (self.shared.engine.catalog(), self.access.rights());
-        rights.may_write(shape.texts).map_err(|error| Status::permission_denied(error.to_string()))?;
-        let admit = |tags: &[TagId]| match rights.first_refused(catalog, shape.texts, tags) {
-            Ok(None) => Ok(()),
-            Ok(row) => Err(refused(row)),
-            Err(error) => Err(Status::permission_denied(error.to_string())),
-        };
-        let whole = rights.writes_all(shape.texts);
-        // Of tags that are not there it hears what it would hear of those that it may not write to.
-        self.converter.columns(catalog, shape, batch, admit).map_err(|status| match status.code() {
-            tonic::Code::NotFound if !whole => refused(None),
-            _ => status,
-        })
-    }
+/// The columns of a batch of a role that may not write to all tags: asked of each batch anew.
+fn bound_columns(
+    converter: &mut Converter,
+    catalog: &Catalog,
+    access: &Access,
+    shape: &Shape,
+    batch: &RecordBatch,
+) -> Result<Columns, Status> {
+    let rights = access.rights();
+    rights.may_write(shape.texts).map_err(|error| Status::permission_denied(error.to_string()))?;
+    let admit = |tags: &[TagId]| match rights.first_refused(catalog, shape.texts, tags) {
+        Ok(None) => Ok(()),
+        Ok(row) => Err(refused(row)),
+        Err(error) => Err(Status::permission_denied(error.to_string())),
+    };
+    let whole = rights.writes_all(shape.texts);
+    // Of tags that are not there it hears what it would hear of those that it may not write to.
+    converter.columns(catalog, shape, batch, admit).map_err(|status| match status.code() {
+        tonic::Code::NotFound if !whole => refused(None),
+        _ => status,
+    })
 }
 
 /// Hands the answer to a commit on once it is there.
