@@ -63,7 +63,6 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<Sc
         text("current_catalog", DATABASE.to_owned()),
         text("current_schema", "public".to_owned()),
         role("current_user", access, Access::current_user),
-        role("current_role", access, Access::current_user),
         role("user", access, Access::current_user),
         role("session_user", access, Access::session_user),
         text("inet_server_addr", String::new()),

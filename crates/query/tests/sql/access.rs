@@ -106,7 +106,7 @@ fn whole_reads(table: &str) -> Vec<String> {
     }
     if ["samples", "integers"].contains(&table) {
         out.push(format!(
-            "SELECT tag, min(value), first(value, time), date_bin('1 day', time) AS d FROM {table} GROUP BY tag, d"
+            "SELECT tag, min(value), first(value, time), date_bin(INTERVAL '1 day', time) AS d FROM {table} GROUP BY tag, d"
         ));
         out.push(format!("SELECT tag FROM {table} WHERE time >= '2026-01-01' GROUP BY tag HAVING count(*) = 2"));
         out.push(format!("SELECT tag FROM {table} ORDER BY time DESC LIMIT 1000"));
@@ -144,8 +144,11 @@ async fn reads_are_as_the_model_says(house: &House, role: &RoleModel) {
             (Err(_), plan) => assert_eq!(plan.map(|_| ()), Err("42501".to_owned())),
             (Ok(seen), plan) => {
                 let plan = plan.unwrap().join("\n");
+                // How many tags there are is not told to whom may not see them all.
+                let shown = plan.split("tags=").skip(1).map(|rest| rest.split([',', '\n']).next().unwrap_or_default());
                 let all = TAGS.iter().filter(|tag| model::holds(table, tag)).count();
-                assert!(seen.len() == all || !plan.contains(&format!("of {}", TAGS.len())), "{}: {plan}", role.name);
+                let told = shown.clone().any(|shown| shown.ends_with(&format!(" of {}", TAGS.len())));
+                assert!(seen.len() == all || !told, "{}: {plan}", role.name);
             }
         }
     }

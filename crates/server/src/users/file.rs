@@ -59,6 +59,11 @@ impl File {
         Ok(File { world, dir: dir.to_owned(), state: Mutex::new(state) })
     }
 
+    /// Whether there is one.
+    pub(super) fn is_there(&self) -> bool {
+        self.state.lock().numbers.0 > 0
+    }
+
     /// What it says.
     pub(super) fn records(&self) -> Records {
         self.state.lock().records.clone()

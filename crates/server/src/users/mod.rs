@@ -3,7 +3,7 @@
 //!
 //! Promises: passwords are never kept, logged or shown; a name that nobody has, a role that may not log in and one whose time is over
 //! are asked for a password like any other, and none fits. What roles may do is `query`'s to say.
-//! That there are passwords stands in the store's node file as well (`kernel::Neighbour`): whoever removes this file
+//! That there is a file of roles stands in the store's node file as well (`kernel::Neighbour`): whoever removes it
 //! does not open the doors.
 
 mod file;
@@ -17,7 +17,7 @@ use file::File;
 pub use query::BOOTSTRAP;
 use query::{Kept, RecordChange, Roles};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use world::{Disk, World};
 
 const NAME_BYTES_MAX: usize = 63;
@@ -40,15 +40,20 @@ enum Place {
     Elsewhere(Arc<dyn Keeper>),
 }
 
+/// Is told once the first file of roles is written.
+type Note = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// Keeps roles, and makes verifiers.
 struct Keeping {
     world: World,
     place: Place,
+    note: OnceLock<Note>,
 }
 
 /// The roles of a server, as its doors ask for them.
 pub struct Users {
     world: World,
+    keeping: Arc<Keeping>,
     roles: Arc<Roles>,
     secret: [u8; 32],
 }
@@ -67,6 +72,7 @@ impl query::Keeper for Keeping {
             Place::Elsewhere(keeper) => return keeper.swap(changes),
             Place::Directory(file) => file,
         };
+        let is_first = !file.is_there();
         let changed = file.change(|records| {
             let as_read = changes.iter().all(|change| records.get(&change.name) == change.was.as_ref());
             if as_read {
@@ -80,6 +86,11 @@ impl query::Keeper for Keeping {
             as_read
         });
         if changed.map_err(|error| query::Error::io(format!("roles can't be kept: {error}")))? {
+            // Afterwards: a crash between leaves a file that is noted at the next start, and not a store that misses one.
+            if let Some(note) = self.note.get().filter(|_| is_first) {
+                note()
+                    .map_err(|problem| query::Error::io(format!("roles are kept, but not noted beside the store: {problem}")))?;
+            }
             return Ok(None);
         }
         let records = file.records();
@@ -154,6 +165,21 @@ impl Users {
         self.roles.records()
     }
 
+    /// Whether something is kept: a file is there, or somebody told of a role.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        match &self.keeping.place {
+            Place::Directory(file) => file.is_there(),
+            Place::Memory | Place::Elsewhere(_) => !self.roles.records().is_empty(),
+        }
+    }
+
+    /// Has somebody told once the first file is written in a directory that has none: from then on a store without one is not itself.
+    pub fn note_first(&self, note: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        // Said once, by whoever opened the store.
+        drop(self.keeping.note.set(Box::new(note)));
+    }
+
     /// The roles, for the engine.
     #[must_use]
     pub fn roles(&self) -> &Arc<Roles> {
@@ -163,8 +189,9 @@ impl Users {
     fn with(world: World, place: Place) -> Arc<Users> {
         let mut secret = [0; 32];
         fill_random(&world, &mut secret);
-        let roles = Roles::kept_by(Arc::new(Keeping { world: world.clone(), place }));
-        Arc::new(Users { world, roles, secret })
+        let keeping = Arc::new(Keeping { world: world.clone(), place, note: OnceLock::new() });
+        let keeper = Arc::<Keeping>::clone(&keeping);
+        Arc::new(Users { world, keeping, roles: Roles::kept_by(keeper), secret })
     }
 
     /// Gives a role a password, making the role (a superuser) where there is none. Durable when it returns; it blocks.

@@ -224,7 +224,7 @@ async fn a_member_takes_on_the_role() {
     for (sql, expect) in [
         ("SET ROLE staff", "SET"),
         (READ, "1.0"),
-        ("SELECT current_user, session_user, current_role", "staff|kind|staff"),
+        ("SELECT current_user, session_user", "staff|kind"),
         ("SHOW role", "staff"),
         ("SHOW is_superuser", "off"),
         ("RESET ROLE", "RESET"),

@@ -31,18 +31,18 @@ async fn writes_are_as_the_model_says(house: &House, role: &RoleModel) {
         for tag in &TAGS {
             let expect = expected(role, table, tag);
             for sql in [
-                format!("INSERT INTO {table} VALUES ('{}', '2026-02-01Z', {value})", tag.name),
-                format!("INSERT INTO {table} SELECT '{}', '2026-02-01Z'::timestamptz, {value}", tag.name),
+                format!("INSERT INTO {table} VALUES ('{}', '2026-02-01 00:00Z', {value})", tag.name),
+                format!("INSERT INTO {table} SELECT '{}', '2026-02-01 00:00Z'::timestamptz, {value}", tag.name),
             ] {
                 assert_eq!(done(ask(&own, &sql, Vec::new()).await), expect, "{}: {sql}", role.name);
             }
-            let line = format!("{}\t2026-02-01Z\t8\t192\n", tag.name);
+            let line = format!("{}\t2026-02-01 00:00Z\t8\t192\n", tag.name);
             let copied = copied(&own, &format!("COPY {table} FROM STDIN"), &line).await;
             assert_eq!(copied, expect, "{}: COPY {table} of {}", role.name, tag.name);
         }
         // One row that may not be written, and nothing is.
         let mixed = format!(
-            "INSERT INTO {table} SELECT n, '2026-02-03Z'::timestamptz, {value} FROM unnest(ARRAY['plant.a', 'secret']) AS t(n)"
+            "INSERT INTO {table} SELECT n, '2026-02-03 00:00Z'::timestamptz, {value} FROM unnest(ARRAY['plant.a', 'secret']) AS t(n)"
         );
         if !role.touches(table, 'a') || !TAGS.iter().all(|tag| role.reaches(table, 'a', tag)) {
             assert!(ask(&own, &mixed, Vec::new()).await.is_err(), "{}: {mixed}", role.name);
@@ -65,8 +65,8 @@ async fn deletes_are_as_the_model_says(house: &House, role: &RoleModel, own: &Ar
     for table in ["samples", "events"] {
         let value = if table == "events" { "'z'" } else { "9" };
         for tag in TAGS.iter().filter(|tag| holds(table, tag)) {
-            for condition in ["time = '2026-03-01Z'", "time = '2026-03-01Z' AND quality IN (SELECT 192)"] {
-                house.tag(&format!("INSERT INTO {table} VALUES ('{}', '2026-03-01Z', {value})", tag.name)).await;
+            for condition in ["time = '2026-03-01 00:00Z'", "time = '2026-03-01 00:00Z' AND quality + 0 = 192"] {
+                house.tag(&format!("INSERT INTO {table} VALUES ('{}', '2026-03-01 00:00Z', {value})", tag.name)).await;
                 let sql = format!("DELETE FROM {table} WHERE tag = '{}' AND {condition}", tag.name);
                 let expect = match (role.touches(table, 'd') && role.touches(table, 'r'), role.reaches(table, 'r', tag)) {
                     (false, _) => Err("42501".to_owned()),
@@ -82,12 +82,12 @@ async fn deletes_are_as_the_model_says(house: &House, role: &RoleModel, own: &Ar
             }
         }
         // All that may be seen, where not all of it may be deleted.
-        let all = ask(own, &format!("DELETE FROM {table} WHERE time = '2026-03-01Z'"), Vec::new()).await;
+        let all = ask(own, &format!("DELETE FROM {table} WHERE time = '2026-03-01 00:00Z'"), Vec::new()).await;
         let seen: Vec<&Tag> = TAGS.iter().filter(|tag| holds(table, tag) && role.reaches(table, 'r', tag)).collect();
         let may = role.touches(table, 'd') && role.touches(table, 'r');
         let whole = seen.iter().all(|tag| role.reaches(table, 'd', tag));
         assert_eq!(all.is_ok(), may && whole, "{}: {all:?}", role.name);
-        house.tag(&format!("DELETE FROM {table} WHERE time = '2026-03-01Z'")).await;
+        house.tag(&format!("DELETE FROM {table} WHERE time = '2026-03-01 00:00Z'")).await;
     }
 }
 
