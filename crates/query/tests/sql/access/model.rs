@@ -14,7 +14,7 @@ const fn tag(name: &'static str, kind: &'static str, site: Option<&'static str>)
 }
 
 /// The tags of the tests; each has a sample at second 1 and one at second 2.
-pub const TAGS: [Tag; 8] = [
+pub static TAGS: [Tag; 8] = [
     tag("plant.a", "f64", Some("north")),
     tag("plant.b", "i64", Some("south")),
     tag("plant.t", "text", Some("north")),
@@ -48,7 +48,7 @@ fn is_neither(tag: &Tag) -> bool {
 }
 
 /// The roles. `both` is a member of `plant` and `north`.
-pub const ROLES: [RoleModel; 8] = [
+pub static ROLES: [RoleModel; 8] = [
     RoleModel { name: "nobody", grants: &[], tables: &[], groups: &[] },
     RoleModel {
         name: "reader",
