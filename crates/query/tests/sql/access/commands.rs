@@ -245,6 +245,10 @@ async fn a_member_takes_on_the_role() {
         ("CREATE ROLE x", "42501"),
         ("RESET SESSION AUTHORIZATION", "RESET"),
         (READ, "1.0"),
+        ("SET ROLE kind", "SET"),
+        (READ, "42501"),
+        ("DISCARD ALL", "DISCARD ALL"),
+        (READ, "1.0"),
     ] {
         let found = ask(&boss, sql, Vec::new()).await.map_or_else(|state| state, |rows| rows.join(" "));
         assert_eq!(found, expect, "{sql}");
