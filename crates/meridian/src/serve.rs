@@ -32,7 +32,7 @@ use world::{Disk, DiskError, ThreadCounts, Threads, World};
 const OURS: [&str; 10] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found", "member", "meta", "kinds"];
 
 /// What can be done about lost passwords.
-const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all passwords and give the user meridian a new one (setting password)";
+const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all roles and passwords and give the user meridian a new one (setting password)";
 /// What can be done about a lost tag table.
 const CATALOG_LOST: &str = "; put it back: samples lie under ordinals, and only it says whose those are; `meridian check --repair DIR` makes one in which each tag that has samples is called lost.ORDINAL";
 
@@ -67,11 +67,17 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let (engine, kernel) = open(loaded, dir, &world)?;
     // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
     let signals = Signals::listen()?;
-    let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
-    if !users.is_empty() {
+    if users.is_there() {
         let noted = kernel.note_neighbour(Neighbour::Passwords);
         noted.map_err(|error| Error::Open { dir: dir.to_path_buf(), problem: error.to_string(), advice: "" })?;
+    } else {
+        let kernel = Arc::downgrade(&kernel);
+        users.note_first(move || match kernel.upgrade() {
+            Some(kernel) => kernel.note_neighbour(Neighbour::Passwords).map_err(|error| error.to_string()),
+            None => Err("the store is closed".to_owned()),
+        });
     }
+    let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
     drop((kernel, users));
     let (pg, flight) = (server.pg_address(), server.flight_address());
     ready.write(&[("pg", pg), ("flight", flight)])?;
@@ -144,8 +150,8 @@ fn must_be_there(dir: &Path, disk: &dyn Disk, users: &Users) -> Result<(), Error
     // Where it can't be told, the kernel refuses the store or makes a new one.
     let Ok(identity) = kernel::identify(disk, dir) else { return Ok(()) };
     let open = |problem: &str, advice| Err(Error::Open { dir: dir.to_path_buf(), problem: problem.to_owned(), advice });
-    if identity.has_passwords && users.is_empty() {
-        return open("it has passwords, but no file users-N holds them", PASSWORDS_LOST);
+    if identity.has_passwords && !users.is_there() {
+        return open("it has roles or passwords, but no file users-N holds them", PASSWORDS_LOST);
     }
     if identity.has_catalog && is_gone(disk, &dir.join("catalog")) {
         return open("its tag table, the directory catalog, is missing", CATALOG_LOST);

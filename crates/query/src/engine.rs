@@ -5,6 +5,7 @@
 //! begins and ends, when one is cancelled and when `meridian.queries` is read; nothing else changes
 //! after `Engine::new`.
 
+use crate::access::Roles;
 use crate::error::Error;
 use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
@@ -19,6 +20,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use kernel::{Committed, Deletion, Kernel, Write};
+use parking_lot::RwLock;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -131,6 +133,8 @@ pub struct Engine {
     pub(crate) started_us: i64,
     next_session: AtomicI32,
     next_statement: AtomicU64,
+    /// Who there is; replaced once, by whoever opens doors.
+    roles: RwLock<Arc<Roles>>,
 }
 
 impl Engine {
@@ -162,6 +166,7 @@ impl Engine {
             started_us,
             next_session,
             next_statement: AtomicU64::new(1),
+            roles: RwLock::new(Roles::in_memory()),
         }))
     }
 
@@ -171,6 +176,17 @@ impl Engine {
     /// As `new`.
     pub fn alone(kernel: Arc<Kernel>, catalog: Arc<Catalog>, settings: EngineSettings) -> Result<Arc<Engine>, Error> {
         Engine::new(Arc::new(Lone(kernel)), Arc::clone(&catalog) as Arc<dyn Tags>, catalog, settings)
+    }
+
+    /// Who there is.
+    #[must_use]
+    pub fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.roles.read())
+    }
+
+    /// Says who there is: before the first session that others open. Until then there is the bootstrap user alone.
+    pub fn set_roles(&self, roles: Arc<Roles>) {
+        *self.roles.write() = roles;
     }
 
     /// A session: one a connection.
@@ -185,6 +201,11 @@ impl Engine {
         let mut hasher = rustc_hash::FxHasher::default();
         (self.settings.node.as_str(), self.started_us).hash(&mut hasher);
         (u128::from(hasher.finish()) << 64) | u128::from(self.next_statement.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whose session that is; None where it runs nothing.
+    pub(crate) fn owner(&self, session: i32) -> Option<String> {
+        self.running.list().into_iter().find(|statement| statement.session == session).map(|statement| statement.user)
     }
 
     /// Cancels whatever a session runs now; false where there is no such session, or it runs nothing.

@@ -161,8 +161,20 @@ conditions! {
     LostWrite = "55000", false;
     /// A setting can't be changed.
     CantChange = "55P02", false;
-    /// A table or setting that this role may not touch.
+    /// A table, tag or setting that this role may not touch.
     Forbidden = "42501", false;
+    /// A role that there is not, or that may not come in.
+    InvalidRole = "28000", false;
+    /// A role that there is already.
+    DuplicateObject = "42710", false;
+    /// A name that is kept for something else.
+    ReservedName = "42939", false;
+    /// Something that can't be granted, or not to this role.
+    InvalidGrant = "0LP01", false;
+    /// Others depend on what was to go.
+    Depended = "2BP01", false;
+    /// Something that is used right now.
+    InUse = "55006", false;
     /// Cancelled by the user, by another session or by a time limit.
     Cancelled = "57014", true;
     /// The server is stopping.
@@ -227,6 +239,18 @@ impl Error {
     #[must_use]
     pub fn unreachable(message: impl Into<String>) -> Error {
         raise(Error::Unreachable, message)
+    }
+
+    /// A file could not be written; for the floors above.
+    #[must_use]
+    pub fn io(message: impl Into<String>) -> Error {
+        raise(Error::Io, message)
+    }
+
+    /// A value that is not allowed; for the floors above.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Error {
+        raise(Error::InvalidParameter, message)
     }
 
     /// A slice is not what the statement was planned for; for the floors above.

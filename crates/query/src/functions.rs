@@ -24,6 +24,7 @@ mod operating;
 mod operators;
 mod ordered_set;
 mod patterns;
+mod privileges;
 mod quality;
 mod quotients;
 mod quoting;
@@ -45,8 +46,9 @@ mod values_at;
 mod waiting;
 mod zones;
 
+use crate::access::Access;
 use crate::engine::Engine;
-use crate::session::{SessionSettings, State};
+use crate::session::State;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -65,6 +67,7 @@ pub(crate) use shown::{TIME_AT_RUN, read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
 pub(crate) use spread::{is_long, spread};
 pub(crate) use unknowns::{UNKNOWN, is_text, settled, together};
+pub(crate) use values_at::is_values_at;
 pub(crate) use zones::{is_moment, local, moment};
 
 /// Registers those that need nothing of a session or of the tag table: the ones that a fleet's nodes know too.
@@ -93,26 +96,21 @@ pub(crate) fn register_of_rules(context: &SessionContext) {
 }
 
 /// Registers them in a session's context.
-pub(crate) fn register(
-    context: &SessionContext,
-    engine: &Arc<Engine>,
-    id: i32,
-    settings: &SessionSettings,
-    state: &Arc<Mutex<State>>,
-) {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, state: &Arc<Mutex<State>>, access: &Arc<Access>) {
     register_everywhere(context);
     let own = [
-        labels::all(engine),
-        node::all(engine, id, settings),
+        labels::all(engine, access),
+        node::all(engine, id, access),
         maintenance::all(engine),
         configuration::all(state),
         sleeping::all(),
         operating::all(engine),
+        privileges::all(engine, access),
     ];
     for function in own.into_iter().flatten() {
         context.register_udf(function);
     }
     context.register_udf(shown::READ_TIME_AT_RUN.as_ref().clone());
     context.register_udtf(SERIES, Arc::new(series::Series));
-    context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));
+    context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine, access)));
 }

@@ -19,6 +19,7 @@
 //! [`Prepared::execute`] with parameters; where [`Prepared::point`] gives a plan, it may run that
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
+mod access;
 mod again;
 pub mod array_text;
 mod context;
@@ -62,6 +63,7 @@ mod utility;
 mod value;
 mod write;
 
+pub use access::{Access, BOOTSTRAP, Keeper, Kept, PUBLIC, Privileges, RecordChange, Rights, Roles};
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};

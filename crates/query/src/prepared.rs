@@ -13,7 +13,7 @@ use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
 use crate::utility::Command;
 use crate::write::WritePlan;
-use crate::{copy_in, copy_out, guard, point, statements, utility, write};
+use crate::{access, copy_in, copy_out, guard, point, statements, utility, write};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
@@ -33,6 +33,8 @@ pub(crate) enum Work {
     Session(Arc<Command>),
     /// CHECKPOINT: buffers go to files.
     Checkpoint,
+    /// Roles, GRANT and REVOKE.
+    Roles(Arc<access::parse::Statement>),
 }
 
 /// A prepared statement. Cheap to clone.
@@ -54,6 +56,11 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Opt
     if statements::is_checkpoint(sql) {
         session.admit()?;
         return Ok(made(Work::Checkpoint, Vec::new()));
+    }
+    if let Some((statement, shown)) = access::parse::recognise(sql)? {
+        session.admit()?;
+        // Its text is kept without what may be a password.
+        return Ok(Prepared { sql: shown.into(), ..made(Work::Roles(Arc::new(statement)), Vec::new()) });
     }
     let Some(tree) = statements::parse(sql)? else { return Ok(made(Work::Empty, Vec::new())) };
     if let Some(command) = utility::recognise(&tree)? {
@@ -95,6 +102,8 @@ impl Prepared {
             Work::Empty => StatementClass::Empty,
             Work::Point(..) | Work::Query(_) => StatementClass::Read,
             Work::Write(_) | Work::Checkpoint => StatementClass::Write,
+            Work::Roles(statement) if statement.is_of_session() => StatementClass::Session,
+            Work::Roles(_) => StatementClass::Write,
             Work::CopyIn(_) => StatementClass::CopyIn,
             Work::CopyOut(_) => StatementClass::CopyOut,
             Work::Session(_) => StatementClass::Session,
@@ -114,7 +123,7 @@ impl Prepared {
             Work::Point(plan, _) => Some(Arc::clone(plan.schema())),
             Work::Query(plan) => Some(Arc::clone(&plan.schema)),
             Work::Session(command) => command.schema(),
-            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) | Work::Checkpoint => None,
+            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) | Work::Checkpoint | Work::Roles(_) => None,
         }
     }
 
@@ -168,7 +177,9 @@ impl Prepared {
             let (given, wanted) = (params.len(), self.parameters.len());
             return Err(raise(Error::ParameterCount, format!("{given} parameters were given, but the statement has {wanted}")));
         }
-        self.session.engine.readable().await?;
+        if !matches!(self.work, Work::Roles(_)) {
+            self.session.engine.readable().await?;
+        }
         match &self.work {
             Work::Empty => Ok(Outcome::Command(Completion::plain(""))),
             Work::Point(plan, tree) => self.run_point(plan, tree, params).await.map(Outcome::Rows),
@@ -177,7 +188,12 @@ impl Prepared {
             Work::CopyIn(request) => request.begin(&self.session).map(|copy| Outcome::CopyIn(Box::new(copy))),
             Work::CopyOut(request) => request.begin(&self.session, &self.sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
             Work::Session(command) => command.run(&self.session),
+            Work::Roles(statement) => access::run(&self.session, statement).await,
             Work::Checkpoint => {
+                let rights = self.session.access.rights();
+                if !rights.checkpoints {
+                    rights.alive().and_then(|()| rights.admit_acting("CHECKPOINT"))?;
+                }
                 wait(self.session.engine.store.flush()).await?;
                 Ok(Outcome::Command(Completion::plain("CHECKPOINT")))
             }

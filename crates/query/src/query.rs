@@ -1,5 +1,6 @@
 //! Queries that go through a plan: planned once without parameters, optimised and run at each execution.
 
+use crate::access::admit_plan;
 use crate::context::{PlanOptions, StatementContext};
 use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
@@ -121,6 +122,7 @@ pub(crate) async fn stream(
     types: &[DataType],
     sql: &str,
 ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    admit_plan(&session.access.rights(), plan)?;
     let sql: Arc<str> = sql.into();
     let shown = |error: DataFusionError| from_datafusion(&error, &sql);
     let values = converted(params, types)?;

@@ -13,6 +13,7 @@ mod merge;
 mod narrow;
 mod unnest;
 
+use crate::access::Access;
 use crate::again::RunAgain;
 use crate::engine::Engine;
 use crate::functions::Operators;
@@ -23,7 +24,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use std::sync::Arc;
 
 /// Adds them to a state that is being built.
-pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> SessionStateBuilder {
+pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>, access: &Arc<Access>) -> SessionStateBuilder {
     let mut builder = builder;
     let mut analyzers: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(literals::ZonedLiterals)];
     analyzers.extend(Analyzer::new().rules);
@@ -31,7 +32,7 @@ pub(crate) fn install(builder: SessionStateBuilder, engine: &Arc<Engine>) -> Ses
     analyzers.push(Arc::new(unnest::Unnest::default()));
     builder.expr_planners().get_or_insert_with(Vec::new).insert(0, Arc::new(Operators));
     let mut optimizers = Optimizer::new().rules;
-    optimizers.push(Arc::new(narrow::NarrowByTags::new(engine)));
+    optimizers.push(Arc::new(narrow::NarrowByTags::new(engine, access)));
     optimizers.push(Arc::new(aggregate::PushAggregates));
     optimizers.push(Arc::new(constants::SpreadConstants));
     let mut physical = PhysicalOptimizer::new().rules;

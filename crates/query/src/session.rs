@@ -8,6 +8,7 @@
 //! by BEGIN; `Open` -> `Failed` by any error; both -> `Idle` by COMMIT or ROLLBACK), how many writes
 //! the block has made, the settings, and the notices and changed settings not yet fetched.
 
+use crate::access::Access;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Notice;
@@ -79,17 +80,45 @@ pub struct Session {
     pub(crate) settings: SessionSettings,
     pub(crate) context: SessionContext,
     pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) access: Arc<Access>,
     seen: Arc<Seen>,
 }
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, id: i32, settings: SessionSettings) -> Arc<Session> {
-        let state = State { variables: Variables::of(&settings), ..State::default() };
+        let access = Access::of(&engine.roles(), &settings.user);
+        let mut variables = Variables::of(&settings);
+        if let Some(role) = access.session().id().and_then(|id| engine.roles().roster().role(id).cloned()) {
+            variables.begin_with(&role.settings);
+        }
+        let state = State { variables, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         // Only constants of ours go into it, so it fails in every session or in none.
         let context =
-            crate::context::build(&engine, id, &settings, &state).expect("the tables of clients' catalogues are constants");
-        Arc::new(Session { engine, id, settings, context, state, seen: Arc::default() })
+            crate::context::build(&engine, id, &state, &access).expect("the tables of clients' catalogues are constants");
+        let session = Session { engine, id, settings, context, state, access, seen: Arc::default() };
+        session.tell_role();
+        // What it begins with is told with everything else, not as a change.
+        drop(session.take_changes());
+        Arc::new(session)
+    }
+
+    /// Who it is, and whose rights it has.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// Puts into its settings who it is now.
+    pub(crate) fn tell_role(&self) {
+        let (session, current) = (self.access.session_user(), self.access.current_user());
+        let superuser = if self.access.is_unbound() { "on" } else { "off" };
+        let role = if session == current { "none" } else { &*current };
+        let mut state = self.state.lock();
+        for (name, value) in [("is_superuser", superuser), ("session_authorization", &*session), ("role", role)] {
+            let told = state.variables.tell(name, value);
+            state.changes.extend(told);
+        }
     }
 
     /// Its number: what `pg_backend_pid()` gives and a cancel request names.
@@ -174,7 +203,7 @@ impl Session {
     /// Who asks, and how fresh the answer must be, for the store.
     pub(crate) fn asker(&self) -> Asker {
         let consistency = self.state.lock().variables.consistency();
-        Asker { principal: self.settings.user.as_str().into(), consistency, seen: Arc::clone(&self.seen) }
+        Asker { principal: self.access.current_user(), consistency, seen: Arc::clone(&self.seen) }
     }
 
     /// Settings that clients are told of (ParameterStatus) and their values.

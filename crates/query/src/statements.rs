@@ -76,7 +76,7 @@ impl LineStarts {
     }
 }
 
-fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(raise(
             Error::TooComplex,

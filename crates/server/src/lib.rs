@@ -26,4 +26,4 @@ pub use error::Error;
 pub use server::Server;
 pub use settings::Settings;
 pub use tls::TlsPaths;
-pub use users::{Keeper, Users};
+pub use users::{Keeper, Users, Verifier};

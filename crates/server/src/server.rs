@@ -65,6 +65,7 @@ impl Server {
         for (_, address) in settings.doors() {
             check(address, &settings, users.is_empty(), tls.is_some())?;
         }
+        engine.set_roles(Arc::clone(users.roles()));
         let query_runtime = runtime("query", settings.query_threads)?;
         let shared = Shared::new(settings, engine, users, query_runtime.handle().clone());
         let settings = &shared.settings;

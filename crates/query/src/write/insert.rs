@@ -151,7 +151,7 @@ pub(crate) async fn run(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
-    let mut ingest = Ingest::new(session, plan.sort);
+    let mut ingest = Ingest::new(session, plan.sort)?;
     let (zone, now_us) = (session.time_zone(), session.engine.settings.clock.wall_us());
     match &plan.source {
         Source::Literals(rows) => {

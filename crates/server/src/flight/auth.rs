@@ -2,7 +2,7 @@
 //! Handshake (or the first Basic call), by the Bearer token it answered with.
 //!
 //! Shared state: the tokens, under one mutex; a token holds until `TOKEN_US` after its last use, or
-//! until any password changes. Checking a password costs milliseconds of a core, so it runs off the
+//! until its role's password changes, or ceases to let it in. Checking a password costs milliseconds of a core, so it runs off the
 //! threads that serve streams, and its outcome is remembered by the hash of the header.
 
 use crate::users::Users;
@@ -23,7 +23,8 @@ const TOKENS_MAX: usize = 10_000;
 struct Known {
     user: String,
     used_us: u64,
-    users_version: u64,
+    /// What was kept of the password then; None where the name was believed.
+    proof: Option<Arc<str>>,
 }
 
 /// Checks callers.
@@ -44,7 +45,7 @@ impl Authenticator {
         let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
         let Some(header) = header else {
             return if self.trusted {
-                Ok(String::new())
+                self.believed(String::new())
             } else {
                 Err(Status::unauthenticated("a user name and password are needed"))
             };
@@ -53,16 +54,25 @@ impl Authenticator {
             return Ok(user);
         }
         if self.trusted {
-            return Ok(basic(header).map_or_else(String::new, |(user, _)| user));
+            return self.believed(basic(header).map_or_else(String::new, |(user, _)| user));
         }
         let (user, password) = basic(header).ok_or_else(|| Status::unauthenticated("the token is not, or no longer, known"))?;
-        let verifier = self.users.verifier(&user);
+        let (proof, verifier) = (self.users.proof(&user), self.users.verifier(&user));
         let right = tokio::task::spawn_blocking(move || verifier.accepts(&password)).await.unwrap_or(false);
         if !right {
             return Err(Status::unauthenticated(format!("password authentication failed for user \"{user}\"")));
         }
-        self.remember(header, &user);
+        self.remember(header, &user, proof);
         Ok(user)
+    }
+
+    /// A name that comes without a password.
+    fn believed(&self, user: String) -> Result<String, Status> {
+        match self.users.roles().believe(&user) {
+            Ok(()) => Ok(user),
+            Err(_) if user.is_empty() => Err(Status::unauthenticated("there are roles on this server: say the name of one")),
+            Err(error) => Err(Status::unauthenticated(error.to_string())),
+        }
     }
 
     /// A token for a user whose identity was proved.
@@ -70,15 +80,20 @@ impl Authenticator {
         let mut secret = [0; 32];
         self.users.fill_random(&mut secret);
         let header = format!("Bearer {}", URL_SAFE_NO_PAD.encode(secret));
-        self.remember(&header, user);
+        let proof = if self.trusted { None } else { self.users.proof(user) };
+        self.remember(&header, user, proof);
         header
     }
 
     fn remembered(&self, header: &str) -> Option<String> {
-        let (now, version) = (self.users.monotonic_us(), self.users.version());
+        let now = self.users.monotonic_us();
         let mut known = self.known.lock();
         let entry = known.get_mut(&key(header))?;
-        if entry.users_version != version || now.saturating_sub(entry.used_us) > TOKEN_US {
+        let stands = match &entry.proof {
+            Some(proof) => self.users.proof(&entry.user).as_ref() == Some(proof),
+            None => self.trusted && self.users.roles().believe(&entry.user).is_ok(),
+        };
+        if !stands || now.saturating_sub(entry.used_us) > TOKEN_US {
             known.remove(&key(header));
             return None;
         }
@@ -86,8 +101,8 @@ impl Authenticator {
         Some(entry.user.clone())
     }
 
-    fn remember(&self, header: &str, user: &str) {
-        let entry = Known { user: user.to_owned(), used_us: self.users.monotonic_us(), users_version: self.users.version() };
+    fn remember(&self, header: &str, user: &str, proof: Option<Arc<str>>) {
+        let entry = Known { user: user.to_owned(), used_us: self.users.monotonic_us(), proof };
         let mut known = self.known.lock();
         if known.len() >= TOKENS_MAX {
             let mut used: Vec<u64> = known.values().map(|entry| entry.used_us).collect();

@@ -7,14 +7,16 @@
 //! it is still acknowledged, then the error ends the stream. Nothing of the failed batch is kept.
 
 use super::message::{Decoder, Message, malformed};
-use super::samples::{Converter, Shape, row_of};
+use super::samples::{Columns, Converter, Shape, row_of};
 use super::tags;
 use crate::counters::add;
 use crate::shared::{Shared, Stage};
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use bytes::Bytes;
+use catalog::Catalog;
 use kernel::{Committed, Write};
+use query::Access;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -120,7 +122,11 @@ impl Drop for Open {
 }
 
 /// Serves a stream; the answers come out of the channel.
-pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc::Receiver<Result<PutResult, Status>> {
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    access: Arc<Access>,
+    stream: Streaming<FlightData>,
+) -> mpsc::Receiver<Result<PutResult, Status>> {
     add(&shared.counters.flight_streams, 1);
     shared.flight_open.fetch_add(1, Ordering::Relaxed);
     let open = Open(Arc::clone(&shared));
@@ -140,7 +146,8 @@ pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc:
             waiting_kib,
             room: Arc::new(Semaphore::new(waiting_kib)),
             pending: pending_sender,
-            asker: query::Asker::new("flight"),
+            asker: query::Asker::new(&access.session_user()),
+            access,
         };
         if let Err(status) = put.read(stream).await {
             // Nobody listens where the client has gone.
@@ -191,6 +198,7 @@ struct Put {
     room: Arc<Semaphore>,
     pending: mpsc::UnboundedSender<Pending>,
     asker: query::Asker,
+    access: Arc<Access>,
 }
 
 impl Put {
@@ -262,6 +270,11 @@ impl Put {
         let catalog = self.shared.engine.catalog();
         let Some(shape) = &self.shape else {
             let definitions = tags::definitions(batch)?;
+            let rights = self.access.rights();
+            if !rights.is_unbound() {
+                let refused = |(row, error): (usize, query::Error)| tags::status_of(&error.with_detail(format!("row {row}")));
+                rights.may_make(&definitions).map_err(refused)?;
+            }
             let rows = definitions.len() as u64;
             self.shared.engine.tags().create(definitions).on_done(move |done| {
                 let ack = Ack { number, commit: 0, rows, duplicate: false };
@@ -273,7 +286,11 @@ impl Put {
             });
             return Ok(answer);
         };
-        let columns = self.converter.columns(catalog, shape, batch)?;
+        let columns = if self.access.is_unbound() {
+            self.converter.columns(catalog, shape, batch, |_| Ok(()))?
+        } else {
+            bound_columns(&mut self.converter, catalog, &self.access, shape, batch)?
+        };
         let producer = match self.target {
             Some(Target::Samples(producer)) => producer,
             _ => None,
@@ -297,6 +314,35 @@ impl Put {
         }
         Ok(answer)
     }
+}
+
+/// What is told of a tag that may not be written to, whether or not it is there.
+fn refused(row: Option<usize>) -> Status {
+    let place = row.map_or_else(String::new, |row| format!("row {row}: "));
+    Status::permission_denied(format!("{place}permission denied for the tag, or there is none"))
+}
+
+/// The columns of a batch of a role that may not write to all tags: asked of each batch anew.
+fn bound_columns(
+    converter: &mut Converter,
+    catalog: &Catalog,
+    access: &Access,
+    shape: &Shape,
+    batch: &RecordBatch,
+) -> Result<Columns, Status> {
+    let rights = access.rights();
+    rights.may_write(shape.texts).map_err(|error| Status::permission_denied(error.to_string()))?;
+    let admit = |tags: &[TagId]| match rights.first_refused(catalog, shape.texts, tags) {
+        Ok(None) => Ok(()),
+        Ok(row) => Err(refused(row)),
+        Err(error) => Err(Status::permission_denied(error.to_string())),
+    };
+    let whole = rights.writes_all(shape.texts);
+    // Of tags that are not there it hears what it would hear of those that it may not write to.
+    converter.columns(catalog, shape, batch, admit).map_err(|status| match status.code() {
+        tonic::Code::NotFound if !whole => refused(None),
+        _ => status,
+    })
 }
 
 /// Hands the answer to a commit on once it is there.

@@ -133,8 +133,14 @@ struct Names {
 }
 
 impl Converter {
-    /// The columns of a batch.
-    pub(crate) fn columns(&mut self, catalog: &Catalog, shape: &Shape, batch: &RecordBatch) -> Result<Columns, Status> {
+    /// The columns of a batch, whose tags are admitted before anything is told of them.
+    pub(crate) fn columns(
+        &mut self,
+        catalog: &Catalog,
+        shape: &Shape,
+        batch: &RecordBatch,
+        admit: impl Fn(&[TagId]) -> Result<(), Status>,
+    ) -> Result<Columns, Status> {
         for index in [Some(shape.tag), Some(shape.time), Some(shape.value), shape.quality].into_iter().flatten() {
             refuse_nulls(batch, index)?;
         }
@@ -143,6 +149,7 @@ impl Converter {
         let qualities = shape.quality.map(|index| batch.column(index).as_primitive::<UInt8Type>().values().clone());
         let empty = ScalarBuffer::from(Vec::new());
         let mut columns = Columns { tags, times, bits: empty, texts: TextColumn::new(), qualities };
+        admit(columns.tags())?;
         let values = batch.column(shape.value);
         if shape.texts {
             columns.texts = texts(values)?;

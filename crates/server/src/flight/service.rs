@@ -11,6 +11,7 @@ use arrow_flight::{
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use query::Access;
 use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
@@ -36,6 +37,14 @@ impl Service {
             tracing::warn!(message = status.message(), "Flight call refused");
         }
         user
+    }
+}
+
+impl Service {
+    /// Who calls, and what it may do.
+    async fn access(&self, metadata: &MetadataMap) -> Result<Arc<Access>, Status> {
+        let user = self.user(metadata).await?;
+        Ok(Access::of(&self.shared.engine.roles(), &user))
     }
 }
 
@@ -65,16 +74,16 @@ impl FlightService for Service {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        self.user(request.metadata()).await?;
-        let answers = put::serve(Arc::clone(&self.shared), request.into_inner());
+        let access = self.access(request.metadata()).await?;
+        let answers = put::serve(Arc::clone(&self.shared), access, request.into_inner());
         Ok(Response::new(ReceiverStream::new(answers).boxed()))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        self.user(request.metadata()).await?;
+        let access = self.access(request.metadata()).await?;
         let Action { r#type, body } = request.into_inner();
         let shared = Arc::clone(&self.shared);
-        let done = tokio::task::spawn_blocking(move || actions::run(shared.engine.catalog(), &r#type, &body)).await;
+        let done = tokio::task::spawn_blocking(move || actions::run(shared.engine.catalog(), &access, &r#type, &body)).await;
         let body = done.map_err(|cause| Status::internal(cause.to_string()))??;
         Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))
     }

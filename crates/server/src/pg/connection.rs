@@ -54,8 +54,7 @@ pub(super) enum Ask {
 }
 
 impl Connection {
-    pub(crate) fn new(wire: Wire, shared: &Arc<Shared>, session: Arc<Session>) -> Connection {
-        let registered = shared.register(Arc::clone(&session));
+    pub(crate) fn new(wire: Wire, shared: &Arc<Shared>, session: Arc<Session>, registered: Registered) -> Connection {
         Connection {
             wire,
             session,

@@ -46,9 +46,10 @@ impl Connection {
             return Ok(Err(Report::error("42P02", message)));
         }
         let timer = self.timer();
-        let mut job = self.start(prepared, Vec::new(), Vec::new());
+        let mut job = self.start(prepared.clone(), Vec::new(), Vec::new());
         let answer = self.relay(&mut job).await?;
-        self.log_slow(timer, &statement.text);
+        // Its own text: without passwords.
+        self.log_slow(timer, prepared.sql());
         Ok(answer)
     }
 
