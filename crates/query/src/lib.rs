@@ -20,6 +20,7 @@
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
 mod again;
+mod bulk;
 mod context;
 mod copy;
 mod copy_in;
@@ -59,6 +60,7 @@ mod utility;
 mod value;
 mod write;
 
+pub use bulk::Bulk;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};
@@ -71,6 +73,7 @@ pub use prepared::Prepared;
 pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
+pub use tables::pg_catalog::type_name_of as type_name;
 pub use time::{Zone, format as format_time, parse as parse_time};
 pub use write::{array_items, tag_definitions};
 

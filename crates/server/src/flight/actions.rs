@@ -30,7 +30,7 @@ pub(crate) fn run(catalog: &Catalog, action: &str, body: &[u8]) -> Result<Bytes,
         "resolve" => resolve(catalog, body),
         other => {
             let shown: String = other.chars().take(64).collect();
-            Err(Status::unimplemented(format!("there is no action \"{shown}\"; there is \"resolve\"")))
+            Err(Status::unimplemented(format!("there is no action \"{shown}\"; see ListActions")))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The columnar door: Arrow Flight `DoPut` of samples, events and tags, and a few actions.
-//! `docs/flight.md` is the user's side: schemas, numbers, acknowledgements.
+//! The columnar door: Arrow Flight `DoPut` of samples, events and tags, a few actions, and Flight SQL.
+//! `docs/flight.md` is the user's side: schemas, numbers, acknowledgements, statements.
 //!
 //! Promises: a batch is acknowledged when it is durable, in order; it is kept whole or not at all; a
 //! retry under the same producer and number doubles nothing; what a stream may have in flight is
@@ -9,6 +9,7 @@
 //!   FlightData -> message (checked, decoded) -> samples (columns of the kernel) -> kernel.write
 //!                                            -> tags -> catalog.create           | tickets, in order
 //!   PutResult <------------------------------------------------------------------+
+//!   commands of Flight SQL -> sql -> sessions of the engine
 //! ```
 
 mod actions;
@@ -16,9 +17,11 @@ mod auth;
 pub mod client;
 mod kinds;
 mod message;
+mod peer;
 mod put;
 mod samples;
 mod service;
+mod sql;
 mod tags;
 
 pub use put::{ACK_BYTES, Ack};
@@ -27,6 +30,7 @@ use crate::Error;
 use crate::shared::{Shared, Stage};
 use crate::tls::Tls;
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::StreamExt;
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
@@ -50,7 +54,7 @@ pub(crate) fn start(
     // A listener and a server belong to the runtime that they are made in.
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| failed(&cause))?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|accepted| accepted.map(peer::Socket::new));
     let limit = shared.settings.flight_message_bytes_max;
     let service = FlightServiceServer::new(service::Service::new(Arc::clone(shared), trusted))
         .max_decoding_message_size(limit)

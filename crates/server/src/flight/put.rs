@@ -104,14 +104,23 @@ pub(crate) fn producer_id(text: &str) -> ProducerId {
     ProducerId(u128::from_be_bytes(half))
 }
 
+pub(crate) type Answers = mpsc::Sender<Result<PutResult, Status>>;
+
 /// What is to be answered, in order.
 enum Pending {
     Batch { number: u64, answer: oneshot::Receiver<Result<Ack, Status>>, room: OwnedSemaphorePermit },
     Failed(Status),
 }
 
-/// Counts a stream for as long as it is open.
-struct Open(Arc<Shared>);
+/// Counts a stream, or another call that a stop waits for, for as long as it is open.
+pub(crate) struct Open(Arc<Shared>);
+
+impl Open {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Open {
+        shared.flight_open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(shared))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -119,14 +128,27 @@ impl Drop for Open {
     }
 }
 
-/// Serves a stream; the answers come out of the channel.
-pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc::Receiver<Result<PutResult, Status>> {
+/// Where the answers of a stream go, and come out.
+pub(crate) fn answers() -> (Answers, mpsc::Receiver<Result<PutResult, Status>>) {
+    mpsc::channel(ACKS_WAITING)
+}
+
+/// The first message of a stream; None where it has none.
+pub(crate) async fn first(shared: &Shared, stream: &mut Streaming<FlightData>) -> Result<Option<FlightData>, Status> {
+    let mut stop = shared.stop.subscribe();
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stage| *stage != Stage::Running) => Err(Status::unavailable("the server is shutting down")),
+        first = stream.message() => first,
+    }
+}
+
+/// Serves a stream whose first message was read already.
+pub(crate) fn serve(shared: Arc<Shared>, first: FlightData, stream: Streaming<FlightData>, answers: Answers) {
     add(&shared.counters.flight_streams, 1);
-    shared.flight_open.fetch_add(1, Ordering::Relaxed);
-    let open = Open(Arc::clone(&shared));
+    let open = Open::new(&shared);
     let (pending_sender, pending) = mpsc::unbounded_channel();
-    let (answers_sender, answers) = mpsc::channel(ACKS_WAITING);
-    tokio::spawn(answer(Arc::clone(&shared), pending, answers_sender, open));
+    tokio::spawn(answer(Arc::clone(&shared), pending, answers, open));
     tokio::spawn(async move {
         let waiting_kib =
             (shared.settings.flight_waiting_bytes_max / KIB).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -142,20 +164,18 @@ pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc:
             pending: pending_sender,
             asker: query::Asker::new("flight"),
         };
-        if let Err(status) = put.read(stream).await {
+        let done = match put.take(&first).await {
+            Ok(()) => put.read(stream).await,
+            failed => failed,
+        };
+        if let Err(status) = done {
             // Nobody listens where the client has gone.
             let _ = put.pending.send(Pending::Failed(status));
         }
     });
-    answers
 }
 
-async fn answer(
-    shared: Arc<Shared>,
-    mut pending: mpsc::UnboundedReceiver<Pending>,
-    answers: mpsc::Sender<Result<PutResult, Status>>,
-    open: Open,
-) {
+async fn answer(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pending>, answers: Answers, open: Open) {
     while let Some(next) = pending.recv().await {
         let answer = match next {
             Pending::Failed(status) => Err(status),

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: sockets, files, clocks")]
 
 mod flight;
+mod flight_sql;
 mod flight_tags;
 mod garbage;
 mod login;
