@@ -1,6 +1,6 @@
 """ADBC's Flight SQL driver for Python against a real server: queries, parameters, executemany, bulk ingestion, the catalogue,
 session options, cancel, errors. Argument: the password of the user meridian, where one is asked for."""
-import datetime, os, sys, threading
+import datetime, os, sys, threading, warnings
 import adbc_driver_flightsql.dbapi as flight_sql
 import adbc_driver_manager as manager
 import pyarrow
@@ -199,10 +199,23 @@ with connect() as connection:
     watcher.close()
     other.close()
 
-# Another connection is another session.
-with connect() as connection, connection.cursor() as cursor:
-    cursor.execute("SHOW read_consistency")
-    assert cursor.fetchone() == ("primary",)
+# Another connection is another session. One that asks for transactions is told that there are none, and goes on without.
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    with flight_sql.connect(URI, db_kwargs=LOGIN) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW read_consistency")
+        assert cursor.fetchone() == ("primary",)
+        # What one connection asks, another of the same user may read, once.
+        partitions, told_schema = cursor.adbc_execute_partitions("SELECT tag, value FROM samples WHERE tag = 'a.f64' ORDER BY time")
+        with connect() as other, other.cursor() as reader:
+            reader.adbc_read_partition(partitions[0])
+            table = reader.fetch_arrow_table()
+            assert len(partitions) == 1 and table.num_rows == 51 and table.schema.names == told_schema.names, (partitions, table)
+            refused(lambda: (reader.adbc_read_partition(partitions[0]), reader.fetchall()), "08P01")
+        cursor.executemany("INSERT INTO tags (name, kind, unit, low) VALUES ($1, $2, $3, $4)", [("e.1", "f64", None, 1), ("e.2", "f64", "V", None)])
+        cursor.execute("SELECT name, unit, low FROM tags WHERE name LIKE 'e.%' ORDER BY 1")
+        assert cursor.fetchall() == [("e.1", "", 1.0), ("e.2", "V", None)]
+assert any("autocommit" in str(warning.message) for warning in told), told
 
 if SECRET:
     for login in ({"username": "meridian", "password": "wrong"}, {"username": "nobody", "password": SECRET}):

@@ -27,8 +27,7 @@ fn python_asks_with_a_password() {
 #[test]
 fn python_asks_a_fleet() {
     let fleet = Fleet::start("adbc-fleet", "self", 2, 2, &["--copies=2"]);
-    let door = fleet.doors[1].as_ref().expect("the second door runs");
-    python(door, "adbc_flight_sql.py", &[]);
+    python(fleet.door(1), "adbc_flight_sql.py", &[]);
 }
 
 #[test]

@@ -33,12 +33,17 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use futures::StreamExt;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 /// Bytes a client may send ahead of what was read, a stream and a connection.
 const WINDOW_BYTES: u32 = 16 << 20;
+/// How often a silent client is asked whether it is still there, and how long it may take to answer: a session of one that
+/// is gone without a word would stay for ever.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The largest HTTP/2 frame.
 const FRAME_BYTES: u32 = 1 << 20;
 
@@ -63,7 +68,9 @@ pub(crate) fn start(
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
-        .max_concurrent_streams(256);
+        .max_concurrent_streams(256)
+        .http2_keepalive_interval(Some(ASK_EVERY))
+        .http2_keepalive_timeout(Some(ANSWER_MAX));
     if let Some(tls) = tls {
         let identity = Identity::from_pem(&tls.certificate_pem, &tls.key_pem);
         server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(|cause| failed(&cause))?;

@@ -114,7 +114,10 @@ fn is_ours(catalog: Option<&str>) -> bool {
 
 async fn schemas(session: Arc<Session>, question: CommandGetDbSchemas) -> Result<RecordBatch, query::Error> {
     let mut builder = question.into_builder();
-    for [name] in texts(&session, "SELECT DISTINCT schema_name FROM information_schema.schemata").await? {
+    // Those of tables that are listed, and those that have none yet; the one for our own deletes is not for others.
+    let sql = "SELECT table_schema FROM information_schema.tables \
+               UNION SELECT schema_name FROM information_schema.schemata WHERE schema_name <> 'meridian_keys'";
+    for [name] in texts(&session, sql).await? {
         builder.append(CATALOG, name);
     }
     builder.build().map_err(broken)
@@ -125,7 +128,10 @@ async fn all_tables(session: &Arc<Session>) -> Result<Vec<[String; 3]>, query::E
     texts(session, "SELECT table_schema, table_name, table_type FROM information_schema.tables").await
 }
 
-async fn tables(session: Arc<Session>, question: CommandGetTables) -> Result<RecordBatch, query::Error> {
+async fn tables(session: Arc<Session>, mut question: CommandGetTables) -> Result<RecordBatch, query::Error> {
+    // Each sort is looked for by itself, however often it is asked for.
+    question.table_types.sort_unstable();
+    question.table_types.dedup();
     let include = question.include_schema;
     let known = all_tables(&session).await?;
     let mut builder = question.into_builder();

@@ -48,7 +48,7 @@ use std::sync::Arc;
 use tonic::{Status, Streaming};
 
 /// Names of the actions, and what each does.
-const ACTIONS: [(&str, &str); 8] = [
+const ACTIONS: [(&str, &str); 7] = [
     (
         "CreatePreparedStatement",
         "prepares a statement; ActionCreatePreparedStatementRequest -> ActionCreatePreparedStatementResult",
@@ -59,7 +59,6 @@ const ACTIONS: [(&str, &str); 8] = [
     ("SetSessionOptions", "makes settings of the session; SetSessionOptionsRequest -> SetSessionOptionsResult"),
     ("GetSessionOptions", "tells settings of the session; GetSessionOptionsRequest -> GetSessionOptionsResult"),
     ("CloseSession", "ends the session; CloseSessionRequest -> CloseSessionResult"),
-    ("BeginTransaction", "refused: transactions are not supported"),
 ];
 /// Actions that are known and refused.
 const REFUSED: [&str; 5] =
