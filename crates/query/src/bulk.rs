@@ -11,7 +11,7 @@ use crate::write::{Written, written};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 use kernel::{Committed, Write};
 use std::sync::Arc;
-use types::{Kind, TagDefinition};
+use types::{Kind, TagDefinition, TagId};
 
 /// A bulk load that goes on.
 pub struct Bulk {
@@ -47,10 +47,18 @@ impl Bulk {
         }
     }
 
-    /// Whether samples of tags of a kind belong into the table.
-    #[must_use]
-    pub fn takes(&self, kind: Kind) -> bool {
-        matches!(self.target, Written::Series(sort) if sort.holds(kind))
+    /// Whether samples of a tag of that kind may be loaded: asked of each row, before it is written.
+    ///
+    /// # Errors
+    /// `Error::Type` where they don't belong into the table.
+    pub fn admit(&self, tag: TagId, kind: Kind) -> Result<(), Error> {
+        if matches!(self.target, Written::Series(sort) if sort.holds(kind)) {
+            return Ok(());
+        }
+        let known = self.session.engine.catalog.get(tag);
+        let name = known.map_or_else(|| tag.to_string(), |known| format!("\"{}\"", known.definition.name));
+        let message = format!("tag {name} of kind {} does not belong into table {}", kind.name(), self.table());
+        Err(raise(Error::Type, message))
     }
 
     /// Resolves when names may be resolved here; asked before each commit.

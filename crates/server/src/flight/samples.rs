@@ -144,13 +144,13 @@ impl Converter {
         self.columns_where(catalog, shape, batch, None)
     }
 
-    /// The same, of tags whose kinds belong where the rows go: `check` says of a row's tag why not.
+    /// The same, where `check` has nothing against any row's tag.
     pub(crate) fn columns_where(
         &mut self,
         catalog: &Catalog,
         shape: &Shape,
         batch: &RecordBatch,
-        check: Option<&dyn Fn(TagId, Kind) -> Result<(), String>>,
+        check: Option<&dyn Fn(usize, TagId, Kind) -> Result<(), Status>>,
     ) -> Result<Columns, Status> {
         for index in [Some(shape.tag), Some(shape.time), Some(shape.value), shape.quality].into_iter().flatten() {
             refuse_nulls(batch, index)?;
@@ -159,7 +159,7 @@ impl Converter {
         if let Some(check) = check {
             for (row, tag) in tags.as_slice().iter().enumerate() {
                 let kind = self.kinds.get(catalog, *tag).ok_or_else(|| unknown(row, *tag))?;
-                check(*tag, kind).map_err(|why| Status::invalid_argument(format!("row {row}: {why}")))?;
+                check(row, *tag, kind)?;
             }
         }
         let times = times(batch.column(shape.time))?;

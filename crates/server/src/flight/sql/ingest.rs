@@ -142,14 +142,10 @@ impl Ingest {
         let shape = Shape::of(&part.schema())?;
         let catalog = self.shared.engine.catalog();
         let bulk = &self.bulk;
-        let belongs = |tag: TagId, kind: Kind| {
-            if bulk.takes(kind) {
-                return Ok(());
-            }
-            let name = catalog.get(tag).map_or_else(|| tag.to_string(), |known| format!("\"{}\"", known.definition.name));
-            Err(format!("tag {name} of kind {} does not belong into table {}", kind.name(), bulk.table()))
+        let admit = |row: usize, tag: TagId, kind: Kind| {
+            bulk.admit(tag, kind).map_err(|cause| error::new(cause.sqlstate(), format!("row {row}: {}", cause.message())))
         };
-        let columns = self.converter.columns_where(catalog, &shape, &part, Some(&belongs))?;
+        let columns = self.converter.columns_where(catalog, &shape, &part, Some(&admit))?;
         Ok((columns, shape.texts))
     }
 
