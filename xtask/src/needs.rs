@@ -19,7 +19,16 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python packages, for the clients' scripts and the comparisons.
-const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb", "pytz"];
+const PYTHON: &[&str] = &[
+    "psycopg[binary]==3.3.*",
+    "duckdb",
+    "pytz",
+    "adbc-driver-flightsql==1.13.*",
+    "adbc-driver-manager==1.13.*",
+    "pyarrow==26.*",
+];
+/// What they are imported as.
+const MODULES: &str = "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, pyarrow";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -46,7 +55,7 @@ pub fn install() -> Result<PathBuf, String> {
 fn python() -> Result<PathBuf, String> {
     let home = cache().join("python");
     let python = home.join("bin/python");
-    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, duckdb, pytz"]));
+    let works = |python: &Path| quiet(Command::new(python).args(["-c", MODULES]));
     if works(&python) {
         return Ok(python);
     }
@@ -60,7 +69,7 @@ fn python() -> Result<PathBuf, String> {
     if works(&python) {
         Ok(python)
     } else {
-        Err(format!("{} has no psycopg or duckdb although pip installed them", python.display()))
+        Err(format!("{} can't do \"{MODULES}\" although pip installed them", python.display()))
     }
 }
 

@@ -22,6 +22,7 @@
 mod access;
 mod again;
 pub mod array_text;
+mod bulk;
 mod context;
 mod copy;
 mod copy_in;
@@ -64,6 +65,7 @@ mod value;
 mod write;
 
 pub use access::{Access, BOOTSTRAP, Keeper, Kept, PUBLIC, Privileges, RecordChange, Rights, Roles};
+pub use bulk::Bulk;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};
@@ -76,6 +78,7 @@ pub use prepared::Prepared;
 pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
+pub use tables::pg_catalog::type_name_of as type_name;
 pub use time::{Zone, format as format_time, parse as parse_time};
 pub use value::{parse_double, parse_real};
 pub use write::{array_items, tag_definitions};

@@ -90,7 +90,7 @@ settings! {
     "Doors" {
         /// Where the PostgreSQL door listens. Port 0 takes any free port.
         pg: Listen = "127.0.0.1:5432";
-        /// Where the Arrow Flight door (bulk ingest) listens.
+        /// Where the Arrow Flight door (bulk ingest, Flight SQL) listens.
         flight: Listen = "none";
         /// Connections of the PostgreSQL door at one time; more are refused with SQLSTATE 53300.
         connections_max: u32 = "1000", "1" to "100000";

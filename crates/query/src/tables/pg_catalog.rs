@@ -85,7 +85,8 @@ pub(crate) fn type_name(oid: i64) -> String {
 }
 
 /// The name of the type that values of a column have.
-pub(crate) fn type_name_of(kind: &DataType) -> String {
+#[must_use]
+pub fn type_name_of(kind: &DataType) -> String {
     type_name(type_oid(kind))
 }
 

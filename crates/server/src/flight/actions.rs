@@ -31,7 +31,7 @@ pub(crate) fn run(catalog: &Catalog, access: &Access, action: &str, body: &[u8])
         "resolve" => resolve(catalog, access, body),
         other => {
             let shown: String = other.chars().take(64).collect();
-            Err(Status::unimplemented(format!("there is no action \"{shown}\"; there is \"resolve\"")))
+            Err(Status::unimplemented(format!("there is no action \"{shown}\"; see ListActions")))
         }
     }
 }

@@ -5,19 +5,28 @@
 //! until its role's password changes, or ceases to let it in. Checking a password costs milliseconds of a core, so it runs off the
 //! threads that serve streams, and its outcome is remembered by the hash of the header.
 
-use crate::users::Users;
+use super::peer::Peer;
+use crate::users::{BOOTSTRAP, Users};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Status};
 
 /// How long a token holds without being used.
-const TOKEN_US: u64 = 24 * 3_600_000_000;
+pub(crate) const TOKEN_US: u64 = 24 * 3_600_000_000;
 /// Tokens held at one time; beyond that the ones unused for longest go.
 const TOKENS_MAX: usize = 10_000;
+
+/// How Basic headers are coded: Go's clients (ADBC's driver) leave out the padding at the end.
+const CODED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 #[derive(Clone)]
 struct Known {
@@ -25,6 +34,17 @@ struct Known {
     used_us: u64,
     /// What was kept of the password then; None where the name was believed.
     proof: Option<Arc<str>>,
+}
+
+/// Who calls, and from where.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    /// The user; where everybody is trusted and nobody said a name, the one who is there from the first start.
+    pub(crate) user: String,
+    /// What stands for the token of the call, where it has one.
+    pub(crate) token: Option<[u8; 32]>,
+    /// The connection that the call came by.
+    pub(crate) peer: Option<Peer>,
 }
 
 /// Checks callers.
@@ -75,6 +95,15 @@ impl Authenticator {
         }
     }
 
+    /// The user who calls, and what a session of theirs is known by.
+    pub(crate) async fn caller(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<Caller, Status> {
+        let user = self.user(metadata).await?;
+        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let token = header.filter(|header| header.starts_with("Bearer ") && self.remembered(header).is_some()).map(key);
+        let user = if user.is_empty() { BOOTSTRAP.to_owned() } else { user };
+        Ok(Caller { user, token, peer: Peer::of(extensions) })
+    }
+
     /// A token for a user whose identity was proved.
     pub(crate) fn token(&self, user: &str) -> String {
         let mut secret = [0; 32];
@@ -123,7 +152,23 @@ fn key(header: &str) -> [u8; 32] {
 /// User and password of a Basic header.
 fn basic(header: &str) -> Option<(String, String)> {
     let coded = header.strip_prefix("Basic ").or_else(|| header.strip_prefix("basic "))?;
-    let text = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+    let text = String::from_utf8(CODED.decode(coded.trim()).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_headers_are_read_with_and_without_padding() {
+        let meant = Some(("user".to_owned(), "a:b".to_owned()));
+        for header in ["Basic dXNlcjphOmI=", "basic dXNlcjphOmI"] {
+            assert_eq!(basic(header), meant, "{header}");
+        }
+        for header in ["Bearer dXNlcjphOmI=", "Basic dXNlcg==", "Basic \u{e9}", "Basic", ""] {
+            assert_eq!(basic(header), None, "{header}");
+        }
+    }
 }

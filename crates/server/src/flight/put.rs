@@ -7,7 +7,7 @@
 //! it is still acknowledged, then the error ends the stream. Nothing of the failed batch is kept.
 
 use super::message::{Decoder, Message, malformed};
-use super::samples::{Columns, Converter, Shape, row_of};
+use super::samples::{Check, Columns, Converter, Shape, row_of};
 use super::tags;
 use crate::counters::add;
 use crate::shared::{Shared, Stage};
@@ -106,14 +106,23 @@ pub(crate) fn producer_id(text: &str) -> ProducerId {
     ProducerId(u128::from_be_bytes(half))
 }
 
+pub(crate) type Answers = mpsc::Sender<Result<PutResult, Status>>;
+
 /// What is to be answered, in order.
 enum Pending {
     Batch { number: u64, answer: oneshot::Receiver<Result<Ack, Status>>, room: OwnedSemaphorePermit },
     Failed(Status),
 }
 
-/// Counts a stream for as long as it is open.
-struct Open(Arc<Shared>);
+/// Counts a stream, or another call that a stop waits for, for as long as it is open.
+pub(crate) struct Open(Arc<Shared>);
+
+impl Open {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Open {
+        shared.flight_open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(shared))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -121,18 +130,33 @@ impl Drop for Open {
     }
 }
 
-/// Serves a stream; the answers come out of the channel.
+/// Where the answers of a stream go, and come out.
+pub(crate) fn answers() -> (Answers, mpsc::Receiver<Result<PutResult, Status>>) {
+    mpsc::channel(ACKS_WAITING)
+}
+
+/// The first message of a stream; None where it has none.
+pub(crate) async fn first(shared: &Shared, stream: &mut Streaming<FlightData>) -> Result<Option<FlightData>, Status> {
+    let mut stop = shared.stop.subscribe();
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stage| *stage != Stage::Running) => Err(Status::unavailable("the server is shutting down")),
+        first = stream.message() => first,
+    }
+}
+
+/// Serves a stream whose first message was read already.
 pub(crate) fn serve(
     shared: Arc<Shared>,
     access: Arc<Access>,
+    first: FlightData,
     stream: Streaming<FlightData>,
-) -> mpsc::Receiver<Result<PutResult, Status>> {
+    answers: Answers,
+) {
     add(&shared.counters.flight_streams, 1);
-    shared.flight_open.fetch_add(1, Ordering::Relaxed);
-    let open = Open(Arc::clone(&shared));
+    let open = Open::new(&shared);
     let (pending_sender, pending) = mpsc::unbounded_channel();
-    let (answers_sender, answers) = mpsc::channel(ACKS_WAITING);
-    tokio::spawn(answer(Arc::clone(&shared), pending, answers_sender, open));
+    tokio::spawn(answer(Arc::clone(&shared), pending, answers, open));
     tokio::spawn(async move {
         let waiting_kib =
             (shared.settings.flight_waiting_bytes_max / KIB).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -149,20 +173,18 @@ pub(crate) fn serve(
             asker: query::Asker::new(&access.session_user()),
             access,
         };
-        if let Err(status) = put.read(stream).await {
+        let done = match put.take(&first).await {
+            Ok(()) => put.read(stream).await,
+            failed => failed,
+        };
+        if let Err(status) = done {
             // Nobody listens where the client has gone.
             let _ = put.pending.send(Pending::Failed(status));
         }
     });
-    answers
 }
 
-async fn answer(
-    shared: Arc<Shared>,
-    mut pending: mpsc::UnboundedReceiver<Pending>,
-    answers: mpsc::Sender<Result<PutResult, Status>>,
-    open: Open,
-) {
+async fn answer(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pending>, answers: Answers, open: Open) {
     while let Some(next) = pending.recv().await {
         let answer = match next {
             Pending::Failed(status) => Err(status),
@@ -286,11 +308,7 @@ impl Put {
             });
             return Ok(answer);
         };
-        let columns = if self.access.is_unbound() {
-            self.converter.columns(catalog, shape, batch, |_| Ok(()))?
-        } else {
-            bound_columns(&mut self.converter, catalog, &self.access, shape, batch)?
-        };
+        let columns = columns_of(&mut self.converter, catalog, &self.access, shape, batch, None)?;
         let producer = match self.target {
             Some(Target::Samples(producer)) => producer,
             _ => None,
@@ -322,14 +340,18 @@ fn refused(row: Option<usize>) -> Status {
     Status::permission_denied(format!("{place}permission denied for the tag, or there is none"))
 }
 
-/// The columns of a batch of a role that may not write to all tags: asked of each batch anew.
-fn bound_columns(
+/// The columns of a batch, as far as a role may write to its tags: asked of each batch anew.
+pub(crate) fn columns_of(
     converter: &mut Converter,
     catalog: &Catalog,
     access: &Access,
     shape: &Shape,
     batch: &RecordBatch,
+    check: Option<Check<'_>>,
 ) -> Result<Columns, Status> {
+    if access.is_unbound() {
+        return converter.columns(catalog, shape, batch, |_| Ok(()), check);
+    }
     let rights = access.rights();
     rights.may_write(shape.texts).map_err(|error| Status::permission_denied(error.to_string()))?;
     let admit = |tags: &[TagId]| match rights.first_refused(catalog, shape.texts, tags) {
@@ -339,7 +361,7 @@ fn bound_columns(
     };
     let whole = rights.writes_all(shape.texts);
     // Of tags that are not there it hears what it would hear of those that it may not write to.
-    converter.columns(catalog, shape, batch, admit).map_err(|status| match status.code() {
+    converter.columns(catalog, shape, batch, admit, check).map_err(|status| match status.code() {
         tonic::Code::NotFound if !whole => refused(None),
         _ => status,
     })

@@ -1,6 +1,7 @@
-//! The gRPC service: Handshake, DoPut, DoAction, ListActions. All else is not here yet, and says so.
+//! The gRPC service: who calls, and which room answers: the columnar door's own, or Flight SQL's.
 
-use super::auth::Authenticator;
+use super::auth::{Authenticator, Caller};
+use super::sql::{self, Sql};
 use super::{actions, put};
 use crate::counters::add;
 use crate::shared::Shared;
@@ -22,34 +23,40 @@ type Answers<T> = BoxStream<'static, Result<T, Status>>;
 pub(crate) struct Service {
     shared: Arc<Shared>,
     authenticator: Authenticator,
+    sql: Arc<Sql>,
 }
 
 impl Service {
     pub(crate) fn new(shared: Arc<Shared>, trusted: bool) -> Self {
         let authenticator = Authenticator::new(Arc::clone(&shared.users), trusted);
-        Service { shared, authenticator }
+        let sql = Arc::new(Sql::new(Arc::clone(&shared)));
+        Service { shared, authenticator, sql }
     }
 
     async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        let user = self.authenticator.user(metadata).await;
-        if let Err(status) = &user {
+        self.noted(self.authenticator.user(metadata).await)
+    }
+
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        self.noted(self.authenticator.caller(request.metadata(), request.extensions()).await)
+    }
+
+    /// What a caller may do.
+    fn access(&self, caller: &Caller) -> Arc<Access> {
+        Access::of(&self.shared.engine.roles(), &caller.user)
+    }
+
+    fn noted<T>(&self, who: Result<T, Status>) -> Result<T, Status> {
+        who.map_err(|status| {
             add(&self.shared.counters.logins_refused, 1);
             tracing::warn!(message = status.message(), "Flight call refused");
-        }
-        user
-    }
-}
-
-impl Service {
-    /// Who calls, and what it may do.
-    async fn access(&self, metadata: &MetadataMap) -> Result<Arc<Access>, Status> {
-        let user = self.user(metadata).await?;
-        Ok(Access::of(&self.shared.engine.roles(), &user))
+            sql::error::named(status)
+        })
     }
 }
 
 fn absent<T>(what: &str) -> Result<Response<T>, Status> {
-    Err(Status::unimplemented(format!("{what} is not supported; samples and tags are written by DoPut, and read by SQL")))
+    Err(Status::unimplemented(format!("{what} is not supported; samples and tags are written by DoPut, and read by Flight SQL")))
 }
 
 #[tonic::async_trait]
@@ -74,14 +81,41 @@ impl FlightService for Service {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let access = self.access(request.metadata()).await?;
-        let answers = put::serve(Arc::clone(&self.shared), access, request.into_inner());
-        Ok(Response::new(ReceiverStream::new(answers).boxed()))
+        let caller = self.caller(&request).await?;
+        let access = self.access(&caller);
+        let (shared, sql) = (Arc::clone(&self.shared), Arc::clone(&self.sql));
+        let mut stream = request.into_inner();
+        let (answers, results) = put::answers();
+        // Clients may wait for this answer before they send anything.
+        tokio::spawn(async move {
+            let first = match put::first(&shared, &mut stream).await {
+                Ok(Some(first)) => first,
+                Ok(None) => return,
+                // Nobody listens where the client has gone.
+                Err(status) => return drop(answers.send(Err(status)).await),
+            };
+            if !sql::is_command(first.flight_descriptor.as_ref()) {
+                return put::serve(shared, access, first, stream, answers);
+            }
+            // What a client no longer waits for is given up.
+            tokio::select! {
+                done = sql.put(&caller, first, stream) => {
+                    drop(answers.send(done.map(|app_metadata| PutResult { app_metadata })).await);
+                }
+                () = answers.closed() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(results).boxed()))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let access = self.access(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
+        let access = self.access(&caller);
         let Action { r#type, body } = request.into_inner();
+        if let Some(bodies) = self.sql.action(&caller, &r#type, &body).await? {
+            let results = bodies.into_iter().map(|body| Ok(arrow_flight::Result { body }));
+            return Ok(Response::new(stream::iter(results.collect::<Vec<_>>()).boxed()));
+        }
         let shared = Arc::clone(&self.shared);
         let done = tokio::task::spawn_blocking(move || actions::run(shared.engine.catalog(), &access, &r#type, &body)).await;
         let body = done.map_err(|cause| Status::internal(cause.to_string()))??;
@@ -90,27 +124,42 @@ impl FlightService for Service {
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
         self.user(request.metadata()).await?;
-        Ok(Response::new(stream::iter(actions::list().into_iter().map(Ok)).boxed()))
+        Ok(Response::new(stream::iter(actions::list().into_iter().chain(sql::actions()).map(Ok).collect::<Vec<_>>()).boxed()))
     }
 
     async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         absent("ListFlights")
     }
 
-    async fn get_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        absent("GetFlightInfo")
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let caller = self.caller(&request).await?;
+        let descriptor = request.into_inner();
+        if !sql::is_command(Some(&descriptor)) {
+            return absent("GetFlightInfo of a path");
+        }
+        self.sql.flight_info(&caller, descriptor).await.map(Response::new)
     }
 
-    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        absent("PollFlightInfo")
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        // A query is ready to be read once it is planned: there is nothing to poll for.
+        let info = self.get_flight_info(request).await?.into_inner();
+        Ok(Response::new(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() }))
     }
 
-    async fn get_schema(&self, _: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        absent("GetSchema")
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let caller = self.caller(&request).await?;
+        let descriptor = request.into_inner();
+        if !sql::is_command(Some(&descriptor)) {
+            return absent("GetSchema of a path");
+        }
+        let schema = self.sql.schema(&caller, &descriptor).await?;
+        Ok(Response::new(SchemaResult { schema }))
     }
 
-    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        absent("DoGet")
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let rows = self.sql.get(&caller, &request.into_inner().ticket).await?;
+        Ok(Response::new(rows))
     }
 
     async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {

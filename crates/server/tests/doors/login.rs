@@ -1,13 +1,16 @@
 //! Who may come in: passwords, TLS, and what a server refuses to be started with.
 
+use crate::flight_sql;
 use crate::node::{Node, directory, samples, samples_schema, settings};
 use crate::wire::{Raw, field, message, sqlstate};
+use base64::Engine as _;
 use server::flight::client::{Client, Options};
 use server::{Error, Server, Settings, TlsPaths, Users};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
+use tonic::transport::Endpoint;
 use types::Kind;
 use world::{ThreadCounts, Threads, World};
 
@@ -118,6 +121,7 @@ async fn both_doors_speak_tls() {
     let login = Some(("meridian".to_owned(), "pencil 铅笔".to_owned()));
     let client = Client::connect(&url, &Options { login, authority_pem: Some(pem) }).await.unwrap();
     assert_eq!(client.resolve(&["t0"]).await.unwrap(), [None]);
+    flight_sql_over_tls(&url).await;
     let mut raw = Raw::connect(node.pg());
     raw.send(&[0, 0, 0, 8, 4, 210, 22, 47]);
     let mut answer = [0];
@@ -128,6 +132,23 @@ async fn both_doors_speak_tls() {
     let mut rest = Vec::new();
     let _ = std::io::Read::read_to_end(&mut raw.stream, &mut rest);
     assert!(Raw::connect(node.pg()).stream.peer_addr().is_ok());
+}
+
+/// Who gives a password with each call has a session all the same: the connection's.
+async fn flight_sql_over_tls(url: &str) {
+    let pem = std::fs::read(data("test-certificate.pem")).unwrap();
+    let tls = tonic::transport::ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(pem));
+    let channel = Endpoint::from_shared(url.to_owned()).unwrap().tls_config(tls).unwrap();
+    let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("meridian:pencil 铅笔"));
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = flight_sql::Sql::new(channel.connect().await.unwrap());
+        client.set_header("authorization", login.clone());
+        clients.push(client);
+    }
+    clients[0].execute("SET timezone = 'Asia/Shanghai'".to_owned(), None).await.unwrap();
+    assert_eq!(flight_sql::text(&mut clients[0], "SHOW timezone").await, "Asia/Shanghai");
+    assert_eq!(flight_sql::text(&mut clients[1], "SHOW timezone").await, "UTC");
 }
 
 #[tokio::test(flavor = "multi_thread")]

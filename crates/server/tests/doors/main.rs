@@ -6,6 +6,8 @@
 
 mod access;
 mod flight;
+mod flight_sql;
+mod flight_sql_catalogue;
 mod flight_tags;
 mod garbage;
 mod login;

@@ -20,6 +20,7 @@ static DIRECTORIES: AtomicU32 = AtomicU32::new(0);
 pub struct Node {
     pub server: Option<Server>,
     pub engine: Arc<Engine>,
+    pub users: Arc<Users>,
     pub threads: Arc<Threads>,
     pub dir: PathBuf,
 }
@@ -65,8 +66,8 @@ impl Node {
         let kernel = Kernel::open(world.clone(), &dir, kernel::Settings::default(), kinds).unwrap();
         let engine = Engine::alone(kernel, catalog, EngineSettings::new(world.clock.clone())).unwrap();
         let users = Users::open(world.clone(), &dir).unwrap();
-        let server = Server::start(settings, Arc::clone(&engine), users, &world).unwrap();
-        Node { server: Some(server), engine, threads, dir }
+        let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world).unwrap();
+        Node { server: Some(server), engine, users, threads, dir }
     }
 
     pub fn plain() -> Node {
