@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("psql", "postgresql-client"),
+    ("curl", "curl"),
     ("python3", "python3"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
@@ -19,7 +20,15 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python packages, for the clients' scripts and the comparisons.
-const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb", "pytz"];
+const PYTHON: &[&str] = &[
+    "psycopg[binary]==3.3.*",
+    "duckdb",
+    "pytz",
+    "influxdb==5.3.*",
+    "influxdb-client==1.50.*",
+    "prometheus-client==0.26.*",
+    "pyarrow",
+];
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -46,7 +55,12 @@ pub fn install() -> Result<PathBuf, String> {
 fn python() -> Result<PathBuf, String> {
     let home = cache().join("python");
     let python = home.join("bin/python");
-    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, duckdb, pytz"]));
+    let works = |python: &Path| {
+        quiet(
+            Command::new(python)
+                .args(["-c", "import psycopg, duckdb, pytz, influxdb, influxdb_client, prometheus_client, pyarrow"]),
+        )
+    };
     if works(&python) {
         return Ok(python);
     }
@@ -60,7 +74,7 @@ fn python() -> Result<PathBuf, String> {
     if works(&python) {
         Ok(python)
     } else {
-        Err(format!("{} has no psycopg or duckdb although pip installed them", python.display()))
+        Err(format!("{} lacks a package of {} although pip installed them", python.display(), PYTHON.join(", ")))
     }
 }
 

@@ -12,7 +12,6 @@
 //! ```
 
 mod actions;
-mod auth;
 pub mod client;
 mod kinds;
 mod message;

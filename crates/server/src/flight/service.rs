@@ -1,6 +1,5 @@
 //! The gRPC service: Handshake, DoPut, DoAction, ListActions. All else is not here yet, and says so.
 
-use super::auth::Authenticator;
 use super::{actions, put};
 use crate::counters::add;
 use crate::shared::Shared;
@@ -20,22 +19,22 @@ type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    authenticator: Authenticator,
+    trusted: bool,
 }
 
 impl Service {
     pub(crate) fn new(shared: Arc<Shared>, trusted: bool) -> Self {
-        let authenticator = Authenticator::new(Arc::clone(&shared.users), trusted);
-        Service { shared, authenticator }
+        Service { shared, trusted }
     }
 
     async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        let user = self.authenticator.user(metadata).await;
-        if let Err(status) = &user {
+        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let user = self.shared.authenticator.user(header, self.trusted).await;
+        user.map_err(|refused| {
             add(&self.shared.counters.logins_refused, 1);
-            tracing::warn!(message = status.message(), "Flight call refused");
-        }
-        user
+            tracing::warn!(message = %refused, "Flight call refused");
+            Status::unauthenticated(refused.to_string())
+        })
     }
 }
 
@@ -55,7 +54,7 @@ impl FlightService for Service {
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
         let user = self.user(request.metadata()).await?;
-        let token = self.authenticator.token(&user);
+        let token = self.shared.authenticator.token(&user);
         let header = token.parse().map_err(|_| Status::internal("a token is plain ASCII"))?;
         let payload = token.into_bytes().into();
         let answer = HandshakeResponse { protocol_version: 0, payload };

@@ -7,8 +7,12 @@
 mod flight;
 mod flight_tags;
 mod garbage;
+mod http;
+mod http_garbage;
+mod http_lines;
 mod login;
 mod node;
 mod noise;
 mod pg;
+mod web;
 mod wire;

@@ -1,5 +1,5 @@
-//! Who calls: the same users as at the PostgreSQL door, by `authorization: Basic` or, after a
-//! Handshake (or the first Basic call), by the Bearer token it answered with.
+//! Who calls the Flight and the HTTP door: the same users as at the PostgreSQL door, by `authorization: Basic` or by a
+//! Bearer token that was given to them (Flight's Handshake, HTTP's `POST /token`). A token holds at both doors.
 //!
 //! Shared state: the tokens, under one mutex; a token holds until `TOKEN_US` after its last use, or
 //! until any password changes. Checking a password costs milliseconds of a core, so it runs off the
@@ -11,8 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tonic::Status;
-use tonic::metadata::MetadataMap;
+use thiserror::Error;
 
 /// How long a token holds without being used.
 const TOKEN_US: u64 = 24 * 3_600_000_000;
@@ -26,46 +25,47 @@ struct Known {
     users_version: u64,
 }
 
+/// Why somebody was not let in, as they are told.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
 /// Checks callers.
 pub(crate) struct Authenticator {
     users: Arc<Users>,
-    trusted: bool,
     /// By the SHA-256 of the header that proved it: tokens and passwords are not kept.
     known: Mutex<HashMap<[u8; 32], Known>>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(users: Arc<Users>, trusted: bool) -> Self {
-        Authenticator { users, trusted, known: Mutex::default() }
+    pub(crate) fn new(users: Arc<Users>) -> Self {
+        Authenticator { users, known: Mutex::default() }
     }
 
-    /// The user who calls; the empty name where everybody is trusted and nobody said a name.
-    pub(crate) async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+    /// The user who calls with this `authorization` header. Where everybody is trusted, whoever they say they are, and the
+    /// empty name where they say none.
+    pub(crate) async fn user(&self, header: Option<&str>, trusted: bool) -> Result<String, Refused> {
+        let refused = |why: &str| Err(Refused(why.to_owned()));
         let Some(header) = header else {
-            return if self.trusted {
-                Ok(String::new())
-            } else {
-                Err(Status::unauthenticated("a user name and password are needed"))
-            };
+            return if trusted { Ok(String::new()) } else { refused("a user name and password are needed") };
         };
         if let Some(user) = self.remembered(header) {
             return Ok(user);
         }
-        if self.trusted {
+        if trusted {
             return Ok(basic(header).map_or_else(String::new, |(user, _)| user));
         }
-        let (user, password) = basic(header).ok_or_else(|| Status::unauthenticated("the token is not, or no longer, known"))?;
+        let Some((user, password)) = basic(header) else { return refused("the token is not, or no longer, known") };
         let verifier = self.users.verifier(&user);
         let right = tokio::task::spawn_blocking(move || verifier.accepts(&password)).await.unwrap_or(false);
         if !right {
-            return Err(Status::unauthenticated(format!("password authentication failed for user \"{user}\"")));
+            return refused(&format!("password authentication failed for user \"{user}\""));
         }
         self.remember(header, &user);
         Ok(user)
     }
 
-    /// A token for a user whose identity was proved.
+    /// A header with a token for a user whose identity was proved.
     pub(crate) fn token(&self, user: &str) -> String {
         let mut secret = [0; 32];
         self.users.fill_random(&mut secret);
