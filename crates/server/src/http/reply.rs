@@ -17,16 +17,16 @@ pub(crate) type Answer = Response<Body>;
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) status: StatusCode,
-    pub(crate) report: Report,
+    pub(crate) report: Box<Report>,
 }
 
 impl Fault {
     pub(crate) fn new(status: StatusCode, sqlstate: &'static str, message: impl Into<String>) -> Fault {
-        Fault { status, report: Report::error(sqlstate, message) }
+        Fault { status, report: Box::new(Report::error(sqlstate, message)) }
     }
 
     pub(crate) fn hinted(mut self, hint: impl Into<String>) -> Fault {
-        self.report = self.report.hinted(hint);
+        self.report.hint = Some(hint.into());
         self
     }
 
@@ -47,7 +47,7 @@ impl Fault {
 
 impl From<Report> for Fault {
     fn from(report: Report) -> Fault {
-        Fault { status: status_of(&report.sqlstate), report }
+        Fault { status: status_of(&report.sqlstate), report: Box::new(report) }
     }
 }
 

@@ -4,7 +4,6 @@
 //! `login_max` ends its request; of a compressed body no more than some hundred KiB are decompressed ahead.
 
 use super::reply::Fault;
-use crate::pg::error::Report;
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
@@ -43,9 +42,9 @@ impl Parameters {
     }
 }
 
-/// A header's text.
+/// A header's text; passwords in it may be UTF-8.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
 }
 
 /// A body on its way.
@@ -147,8 +146,8 @@ impl Upload {
         while let Some(piece) = self.next().await? {
             if whole.len() + piece.len() > bytes_max {
                 let message = format!("a body of more than {bytes_max} bytes is not taken");
-                let report = Report::error("54000", message).hinted("raise the setting message_bytes_max");
-                return Err(Fault { status: StatusCode::PAYLOAD_TOO_LARGE, report });
+                let fault = Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "54000", message);
+                return Err(fault.hinted("raise the setting message_bytes_max"));
             }
             whole.extend_from_slice(&piece);
         }
