@@ -86,9 +86,9 @@ def arrow():
     import pyarrow.ipc
 
     stream = ask("SELECT tag, time, value FROM samples WHERE tag LIKE 'turbine%'", "application/vnd.apache.arrow.stream")
-    table = pyarrow.ipc.open_stream(io.BytesIO(stream)).read_all()
-    assert table.num_rows == rows("SELECT count(*) FROM samples WHERE tag LIKE 'turbine%'")[0][0]
-    assert duckdb.sql("SELECT count(DISTINCT tag) FROM table").fetchone()[0] >= 2000
+    found = pyarrow.ipc.open_stream(io.BytesIO(stream)).read_all()
+    assert found.num_rows == rows("SELECT count(*) FROM samples WHERE tag LIKE 'turbine%'")[0][0]
+    assert duckdb.sql("SELECT count(DISTINCT tag) FROM found").fetchone()[0] >= 2000
 
 
 def metrics():

@@ -32,14 +32,15 @@ pub(crate) struct Question {
     pub(crate) read_only: bool,
 }
 
-impl Question {
+/// Statements and their parameters, before it is known in which form they are to be answered.
+pub(crate) struct Asked {
+    pub(crate) sql: String,
+    pub(crate) params: Vec<Option<String>>,
+}
+
+impl Asked {
     /// Reads a request. A form's parameters are joined to `parameters`.
-    pub(crate) fn of(
-        headers: &HeaderMap,
-        parameters: &mut Parameters,
-        body: Vec<u8>,
-        read_only: bool,
-    ) -> Result<Question, Fault> {
+    pub(crate) fn of(headers: &HeaderMap, parameters: &mut Parameters, body: Vec<u8>) -> Result<Asked, Fault> {
         let content_type = header(headers, CONTENT_TYPE.as_str()).unwrap_or("text/plain");
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let (mut sql, mut params) = (String::new(), Vec::new());
@@ -60,19 +61,26 @@ impl Question {
         if sql.trim().is_empty() {
             sql = parameters.get("q").unwrap_or_default().to_owned();
         }
-        let asked = |(name, header_name): &(&'static str, &str)| {
+        Ok(Asked { sql, params })
+    }
+}
+
+impl Question {
+    /// What is asked, how it is to be answered.
+    pub(crate) fn of(asked: Asked, headers: &HeaderMap, parameters: &Parameters, read_only: bool) -> Result<Question, Fault> {
+        let set = |(name, header_name): &(&'static str, &str)| {
             let value = parameters.get(name).or_else(|| header(headers, header_name))?;
             Some((*name, value.to_owned()))
         };
         Ok(Question {
-            sql,
-            params,
-            settings: SETTINGS.iter().filter_map(asked).collect(),
+            sql: asked.sql,
+            params: asked.params,
+            settings: SETTINGS.iter().filter_map(set).collect(),
             format: Format::of(parameters.get("format"), headers)?,
             application_name: parameters
                 .get("application_name")
                 .or_else(|| header(headers, "user-agent"))
-                .unwrap_or("")
+                .unwrap_or_default()
                 .to_owned(),
             read_only,
         })

@@ -4,7 +4,7 @@
 //! all else is a user's.
 
 use super::body::Flushes;
-use super::question::Question;
+use super::question::{Asked, Question};
 use super::reply::{self, Answer, Fault};
 use super::request::{Parameters, Upload, text};
 use super::{Door, influx, lines, metrics, ready, statement, who};
@@ -67,10 +67,11 @@ async fn route(
     match path {
         "/query" => {
             let body = if get { Vec::new() } else { upload.whole(bytes_max).await? };
-            let question = Question::of(&parts.headers, &mut parameters, body, get)?;
-            if let Some(answer) = influx::asked(&question.sql) {
+            let asked = Asked::of(&parts.headers, &mut parameters, body)?;
+            if let Some(answer) = influx::asked(&asked.sql) {
                 return Ok(answer);
             }
+            let question = Question::of(asked, &parts.headers, &parameters, get)?;
             if parts.version < Version::HTTP_11 {
                 let message = "HTTP/1.1 is needed: an answer that was cut could not be told from a whole one";
                 return Err(Fault::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "0A000", message));
