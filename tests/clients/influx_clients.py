@@ -88,7 +88,7 @@ def arrow():
     stream = ask("SELECT tag, time, value FROM samples WHERE tag LIKE 'turbine%'", "application/vnd.apache.arrow.stream")
     found = pyarrow.ipc.open_stream(io.BytesIO(stream)).read_all()
     assert found.num_rows == rows("SELECT count(*) FROM samples WHERE tag LIKE 'turbine%'")[0][0]
-    assert duckdb.sql("SELECT count(DISTINCT tag) FROM found").fetchone()[0] >= 2000
+    assert duckdb.sql("SELECT count(DISTINCT tag) FROM found").fetchall()[0][0] >= 2000
 
 
 def metrics():
