@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("psql", "postgresql-client"),
+    ("curl", "curl"),
     ("python3", "python3"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
@@ -25,10 +26,14 @@ const PYTHON: &[&str] = &[
     "pytz",
     "adbc-driver-flightsql==1.13.*",
     "adbc-driver-manager==1.13.*",
+    "influxdb==5.3.*",
+    "influxdb-client==1.50.*",
+    "prometheus-client==0.26.*",
     "pyarrow==26.*",
 ];
 /// What they are imported as.
-const MODULES: &str = "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, pyarrow";
+const MODULES: &str =
+    "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, pyarrow";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {

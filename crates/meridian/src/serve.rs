@@ -50,8 +50,8 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         tracing::warn!("{warning}");
     }
     let dir = config.dir.as_deref().ok_or_else(|| Error::Usage("serve needs --dir DIR: where the store lies".to_owned()))?;
-    if config.pg == Listen(None) && config.flight == Listen(None) {
-        return Err(Error::Usage("both doors are shut: give --pg or --flight an address".to_owned()));
+    if are_shut(config) {
+        return Err(Error::Usage("all doors are shut: give --pg, --flight or --http an address".to_owned()));
     }
     let started = now();
     let cores = config.threads.0.unwrap_or(1) as usize;
@@ -79,19 +79,20 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     }
     let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
     drop((kernel, users));
-    let (pg, flight) = (server.pg_address(), server.flight_address());
-    ready.write(&[("pg", pg), ("flight", flight)])?;
+    let (pg, flight, http) = (server.pg_address(), server.flight_address(), server.http_address());
+    ready.write(&[("pg", pg), ("flight", flight), ("http", http)])?;
     tracing::info!(
         dir = %dir.display(),
         pg = pg.map(tracing::field::display),
         flight = flight.map(tracing::field::display),
+        http = http.map(tracing::field::display),
         memory = round_size(config.memory_bytes.bytes()),
         tags = engine.catalog().len(),
         open_files,
         opened_in = round_span(started.elapsed()),
         "ready"
     );
-    tell(pg, flight);
+    tell(pg, flight, http);
     let name = signals.wait();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
@@ -101,6 +102,11 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     tracing::info!(took = round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
     ready.forget();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether no door for clients is to be opened.
+pub fn are_shut(config: &Config) -> bool {
+    [&config.pg, &config.flight, &config.http].into_iter().all(|door| *door == Listen(None))
 }
 
 /// The file that tells whoever started us that all doors are open, and where.
@@ -136,12 +142,15 @@ impl Ready {
 }
 
 /// The addresses on standard output, for whoever started us by hand.
-pub fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+pub fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>, http: Option<SocketAddr>) {
     if let Some(pg) = pg {
         say(&format!("PostgreSQL on {pg}: psql -h {} -p {} -U meridian\n", pg.ip(), pg.port()));
     }
     if let Some(flight) = flight {
         say(&format!("Arrow Flight on {flight}\n"));
+    }
+    if let Some(http) = http {
+        say(&format!("HTTP on {http}: curl 'http://{http}/query' -d 'SELECT 1'\n"));
     }
 }
 
@@ -329,6 +338,8 @@ pub fn server_settings(config: &Config, cores: usize) -> Result<server::Settings
     Ok(server::Settings {
         pg_address: address("pg", &config.pg)?,
         flight_address: address("flight", &config.flight)?,
+        http_address: address("http", &config.http)?,
+        http_create_tags: config.http_create_tags,
         tls,
         plaintext_allowed: config.plaintext_allowed,
         loopback_trusted: config.loopback_trusted,
@@ -336,6 +347,7 @@ pub fn server_settings(config: &Config, cores: usize) -> Result<server::Settings
         pg_threads: cores,
         query_threads: cores,
         flight_threads: cores,
+        http_threads: cores,
         connections_max: config.connections_max as usize,
         message_bytes_max: bytes(config.message_bytes_max.0),
         statements_max: config.statements_max as usize,

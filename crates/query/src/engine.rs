@@ -19,7 +19,7 @@ use catalog::Catalog;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use kernel::{Committed, Deletion, Kernel, Write};
+use kernel::{Committed, Deletion, HistogramCounts, Kernel, Write};
 use parking_lot::RwLock;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
@@ -211,6 +211,31 @@ impl Engine {
     /// Cancels whatever a session runs now; false where there is no such session, or it runs nothing.
     pub fn cancel(&self, session: i32) -> bool {
         self.running.cancel_session(session)
+    }
+
+    /// How long statements took, from the beginning of their execution to their last row; those of a lone node's point path
+    /// are not among them.
+    #[must_use]
+    pub fn statement_times(&self) -> HistogramCounts {
+        self.running.times.counts()
+    }
+
+    /// How many statements run now.
+    #[must_use]
+    pub fn statements_running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Bytes that queries hold of their share.
+    #[must_use]
+    pub fn query_bytes(&self) -> u64 {
+        self.runtime.memory_pool.reserved() as u64
+    }
+
+    /// The wall clock when the engine was made, in microseconds.
+    #[must_use]
+    pub fn started_us(&self) -> i64 {
+        self.started_us
     }
 
     /// Where samples lie.

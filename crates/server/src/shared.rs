@@ -1,8 +1,9 @@
-//! What both doors and all connections share.
+//! What all doors and all connections share.
 //!
 //! Shared state: `stop` is sent by `Server::stop` alone; `connections` is under its own mutex,
 //! touched when a connection opens, closes or is asked to cancel; counters are atomic.
 
+use crate::auth::Authenticator;
 use crate::counters::Counters;
 use crate::{Settings, Users};
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) engine: Arc<Engine>,
     pub(crate) users: Arc<Users>,
+    /// For the Flight and the HTTP door.
+    pub(crate) authenticator: Authenticator,
     pub(crate) counters: Counters,
     /// Flight calls that run now.
     pub(crate) flight_open: AtomicU64,
@@ -64,7 +67,8 @@ impl Shared {
         let stop = watch::Sender::new(Stage::Running);
         let connections = Mutex::default();
         let (counters, flight_open) = (Counters::default(), AtomicU64::new(0));
-        Arc::new(Shared { settings, engine, users, counters, flight_open, query_runtime, stop, connections })
+        let authenticator = Authenticator::new(Arc::clone(&users));
+        Arc::new(Shared { settings, engine, users, authenticator, counters, flight_open, query_runtime, stop, connections })
     }
 
     /// Enters a session in the list; the answer holds its secret for cancel requests. None where its role has as many as it may have.

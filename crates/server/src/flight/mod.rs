@@ -13,7 +13,6 @@
 //! ```
 
 mod actions;
-mod auth;
 pub mod client;
 mod kinds;
 mod message;
@@ -24,6 +23,7 @@ mod service;
 mod sql;
 mod tags;
 
+pub(crate) use peer::Peer;
 pub use put::{ACK_BYTES, Ack};
 
 use crate::Error;

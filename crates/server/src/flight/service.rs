@@ -1,8 +1,8 @@
 //! The gRPC service: who calls, and which room answers: the columnar door's own, or Flight SQL's.
 
-use super::auth::{Authenticator, Caller};
 use super::sql::{self, Sql};
 use super::{actions, put};
+use crate::auth::{Caller, Refused};
 use crate::counters::add;
 use crate::shared::Shared;
 use arrow_flight::flight_service_server::FlightService;
@@ -22,23 +22,23 @@ type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    authenticator: Authenticator,
+    trusted: bool,
     sql: Arc<Sql>,
 }
 
 impl Service {
     pub(crate) fn new(shared: Arc<Shared>, trusted: bool) -> Self {
-        let authenticator = Authenticator::new(Arc::clone(&shared.users), trusted);
         let sql = Arc::new(Sql::new(Arc::clone(&shared)));
-        Service { shared, authenticator, sql }
+        Service { shared, trusted, sql }
     }
 
     async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        self.noted(self.authenticator.user(metadata).await)
+        self.noted(self.shared.authenticator.user(authorization(metadata), self.trusted).await)
     }
 
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        self.noted(self.authenticator.caller(request.metadata(), request.extensions()).await)
+        let header = authorization(request.metadata());
+        self.noted(self.shared.authenticator.caller(header, self.trusted, request.extensions()).await)
     }
 
     /// What a caller may do.
@@ -46,13 +46,17 @@ impl Service {
         Access::of(&self.shared.engine.roles(), &caller.user)
     }
 
-    fn noted<T>(&self, who: Result<T, Status>) -> Result<T, Status> {
-        who.map_err(|status| {
+    fn noted<T>(&self, who: Result<T, Refused>) -> Result<T, Status> {
+        who.map_err(|refused| {
             add(&self.shared.counters.logins_refused, 1);
-            tracing::warn!(message = status.message(), "Flight call refused");
-            sql::error::named(status)
+            tracing::warn!(message = %refused, "Flight call refused");
+            sql::error::named(Status::unauthenticated(refused.to_string()))
         })
     }
+}
+
+fn authorization(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get("authorization").and_then(|value| value.to_str().ok())
 }
 
 fn absent<T>(what: &str) -> Result<Response<T>, Status> {
@@ -71,7 +75,7 @@ impl FlightService for Service {
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
         let user = self.user(request.metadata()).await?;
-        let token = self.authenticator.token(&user);
+        let token = self.shared.authenticator.token(&user, self.trusted);
         let header = token.parse().map_err(|_| Status::internal("a token is plain ASCII"))?;
         let payload = token.into_bytes().into();
         let answer = HandshakeResponse { protocol_version: 0, payload };

@@ -20,13 +20,14 @@ use query::text;
 
 /// A column ready to be written row by row.
 pub(crate) struct Column {
-    values: Values,
+    pub(crate) values: Values,
     binary: bool,
-    zone: Zone,
+    pub(crate) zone: Zone,
     nulls: Option<arrow::buffer::NullBuffer>,
 }
 
-enum Values {
+/// A column's values, by how they are written.
+pub(crate) enum Values {
     Bool(BooleanArray),
     I16(arrow::array::Int16Array),
     I32(arrow::array::Int32Array),
@@ -198,7 +199,7 @@ impl Column {
     /// Writes length and value of a row; -1 for NULL.
     #[inline]
     pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        if self.is_null(row) {
             out.extend_from_slice(&(-1_i32).to_be_bytes());
             return Ok(());
         }
@@ -214,7 +215,13 @@ impl Column {
         Ok(())
     }
 
-    fn write_text(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
+    /// Whether a row is NULL.
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    /// Writes a row's value, which is not NULL, as PostgreSQL's text.
+    pub(crate) fn write_text(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
         match &self.values {
             Values::Bool(values) => out.push(if values.value(row) { b't' } else { b'f' }),
             Values::I16(values) => text::write_i64(out, values.value(row).into()),

@@ -152,6 +152,39 @@ async fn flight_sql_over_tls(url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_http_door_speaks_tls_alone() {
+    use rustls::pki_types::pem::PemObject;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let node = Node::start(Settings { tls: tls(), ..guarded() });
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = std::fs::read(data("test-certificate.pem")).unwrap();
+    for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let socket = tokio::net::TcpStream::connect(node.http()).await.unwrap();
+    let mut stream = connector.connect("localhost".try_into().unwrap(), socket).await.unwrap();
+    let credentials = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "meridian:pencil 铅笔");
+    let request = format!(
+        "POST /query?format=csv HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\nContent-Length: 13\r\n\r\nSELECT 1 AS n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("n\r\n1\r\n"), "{answer}");
+    // Plain words are no handshake.
+    let mut plain = tokio::net::TcpStream::connect(node.http()).await.unwrap();
+    plain.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_tls_a_client_that_asks_for_it_is_told_no() {
     let node = Node::plain();
     let mut raw = Raw::connect(node.pg());
@@ -181,6 +214,10 @@ fn a_server_that_others_could_reach_unprotected_does_not_start() {
     assert!(matches!(try_start(Settings { password: password.clone(), ..open.clone() }), Err(Error::Plaintext(_))));
     let flight = Settings { pg_address: None, flight_address: everywhere, password: password.clone(), ..settings() };
     assert!(matches!(try_start(flight), Err(Error::Plaintext(_))));
+    let http =
+        Settings { pg_address: None, flight_address: None, http_address: everywhere, password: password.clone(), ..settings() };
+    assert!(matches!(try_start(http.clone()), Err(Error::Plaintext(_))));
+    assert!(matches!(try_start(Settings { password: None, ..http }), Err(Error::NoPassword(_))));
     let wrong = TlsPaths { certificate: data("test-key.pem"), key: data("test-key.pem") };
     assert!(matches!(
         try_start(Settings { password: password.clone(), tls: Some(wrong), ..open.clone() }),

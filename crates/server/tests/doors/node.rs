@@ -44,10 +44,11 @@ impl Drop for Node {
     }
 }
 
-/// Settings of both doors on free ports of the loopback.
+/// Settings of all doors on free ports of the loopback.
 pub fn settings() -> Settings {
     let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    Settings { pg_address: free, flight_address: free, stop_max: std::time::Duration::from_millis(300), ..Settings::default() }
+    let stop_max = std::time::Duration::from_millis(300);
+    Settings { pg_address: free, flight_address: free, http_address: free, stop_max, ..Settings::default() }
 }
 
 pub fn directory() -> PathBuf {
@@ -80,6 +81,10 @@ impl Node {
 
     pub fn pg(&self) -> SocketAddr {
         self.server().pg_address().unwrap()
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.server().http_address().unwrap()
     }
 
     /// A PostgreSQL client of this node; its connection runs in the background.

@@ -22,7 +22,7 @@ mod parameters;
 mod run;
 mod session;
 
-use super::auth::Caller;
+use crate::auth::Caller;
 use super::message::{Decoder, Message};
 use super::put::Open;
 use crate::shared::Shared;

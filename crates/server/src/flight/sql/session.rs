@@ -12,7 +12,7 @@
 
 use super::error;
 use super::parameters::Bound;
-use crate::flight::auth::{Caller, TOKEN_US};
+use crate::auth::{Caller, TOKEN_US};
 use crate::flight::peer::Peer;
 use crate::shared::{Registered, Shared, Stage};
 use bytes::Bytes;

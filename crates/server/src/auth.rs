@@ -1,11 +1,11 @@
-//! Who calls: the same users as at the PostgreSQL door, by `authorization: Basic` or, after a
-//! Handshake (or the first Basic call), by the Bearer token it answered with.
+//! Who calls the Flight and the HTTP door: the same users as at the PostgreSQL door, by `authorization: Basic` or by a
+//! Bearer token that was given to them (Flight's Handshake, HTTP's `POST /token`). A token holds at both doors.
 //!
 //! Shared state: the tokens, under one mutex; a token holds until `TOKEN_US` after its last use, or
 //! until its role's password changes, or ceases to let it in. Checking a password costs milliseconds of a core, so it runs off the
 //! threads that serve streams, and its outcome is remembered by the hash of the header.
 
-use super::peer::Peer;
+use crate::flight::Peer;
 use crate::users::{BOOTSTRAP, Users};
 use base64::Engine as _;
 use base64::alphabet;
@@ -14,8 +14,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tonic::metadata::MetadataMap;
-use tonic::{Extensions, Status};
+use thiserror::Error;
+use tonic::Extensions;
 
 /// How long a token holds without being used.
 pub(crate) const TOKEN_US: u64 = 24 * 3_600_000_000;
@@ -47,80 +47,80 @@ pub(crate) struct Caller {
     pub(crate) peer: Option<Peer>,
 }
 
+/// Why somebody was not let in, as they are told.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct Refused(String);
+
 /// Checks callers.
 pub(crate) struct Authenticator {
     users: Arc<Users>,
-    trusted: bool,
     /// By the SHA-256 of the header that proved it: tokens and passwords are not kept.
     known: Mutex<HashMap<[u8; 32], Known>>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(users: Arc<Users>, trusted: bool) -> Self {
-        Authenticator { users, trusted, known: Mutex::default() }
+    pub(crate) fn new(users: Arc<Users>) -> Self {
+        Authenticator { users, known: Mutex::default() }
     }
 
-    /// The user who calls; the empty name where everybody is trusted and nobody said a name.
-    pub(crate) async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+    /// The user who calls with this `authorization` header. Where everybody is trusted, whoever they say they are, and the
+    /// empty name where they say none.
+    pub(crate) async fn user(&self, header: Option<&str>, trusted: bool) -> Result<String, Refused> {
+        let refused = |why: &str| Err(Refused(why.to_owned()));
         let Some(header) = header else {
-            return if self.trusted {
-                self.believed(String::new())
-            } else {
-                Err(Status::unauthenticated("a user name and password are needed"))
-            };
+            return if trusted { self.believed(String::new()) } else { refused("a user name and password are needed") };
         };
-        if let Some(user) = self.remembered(header) {
+        if let Some(user) = self.remembered(header, trusted) {
             return Ok(user);
         }
-        if self.trusted {
+        if trusted {
             return self.believed(basic(header).map_or_else(String::new, |(user, _)| user));
         }
-        let (user, password) = basic(header).ok_or_else(|| Status::unauthenticated("the token is not, or no longer, known"))?;
+        let Some((user, password)) = basic(header) else { return refused("the token is not, or no longer, known") };
         let (proof, verifier) = (self.users.proof(&user), self.users.verifier(&user));
         let right = tokio::task::spawn_blocking(move || verifier.accepts(&password)).await.unwrap_or(false);
         if !right {
-            return Err(Status::unauthenticated(format!("password authentication failed for user \"{user}\"")));
+            return refused(&format!("password authentication failed for user \"{user}\""));
         }
         self.remember(header, &user, proof);
         Ok(user)
     }
 
     /// A name that comes without a password.
-    fn believed(&self, user: String) -> Result<String, Status> {
+    fn believed(&self, user: String) -> Result<String, Refused> {
         match self.users.roles().believe(&user) {
             Ok(()) => Ok(user),
-            Err(_) if user.is_empty() => Err(Status::unauthenticated("there are roles on this server: say the name of one")),
-            Err(error) => Err(Status::unauthenticated(error.to_string())),
+            Err(_) if user.is_empty() => Err(Refused("there are roles on this server: say the name of one".to_owned())),
+            Err(error) => Err(Refused(error.to_string())),
         }
     }
 
     /// The user who calls, and what a session of theirs is known by.
-    pub(crate) async fn caller(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<Caller, Status> {
-        let user = self.user(metadata).await?;
-        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let token = header.filter(|header| header.starts_with("Bearer ") && self.remembered(header).is_some()).map(key);
+    pub(crate) async fn caller(&self, header: Option<&str>, trusted: bool, extensions: &Extensions) -> Result<Caller, Refused> {
+        let user = self.user(header, trusted).await?;
+        let token = header.filter(|header| header.starts_with("Bearer ") && self.remembered(header, trusted).is_some()).map(key);
         let user = if user.is_empty() { BOOTSTRAP.to_owned() } else { user };
         Ok(Caller { user, token, peer: Peer::of(extensions) })
     }
 
-    /// A token for a user whose identity was proved.
-    pub(crate) fn token(&self, user: &str) -> String {
+    /// A header with a token for a user whose identity was proved, or is believed at a door that trusts everybody.
+    pub(crate) fn token(&self, user: &str, trusted: bool) -> String {
         let mut secret = [0; 32];
         self.users.fill_random(&mut secret);
         let header = format!("Bearer {}", URL_SAFE_NO_PAD.encode(secret));
-        let proof = if self.trusted { None } else { self.users.proof(user) };
+        let proof = if trusted { None } else { self.users.proof(user) };
         self.remember(&header, user, proof);
         header
     }
 
-    fn remembered(&self, header: &str) -> Option<String> {
+    fn remembered(&self, header: &str, trusted: bool) -> Option<String> {
         let now = self.users.monotonic_us();
         let mut known = self.known.lock();
         let entry = known.get_mut(&key(header))?;
         let stands = match &entry.proof {
             Some(proof) => self.users.proof(&entry.user).as_ref() == Some(proof),
-            None => self.trusted && self.users.roles().believe(&entry.user).is_ok(),
+            None => trusted && self.users.roles().believe(&entry.user).is_ok(),
         };
         if !stands || now.saturating_sub(entry.used_us) > TOKEN_US {
             known.remove(&key(header));
