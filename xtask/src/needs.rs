@@ -10,6 +10,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("psql", "postgresql-client"),
     ("python3", "python3"),
+    // A terminal for the shell's tests, and its pager.
+    ("tmux", "tmux"),
+    ("less", "less"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
     // Faults: links that are cut, clocks that jump.

@@ -138,7 +138,8 @@ impl Chart {
         let mut out = String::new();
         let mut used = 0;
         for (i, line) in lines.iter().enumerate() {
-            let newest = line.points.iter().rev().find(|(_, y)| y.is_finite()).map_or(String::new(), |(_, y)| format!(" {}", brief(*y)));
+            let newest =
+                line.points.iter().rev().find(|(_, y)| y.is_finite()).map_or(String::new(), |(_, y)| format!(" {}", brief(*y)));
             let room = self.width.saturating_sub(8 + newest.len());
             let mark = if braille { "──".to_owned() } else { MARKS[i % MARKS.len()].to_string() };
             let text = format!("{}{newest}", cut(&line.name, room, if self.unicode { "…" } else { "..." }));
@@ -178,12 +179,33 @@ fn brief(value: f64) -> String {
 
 /// Steps of time that people count in, with the format of labels in that step, in seconds.
 const STEPS: [(f64, &str); 27] = [
-    (0.001, "%H:%M:%S%.3f"), (0.01, "%H:%M:%S%.3f"), (0.1, "%H:%M:%S%.3f"), (0.5, "%H:%M:%S%.3f"),
-    (1.0, "%H:%M:%S"), (2.0, "%H:%M:%S"), (5.0, "%H:%M:%S"), (10.0, "%H:%M:%S"), (15.0, "%H:%M:%S"), (30.0, "%H:%M:%S"),
-    (60.0, "%H:%M"), (120.0, "%H:%M"), (300.0, "%H:%M"), (600.0, "%H:%M"), (900.0, "%H:%M"), (1800.0, "%H:%M"),
-    (3600.0, "%H:%M"), (7200.0, "%H:%M"), (10_800.0, "%H:%M"), (21_600.0, "%m-%d %H:%M"), (43_200.0, "%m-%d %H:%M"),
-    (86_400.0, "%m-%d"), (172_800.0, "%m-%d"), (604_800.0, "%Y-%m-%d"), (2_419_200.0, "%Y-%m-%d"),
-    (7_862_400.0, "%Y-%m-%d"), (31_557_600.0, "%Y"),
+    (0.001, "%H:%M:%S%.3f"),
+    (0.01, "%H:%M:%S%.3f"),
+    (0.1, "%H:%M:%S%.3f"),
+    (0.5, "%H:%M:%S%.3f"),
+    (1.0, "%H:%M:%S"),
+    (2.0, "%H:%M:%S"),
+    (5.0, "%H:%M:%S"),
+    (10.0, "%H:%M:%S"),
+    (15.0, "%H:%M:%S"),
+    (30.0, "%H:%M:%S"),
+    (60.0, "%H:%M"),
+    (120.0, "%H:%M"),
+    (300.0, "%H:%M"),
+    (600.0, "%H:%M"),
+    (900.0, "%H:%M"),
+    (1800.0, "%H:%M"),
+    (3600.0, "%H:%M"),
+    (7200.0, "%H:%M"),
+    (10_800.0, "%H:%M"),
+    (21_600.0, "%m-%d %H:%M"),
+    (43_200.0, "%m-%d %H:%M"),
+    (86_400.0, "%m-%d"),
+    (172_800.0, "%m-%d"),
+    (604_800.0, "%Y-%m-%d"),
+    (2_419_200.0, "%Y-%m-%d"),
+    (7_862_400.0, "%Y-%m-%d"),
+    (31_557_600.0, "%Y"),
 ];
 
 /// The smallest step whose labels fit beside each other.
@@ -208,7 +230,8 @@ struct Scale {
 
 impl Scale {
     fn over(low: f64, high: f64, ticks: usize) -> Scale {
-        let (low, high) = if high > low { (low, high) } else { (low - low.abs().max(1.0) * 0.5, high + high.abs().max(1.0) * 0.5) };
+        let (low, high) =
+            if high > low { (low, high) } else { (low - low.abs().max(1.0) * 0.5, high + high.abs().max(1.0) * 0.5) };
         let rough = (high - low) / ticks as f64;
         let unit = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 2.5, 5.0, 10.0].iter().map(|times| times * unit).find(|step| *step >= rough).unwrap_or(rough);
@@ -267,7 +290,8 @@ mod tests {
         let chart = Chart { width: 60, height: 8, unicode: true, offset: 3600 };
         let drawn = chart.draw(&[line("a", |i| i)], &Terminal::plain());
         let rows: Vec<&str> = drawn.lines().collect();
-        let dots = |row: &str| row.chars().enumerate().filter(|(_, c)| ('\u{2801}'..='\u{28FF}').contains(c)).map(|(i, _)| i).max();
+        let dots =
+            |row: &str| row.chars().enumerate().filter(|(_, c)| ('\u{2801}'..='\u{28FF}').contains(c)).map(|(i, _)| i).max();
         assert!(dots(rows[0]) > dots(rows[4]) && dots(rows[4]) > dots(rows[7]), "{drawn}");
         assert!(drawn.contains("01:00:00+01:00"), "{drawn}");
     }

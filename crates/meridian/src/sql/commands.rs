@@ -4,7 +4,7 @@
 
 use super::copy::home;
 use super::link::{Link, Secret, target};
-use super::print::{Expand, FORMATS, Format, clean};
+use super::print::{Expand, FORMATS, Format, Look, clean};
 use super::run::Way;
 use super::shell::{Done, Shell};
 use super::source::Source;
@@ -115,7 +115,10 @@ impl Shell {
             return false;
         }
         if self.kept.rows.len() != 1 || self.kept.cut {
-            return self.refuse(&format!("\\gset needs one row; the statement gave {}", super::print::rows(self.kept.rows.len() as u64)));
+            return self.refuse(&format!(
+                "\\gset needs one row; the statement gave {}",
+                super::print::rows(self.kept.rows.len() as u64)
+            ));
         }
         let row = std::mem::take(&mut self.kept.rows[0]);
         for (column, value) in self.kept.columns.iter().zip(row) {
@@ -131,7 +134,12 @@ impl Shell {
 
     fn print_buffer(&mut self) -> bool {
         let text = if self.scanner.text.trim().is_empty() { self.last.clone() } else { self.scanner.text.trim_end().to_owned() };
-        if text.is_empty() { self.note("there is no statement yet") } else { self.write(&format!("{text}\n")); true }
+        if text.is_empty() {
+            self.note("there is no statement yet")
+        } else {
+            self.write(&format!("{text}\n"));
+            true
+        }
     }
 
     fn include(&mut self, name: Option<&str>) -> bool {
@@ -151,7 +159,8 @@ impl Shell {
 
     fn set(&mut self, words: &[String]) -> bool {
         let Some((name, values)) = words.split_first() else {
-            let all: String = self.variables.all().map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''"))).collect();
+            let all: String =
+                self.variables.all().map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''"))).collect();
             self.write(&all);
             return true;
         };
@@ -190,7 +199,13 @@ impl Shell {
             super::paper::shell(command)
         };
         match shell.status() {
-            Ok(status) => status.success() || !self.interactive && { self.complain(&format!("the command ended with {status}")); false },
+            Ok(status) => {
+                status.success()
+                    || !self.interactive && {
+                        self.complain(&format!("the command ended with {status}"));
+                        false
+                    }
+            }
             Err(cause) => self.refuse(&format!("the command can't be started: {cause}")),
         }
     }
@@ -270,7 +285,8 @@ impl Shell {
                         true
                     }
                     "pager" => self.switch("the pager", value.first().map(String::as_str), |shell| &mut shell.paged),
-                    _ => self.refuse(&format!("\\pset knows format, expanded, tuples_only, null and pager, not \"{}\"", clean(what))),
+                    _ => self
+                        .refuse(&format!("\\pset knows format, expanded, tuples_only, null and pager, not \"{}\"", clean(what))),
                 }
             }
             ("format", Some(wanted)) => match Format::named(wanted) {
@@ -278,7 +294,11 @@ impl Shell {
                     self.look.format = format;
                     self.note(&format!("results are written as {}", format.name()))
                 }
-                None => self.refuse(&format!("there is no format \"{}\"; there are {}", clean(wanted), FORMATS.map(|(name, _)| name).join(", "))),
+                None => self.refuse(&format!(
+                    "there is no format \"{}\"; there are {}",
+                    clean(wanted),
+                    FORMATS.map(|(name, _)| name).join(", ")
+                )),
             },
             ("format", None) => self.note(&format!("results are written as {}", self.look.format.name())),
             ("x", word) => {
@@ -338,7 +358,7 @@ impl Shell {
     /// Draws the last result.
     pub fn draw(&mut self) -> bool {
         let standard = self.paper.is_standard();
-        let look = self.look_now(standard, None);
+        let look = Look { unicode: self.look.unicode, ..self.look_now(standard, None) };
         match super::graph::drawn(&self.kept, &look, self.terminal()) {
             Ok(text) => {
                 self.write(&text);

@@ -51,9 +51,41 @@ pub struct Completer {
 
 /// Commands that are offered.
 pub const COMMANDS: &[&str] = &[
-    "\\!", "\\?", "\\c", "\\cd", "\\conninfo", "\\copy", "\\d", "\\df", "\\dn", "\\dt", "\\du", "\\dv", "\\e", "\\echo", "\\format",
-    "\\g", "\\gset", "\\gx", "\\h", "\\i", "\\l", "\\o", "\\p", "\\plot", "\\pset", "\\q", "\\r", "\\s", "\\set", "\\t", "\\tags",
-    "\\timing", "\\unset", "\\watch", "\\x",
+    "\\!",
+    "\\?",
+    "\\c",
+    "\\cd",
+    "\\conninfo",
+    "\\copy",
+    "\\d",
+    "\\df",
+    "\\dn",
+    "\\dt",
+    "\\du",
+    "\\dv",
+    "\\e",
+    "\\echo",
+    "\\format",
+    "\\g",
+    "\\gset",
+    "\\gx",
+    "\\h",
+    "\\i",
+    "\\l",
+    "\\o",
+    "\\p",
+    "\\plot",
+    "\\pset",
+    "\\q",
+    "\\r",
+    "\\s",
+    "\\set",
+    "\\t",
+    "\\tags",
+    "\\timing",
+    "\\unset",
+    "\\watch",
+    "\\x",
 ];
 
 impl Completer {
@@ -78,7 +110,8 @@ impl Completer {
             let Some(start) = literal.checked_sub(before.len()) else { return (line.len(), Vec::new()) };
             return if is_of_tag(&text[..literal - 1]) { (start, self.tags(&typed)) } else { (line.len(), Vec::new()) };
         }
-        let start = line.rfind(|c| !is_word(c) && c != '.').map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
+        let start =
+            line.rfind(|c| !is_word(c) && c != '.').map_or(0, |at| at + line[at..].chars().next().map_or(1, char::len_utf8));
         (start, self.names_at(&text[..before.len() + start], &line[start..]))
     }
 
@@ -92,7 +125,9 @@ impl Completer {
         let found = match line[1..space].trim_end_matches('+') {
             "d" | "dt" | "dv" => self.tables(typed),
             "df" => starting(self.names().functions.iter().map(String::as_str), typed).map(Found::plain).collect(),
-            "tags" => self.tags(typed).into_iter().map(|found| Found::plain(found.text.trim_end_matches('\'').to_owned())).collect(),
+            "tags" => {
+                self.tags(typed).into_iter().map(|found| Found::plain(found.text.trim_end_matches('\'').to_owned())).collect()
+            }
             "i" | "o" | "e" | "g" | "gx" => files(typed),
             "copy" if line[space..].trim_start().contains(' ') => files(typed),
             "copy" => self.tables(typed),
@@ -138,7 +173,8 @@ impl Completer {
 
     /// Names at a place in a statement.
     fn names_at(&self, before: &str, typed: &str) -> Vec<Found> {
-        let words: Vec<String> = before.split(|c: char| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_ascii_uppercase).collect();
+        let words: Vec<String> =
+            before.split(|c: char| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_ascii_uppercase).collect();
         let last = words.last().map_or("", String::as_str);
         let behind_comma = before.trim_end().ends_with(',');
         let names = self.names();
@@ -150,18 +186,20 @@ impl Completer {
         }
         if let Some((of, _)) = typed.rsplit_once('.') {
             let columns = self.columns_of(before, Some(of));
-            let found: Vec<Found> = starting(columns.iter().map(String::as_str), &typed[of.len() + 1..]).map(|column| {
-                Found { text: format!("{of}.{column}"), shown: column.to_owned() }
-            }).collect();
+            let found: Vec<Found> = starting(columns.iter().map(String::as_str), &typed[of.len() + 1..])
+                .map(|column| Found { text: format!("{of}.{column}"), shown: column.to_owned() })
+                .collect();
             return if found.is_empty() { self.tables(typed) } else { found };
         }
         if typed.is_empty() && words.is_empty() {
             return Vec::new();
         }
         let lower = typed.chars().any(char::is_lowercase);
-        let mut out: BTreeSet<String> = self.columns_of(before, None).into_iter().filter(|column| begins(column, typed)).collect();
+        let mut out: BTreeSet<String> =
+            self.columns_of(before, None).into_iter().filter(|column| begins(column, typed)).collect();
         if !typed.is_empty() {
-            let functions = names.functions.iter().filter(|function| begins(function, typed)).map(|function| format!("{function}("));
+            let functions =
+                names.functions.iter().filter(|function| begins(function, typed)).map(|function| format!("{function}("));
             let keywords = KEYWORDS.iter().filter(|word| begins(word, typed));
             out.extend(functions);
             out.extend(keywords.map(|word| if lower { word.to_ascii_lowercase() } else { (*word).to_owned() }));
@@ -188,7 +226,8 @@ impl Completer {
             None => words.iter().any(|word| word == table),
         };
         let ours = || names.tables.iter().filter(|(schema, ..)| schema != "pg_catalog" && schema != "information_schema");
-        let mut out: BTreeSet<String> = ours().filter(|(_, table, _)| named(table)).flat_map(|(.., columns)| columns).map(|c| name(c)).collect();
+        let mut out: BTreeSet<String> =
+            ours().filter(|(_, table, _)| named(table)).flat_map(|(.., columns)| columns).map(|c| name(c)).collect();
         if out.is_empty() && of.is_none() {
             out.extend(ours().filter(|(schema, ..)| schema == "public").flat_map(|(.., columns)| columns).map(|c| name(c)));
         }
@@ -223,11 +262,14 @@ impl Completer {
         for row in self.ask(columns).rows {
             let [Some(schema), Some(table), Some(column)] = row.as_slice() else { continue };
             match out.tables.last_mut() {
-                Some((last_schema, last_table, columns)) if last_schema == schema && last_table == table => columns.push(column.clone()),
+                Some((last_schema, last_table, columns)) if last_schema == schema && last_table == table => {
+                    columns.push(column.clone())
+                }
                 _ => out.tables.push((schema.clone(), table.clone(), vec![column.clone()])),
             }
         }
-        let first = |answer: Answer| answer.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect::<Vec<String>>();
+        let first =
+            |answer: Answer| answer.rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect::<Vec<String>>();
         out.functions = first(self.ask("SELECT DISTINCT routine_name FROM information_schema.routines ORDER BY 1"));
         out.functions.extend(first(self.ask("SELECT DISTINCT proname FROM pg_catalog.pg_proc ORDER BY 1")));
         out.settings = first(self.ask("SELECT name FROM pg_catalog.pg_settings ORDER BY 1"));
@@ -282,7 +324,10 @@ fn is_of_tag(before: &str) -> bool {
         }
         rest = shorter;
     }
-    let word = |text: &str| text[text.rfind(|c| !is_word(c)).map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8))..].to_ascii_lowercase();
+    let word = |text: &str| {
+        text[text.rfind(|c| !is_word(c)).map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8))..]
+            .to_ascii_lowercase()
+    };
     let mut last = word(rest);
     while matches!(last.as_str(), "in" | "like" | "ilike" | "not" | "any" | "array" | "all") {
         rest = rest[..rest.len() - last.len()].trim_end_matches(|c: char| c.is_whitespace() || "(=<>[".contains(c));
@@ -321,7 +366,14 @@ mod tests {
 
     #[test]
     fn it_is_known_where_a_tag_stands() {
-        for before in ["WHERE tag = ", "WHERE s.tag IN (", "WHERE tag IN ('a', 'b', ", "WHERE name LIKE ", "tag = ANY(ARRAY['x', ", "tag NOT LIKE "] {
+        for before in [
+            "WHERE tag = ",
+            "WHERE s.tag IN (",
+            "WHERE tag IN ('a', 'b', ",
+            "WHERE name LIKE ",
+            "tag = ANY(ARRAY['x', ",
+            "tag NOT LIKE ",
+        ] {
             assert!(is_of_tag(before), "{before}");
         }
         for before in ["WHERE unit = ", "SELECT ", "time > "] {

@@ -278,7 +278,13 @@ mod tests {
         let file = |name: &str| Place::File(name.to_owned());
         for (text, what, into, place, options) in [
             ("samples to 'a b.csv' csv header", "samples", false, file("a b.csv"), "csv header"),
-            ("samples (tag, time) FROM /tmp/x WITH (FORMAT csv);", "samples (tag, time)", true, file("/tmp/x"), "WITH (FORMAT csv)"),
+            (
+                "samples (tag, time) FROM /tmp/x WITH (FORMAT csv);",
+                "samples (tag, time)",
+                true,
+                file("/tmp/x"),
+                "WITH (FORMAT csv)",
+            ),
             ("(SELECT 'to' FROM t WHERE (a) > 1) to out.txt", "(SELECT 'to' FROM t WHERE (a) > 1)", false, file("out.txt"), ""),
             ("SELECT a FROM t to 'it''s'", "(SELECT a FROM t)", false, file("it's"), ""),
             ("\"from\" from program 'zcat x.gz'", "\"from\"", true, Place::Program("zcat x.gz".to_owned()), ""),

@@ -27,7 +27,9 @@ impl Shell {
             "tags" => self.tags(pattern),
             "dn" => self.found("SELECT nspname AS schema FROM pg_catalog.pg_namespace", "nspname", pattern),
             "l" => self.found("SELECT datname AS database FROM pg_catalog.pg_database", "datname", pattern),
-            "du" | "dg" => self.found("SELECT rolname AS role, rolsuper AS superuser FROM pg_catalog.pg_roles", "rolname", pattern),
+            "du" | "dg" => {
+                self.found("SELECT rolname AS role, rolsuper AS superuser FROM pg_catalog.pg_roles", "rolname", pattern)
+            }
             _ => return None,
         })
     }

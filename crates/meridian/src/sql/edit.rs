@@ -12,7 +12,8 @@ use std::path::PathBuf;
 /// What went wrong, in words.
 #[expect(clippy::disallowed_methods, reason = "a file of the user's, not of the store's")]
 pub fn edited(file: Option<String>, text: &str) -> Result<String, String> {
-    let named = ["PSQL_EDITOR", "VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let named =
+        ["PSQL_EDITOR", "VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let editor = named.unwrap_or_else(|| "vi".to_owned());
     let own = file.is_none();
     let path = file.map_or_else(|| std::env::temp_dir().join(format!("meridian-{}.sql", std::process::id())), PathBuf::from);

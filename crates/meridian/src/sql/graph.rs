@@ -30,7 +30,10 @@ pub fn drawn(kept: &Kept, look: &Look, terminal: Terminal) -> Result<String, Str
         numbered.filter(|(_, column)| wanted(kind(column.oid))).map(|(i, _)| i).collect::<Vec<usize>>()
     };
     let Some(time) = of(|kind| kind == Kind::Time).first().copied() else {
-        return Err(format!("there is no column of times among {}: a drawing needs one, and one or more of numbers", names(&kept.columns)));
+        return Err(format!(
+            "there is no column of times among {}: a drawing needs one, and one or more of numbers",
+            names(&kept.columns)
+        ));
     };
     let mut values = of(|kind| matches!(kind, Kind::Number | Kind::Bool));
     let measured: Vec<usize> = values.iter().copied().filter(|i| !ABOUT.contains(&kept.columns[*i].name.as_str())).collect();
@@ -41,7 +44,8 @@ pub fn drawn(kept: &Kept, look: &Look, terminal: Terminal) -> Result<String, Str
         return Err(format!("there is no column of numbers among {}", names(&kept.columns)));
     }
     // A text that is the same everywhere tells nothing apart.
-    let texts: Vec<usize> = of(|kind| kind == Kind::Text).into_iter().filter(|i| kept.rows.iter().any(|row| row[*i] != kept.rows[0][*i])).collect();
+    let texts: Vec<usize> =
+        of(|kind| kind == Kind::Text).into_iter().filter(|i| kept.rows.iter().any(|row| row[*i] != kept.rows[0][*i])).collect();
     let (mut lines, offset) = lines(kept, time, &values, &texts);
     if lines.iter().all(|line| line.points.iter().all(|(_, y)| !y.is_finite())) {
         return Err("there are no points to draw: the result has no row with a time and a number".to_owned());

@@ -54,7 +54,10 @@ const STATEMENTS: &[(&str, &str)] = &[
         "COPY",
         "COPY samples|integers|events|tags [(columns)] FROM STDIN [WITH (FORMAT csv, HEADER, DELIMITER ';', NULL '')];\nCOPY table|(query) TO STDOUT [WITH (FORMAT csv, HEADER)];\n\nWith files of this machine: \\copy.",
     ),
-    ("DELETE", "DELETE FROM samples|integers|events|tags WHERE condition;\n\nDELETE FROM samples WHERE tag = 'a' AND time < '2026-01-01';"),
+    (
+        "DELETE",
+        "DELETE FROM samples|integers|events|tags WHERE condition;\n\nDELETE FROM samples WHERE tag = 'a' AND time < '2026-01-01';",
+    ),
     ("EXPLAIN", "EXPLAIN [ANALYZE] statement;"),
     (
         "INSERT",
@@ -67,7 +70,10 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     ("SET", "SET name = value;  SET TimeZone = 'Asia/Shanghai';"),
     ("SHOW", "SHOW name;  SHOW ALL;"),
-    ("UPDATE", "UPDATE tags SET column = value, .. [WHERE condition];\n\nSamples are replaced by inserting again: the second write of (tag, time) stands."),
+    (
+        "UPDATE",
+        "UPDATE tags SET column = value, .. [WHERE condition];\n\nSamples are replaced by inserting again: the second write of (tag, time) stands.",
+    ),
 ];
 
 /// The names of statements.
@@ -91,7 +97,8 @@ impl Shell {
     /// `\h`.
     pub fn help_sql(&mut self, asked: &str) -> bool {
         let asked = asked.trim().trim_end_matches(';').to_ascii_uppercase();
-        let found: Vec<&(&str, &str)> = STATEMENTS.iter().filter(|(name, _)| asked == "*" || (!asked.is_empty() && name.starts_with(&asked))).collect();
+        let found: Vec<&(&str, &str)> =
+            STATEMENTS.iter().filter(|(name, _)| asked == "*" || (!asked.is_empty() && name.starts_with(&asked))).collect();
         if asked.is_empty() {
             let names: Vec<&str> = statements().collect();
             self.write(&format!("\\h STATEMENT says how it is written:\n  {}\n", names.join("  ")));
@@ -99,7 +106,11 @@ impl Shell {
         }
         if found.is_empty() {
             let names: Vec<&str> = statements().collect();
-            return self.refuse(&format!("there is no help on \"{}\"; there is on {}", super::print::clean(&asked), names.join(", ")));
+            return self.refuse(&format!(
+                "there is no help on \"{}\"; there is on {}",
+                super::print::clean(&asked),
+                names.join(", ")
+            ));
         }
         for (name, text) in found {
             let title = self.bold(name);

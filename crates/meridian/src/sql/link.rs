@@ -4,7 +4,7 @@
 //! one gives the connection up. A password is asked for on the terminal alone, without echo.
 
 use crate::Error;
-use crate::client::{Column, Defaults, Event, Refused, Report, Row, Target, Wire};
+use crate::client::{Defaults, Event, Refused, Report, Row, Target, Wire};
 use crate::progress::now;
 use crate::terminal::ask_secret;
 use futures::FutureExt;
@@ -49,8 +49,6 @@ pub struct Link {
 /// A whole answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// The columns.
-    pub columns: Vec<Column>,
     /// The rows.
     pub rows: Vec<Row>,
 }
@@ -85,7 +83,10 @@ impl Link {
             }
         };
         // From here on Ctrl-C cancels statements; before, it ends the process.
-        let listening = { let _inside = runtime.enter(); signal(SignalKind::interrupt()) };
+        let listening = {
+            let _inside = runtime.enter();
+            signal(SignalKind::interrupt())
+        };
         let interrupts = listening.map_err(Error::system("listening for Ctrl-C"))?;
         Ok(Link { runtime, interrupts, target, wire: Some(wire), interrupted: 0, looked: 0, early: None })
     }
@@ -100,17 +101,11 @@ impl Link {
                 self.wire = Some(wire);
                 Ok(())
             }
-            Err(Refused::Password) => Err(Error::Node { doing: "connecting", problem: "the server asks for a password".to_owned() }),
+            Err(Refused::Password) => {
+                Err(Error::Node { doing: "connecting", problem: "the server asks for a password".to_owned() })
+            }
             Err(Refused::Other(error)) => Err(error),
         }
-    }
-
-    /// The session.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn wire(&mut self) -> io::Result<&mut Wire> {
-        self.wire.as_mut().ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "there is no connection"))
     }
 
     /// Sends statements.
@@ -180,6 +175,7 @@ impl Link {
     /// Those of the network.
     pub fn has_answer(&mut self) -> io::Result<bool> {
         let wire = self.wire.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        // A future that waits for the network must be made within the runtime.
         let _inside = self.runtime.enter();
         match wire.next().now_or_never() {
             None => Ok(self.early.is_some()),
@@ -250,7 +246,7 @@ impl Link {
                 },
             };
             match event.map_err(Trouble::Lost)? {
-                Event::Columns(columns) => answer = Answer { columns, rows: Vec::new() },
+                Event::Columns(_) => answer = Answer::default(),
                 Event::Row(row) => answer.rows.push(row),
                 Event::Failed(report) => failed = Some(report),
                 Event::CopyIn => self.end_copy(Some("no data here")).map_err(Trouble::Lost)?,
@@ -264,7 +260,8 @@ impl Link {
     /// What comes within that time.
     fn next_within(&mut self, limit: Duration) -> Option<io::Result<Event>> {
         let wire = self.wire.as_mut()?;
-        self.runtime.block_on(tokio::time::timeout(limit, wire.next())).ok()
+        // Within the runtime, for its clock is asked at once.
+        self.runtime.block_on(async { tokio::time::timeout(limit, wire.next()).await }).ok()
     }
 
     /// Says good-bye to the server.
@@ -284,7 +281,9 @@ fn ask_password(target: &mut Target) -> Result<(), Error> {
         }
         Ok(None) => Err(Error::Interrupted),
         Err(cause) => {
-            let problem = format!("the server asks for a password, and there is no terminal to ask for it ({cause}); give PGPASSWORD or a password file");
+            let problem = format!(
+                "the server asks for a password, and there is no terminal to ask for it ({cause}); give PGPASSWORD or a password file"
+            );
             Err(Error::Node { doing: "connecting", problem })
         }
     }
@@ -309,7 +308,10 @@ pub fn target(to: Option<&str>, flags: &Defaults) -> Result<Target, Error> {
         host: flags.host.clone().or_else(|| environment("PGHOST")).or_else(|| Some("127.0.0.1".to_owned())),
         port: flags.port.or(port),
         user: flags.user.clone().or_else(|| environment("PGUSER")),
-        database: name.or_else(|| flags.database.clone()).or_else(|| environment("PGDATABASE")).or_else(|| Some("meridian".to_owned())),
+        database: name
+            .or_else(|| flags.database.clone())
+            .or_else(|| environment("PGDATABASE"))
+            .or_else(|| Some("meridian".to_owned())),
     };
     let mut target = Target::read_with(if is_name { "" } else { to }, &defaults, &environment)?;
     if let (None, Some(options)) = (target.config.get_options(), environment("PGOPTIONS")) {

@@ -47,22 +47,24 @@ use std::rc::Rc;
 
 const EXAMPLES: &str = "\
 Examples:
-  meridian sql                                             type statements; \\? lists the commands
+  meridian sql                                      type statements; \\? lists the commands
   meridian sql postgres://meridian@db.example:5432/meridian
-  meridian sql -c 'SELECT * FROM latest'                   one statement; its result on standard output
-  meridian sql -c '\\plot SELECT time, value FROM samples WHERE tag = $$boiler.pressure$$ ORDER BY time'
-  meridian sql --format csv -o day.csv -c \"SELECT * FROM samples WHERE time >= '2026-01-01'\"
+  meridian sql -c 'SELECT * FROM latest'            one statement
+  meridian sql -c \"\\plot SELECT time, value FROM samples WHERE tag = 'boiler.level'\"
+  meridian sql --format csv -o tags.csv -c 'SELECT * FROM tags'
   meridian sql --format json -c 'SELECT * FROM tags' | jq '.[].name'
-  meridian sql -f script.sql -v ON_ERROR_STOP=1            a script, to its first error
-  meridian sql -v tag=boiler.pressure -f day.sql           :'tag' in the script is the literal
+  meridian sql -f script.sql -v ON_ERROR_STOP=1     a script, to its first error
+  meridian sql -v tag=boiler.level -f day.sql       :'tag' in the script is the literal
   zcat rows.csv.gz | meridian sql -c 'COPY samples FROM STDIN WITH (FORMAT csv)'
 
-A password comes from the URL, PGPASSWORD, the password file (~/.pgpass, PGPASSFILE), or is asked for on the terminal.
-Where the URL and the flags are silent: PGHOST, PGPORT, PGUSER, PGDATABASE, PGOPTIONS, PGCONNECT_TIMEOUT, PGSSLMODE,
-PGSSLROOTCERT; then 127.0.0.1:5432/meridian as meridian.
+A password comes from the URL, PGPASSWORD, the password file (PGPASSFILE, ~/.pgpass), or
+is asked for on the terminal. Where URL and flags are silent: PGHOST, PGPORT, PGUSER,
+PGDATABASE, PGOPTIONS, PGCONNECT_TIMEOUT, PGSSLMODE, PGSSLROOTCERT; then
+127.0.0.1:5432/meridian as meridian.
 
-Exit status: 0 well, 1 failed, 2 no connection (or a wrong command line), 3 a script was ended by an error (ON_ERROR_STOP),
-130 interrupted. The statements of a script that fail without ON_ERROR_STOP leave it 0, as psql's do.";
+Exit status: 0 well, 1 failed, 2 no connection (or a wrong command line), 3 a script was
+ended by an error (ON_ERROR_STOP), 130 interrupted. As psql's, a script whose statements
+fail without ON_ERROR_STOP ends with 0.";
 
 /// SQL at the terminal: completion, tables that fit, drawings; scripts, CSV, JSON
 #[derive(Args, Debug)]
@@ -143,6 +145,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         Err(error @ (Error::Usage(_) | Error::Interrupted)) => return Err(error),
         Err(error) => {
             eprintln!("{} {error}", Terminal::stderr().ink(terminal::Ink::Red, "meridian:"));
+            if error.to_string().contains("refused") {
+                eprintln!("Does a node listen there? meridian serve runs one; meridian sql --help says how to reach another.");
+            }
             return Ok(ExitCode::from(status::LOST));
         }
     };
@@ -154,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         shell.do_given(arguments, ready);
     }
     shell.link.borrow_mut().end();
-    if let Err(cause) = std::mem::replace(&mut shell.paper, Paper::Standard).close() {
+    if let Err(cause) = std::mem::replace(&mut shell.paper, Paper::standard()).close() {
         shell.complain(&format!("the output can't be written: {cause}"));
         shell.status = shell.status.max(status::FAILED);
     }
@@ -177,7 +182,7 @@ impl Shell {
                 terminal: Terminal::stdout(),
                 across: None,
             },
-            paper: Paper::Standard,
+            paper: Paper::standard(),
             interactive,
             paged: true,
             timing: interactive && !arguments.quiet,
@@ -208,7 +213,7 @@ impl Shell {
         Ok(shell)
     }
 
-    /// Does what was given, in psql's order: as on the command line is not known to clap, so statements first.
+    /// Does what was given: the statements of the command line first, then the scripts.
     fn do_given(&mut self, arguments: &Arguments, standard_input: bool) {
         for text in &arguments.command {
             let fine = self.given(text);

@@ -7,14 +7,14 @@ use crate::Error;
 use crate::terminal::{self, Terminal};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Where results go until it is said otherwise.
 pub enum Paper {
     /// Standard output.
-    Standard,
+    Standard(BufWriter<Stdout>),
     /// A file.
     File(BufWriter<File>),
     /// The input of a program.
@@ -22,6 +22,11 @@ pub enum Paper {
 }
 
 impl Paper {
+    /// Standard output.
+    pub fn standard() -> Paper {
+        Paper::Standard(BufWriter::with_capacity(PORTION_BYTES, io::stdout()))
+    }
+
     /// Opens a file, or a program where the name begins with `|`.
     ///
     /// # Errors
@@ -43,7 +48,7 @@ impl Paper {
 
     /// Whether it is standard output.
     pub fn is_standard(&self) -> bool {
-        matches!(self, Paper::Standard)
+        matches!(self, Paper::Standard(_))
     }
 
     /// Closes it: what was written is there then.
@@ -52,7 +57,7 @@ impl Paper {
     /// Those of writing.
     pub fn close(self) -> io::Result<()> {
         match self {
-            Paper::Standard => Ok(()),
+            Paper::Standard(mut out) => out.flush(),
             Paper::File(mut file) => file.flush(),
             Paper::Program(mut child) => {
                 drop(child.stdin.take());
@@ -65,7 +70,7 @@ impl Paper {
 impl Write for Paper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Paper::Standard => io::stdout().write(bytes),
+            Paper::Standard(out) => out.write(bytes),
             Paper::File(file) => file.write(bytes),
             Paper::Program(child) => child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write(bytes),
         }
@@ -73,7 +78,7 @@ impl Write for Paper {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Paper::Standard => io::stdout().flush(),
+            Paper::Standard(out) => out.flush(),
             Paper::File(file) => file.flush(),
             Paper::Program(child) => child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.flush(),
         }

@@ -79,14 +79,24 @@ mod tests {
 
     /// What stands above the caret.
     fn pointed(sql: &str, position: usize) -> String {
-        let report = Report { severity: "ERROR".into(), code: "42601".into(), message: "m".into(), position: Some(position), ..Report::default() };
+        let report = Report {
+            severity: "ERROR".into(),
+            code: "42601".into(),
+            message: "m".into(),
+            position: Some(position),
+            ..Report::default()
+        };
         let shown = shown(&report, sql, "", &Terminal::plain());
         let lines: Vec<&str> = shown.lines().collect();
         let caret = lines[2].find('^').unwrap();
         let mut column = 0;
         for (at, c) in lines[1].char_indices() {
             if column == caret {
-                return format!("{}{}", &lines[1][..lines[1].find(':').unwrap()], &lines[1][at..].chars().take(4).collect::<String>());
+                return format!(
+                    "{}{}",
+                    &lines[1][..lines[1].find(':').unwrap()],
+                    &lines[1][at..].chars().take(4).collect::<String>()
+                );
             }
             column += width(c.encode_utf8(&mut [0; 4]));
         }

@@ -136,11 +136,16 @@ impl Shell {
 
     /// Says something of the shell's own, on standard output; not where nobody asked for words.
     pub fn say(&mut self, text: &str) {
+        if self.paper.is_standard() {
+            // What was written before stands before it.
+            let _ = self.paper.flush();
+        }
         crate::terminal::say(&format!("{text}\n"));
     }
 
     /// Says that something failed that is not a statement.
     pub fn complain(&mut self, problem: &str) {
+        let _ = self.paper.flush();
         let terminal = Terminal::stderr();
         let place = self.place();
         let who = if self.interactive { String::new() } else { "meridian: ".to_owned() };
@@ -149,7 +154,7 @@ impl Shell {
 
     /// Shows an error or a notice of the server's.
     pub fn show(&mut self, report: &Report, sql: &str) {
-        let _ = std::io::stdout().flush();
+        let _ = self.paper.flush();
         eprint!("{}", report::shown(report, sql, &self.place(), &Terminal::stderr()));
     }
 
@@ -215,15 +220,9 @@ impl Shell {
 
     /// Where results go from now on.
     pub fn redirect(&mut self, to: Option<&str>) -> Result<(), Error> {
-        let paper = to.map_or(Ok(Paper::Standard), Paper::open)?;
+        let paper = to.map_or_else(|| Ok(Paper::standard()), Paper::open)?;
         let before = std::mem::replace(&mut self.paper, paper);
         before.close().map_err(Error::system("closing the output"))
-    }
-
-    /// What the server said of itself.
-    pub fn parameter(&self, name: &str) -> String {
-        let link = self.link.borrow();
-        link.wire.as_ref().and_then(|wire| wire.parameters.get(name)).cloned().unwrap_or_default()
     }
 }
 

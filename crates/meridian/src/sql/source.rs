@@ -56,7 +56,8 @@ impl Source {
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
         }
-        let text = String::from_utf8(bytes).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))?;
         // A mark of the byte order, as some editors write it.
         Ok(Some(if self.line == 1 { text.trim_start_matches('\u{feff}').to_owned() } else { text }))
     }

@@ -17,7 +17,9 @@ impl Shell {
         for (i, word) in words.iter().enumerate() {
             let (key, value) = word.split_once('=').unwrap_or((if i == 0 { "i" } else { "c" }, word));
             let read = match key {
-                "i" | "interval" => value.parse().ok().filter(|s: &f64| s.is_finite() && (0.0..=86400.0).contains(s)).map(|s| every = s),
+                "i" | "interval" => {
+                    value.parse().ok().filter(|s: &f64| s.is_finite() && (0.0..=86400.0).contains(s)).map(|s| every = s)
+                }
                 "c" | "count" => value.parse().ok().filter(|n: &u64| *n > 0).map(|n| count = Some(n)),
                 _ => None,
             };

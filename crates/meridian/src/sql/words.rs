@@ -120,7 +120,11 @@ mod tests {
             ("", &[], 0),
         ] {
             let found = Words::read(text, &variables);
-            assert_eq!((found.words.as_slice(), found.length), (words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>().as_slice(), length), "{text}");
+            assert_eq!(
+                (found.words.as_slice(), found.length),
+                (words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>().as_slice(), length),
+                "{text}"
+            );
         }
     }
 }

@@ -220,7 +220,10 @@ mod tests {
         let long = "x".repeat(100);
         let row: &[Option<&str>] = &[Some(&long), Some("123456")];
         let narrowed = shown(&[("a", 25), ("n", 23)], &[row], Some(40));
-        assert!(narrowed.lines().all(|line| width(line) <= 40) && narrowed.contains("x…") && narrowed.contains("123456"), "{narrowed}");
+        assert!(
+            narrowed.lines().all(|line| width(line) <= 40) && narrowed.contains("x…") && narrowed.contains("123456"),
+            "{narrowed}"
+        );
         let whole = shown(&[("a", 25), ("n", 23)], &[row], None);
         assert!(whole.contains(&long));
         let columns: Vec<(String, u32)> = (0..9).map(|i| (format!("column{i}"), 25)).collect();
