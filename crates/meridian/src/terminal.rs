@@ -78,6 +78,12 @@ impl Terminal {
         Terminal { colours: false, ..self }
     }
 
+    /// Whether what was written can be written over.
+    #[must_use]
+    pub fn has_cursor(&self) -> bool {
+        self.interactive && std::env::var_os("TERM").is_some_and(|value| !value.is_empty() && value != "dumb")
+    }
+
     /// Whether inks are seen.
     #[must_use]
     pub fn has_colours(&self) -> bool {

@@ -51,7 +51,8 @@ impl Shell {
         let word = words.first().map(String::as_str);
         match name {
             "q" | "quit" => {
-                self.over = true;
+                // In a script it ends that script.
+                self.sources.last_mut().map_or_else(|| self.over = true, Source::end);
                 true
             }
             "?" => self.help_commands(),
@@ -397,6 +398,6 @@ impl Shell {
 
     /// Whatever is bold where there is colour.
     pub fn bold(&self, text: &str) -> String {
-        self.terminal().ink(Ink::Bold, text)
+        self.look_now(self.paper.is_standard(), None).terminal.ink(Ink::Bold, text)
     }
 }

@@ -174,11 +174,14 @@ impl Link {
     /// # Errors
     /// Those of the network.
     pub fn has_answer(&mut self) -> io::Result<bool> {
+        if let Some(early) = &self.early {
+            return Ok(!matches!(early, Event::Notice(_) | Event::Notified(..)));
+        }
         let wire = self.wire.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         // A future that waits for the network must be made within the runtime.
         let _inside = self.runtime.enter();
         match wire.next().now_or_never() {
-            None => Ok(self.early.is_some()),
+            None => Ok(false),
             Some(event) => {
                 self.early = Some(event?);
                 Ok(!matches!(self.early, Some(Event::Notice(_) | Event::Notified(..))))
@@ -314,8 +317,10 @@ pub fn target(to: Option<&str>, flags: &Defaults) -> Result<Target, Error> {
             .or_else(|| Some("meridian".to_owned())),
     };
     let mut target = Target::read_with(if is_name { "" } else { to }, &defaults, &environment)?;
-    if let (None, Some(options)) = (target.config.get_options(), environment("PGOPTIONS")) {
-        target.config.options(options);
+    let zone = environment("PGTZ").map(|zone| format!("-c TimeZone={}", zone.replace('\\', "\\\\").replace(' ', "\\ ")));
+    let options: Vec<String> = environment("PGOPTIONS").into_iter().chain(zone).collect();
+    if target.config.get_options().is_none() && !options.is_empty() {
+        target.config.options(options.join(" "));
     }
     if let (None, Some(text)) = (target.config.get_connect_timeout(), environment("PGCONNECT_TIMEOUT")) {
         let seconds: u64 = text.parse().map_err(|_| Error::Usage(format!("PGCONNECT_TIMEOUT={text} is no number of seconds")))?;

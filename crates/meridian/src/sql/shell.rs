@@ -197,7 +197,7 @@ impl Shell {
 
     /// A statement of a script failed: what follows from it.
     pub fn failed(&mut self) {
-        if self.variables.is_on("ON_ERROR_STOP") && !self.interactive && !self.over {
+        if self.variables.is_on("ON_ERROR_STOP") && !self.sources.is_empty() && !self.interactive && !self.over {
             (self.over, self.status) = (true, status::STOPPED);
         }
     }

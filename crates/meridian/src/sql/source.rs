@@ -3,7 +3,7 @@
 //! Promises: lines are counted; `COPY .. FROM STDIN` in a script reads on in that script, to a line `\.`, as psql does.
 //! Scripts within scripts end at a depth.
 
-use super::scan::Stop;
+use super::scan::{Scanner, Stop};
 use super::shell::{Shell, status};
 use crate::Error;
 use std::fs::File;
@@ -18,6 +18,8 @@ pub struct Source {
     reader: Box<dyn BufRead>,
     name: String,
     line: usize,
+    /// `\q` was read in it.
+    ended: bool,
 }
 
 impl Source {
@@ -40,7 +42,7 @@ impl Source {
 
     /// Text that is at hand.
     pub fn of(reader: Box<dyn BufRead>, name: &str) -> Source {
-        Source { reader, name: name.to_owned(), line: 0 }
+        Source { reader, name: name.to_owned(), line: 0, ended: false }
     }
 
     /// The next line without its end; None behind the last.
@@ -49,6 +51,9 @@ impl Source {
     /// Those of reading, and of what is no UTF-8.
     pub fn next(&mut self) -> std::io::Result<Option<String>> {
         let mut bytes = Vec::new();
+        if self.ended {
+            return Ok(None);
+        }
         if self.reader.read_until(b'\n', &mut bytes)? == 0 {
             return Ok(None);
         }
@@ -60,6 +65,11 @@ impl Source {
             String::from_utf8(bytes).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))?;
         // A mark of the byte order, as some editors write it.
         Ok(Some(if self.line == 1 { text.trim_start_matches('\u{feff}').to_owned() } else { text }))
+    }
+
+    /// Nothing more is read from it.
+    pub fn end(&mut self) {
+        self.ended = true;
     }
 
     /// Its name and the line that was read last.
@@ -91,7 +101,8 @@ impl Shell {
             }
         }
         // As psql has it: the last statement needs no semicolon.
-        if !self.over && !self.scanner.is_empty() {
+        let ended = self.sources.last().is_some_and(|source| source.ended);
+        if !self.over && !ended && !self.scanner.is_empty() {
             let sql = self.scanner.take();
             fine = self.statement(sql.trim_end());
         }
@@ -113,7 +124,7 @@ impl Shell {
                 _ => {}
             }
         }
-        while !self.over {
+        while !self.over && !self.sources.last().is_some_and(|source| source.ended) {
             match self.scanner.read(&mut line, &mut at, &self.variables) {
                 Stop::Line => break,
                 Stop::Semicolon => {
@@ -136,31 +147,39 @@ impl Shell {
         fine
     }
 
-    /// Runs what was given with `-c`: one command, or statements that are sent as one.
+    /// Runs what was given with `-c`: one command, or statements that are sent as one. Statements with a command behind
+    /// them are run one by one, as a script's: psql refuses those.
     pub fn given(&mut self, text: &str) -> bool {
         let fine = match text.trim_start().strip_prefix('\\') {
             Some(command) => self.command(command).1,
-            None => {
-                // Variables are replaced; where statements end is the server's matter.
-                let mut sql = String::new();
-                let mut scanner = super::scan::Scanner::default();
-                for line in text.split('\n') {
-                    let (mut line, mut at) = (line.to_owned(), 0);
-                    loop {
-                        match scanner.read(&mut line, &mut at, &self.variables) {
-                            Stop::Line => break,
-                            Stop::Semicolon => {}
-                            Stop::Backslash => scanner.text.push('\\'),
-                        }
-                    }
+            None => match self.as_one(text) {
+                Some(sql) => sql.is_empty() || self.statement(&sql),
+                None => {
+                    let last = text.split('\n').fold(true, |fine, line| if self.over { fine } else { self.line(line) });
+                    let rest = if self.scanner.is_empty() || self.over { String::new() } else { self.scanner.take() };
+                    if rest.is_empty() { last } else { self.statement(rest.trim_end()) }
                 }
-                sql.push_str(scanner.text.trim_end());
-                sql.is_empty() || self.statement(&sql)
-            }
+            },
         };
         if !self.over {
             self.status = if fine { 0 } else { status::FAILED };
         }
         fine
+    }
+
+    /// The text with variables replaced; None where a command stands in it.
+    fn as_one(&self, text: &str) -> Option<String> {
+        let mut scanner = Scanner::default();
+        for line in text.split('\n') {
+            let (mut line, mut at) = (line.to_owned(), 0);
+            loop {
+                match scanner.read(&mut line, &mut at, &self.variables) {
+                    Stop::Line => break,
+                    Stop::Semicolon => {}
+                    Stop::Backslash => return None,
+                }
+            }
+        }
+        Some(scanner.text.trim_end().to_owned())
     }
 }

@@ -29,7 +29,7 @@ impl Shell {
         }
         let drawn = self.done == Done::Drawn && self.scanner.is_empty();
         let Some(sql) = self.pending() else { return self.refuse("there is no statement yet") };
-        let over = self.terminal().interactive && self.paper.is_standard();
+        let over = self.terminal().has_cursor() && self.paper.is_standard();
         // A pager would wait for somebody, and the time is in the title.
         let before = (self.paged, self.timing);
         (self.paged, self.timing) = (false, false);
@@ -42,11 +42,10 @@ impl Shell {
         let mut done = 0;
         loop {
             let at = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
-            let title = format!("{at}  every {} s{}", every.as_secs_f64(), if over { ", Ctrl-C ends" } else { "" });
+            let title = format!("{at}  every {} s{}", every.as_secs_f64(), if self.interactive { ", Ctrl-C ends" } else { "" });
             if over {
                 // Home and clear: what was there may have been longer.
-                let clear = if self.terminal().has_colours() || terminal::draws_unicode() { "\u{1b}[H\u{1b}[2J" } else { "" };
-                terminal::say(&format!("{clear}{}\n\n", self.terminal().ink(Ink::Dim, &title)));
+                terminal::say(&format!("\u{1b}[H\u{1b}[2J{}\n\n", self.terminal().ink(Ink::Dim, &title)));
             } else {
                 self.write(&format!("{title}\n\n"));
             }
