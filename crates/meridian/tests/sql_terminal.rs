@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Screen {
     fn open(name: &str, home: &Path, node: &Node, set: &str, size: (u16, u16)) -> Screen {
+        let screen = Screen::start(name, home, node, set, size);
+        screen.see("meridian=>");
+        screen
+    }
+
+    fn start(name: &str, home: &Path, node: &Node, set: &str, size: (u16, u16)) -> Screen {
         let screen = Screen { socket: format!("meridian-{name}-{}", std::process::id()) };
         let home = home.display();
         let sql = format!(
@@ -30,7 +36,6 @@ impl Screen {
         let command = format!("{sql}; echo ended with $?; exec cat");
         let (across, down) = (size.0.to_string(), size.1.to_string());
         screen.tmux(&["-f", "/dev/null", "-u", "new-session", "-d", "-x", &across, "-y", &down, &command]);
-        screen.see("meridian=>");
         screen
     }
 
@@ -218,4 +223,18 @@ fn a_terminal_that_knows_nothing_will_do() {
     let picture = screen.see("* value 1.5");
     assert!(picture.is_ascii(), "{picture}");
     assert!(!screen.tmux(&["capture-pane", "-p", "-e"]).contains("\u{1b}[3"), "no inks");
+}
+
+#[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let dir = Dir::new("sql-secret");
+    let node = Node::start(&dir.join("store"), &["--password", "s3cret"]);
+    let screen = Screen::start("secret", &dir.0, &node, "TERM=screen-256color", (80, 24));
+    screen.see("Password for user meridian:");
+    screen.keys("s3crxx", &["BSpace", "BSpace"]);
+    screen.keys("et", &["Enter"]);
+    let picture = screen.see("meridian=>");
+    assert!(!picture.contains("s3c"), "{picture}");
+    screen.keys("SELECT 6 * 7 AS answer;", &["Enter"]);
+    screen.see("     42");
 }

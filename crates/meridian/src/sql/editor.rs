@@ -112,7 +112,12 @@ impl rustyline::completion::Completer for Aid {
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, found) = self.completer.complete(&self.before.text, &line[..at]);
-        let pair = |text: super::complete::Found| Pair { display: text.shown, replacement: text.text };
+        // A quote that stands there already is not put in again.
+        let closed = line[at..].starts_with('\'');
+        let pair = |found: super::complete::Found| {
+            let text = found.text.strip_suffix('\'').filter(|_| closed).unwrap_or(&found.text).to_owned();
+            Pair { display: found.shown, replacement: text }
+        };
         Ok((start, found.into_iter().map(pair).collect()))
     }
 }
