@@ -246,7 +246,9 @@ impl Shell {
                         return Ok(());
                     }
                     sent += count as u64;
-                    progress.at(sent, "");
+                    if self.interactive {
+                        progress.at(sent, "");
+                    }
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => return self.link.borrow_mut().end_copy(Some(&format!("the data can't be read: {cause}"))),

@@ -6,6 +6,7 @@
 use super::complete::Completer;
 use super::paint::painted;
 use super::scan::{Scanner, is_whole};
+use crate::terminal::Terminal;
 use rustyline::completion::Pair;
 use rustyline::config::{BellStyle, CompletionType, Config};
 use rustyline::error::ReadlineError;
@@ -37,6 +38,8 @@ struct Aid {
     /// What the lines before hold.
     before: Scanner,
     colours: bool,
+    /// Whether a statement is edited as a whole; else line by line.
+    whole: bool,
     words: &'static [&'static str],
 }
 
@@ -45,7 +48,7 @@ impl Lines {
     ///
     /// # Errors
     /// In words.
-    pub fn new(completer: Completer, history: &[String], colours: bool) -> Result<Lines, String> {
+    pub fn new(completer: Completer, history: &[String], terminal: &Terminal) -> Result<Lines, String> {
         let config = Config::builder()
             .max_history_size(super::history::STATEMENTS_MAX)
             .and_then(|config| config.history_ignore_dups(true))
@@ -58,7 +61,13 @@ impl Lines {
             .build();
         let memory = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, memory).map_err(|error| error.to_string())?;
-        editor.set_helper(Some(Aid { completer, before: Scanner::default(), colours, words: super::keywords::KEYWORDS }));
+        editor.set_helper(Some(Aid {
+            completer,
+            before: Scanner::default(),
+            colours: terminal.has_colours(),
+            whole: terminal.has_cursor(),
+            words: super::keywords::KEYWORDS,
+        }));
         for statement in history {
             // One that can't be remembered is not missed.
             let _ = editor.add_history_entry(statement.as_str());
@@ -103,7 +112,11 @@ impl Hinter for Aid {
 
 impl Validator for Aid {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        Ok(if is_whole(&self.before, context.input()) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        Ok(if !self.whole || is_whole(&self.before, context.input()) {
+            ValidationResult::Valid(None)
+        } else {
+            ValidationResult::Incomplete
+        })
     }
 }
 

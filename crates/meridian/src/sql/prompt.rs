@@ -16,7 +16,7 @@ impl Shell {
     pub fn converse(&mut self) {
         let history = History::usual();
         let completer = Completer::new(Rc::clone(&self.link));
-        let mut lines = match Lines::new(completer, &history.read(), self.terminal().has_colours()) {
+        let mut lines = match Lines::new(completer, &history.read(), &self.terminal()) {
             Ok(lines) => lines,
             Err(problem) => {
                 self.complain(&format!("the terminal can't be used: {problem}"));

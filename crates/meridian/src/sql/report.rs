@@ -45,7 +45,7 @@ fn place(sql: &str, position: usize, across: usize) -> Option<Place> {
     let start = sql[..at].rfind('\n').map_or(0, |feed| feed + 1);
     let end = sql[at..].find('\n').map_or(sql.len(), |feed| at + feed);
     let line = sql[..start].matches('\n').count() + 1;
-    let text = clean(&sql[start..end]).into_owned();
+    let text = clean(sql[start..end].trim_end()).into_owned();
     let before = clean(&sql[start..at]).into_owned();
     let (column, room) = (width(&before), across.saturating_sub(HEAD).max(20));
     if width(&text) <= room {

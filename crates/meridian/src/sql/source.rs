@@ -113,7 +113,7 @@ impl Shell {
 
     /// Reads a line: runs the statements and commands that end in it. False where the last of them failed.
     pub fn line(&mut self, line: &str) -> bool {
-        let (mut line, mut at, mut fine) = (line.trim_end_matches('\r').to_owned(), 0, true);
+        let (mut line, mut at, mut fine) = (line.to_owned(), 0, true);
         if self.scanner.text.is_empty() && self.interactive {
             match line.trim() {
                 "exit" | "quit" => {
