@@ -127,10 +127,20 @@ impl Chart {
             0 => "+00".to_owned(),
             offset => format!("{}{:02}:{:02}", if offset < 0 { '-' } else { '+' }, offset.abs() / 3600, offset.abs() / 60 % 60),
         };
-        let ends = format!("{}{zone} .. {}{zone}", shown(from, "%Y-%m-%d %H:%M:%S"), shown(to, "%Y-%m-%d %H:%M:%S"));
+        let (from, to) = (shown(from, "%Y-%m-%d %H:%M:%S"), shown(to, "%Y-%m-%d %H:%M:%S"));
+        let fits = 2 * (from.len() + zone.len()) + 4 <= self.width;
+        let ends = if fits {
+            vec![format!("{from}{zone} .. {to}{zone}")]
+        } else {
+            vec![format!("{from}{zone} .."), format!("{to}{zone}")]
+        };
         let axis: String = axis.into_iter().collect();
-        let indent = (margin + 2 + across.saturating_sub(ends.len()) / 2).min(self.width.saturating_sub(ends.len()));
-        format!("{:margin$} {corner}{axis}\n{:margin$}  {}\n{:indent$}{ends}\n", "", "", labels.trim_end(), "")
+        let mut out = format!("{:margin$} {corner}{axis}\n{:margin$}  {}\n", "", "", labels.trim_end());
+        for line in ends {
+            let indent = (margin + 2 + across.saturating_sub(line.len()) / 2).min(self.width.saturating_sub(line.len()));
+            out.push_str(&format!("{:indent$}{line}\n", ""));
+        }
+        out
     }
 
     /// What each line is, and its newest value.
@@ -279,7 +289,7 @@ mod tests {
                 let drawn = chart.draw(&[line("rising", |i| i), line("falling", |i| -i)], &Terminal::plain());
                 assert!(drawn.lines().all(|line| super::width(line) <= width), "{width}:\n{drawn}");
                 assert!(drawn.contains("* rising 99") && drawn.contains("+ falling -99"), "{drawn}");
-                assert!(drawn.contains("1970-01-01 00:00:00+00 .. "), "{drawn}");
+                assert!(drawn.contains("1970-01-01 00:00:00+00 .."), "{drawn}");
                 assert!(drawn.contains("-100 ") && drawn.contains(" 100 ") && drawn.contains("00:30"), "{drawn}");
             }
         }

@@ -114,7 +114,7 @@ mod tests {
         for (text, words, length) in [
             (" a  b ", &["a", "b"][..], 6),
             ("'a b' 'it''s' 'x\\ty'", &["a b", "it's", "x\ty"], 20),
-            ("\"A b\".c :v :'v' :w", &["\"A b\".c", "a b", "a b", ":w"], 17),
+            ("\"A b\".c :v :'v' :w", &["\"A b\".c", "a b", "a b", ":w"], 18),
             ("a \\\\ SELECT 1;", &["a"], 4),
             ("a \\d b", &["a"], 2),
             ("", &[], 0),
