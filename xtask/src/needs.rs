@@ -11,6 +11,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("psql", "postgresql-client"),
     ("curl", "curl"),
     ("python3", "python3"),
+    // A terminal for the shell's tests, and its pager.
+    ("tmux", "tmux"),
+    ("less", "less"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
     // Faults: links that are cut, clocks that jump.
