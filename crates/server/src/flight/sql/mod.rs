@@ -64,6 +64,9 @@ const ACTIONS: [(&str, &str); 7] = [
 const REFUSED: [&str; 5] =
     ["BeginTransaction", "EndTransaction", "BeginSavepoint", "EndSavepoint", "CreatePreparedSubstraitPlan"];
 
+/// A statement in its session, and what is bound to it.
+type Meant = (Arc<Held>, Prepared, Option<Arc<Bound>>);
+
 /// The door's SQL.
 pub(crate) struct Sql {
     shared: Arc<Shared>,
@@ -117,11 +120,7 @@ impl Sql {
     }
 
     /// The statement that a command means, and what is bound to it.
-    async fn statement(
-        &self,
-        caller: &Caller,
-        command: &Command,
-    ) -> Result<Option<(Arc<Held>, Prepared, Option<Arc<Bound>>)>, Status> {
+    async fn statement(&self, caller: &Caller, command: &Command) -> Result<Option<Meant>, Status> {
         Ok(Some(match command {
             Command::CommandStatementQuery(query) => {
                 in_transaction(query.transaction_id.as_ref())?;
