@@ -57,7 +57,7 @@ const OTHERS: &[&str] = &[
     "SELECT tag, sum(value::numeric / 7) FROM integers GROUP BY tag HAVING sum(value::numeric / 7) > 0 ORDER BY tag",
     "SELECT sum(value::numeric / 0) FROM integers",
     "SELECT count(*) FROM samples WHERE value < ('1' || quality)::float8 + ('-1e' || quality)::float8",
-    "SELECT count(*) FROM samples WHERE value < ('1e' || quality || '0')::float8 AND tag = 'a' AND quality = 192",
+    "SELECT count(*) FROM samples WHERE value < ('1e400' || left(tag, 0))::float8",
     "SELECT text || '!', repeat(text, 3), text::text || quality FROM events ORDER BY time, tag",
     "SELECT repeat('xy', 100000000 + quality) FROM events WHERE tag = 't'",
     "SELECT ln(value - 1000000) FROM samples WHERE tag = 'g'",
