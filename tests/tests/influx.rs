@@ -1,4 +1,5 @@
 //! Clients of InfluxDB, Prometheus' parser and curl against the HTTP door of a real server.
+#![expect(clippy::disallowed_methods, reason = "tests drive the outside world: processes, files, clocks")]
 
 use std::process::Command;
 use std::time::{Duration, Instant};

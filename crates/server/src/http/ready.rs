@@ -10,7 +10,7 @@ use hyper::StatusCode;
 use query::{Asker, Error};
 use serde_json::json;
 use std::time::Duration;
-use types::SliceId;
+use types::{SliceId, TagId};
 
 /// How long is waited for other processes of a fleet.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -65,11 +65,24 @@ async fn reasons(door: &Door) -> Vec<String> {
         Err(_) => Some(format!("{what}: no answer within {} s", PATIENCE.as_secs())),
     };
     let tags = tokio::time::timeout(PATIENCE, engine.readable());
-    let slices: Vec<SliceId> = (0..engine.store().rule().buckets).map(SliceId).collect();
-    let asker = Asker::new("ready");
-    let route = async { engine.store().route(&slices, &asker, &[]).await.map(drop) };
-    let (tags, route) = tokio::join!(tags, tokio::time::timeout(PATIENCE, route));
+    let slices = tokio::time::timeout(PATIENCE, ask_slices(door));
+    let (tags, slices) = tokio::join!(tags, slices);
     reasons.extend(told(tags, "the tag table"));
-    reasons.extend(told(route, "the slices"));
+    reasons.extend(told(slices, "the slices"));
     reasons
+}
+
+/// Whether somebody leads every slice of the fleet, and answers: one value is asked for of each slice that has tags.
+async fn ask_slices(door: &Door) -> Result<(), Error> {
+    let engine = &door.shared.engine;
+    let (store, rule, asker) = (engine.store(), engine.store().rule(), Asker::new("ready"));
+    let slices: Vec<SliceId> = (0..rule.buckets).map(SliceId).collect();
+    store.route(&slices, &asker, &[]).await?;
+    let ordinals = engine.catalog().ordinals();
+    let firsts = (0..u64::from(rule.buckets)).map(|block| block.saturating_mul(rule.b1));
+    let tags: Vec<TagId> = firsts.take_while(|ordinal| *ordinal < ordinals).map(TagId).collect();
+    if !tags.is_empty() {
+        store.latest_many(tags, &asker).await?;
+    }
+    Ok(())
 }

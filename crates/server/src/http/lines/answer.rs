@@ -122,6 +122,8 @@ impl Lines<'_> {
         let read = self.read_known(bytes);
         if !self.reader.wanted.is_empty() {
             self.resolve().await?;
+            // A fleet's first tag makes its distribution rule final: that is known before anything is written by it.
+            self.session.begin_intake().await?;
             self.reader.settle();
         }
         if self.reader.columns.rows() >= WRITE_ROWS || self.reader.columns.text_bytes() >= WRITE_TEXT_BYTES {

@@ -40,8 +40,11 @@ impl Tags {
     }
 }
 
+/// A tag's name, a time, and bits or a text.
+type Row = (String, i64, Result<u64, String>);
+
 struct Outcome {
-    rows: Vec<(String, i64, Result<u64, String>)>,
+    rows: Vec<Row>,
     faults: String,
     kept: u64,
 }
@@ -244,7 +247,7 @@ impl Dice {
 }
 
 /// A body, and the rows that it stands for: each part is escaped by the rules of the documentation.
-fn made(dice: &mut Dice) -> (String, Vec<(String, i64, Result<u64, String>)>) {
+fn made(dice: &mut Dice) -> (String, Vec<Row>) {
     let (mut body, mut samples, mut texts) = (String::new(), Vec::new(), Vec::new());
     let escaped = |text: &str| text.replace(',', "\\,").replace('=', "\\=").replace(' ', "\\ ");
     for _ in 0..dice.below(40) {
