@@ -4,7 +4,7 @@
 //! which JSON has no numbers for, are strings, as PostgreSQL's `to_json` has them; moments are RFC 3339 with microseconds in
 //! the session's zone; everything else is PostgreSQL's text.
 
-use crate::pg::encode::{Column, Values};
+use crate::pg::encode::{Column, Nested, Values};
 use crate::pg::error::Report;
 use query::text;
 
@@ -19,16 +19,7 @@ pub(crate) fn write_json(column: &Column, row: usize, out: &mut Vec<u8>) -> Resu
         Values::I16(_) | Values::I32(_) | Values::I64(_) | Values::U64(_) | Values::Numeric(_) => plain(column, row, out)?,
         Values::F32(values) if values.value(row).is_finite() => text::write_f32(out, values.value(row)),
         Values::F64(values) if values.value(row).is_finite() => text::write_f64(out, values.value(row)),
-        Values::List { offsets, items, .. } => {
-            out.push(b'[');
-            for item in offsets[row]..offsets[row + 1] {
-                if item > offsets[row] {
-                    out.push(b',');
-                }
-                write_json(items, item as usize, out)?;
-            }
-            out.push(b']');
-        }
+        Values::List(nested) => write_level(nested, 0, row, out)?,
         _ => {
             out.push(b'"');
             let start = out.len();
@@ -37,6 +28,24 @@ pub(crate) fn write_json(column: &Column, row: usize, out: &mut Vec<u8>) -> Resu
             out.push(b'"');
         }
     }
+    Ok(())
+}
+
+/// Writes a list of one level of lists within lists.
+fn write_level(nested: &Nested, level: usize, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
+    let Some(here) = nested.levels.get(level) else { return write_json(&nested.items, row, out) };
+    if here.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    out.push(b'[');
+    for item in here.offsets[row]..here.offsets[row + 1] {
+        if item > here.offsets[row] {
+            out.push(b',');
+        }
+        write_level(nested, level + 1, item as usize, out)?;
+    }
+    out.push(b']');
     Ok(())
 }
 

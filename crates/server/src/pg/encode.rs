@@ -50,17 +50,17 @@ pub(crate) enum Values {
 }
 
 /// An array of one dimension or several.
-struct Nested {
+pub(crate) struct Nested {
     /// The lists of each dimension, the outermost first.
-    levels: Vec<Level>,
-    items: Column,
+    pub(crate) levels: Vec<Level>,
+    pub(crate) items: Column,
     element: PgType,
 }
 
 /// Where the parts of each list of a dimension lie in the next, and which lists are NULL.
-struct Level {
-    offsets: Vec<i32>,
-    nulls: Option<arrow::buffer::NullBuffer>,
+pub(crate) struct Level {
+    pub(crate) offsets: Vec<i32>,
+    pub(crate) nulls: Option<arrow::buffer::NullBuffer>,
 }
 
 /// As in PostgreSQL.

@@ -118,6 +118,7 @@ impl Sessions {
                 return Ok(Arc::clone(held));
             }
             let registered = self.shared.register(Arc::clone(&session));
+            let registered = registered.ok_or_else(|| error::new("53300", "too many connections for the role"))?;
             let kept = Kept { used_us: self.shared.users.monotonic_us(), ..Kept::default() };
             let held = Arc::new(Held { session, _registered: registered, key: key.clone(), kept: Mutex::new(kept) });
             all.by_key.insert(key.clone(), Arc::clone(&held));
