@@ -12,7 +12,7 @@ use crate::access::Access;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Notice;
-use crate::prepared::{Prepared, prepare};
+use crate::prepared::{Prepared, of_roles, prepare};
 use crate::settings::Variables;
 use crate::store::{Asker, Seen};
 use crate::time::Zone;
@@ -137,7 +137,11 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement; the transaction block, if any, has then failed.
     pub async fn prepare(self: &Arc<Self>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Error> {
-        let prepared = prepare(self, sql, types).await;
+        let prepared = match of_roles(self, sql) {
+            Ok(None) => prepare(self, sql, types).await,
+            Ok(Some(prepared)) => Ok(prepared),
+            Err(error) => Err(error),
+        };
         if prepared.is_err() {
             self.fail();
         }
