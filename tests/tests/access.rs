@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use tests::{Directory, Fleet, Server, psql};
 
 const TAGS: &str = "INSERT INTO tags (name) VALUES ('plant.a'), ('plant.b'), ('secret');
-INSERT INTO samples SELECT name, '2026-01-01Z', 1 FROM tags;
+INSERT INTO samples SELECT name, '2026-01-01 00:00Z', 1 FROM tags;
 ";
 
 #[test]

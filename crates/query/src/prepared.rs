@@ -57,11 +57,6 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Opt
         session.admit()?;
         return Ok(made(Work::Checkpoint, Vec::new()));
     }
-    if let Some((statement, shown)) = access::parse::recognise(sql)? {
-        session.admit()?;
-        // Its text is kept without what may be a password.
-        return Ok(Prepared { sql: shown.into(), ..made(Work::Roles(Arc::new(statement)), Vec::new()) });
-    }
     let Some(tree) = statements::parse(sql)? else { return Ok(made(Work::Empty, Vec::new())) };
     if let Some(command) = utility::recognise(&tree)? {
         return Ok(made(Work::Session(Arc::new(command)), Vec::new()));
@@ -86,6 +81,15 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Opt
             Ok(made(Work::Query(Arc::new(plan)), parameters))
         }
     }
+}
+
+/// A statement about roles; None where it is of another sort. It is looked for before anything else is done with a text: one of
+/// these may hold a password, so no register or log may see it but as it is shown here.
+pub(crate) fn of_roles(session: &Arc<Session>, sql: &str) -> Result<Option<Prepared>, Error> {
+    let Some((statement, shown)) = access::parse::recognise(sql)? else { return Ok(None) };
+    session.admit()?;
+    let work = Work::Roles(Arc::new(statement));
+    Ok(Some(Prepared { session: Arc::clone(session), sql: shown.into(), work, parameters: Arc::new([]) }))
 }
 
 impl Prepared {

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Notice;
 use crate::planning::Size;
-use crate::prepared::{Prepared, prepare};
+use crate::prepared::{Prepared, of_roles, prepare};
 use crate::running::{Ongoing, timed_out, unless_cancelled};
 use crate::settings::Variables;
 use crate::store::{Asker, Seen};
@@ -139,6 +139,14 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement; the transaction block, if any, has then failed.
     pub async fn prepare(self: &Arc<Self>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Error> {
+        match of_roles(self, sql) {
+            Ok(None) => {}
+            Ok(Some(prepared)) => return Ok(prepared),
+            Err(error) => {
+                self.fail();
+                return Err(error);
+            }
+        }
         let sql: Arc<str> = sql.into();
         let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
         let work = async move { prepare(&session, &text, &types).await };
