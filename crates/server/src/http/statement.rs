@@ -184,7 +184,8 @@ impl Work {
         }
         let took = started.elapsed();
         if self.shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
-            let text: String = statement.text.chars().take(500).collect();
+            // As it may be shown: a statement about roles without its passwords.
+            let text: String = prepared.sql().chars().take(500).collect();
             tracing::warn!(session = self.session.id(), ms = took.as_millis() as u64, statement = %text, "slow statement");
         }
         Ok(())
