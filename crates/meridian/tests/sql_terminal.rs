@@ -201,6 +201,7 @@ fn what_is_seen_fits_the_terminal() {
     );
     screen.keys("\\watch 3600", &["Enter"]);
     screen.see("every 3600 s, Ctrl-C ends");
+    screen.see("└┬");
     screen.keys("", &["C-c"]);
     screen.ready();
     let inked = screen.tmux(&["capture-pane", "-p", "-e"]);
@@ -228,7 +229,7 @@ fn a_terminal_that_knows_nothing_will_do() {
 #[test]
 fn a_password_is_asked_for_and_not_shown() {
     let dir = Dir::new("sql-secret");
-    let node = Node::start(&dir.join("store"), &["--password", "s3cret"]);
+    let node = Node::start(&dir.join("store"), &["--password", "s3cret", "--loopback-trusted", "false"]);
     let screen = Screen::start("secret", &dir.0, &node, "TERM=screen-256color", (80, 24));
     screen.see("Password for user meridian:");
     screen.keys("s3crxx", &["BSpace", "BSpace"]);

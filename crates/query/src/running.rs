@@ -53,6 +53,7 @@ pub(crate) struct Ongoing {
     id: u64,
     abort: AbortHandle,
     begun_us: u64,
+    counts: bool,
 }
 
 impl Running {
@@ -70,7 +71,7 @@ impl Running {
         let statement = RunningStatement { id, session, user: user.to_owned(), sql: Arc::clone(sql), started_us };
         state.entries.insert(id, Entry { statement, abort: abort.clone() });
         let begun_us = self.clock.monotonic_us();
-        (Ongoing { register: Arc::clone(self), id, abort, begun_us }, registration)
+        (Ongoing { register: Arc::clone(self), id, abort, begun_us, counts: true }, registration)
     }
 
     /// Cancels everything a session runs.
@@ -107,6 +108,11 @@ impl Ongoing {
         registration
     }
 
+    /// It was prepared here, not executed: its time is not among those of statements.
+    pub(crate) fn only_prepared(mut self) {
+        self.counts = false;
+    }
+
     /// Whether it was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.abort.is_aborted()
@@ -115,7 +121,9 @@ impl Ongoing {
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
-        self.register.times.note_us(self.register.clock.monotonic_us().saturating_sub(self.begun_us));
+        if self.counts {
+            self.register.times.note_us(self.register.clock.monotonic_us().saturating_sub(self.begun_us));
+        }
         self.register.state.lock().entries.remove(&self.id);
     }
 }

@@ -150,7 +150,9 @@ impl Session {
         let sql: Arc<str> = sql.into();
         let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
         let work = async move { prepare(&session, &text, &types).await };
-        self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work)).await.map(|(prepared, ..)| prepared)
+        let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work)).await?;
+        ongoing.only_prepared();
+        Ok(prepared)
     }
 
     /// Does a part of a statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).

@@ -290,7 +290,7 @@ mod tests {
                 assert!(drawn.lines().all(|line| super::width(line) <= width), "{width}:\n{drawn}");
                 assert!(drawn.contains("* rising 99") && drawn.contains("+ falling -99"), "{drawn}");
                 assert!(drawn.contains("1970-01-01 00:00:00+00 .."), "{drawn}");
-                assert!(drawn.contains("-100 ") && drawn.contains(" 100 ") && drawn.contains("00:30"), "{drawn}");
+                assert!(drawn.contains("-100 ") && drawn.contains(" 100 ") && drawn.contains("01:00"), "{drawn}");
             }
         }
     }

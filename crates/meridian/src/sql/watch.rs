@@ -2,6 +2,7 @@
 //!
 //! Promises: Ctrl-C ends it, whether it waits or the server works; without a terminal the results follow each other.
 
+use super::link::Link;
 use super::run::Way;
 use super::shell::{Done, Shell};
 use crate::terminal::{self, Ink};
@@ -54,7 +55,9 @@ impl Shell {
                 return false;
             }
             done += 1;
-            if count.is_some_and(|count| done >= count) || self.link.borrow_mut().wait(every) {
+            // Ctrl-C while the server worked, or while its answer was drawn, is meant as the end too.
+            let ends = |link: &mut Link| link.is_interrupted() || link.wait(every);
+            if count.is_some_and(|count| done >= count) || ends(&mut self.link.borrow_mut()) {
                 if drawn {
                     self.done = Done::Drawn;
                 }

@@ -16,7 +16,7 @@ async fn division() {
             ("k, sum(x) / count(x) FROM (VALUES (1, 1), (1, 1), (1, 3), (2, 5)) AS v(k, x) GROUP BY k ORDER BY k", "1|1.66666666666666666667 2|5.00000000000000000000"),
             ("s / 7 FROM (SELECT sum(x) AS s FROM (VALUES (9223372036854775807), (9223372036854775807)) AS v(x)) AS t", "2635249153387078802.00000000000000000000"),
             ("round(10::numeric / 3, 2), round(sum(x) / 3, 4) FROM (VALUES (10)) AS v(x)", "3.33|3.3333"),
-            ("(10::numeric / 3)::float8, sqrt(10::numeric / 3), (20::numeric / 3)::int, (20::numeric / 3)::bigint, (20::numeric / 3)::numeric(10, 2)", "3.3333333333333335|1.8257418583505537|7|7|6.67"),
+            ("(10::numeric / 3)::float8, sqrt(10::numeric / 3), (20::numeric / 3)::int, (20::numeric / 3)::bigint, (20::numeric / 3)::numeric(10, 2)", "3.3333333333333335|1.8257418583505538|7|7|6.67"),
             ("(20::numeric / 3)::text, 10::numeric / 3 > 3.3333, 10::numeric / 4 = 2.5, 10::numeric / 4 = 2.5::numeric", "6.66666666666666666667|true|true|true"),
             ("10::numeric / 3 > 3, 3 < 10::numeric / 3, 10::numeric / 5 = 2, 10::numeric / 5 IN (2, 3), 10::numeric / 3 BETWEEN 3 AND 4", "true|true|true|true|true"),
             ("10::numeric / '4', NULL / 3::numeric, 3::numeric / NULL", "2.50000000000000000000|NULL|NULL"),

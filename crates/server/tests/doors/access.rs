@@ -114,7 +114,7 @@ async fn the_flight_door_writes_what_a_role_may() {
     let boss = node.client().await;
     for sql in [
         "INSERT INTO tags (name, kind) VALUES ('plant.a', 'f64'), ('secret', 'f64'), ('secret.i', 'i32')",
-        "CREATE USER plant; CREATE USER whole; CREATE USER none; CREATE USER seer",
+        "CREATE USER plant; CREATE USER whole; CREATE USER idle; CREATE USER seer",
         "GRANT INSERT ON TAGS WHERE name LIKE 'plant.%' TO plant",
         "GRANT INSERT ON samples, tags TO whole",
         "GRANT SELECT ON TAGS WHERE name = 'secret' TO seer",
@@ -125,7 +125,7 @@ async fn the_flight_door_writes_what_a_role_may() {
     for (user, own, other, missing) in [
         ("plant", Ok(1), Err(PermissionDenied), Err(PermissionDenied)),
         ("whole", Ok(1), Ok(1), Err(NotFound)),
-        ("none", Err(PermissionDenied), Err(PermissionDenied), Err(PermissionDenied)),
+        ("idle", Err(PermissionDenied), Err(PermissionDenied), Err(PermissionDenied)),
         ("seer", Err(PermissionDenied), Err(PermissionDenied), Err(PermissionDenied)),
         ("meridian", Ok(1), Ok(1), Err(NotFound)),
     ] {
@@ -145,7 +145,7 @@ async fn the_flight_door_writes_what_a_role_may() {
         let expect = match user {
             "plant" => Ok(vec![Some(0), None, None]),
             "seer" => Ok(vec![None, Some(1), None]),
-            "none" => Err(PermissionDenied),
+            "idle" => Err(PermissionDenied),
             _ => Ok(vec![Some(0), Some(1), None]),
         };
         assert_eq!(known, expect, "{user}");

@@ -52,7 +52,7 @@ pub static ROLES: [RoleModel; 8] = [
     RoleModel { name: "nobody", grants: &[], tables: &[], groups: &[] },
     RoleModel {
         name: "reader",
-        grants: &["GRANT SELECT ON samples, integers, events, latest, TABLE public.tags TO reader"],
+        grants: &["GRANT SELECT ON TABLE samples, integers, events, latest, public.tags TO reader"],
         tables: &[("samples", "r"), ("integers", "r"), ("events", "r"), ("latest", "r"), ("tags", "r")],
         groups: &[],
     },

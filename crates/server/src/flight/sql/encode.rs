@@ -141,13 +141,13 @@ mod tests {
         lists.append_value([Some("a"), None]);
         lists.append_null();
         let names: DictionaryArray<Int32Type> = [Some("x"), None].into_iter().collect();
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("view", Arc::new(StringViewArray::from(vec![Some("text"), None]))),
-            ("dictionary", Arc::new(names)),
-            ("list", Arc::new(lists.finish())),
-            ("nothing", Arc::new(arrow::array::NullArray::new(2))),
+        let columns: Vec<(&str, ArrayRef, bool)> = vec![
+            ("view", Arc::new(StringViewArray::from(vec![Some("text"), None])), true),
+            ("dictionary", Arc::new(names), true),
+            ("list", Arc::new(lists.finish()), true),
+            ("nothing", Arc::new(arrow::array::NullArray::new(2)), true),
         ];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
         let told = schema(&batch.schema());
         let mut encoder = Encoder::new(told.clone());
         let mut messages = vec![encoder.head()];

@@ -22,9 +22,9 @@ mod parameters;
 mod run;
 mod session;
 
-use crate::auth::Caller;
 use super::message::{Decoder, Message};
 use super::put::Open;
+use crate::auth::Caller;
 use crate::shared::Shared;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::sql::{
