@@ -27,6 +27,7 @@ mod context;
 mod copy;
 mod copy_in;
 mod copy_out;
+mod dialect;
 mod engine;
 mod error;
 mod explain;

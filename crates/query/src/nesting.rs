@@ -8,13 +8,12 @@
 //! AND and OR are made low, nor deeper than `STEEP_MAX` but for sums and joined texts, which are planned as one call
 //! each (`functions/chain.rs`); nothing here recurses by itself.
 
+mod uses;
+
 use crate::error::{Error, raise};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Statement as Tree, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// How many operators may stand one inside the other, AND and OR among them.
@@ -27,8 +26,6 @@ const STEEP_MAX: usize = 300;
 const TABLES_MAX: usize = 300;
 /// How many queries one UNION, EXCEPT or INTERSECT may have.
 const QUERIES_MAX: usize = 1_000;
-/// How many nodes a plan may have.
-const NODES_MAX: usize = 20_000;
 /// Chains of AND and OR longer than this are made low. Low trees of up to two to the power of it stay as they are.
 const LEFT_MAX: usize = 16;
 
@@ -201,46 +198,14 @@ fn passed(level: &mut Level, token: &Token) {
     }
 }
 
-/// Refuses a plan of too many nodes: a table of WITH is planned once for each place that names it, so a few of them that
-/// name each other twice are more than anybody can plan.
-///
-/// # Errors
-/// `Error::TooComplex`.
-pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
-    let mut known = HashMap::new();
-    if nodes(plan, &mut known) <= NODES_MAX {
-        return Ok(());
-    }
-    Err(raise(Error::TooComplex, format!("the statement's plan has more than {NODES_MAX} nodes"))
-        .with_hint("each use of a table of WITH is planned for itself"))
-}
-
-/// How many nodes a plan has. Those that several places share are counted once for each, and visited once.
-fn nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, usize>) -> usize {
-    if let Some(count) = known.get(&std::ptr::from_ref(plan)) {
-        return *count;
-    }
-    let mut count = plan.inputs().into_iter().fold(1, |sum: usize, input| sum.saturating_add(nodes(input, known)));
-    // It can't fail: nothing in it does.
-    let _ = plan.apply_subqueries(|subquery| {
-        count = count.saturating_add(nodes(subquery, known));
-        Ok(TreeNodeRecursion::Continue)
-    });
-    // A subquery is a node only while it is visited: another may stand in its place later.
-    if !matches!(plan, LogicalPlan::Subquery(_)) {
-        known.insert(std::ptr::from_ref(plan), count);
-    }
-    count
-}
-
-/// Makes long chains of AND and OR low, and refuses a FROM of too many tables.
+/// Makes long chains of AND and OR low, and refuses what reads too many tables, in one FROM or altogether.
 ///
 /// # Errors
 /// `Error::TooComplex`.
 pub(crate) fn lower(tree: &mut Tree) -> Result<(), Error> {
     match tree.visit(&mut Lower) {
         ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => uses::check(tree),
     }
 }
 

@@ -16,6 +16,8 @@ use datafusion::error::Result as Planned;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::cell::RefCell;
 use std::future::Future;
 use std::sync::Arc;
@@ -113,7 +115,7 @@ impl Planners {
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         size: Size,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+        work: BoxFuture<'static, Result<T, Error>>,
     ) -> Result<T, Error> {
         let inside = NOBODY_WAITS.with_borrow(Option::is_some);
         if size.here || inside {
@@ -146,7 +148,7 @@ impl Planning {
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = Planned<T>> + Send + 'static) -> Planned<T> {
         // An error of DataFusion's is handed through: what is told of it depends on the statement's text.
         let work = async { Ok(work.await) };
-        self.planners.run(self.size, work).await?
+        self.planners.run(self.size, work.boxed()).await?
     }
 
     /// A plan that can be run, and the state back.
@@ -181,7 +183,7 @@ mod tests {
             Ok(())
         };
         let size = Size { bytes: 1 << 20, here: false };
-        let waited = tokio::time::timeout(std::time::Duration::ZERO, planners.run(size, work));
+        let waited = tokio::time::timeout(std::time::Duration::ZERO, planners.run(size, work.boxed()));
         // It may not have got a thread yet: then it begins later, and ends at once.
         drop(waited.await);
         begun.recv().unwrap();
@@ -196,10 +198,11 @@ mod tests {
         let (release, released) = tokio::sync::watch::channel(false);
         let held = || {
             let mut released = released.clone();
-            planners.run(size, async move {
+            let waits = async move {
                 released.wait_for(|done| *done).await.map_err(|_| cancelled())?;
-                Ok(())
-            })
+                Ok::<(), Error>(())
+            };
+            planners.run(size, waits.boxed())
         };
         let mut first: Vec<_> = (0..LONG_MAX).map(|_| Box::pin(held())).collect();
         for waiting in &mut first {
@@ -209,7 +212,7 @@ mod tests {
         // One more waits for a place; another sort has its own.
         let mut late = Box::pin(held());
         assert!(futures::poll!(&mut late).is_pending());
-        planners.run(Size { bytes: USUAL_BYTES, here: false }, async { Ok(()) }).await.unwrap();
+        planners.run(Size { bytes: USUAL_BYTES, here: false }, async { Ok(()) }.boxed()).await.unwrap();
         release.send_replace(true);
         for waiting in first {
             waiting.await.unwrap();
@@ -220,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_planning_that_panics_is_an_error_of_ours() {
         let panics = async { if check().is_ok() { panic!("as it must") } else { Ok(()) } };
-        let error = Planners::default().run(Size { bytes: 1 << 20, here: false }, panics).await.unwrap_err();
+        let error = Planners::default().run(Size { bytes: 1 << 20, here: false }, panics.boxed()).await.unwrap_err();
         assert_eq!(error.sqlstate(), "XX000");
     }
 }

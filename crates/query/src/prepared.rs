@@ -17,8 +17,8 @@ use crate::{access, copy_in, copy_out, guard, point, statements, utility, write}
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
-use futures::StreamExt;
 use futures::stream::{AbortRegistration, Abortable};
+use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 
 /// What a statement was found to be.
@@ -218,7 +218,7 @@ impl Prepared {
         let types: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
         let (session, sql, tree) = (Arc::clone(&self.session), Arc::clone(&self.sql), tree.clone());
         let plan = async move { QueryPlan::of(&session, tree, &types, &sql).await };
-        let (query, _) = self.session.engine.planners.run(Size::of(&self.sql), plan).await?;
+        let (query, _) = self.session.engine.planners.run(Size::of(&self.sql), plan.boxed()).await?;
         query.run(&self.session, params, &self.parameters, &self.sql).await
     }
 

@@ -6,7 +6,6 @@ use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
 use crate::frugal;
 use crate::names;
-use crate::nesting;
 use crate::outcome::Rows;
 use crate::planning::{Planning, Size};
 use crate::rewrite;
@@ -168,9 +167,7 @@ pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<
 
 async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusionError> {
     let state = session.context.state();
-    let plan = state.statement_to_plan(Parsed::Statement(Box::new(tree))).await?;
-    nesting::check_plan(&plan)?;
-    Ok(plan)
+    state.statement_to_plan(Parsed::Statement(Box::new(tree))).await
 }
 
 /// Plans a statement and finds its parameters' types: those given, those inferred, else text.

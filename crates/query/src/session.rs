@@ -21,6 +21,7 @@ use crate::time::Zone;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -150,7 +151,7 @@ impl Session {
         let sql: Arc<str> = sql.into();
         let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
         let work = async move { prepare(&session, &text, &types).await };
-        let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work)).await?;
+        let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work.boxed())).await?;
         ongoing.only_prepared();
         Ok(prepared)
     }

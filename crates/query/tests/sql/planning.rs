@@ -24,15 +24,15 @@ async fn long_sums_are_sums() {
     let sum = |count: usize| joined(count, " + ", |_| "value".to_owned());
     assert_eq!(house.rows(&first(&sum(1_000), "samples")).await, ["1500.0", "10000.0", "5000.0", "1000.0"]);
     assert_eq!(house.rows(&first(&format!("{} - {}", sum(30), sum(3)), "samples")).await[0], "48.0");
-    assert_eq!(house.rows(&first(&sum(400), "integers")).await, ["2000"]);
+    assert_eq!(house.rows(&first(&sum(400), "integers")).await, ["2000", "400"]);
     // From the left, with the types of each step: 7 / 2 is 3 as long as nothing but integers came.
     let mixed = format!("{} - 30 * value + 7 / 2 + 0.5", joined(30, " + ", |_| "value".to_owned()));
-    assert_eq!(house.rows(&first(&mixed, "integers")).await, ["3.5"]);
+    assert_eq!(house.rows(&first(&mixed, "integers")).await, ["3.5", "3.5"]);
     let product = joined(40, " * ", |at| if at % 2 == 0 { "value".to_owned() } else { "2 / value".to_owned() });
     assert_eq!(house.rows(&first(&product, "samples")).await[0], (2.0_f64.powi(20)).to_string() + ".0");
     assert_eq!(house.rows(&format!("SELECT {}", joined(500, " + ", |at| at.to_string()))).await, ["124750"]);
     let real = joined(30, " + ", |_| "1.5::real".to_owned());
-    assert_eq!(house.rows(&format!("SELECT pg_typeof({real}), {real}")).await, ["real|45.0"]);
+    assert_eq!(house.rows(&format!("SELECT {real}")).await, ["45.0"]);
     let exact = joined(30, " + ", |_| "1.10::numeric(10, 2)".to_owned());
     assert_eq!(house.rows(&format!("SELECT {exact}")).await, ["33.00"]);
     let small = joined(30, " + ", |_| "2000000000::int".to_owned());
@@ -54,7 +54,7 @@ async fn long_sums_stand_everywhere() {
     let sums = joined(50, " + ", |_| "sum(value)".to_owned());
     assert_eq!(house.rows(&format!("SELECT tag, {sums} FROM samples GROUP BY tag ORDER BY tag LIMIT 1")).await, ["a|50.0"]);
     let windows = joined(30, " + ", |_| "count(*) OVER ()".to_owned());
-    assert_eq!(house.rows(&format!("SELECT DISTINCT {windows} FROM samples")).await, ["180"]);
+    assert_eq!(house.rows(&format!("SELECT DISTINCT {windows} FROM samples")).await, ["240"]);
     let given = format!("SELECT {} FROM samples WHERE tag = 'b' ORDER BY time", joined(60, " + ", |_| "value * $1".to_owned()));
     let rows = house.try_rows(&given, vec![ScalarValue::from(2.0)]).await.unwrap();
     assert_eq!(rows, ["1200.0", "2400.0"]);
@@ -93,7 +93,7 @@ async fn long_conditions_hold() {
     let many = joined(10_000, ", ", |at| format!("'tag{at}'"));
     assert_eq!(house.rows(&format!("SELECT count(*) FROM samples WHERE tag IN ({many}, 'b')")).await, ["2"]);
     let many = joined(10_000, ", ", |at| (at + 10).to_string());
-    assert_eq!(house.rows(&format!("SELECT count(*) FROM samples WHERE value NOT IN ({many})")).await, ["4"]);
+    assert_eq!(house.rows(&format!("SELECT count(*) FROM samples WHERE value NOT IN ({many})")).await, ["6"]);
 }
 
 #[tokio::test]
