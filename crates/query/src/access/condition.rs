@@ -9,7 +9,6 @@ use catalog::{Catalog, LabelCondition, TagFilter};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Subscript, UnaryOperator, Value,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use regex::Regex;
 use std::fmt;
@@ -74,7 +73,7 @@ impl TagCondition {
         if text.len() > BYTES_MAX {
             return Err(raise(Error::TooComplex, format!("a condition of {} bytes is longer than {BYTES_MAX}", text.len())));
         }
-        let dialect = PostgreSqlDialect {};
+        let dialect = crate::dialect::Postgres;
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(DEPTH_MAX)
             .try_with_sql(text)
