@@ -147,13 +147,16 @@ async fn tables(session: Arc<Session>, mut question: CommandGetTables) -> Result
 async fn columns(session: &Arc<Session>, schema: &str, table: &str) -> Schema {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let sql = format!("SELECT * FROM {}.{}", quoted(schema), quoted(table));
-    let Some(told) = session.prepare(&sql, &[]).await.ok().and_then(|prepared| prepared.schema()) else { return Schema::empty() };
-    let told = encode::schema(&told);
-    let fields = told.fields().iter().map(|field| {
+    let Some(plain) = session.prepare(&sql, &[]).await.ok().and_then(|prepared| prepared.schema()) else {
+        return Schema::empty();
+    };
+    let told = encode::schema(&plain);
+    // An answer's columns may always hold NULLs, a table's not.
+    let fields = told.fields().iter().zip(plain.fields()).map(|(field, plain)| {
         let name = |what: &str, value: &str| (format!("ARROW:FLIGHT:SQL:{what}"), value.to_owned());
         let mut metadata = HashMap::from([name("CATALOG_NAME", CATALOG), name("SCHEMA_NAME", schema), name("TABLE_NAME", table)]);
         metadata.extend(field.metadata().get(TYPE_NAME).map(|sort| (TYPE_NAME.to_owned(), sort.clone())));
-        field.as_ref().clone().with_metadata(metadata)
+        field.as_ref().clone().with_nullable(plain.is_nullable()).with_metadata(metadata)
     });
     Schema::new(fields.collect::<Vec<_>>())
 }
