@@ -22,6 +22,11 @@ fn joined(count: usize, between: &str, part: impl Fn(usize) -> String) -> String
 }
 
 fn cases() -> Vec<Case> {
+    [chains(), others()].concat()
+}
+
+/// Long chains of operators.
+fn chains() -> Vec<Case> {
     vec![
         ("sum of columns", 400, |n| format!("SELECT {} FROM samples", joined(n, " + ", |_| "value".to_owned()))),
         ("sum in WHERE", 400, |n| format!("SELECT tag FROM samples WHERE {} > 1", joined(n, " + ", |_| "value".to_owned()))),
@@ -48,6 +53,12 @@ fn cases() -> Vec<Case> {
         ("CASE of a value", 400, |n| {
             format!("SELECT CASE quality {} END FROM samples", joined(n, " ", |at| format!("WHEN {at} THEN 'q{at}'")))
         }),
+    ]
+}
+
+/// Long lists, many tables, deep nesting.
+fn others() -> Vec<Case> {
+    vec![
         ("IN, tags", 10_000, |n| {
             format!("SELECT value FROM samples WHERE tag IN ({})", joined(n, ", ", |at| format!("'tag{at}'")))
         }),

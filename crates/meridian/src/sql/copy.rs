@@ -181,7 +181,7 @@ impl Shell {
                 if about.is_dir() {
                     return Err(failed(io::ErrorKind::IsADirectory.into()));
                 }
-                Some(Data { total: about.is_file().then(|| about.len()), reader: Box::new(file) })
+                Some(Data { total: about.is_file().then_some(about.len()), reader: Box::new(file) })
             }
             Place::Program(command) => {
                 let child = shell(command).stdout(Stdio::piped()).spawn().map_err(Error::system("starting a program"))?;

@@ -198,7 +198,7 @@ impl Shell {
         }
         let count = open.count;
         let records = way.expand.unwrap_or(self.look.expand) == Expand::On && count > 0;
-        let footed = self.look.format == Format::Table && !self.look.bare && !(records && !self.interactive);
+        let footed = self.look.format == Format::Table && !self.look.bare && (self.interactive || !records);
         let ended = open.printer.end(self.on(sheet)).and_then(|()| {
             let foot = if footed { format!("({})\n", rows(count)) } else { String::new() };
             let gap = if footed && !self.interactive { "\n" } else { "" };

@@ -55,14 +55,13 @@ fn asked(args: &[ArrayRef], row: usize) -> Asked {
 
 fn role_of(access: &Access, thing: &Thing) -> std::result::Result<Arc<Role>, Error> {
     let roster = access.roles().roster();
-    let found = match thing {
+    match thing {
         Thing::Name(name) => roster.named(name).cloned().ok_or_else(|| no_role(name)),
         Thing::Number(number) => {
             let role = RoleId::try_from(*number).ok().and_then(|id| roster.role(id).cloned());
             role.ok_or_else(|| no_role(&number.to_string()))
         }
-    };
-    found
+    }
 }
 
 fn rights_of(access: &Access, role: Option<&Thing>) -> std::result::Result<Arc<Rights>, Error> {
