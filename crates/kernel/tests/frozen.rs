@@ -14,6 +14,8 @@ use types::{TagId, TimeRange, Timestamp};
 use world::{Disk, Random, SeededRandom, Simulation, Ticket};
 
 type Rows = Vec<(u64, i64, i64)>;
+/// Which changes are surely in a copy, which may be, and the copy that was asked for.
+type Asked = (usize, usize, Ticket<Result<Frozen, kernel::Error>>);
 
 fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) {
     disk.make_dir(path.parent().expect("below a directory")).expect("a working disk");
@@ -99,7 +101,7 @@ fn round(seed: u64) -> bool {
     let settings = Settings { period_us: 60, segment_bytes: 16 << 10, log_bytes_max: 64 << 10, ..settings() };
     let kernel = open(&simulation, settings.clone()).expect("an empty directory");
     let mut round = Round { simulation, kernel, after: vec![BTreeMap::new()], asked: Vec::new(), answered: 0 };
-    let mut frozen: Option<(usize, usize, Ticket<Result<Frozen, kernel::Error>>)> = None;
+    let mut frozen: Option<Asked> = None;
     let (freezes_at, steps) = (dice.between(0, 60), dice.between(60, 110));
     for step in 0..steps {
         if step == freezes_at {

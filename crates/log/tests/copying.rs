@@ -12,6 +12,9 @@ use world::{Random, SeededRandom, Simulation};
 const DIR: &str = "/store/log";
 const COPY: &str = "/copy/log";
 
+/// Where each record lies, and its body.
+type Kept = Arc<Mutex<Vec<(Position, Vec<u8>)>>>;
+
 fn copy(hold: &log::Hold, at: &mut Position, random: &SeededRandom, out: &mut Vec<Stretch>) {
     while let Some(stretch) = hold.read(*at, random.between(64, 3000) as usize).unwrap() {
         *at = stretch.next;
@@ -28,7 +31,7 @@ fn round(seed: u64) {
     let options = Options { segment_bytes: random.between(200, 2000) + 500, record_bytes_max: 300, ..Options::default() };
     let world = simulation.world();
     let (log, _) = Log::open(&world, Path::new(DIR), options).unwrap();
-    let kept: Arc<Mutex<Vec<(Position, Vec<u8>)>>> = Arc::default();
+    let kept: Kept = Arc::default();
     let mut hold = None;
     let (mut at, mut stretches, mut ends) = (Position(0), Vec::new(), Vec::new());
     for _ in 0..random.between(1, 120) {

@@ -163,12 +163,16 @@ fn a_backup_that_is_cut_short_leaves_the_ones_before_it() {
         // Until something of it is there, or it is over.
         let entries = || std::fs::read_dir(dir.join("repository/backups")).unwrap().count();
         let mut child = child;
-        while entries() < 2 && child.try_wait().unwrap().is_none() {
+        let mut ended = false;
+        while entries() < 2 && !ended {
+            ended = child.try_wait().unwrap().is_some();
             std::thread::yield_now();
         }
         if round == 0 {
-            // SAFETY: kill takes no memory; the child is ours and was not waited for.
-            unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+            if !ended {
+                // SAFETY: kill takes no memory; the child is ours and was not waited for.
+                unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+            }
             child.wait().unwrap();
         } else {
             node.kill();
