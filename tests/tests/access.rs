@@ -1,5 +1,7 @@
 //! Roles on real servers: what psql shows and sends, roles after kill -9 and at the other door of a fleet, passwords in no log.
 
+#![expect(clippy::disallowed_methods, reason = "tests from outside: real processes and time")]
+
 use std::time::{Duration, Instant};
 use tests::{Directory, Fleet, Server, psql};
 
@@ -13,7 +15,7 @@ fn psql_grants_describes_and_is_held_to_it() {
     let server = Server::start(directory.path(), &["--slow-statement", "1ms"]);
     let script = format!(
         "{TAGS}CREATE ROLE staff;
-CREATE USER analyst PASSWORD 'geheim-1' CONNECTION LIMIT 3 VALID UNTIL '2030-01-01Z' IN ROLE staff;
+CREATE USER analyst PASSWORD 'geheim-1' CONNECTION LIMIT 3 VALID UNTIL '2030-01-01 00:00Z' IN ROLE staff;
 GRANT SELECT, INSERT ON samples TO staff WITH GRANT OPTION;
 GRANT SELECT ON tags TO PUBLIC;
 GRANT SELECT ON TAGS WHERE name LIKE 'plant.%' TO analyst;

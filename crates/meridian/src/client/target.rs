@@ -111,10 +111,11 @@ impl Target {
 }
 
 fn fill(config: &mut Config, defaults: &Defaults) {
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        if let Some(host) = &defaults.host {
-            config.host(host);
-        }
+    if config.get_hosts().is_empty()
+        && config.get_hostaddrs().is_empty()
+        && let Some(host) = &defaults.host
+    {
+        config.host(host);
     }
     if let (true, Some(port)) = (config.get_ports().is_empty(), defaults.port) {
         config.port(port);

@@ -25,6 +25,9 @@ pub static TAGS: [Tag; 8] = [
     tag("secret", "f64", Some("south")),
 ];
 
+/// Which tags are of a group, and a letter for each privilege.
+type Group = (fn(&Tag) -> bool, &'static str);
+
 /// A role of the tests: what it is granted, by SQL and as a model.
 pub struct RoleModel {
     pub name: &'static str,
@@ -32,7 +35,7 @@ pub struct RoleModel {
     /// Tables, with a letter for each privilege.
     tables: &'static [(&'static str, &'static str)],
     /// Groups of tags, likewise.
-    groups: &'static [(fn(&Tag) -> bool, &'static str)],
+    groups: &'static [Group],
 }
 
 fn is_plant(tag: &Tag) -> bool {
