@@ -151,12 +151,11 @@ async fn columns(session: &Arc<Session>, schema: &str, table: &str) -> Schema {
         return Schema::empty();
     };
     let told = encode::schema(&plain);
-    // An answer's columns may always hold NULLs, a table's not.
-    let fields = told.fields().iter().zip(plain.fields()).map(|(field, plain)| {
+    let fields = told.fields().iter().map(|field| {
         let name = |what: &str, value: &str| (format!("ARROW:FLIGHT:SQL:{what}"), value.to_owned());
         let mut metadata = HashMap::from([name("CATALOG_NAME", CATALOG), name("SCHEMA_NAME", schema), name("TABLE_NAME", table)]);
         metadata.extend(field.metadata().get(TYPE_NAME).map(|sort| (TYPE_NAME.to_owned(), sort.clone())));
-        field.as_ref().clone().with_nullable(plain.is_nullable()).with_metadata(metadata)
+        field.as_ref().clone().with_metadata(metadata)
     });
     Schema::new(fields.collect::<Vec<_>>())
 }
