@@ -174,14 +174,9 @@ pub(crate) fn lay_log(
     Ok(())
 }
 
-/// Whether a digest fits bytes that are at hand.
+/// The digest of what is read.
 pub(crate) fn digest(bytes: &mut dyn Read) -> Result<String, Error> {
     let mut hashed = Hashed::new(bytes);
     std::io::copy(&mut hashed, &mut std::io::sink()).map_err(|fault| Error::Store(fault.to_string()))?;
     Ok(hashed.digest())
-}
-
-/// Sixteen digits that tell files of one name apart.
-pub(crate) fn mark(digest: &str) -> String {
-    digest.chars().take(16).collect()
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   backups/ID/head          this; written last: a backup counts once it is whole
 //!   backups/ID/..            what is this backup's own: manifests, snapshot values, log, node file, users
-//!   files/..                 series files and blocks of tags, shared by backups: written once, never changed
+//!   files/ID/..              series files and files of tags that this backup brought; later ones may name them too
 //! ```
 //! Promises: a head that reads is whole. May not know how files are made of it.
 
@@ -146,6 +146,11 @@ pub(crate) fn name(moment_us: i64, random: u64) -> BackupId {
 /// Where a backup's own objects lie.
 pub(crate) fn own(id: &str) -> String {
     format!("backups/{id}/")
+}
+
+/// Where those of its objects lie that later backups may name too.
+pub(crate) fn shared(id: &str) -> String {
+    format!("files/{id}/")
 }
 
 pub(crate) fn key(id: &str) -> String {

@@ -6,7 +6,7 @@
 use crate::copying::{Meter, get, get_piece, lay_file, lay_log};
 use crate::head::{FileEntry, Head};
 use crate::place::Place;
-use crate::{Error, Report};
+use crate::{Error, Report, lineage};
 use std::path::{Component, Path};
 use std::sync::Arc;
 use world::Disk;
@@ -35,6 +35,7 @@ pub fn lay(place: &dyn Place, head: &Head, disk: &Arc<dyn Disk>, dir: &Path, rep
         check_path(head, &log.path)?;
         lay_log(place, log, disk, dir, &meter)?;
     }
+    lineage::note(&**disk, dir, &head.id)?;
     for file in node {
         lay_file(place, file, &**disk, dir, &meter)?;
     }

@@ -2,15 +2,17 @@
 //!
 //! What it is: the format of a repository (`docs/formats/backup.md`), taking a backup of a kernel and a catalog, checking one,
 //! laying one in an empty directory, and removing old ones.
-//! What it promises: a backup is the store at one moment, with everything that was answered before it; a file that lies in the
-//! repository already is not copied again, nor is a file group whose version is the same; a backup counts once its head is whole,
-//! and then all that it names was written before; what was changed or lost since is named, and never laid.
+//! What it promises: a backup is the store at one moment, with everything that was answered before it; a file that a backup of this
+//! store's own past brought is not copied again, nor is a file group whose version is the same; an object is written once; a backup
+//! counts once its head is whole, and then all that it names was written before; what was changed or lost since is named, and never
+//! laid.
 //! What it may not know: SQL, users, the network: a place is handed in.
 
 mod copying;
 mod error;
 mod head;
 mod laying;
+mod lineage;
 mod place;
 mod pruning;
 mod reuse;

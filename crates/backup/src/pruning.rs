@@ -5,7 +5,7 @@
 //! are younger than any head that is there.
 
 use crate::Error;
-use crate::head::{key, list, own};
+use crate::head::{key, list, own, shared};
 use crate::place::Place;
 use std::collections::BTreeSet;
 
@@ -42,10 +42,10 @@ pub fn keep_newest(place: &dyn Place, count: usize) -> Result<Pruned, Error> {
     Ok(pruned)
 }
 
-/// Takes away what a backup that failed has written of its own.
+/// Takes away what a backup that failed has written.
 pub(crate) fn forget(place: &dyn Place, id: &str) {
     // What stays behind is removed by the next pruning.
-    for name in place.list(&own(id)).unwrap_or_default() {
+    for name in [own(id), shared(id)].iter().flat_map(|prefix| place.list(prefix).unwrap_or_default()) {
         let _ = place.remove(&name);
     }
 }

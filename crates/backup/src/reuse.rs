@@ -2,6 +2,7 @@
 //!
 //! A merge writes a group's files anew and changes nothing in them, nor the group's version: the files that an earlier backup
 //! brought hold the same rows. So the manifest of a backup may name them in the place of today's.
+//! Only with a backup that this store goes on from (`lineage`): else one version may have been given to other rows.
 //! Promises: the manifest that is made says the same of every group as today's. Where deletions or held samples stand in either
 //! one beside the files, nothing is exchanged: an older file could hold rows that a merge has taken out since.
 //! May not know where files lie.

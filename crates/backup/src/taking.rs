@@ -3,18 +3,21 @@
 //! Promises: logs go first, and what was held of them is let go: a long copy of files keeps no log. Whatever fails leaves the
 //! repository with the backups that it had.
 
-use crate::copying::{Meter, digest, mark, put, put_log};
-use crate::head::{FORMAT, FileEntry, Head, key, list, name, own};
+use crate::copying::{Meter, digest, put, put_log};
+use crate::head::{FORMAT, FileEntry, Head, key, list, name, own, shared};
 use crate::place::{FileReader, Place, whole};
 use crate::pruning::forget;
-use crate::{Error, Report, reuse};
-use kernel::{Frozen, FrozenFile, FrozenSlice};
-use std::path::Path;
+use crate::{Error, Report, lineage, reuse};
+use kernel::{Frozen, FrozenSlice};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::{Manifest, StoreId};
+use storage::{FileMeta, Manifest, StoreId};
+use world::{Disk, DiskError};
 
 /// What is backed up, held as it was at a moment: first the samples, then the tags, so that every sample has its tag.
 pub struct Source {
+    /// The store's own directory, where the backup is noted.
+    pub home: (Arc<dyn Disk>, PathBuf),
     /// The samples.
     pub store: Frozen,
     /// The tag table.
@@ -32,12 +35,14 @@ pub struct Source {
 }
 
 /// What was written.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Taken {
     /// The backup.
     pub head: Head,
     /// The earlier backup whose files it shares.
     pub earlier: Option<String>,
+    /// Whether it could be noted in the store's directory; else the next backup shares nothing with this one.
+    pub noted: Result<(), DiskError>,
 }
 
 /// Takes a backup.
@@ -46,11 +51,13 @@ pub struct Taken {
 /// `Error::Place`, `Error::Foreign`, `Error::Store`, `Error::Cancelled`; the backups that were there still are.
 pub fn take(place: &dyn Place, source: Source, report: Report<'_>) -> Result<Taken, Error> {
     let store = hex_of(source.store.store);
-    let earlier = list(place)?;
-    if let Some(other) = earlier.iter().find(|head| head.store != store) {
+    let heads = list(place)?;
+    if let Some(other) = heads.iter().find(|head| head.store != store) {
         return Err(Error::Foreign { place: place.name(), found: other.store.clone() });
     }
-    let earlier = earlier.into_iter().next();
+    let (disk, dir) = source.home.clone();
+    let known = lineage::known(&*disk, &dir)?;
+    let earlier = heads.into_iter().find(|head| known.binary_search(&head.id).is_ok());
     let id = name(source.moment_us, source.random);
     let taking = Taking { place, id: id.clone(), earlier: earlier.as_ref(), report };
     let head = taking.all(source, store);
@@ -60,7 +67,10 @@ pub fn take(place: &dyn Place, source: Source, report: Report<'_>) -> Result<Tak
         Ok(head)
     });
     match written {
-        Ok(head) => Ok(Taken { head, earlier: earlier.map(|earlier| earlier.id) }),
+        Ok(head) => {
+            let noted = lineage::note(&*disk, &dir, &id);
+            Ok(Taken { head, earlier: earlier.map(|earlier| earlier.id), noted })
+        }
         Err(fault) => {
             forget(place, &id);
             Err(fault)
@@ -109,32 +119,21 @@ impl Taking<'_> {
         for (path, bytes, file) in tags.files {
             files.push(self.tags_file(&path, bytes, &file, &meter)?);
         }
-        let mut new_bytes: u64 = files.iter().map(|file| file.bytes).sum();
         for chosen in chosen {
-            new_bytes += self.slice(chosen, &mut files, &meter)?;
+            self.slice(chosen, &mut files, &meter)?;
         }
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let logged: u64 = logs.iter().flat_map(|log| &log.pieces).map(|piece| piece.bytes).sum();
+        let brought = |file: &&FileEntry| file.key.starts_with(&own) || file.key.starts_with(&shared(&self.id));
+        let new_bytes = files.iter().filter(brought).map(|file| file.bytes).sum::<u64>() + logged;
         let bytes = files.iter().map(|file| file.bytes).sum::<u64>() + logged;
         let (id, commit, tags) = (self.id.clone(), commit.0, tag_count);
-        Ok(Head {
-            format: FORMAT,
-            id,
-            store,
-            release,
-            moment_us,
-            commit,
-            new_bytes: new_bytes + logged,
-            bytes,
-            tags,
-            files,
-            logs,
-        })
+        Ok(Head { format: FORMAT, id, store, release, moment_us, commit, new_bytes, bytes, tags, files, logs })
     }
 
     /// The manifest of a slice: today's, with an earlier backup's files wherever they hold the same.
     fn choose(&self, slice: FrozenSlice) -> Result<Chosen, Error> {
-        let (path, _) = slice.manifest_file();
+        let path = slice.manifest_path();
         let dir = path.parent().unwrap_or(Path::new("")).display().to_string();
         let named = |head: &Head| {
             let prefix = format!("{dir}/manifest-");
@@ -159,17 +158,17 @@ impl Taking<'_> {
             let files = chosen.slice.manifest.files.iter().zip(&chosen.slice.files);
             let needed = files.filter(|(meta, file)| {
                 chosen.manifest.file(meta.number).is_some_and(|named| named.checksum == meta.checksum)
-                    && !self.has(&series_key(&file.path, meta.checksum), file)
+                    && self.earlier_series(&file.path.display().to_string(), meta).is_none()
             });
             latest + needed.map(|(_, file)| file.bytes).sum::<u64>()
         };
         tags + chosen.iter().map(of_slice).sum::<u64>()
     }
 
-    /// Whether an earlier backup has that file.
-    fn has(&self, key: &str, file: &FrozenFile) -> bool {
-        let entry = self.earlier.and_then(|head| head.file(&file.path.display().to_string()));
-        entry.is_some_and(|entry| entry.key == key && entry.bytes == file.bytes)
+    /// The series file at a path, where the earlier backup has it. A number is given to one file only, in a store that goes on.
+    fn earlier_series(&self, path: &str, meta: &FileMeta) -> Option<&FileEntry> {
+        let entry = self.earlier.and_then(|head| head.file(path))?;
+        (entry.bytes == meta.bytes && entry.key.ends_with(&format!("-{:08x}", meta.checksum))).then_some(entry)
     }
 
     fn own_bytes(&self, path: &str, bytes: &[u8], meter: &Meter<'_>) -> Result<FileEntry, Error> {
@@ -180,38 +179,30 @@ impl Taking<'_> {
     fn tags_file(&self, path: &Path, bytes: u64, file: &Arc<dyn world::File>, meter: &Meter<'_>) -> Result<FileEntry, Error> {
         let read = || FileReader::new(Arc::clone(file), bytes);
         let (name, sha256) = (path.display(), digest(&mut read())?);
-        let key = format!("files/catalog/{name}-{}", mark(&sha256));
         let path = format!("catalog/{name}");
-        let entry = self.earlier.and_then(|head| head.file(&path)).filter(|entry| entry.key == key && entry.sha256 == sha256);
+        let key = format!("{}{path}", shared(&self.id));
+        let entry = self.earlier.and_then(|head| head.file(&path)).filter(|entry| entry.bytes == bytes && entry.sha256 == sha256);
         match entry {
             Some(entry) => Ok(entry.clone()),
             None => put(self.place, (path, key), bytes, &mut read(), meter),
         }
     }
 
-    /// Writes what a slice has and the repository lacks; gives how many bytes.
-    fn slice(&self, chosen: Chosen, files: &mut Vec<FileEntry>, meter: &Meter<'_>) -> Result<u64, Error> {
+    /// Writes what a slice has and the earlier backup lacks.
+    fn slice(&self, chosen: Chosen, files: &mut Vec<FileEntry>, meter: &Meter<'_>) -> Result<(), Error> {
         let Chosen { slice, manifest } = chosen;
-        let mut new_bytes = 0;
-        let (path, _) = slice.manifest_file();
+        let path = slice.manifest_path();
         let encoded = storage::encode_manifest(&manifest, slice.number);
-        let entry = self.own_bytes(&path.display().to_string(), &encoded, meter)?;
-        new_bytes += entry.bytes;
-        files.push(entry);
+        files.push(self.own_bytes(&path.display().to_string(), &encoded, meter)?);
         if let Some(latest) = slice.latest {
             let (path, mut reader) = (latest.path.display().to_string(), FileReader::new(latest.file, latest.bytes));
             let key = format!("{}{path}", own(&self.id));
             files.push(put(self.place, (path, key), latest.bytes, &mut reader, meter)?);
-            new_bytes += latest.bytes;
         }
         let dir = path.parent().unwrap_or(Path::new("")).to_path_buf();
         for meta in &manifest.files {
-            let path = dir.join(meta.path());
-            let key = series_key(&path, meta.checksum);
-            let path = path.display().to_string();
-            let there =
-                self.earlier.and_then(|head| head.file(&path)).filter(|entry| entry.key == key && entry.bytes == meta.bytes);
-            if let Some(entry) = there {
+            let path = dir.join(meta.path()).display().to_string();
+            if let Some(entry) = self.earlier_series(&path, meta) {
                 files.push(entry.clone());
                 continue;
             }
@@ -219,15 +210,10 @@ impl Taking<'_> {
             let Some(held) = held else {
                 return Err(Error::Store(format!("{path} is of an earlier backup, which does not name it")));
             };
+            let key = format!("{}{path}-{:08x}", shared(&self.id), meta.checksum);
             let mut reader = FileReader::new(Arc::clone(&held.file), held.bytes);
             files.push(put(self.place, (path, key), held.bytes, &mut reader, meter)?);
-            new_bytes += held.bytes;
         }
-        Ok(new_bytes)
+        Ok(())
     }
-}
-
-/// The object of a series file: its numbers are never given twice, but for a store that was restored to an earlier moment.
-fn series_key(path: &Path, checksum: u32) -> String {
-    format!("files/{}-{checksum:08x}", path.display())
 }

@@ -1,7 +1,7 @@
 //! Backups of a store that is written, merged and pruned at random: each that stays restores to what the store was at its moment.
 #![expect(clippy::unwrap_used, reason = "a test may: its functions are tests too")]
 
-use backup::{Directory, Error, Head, Progress, Source, Taken, keep_newest, lay, list, take, verify};
+use backup::{Directory, Error, Head, Place, Progress, Source, Taken, keep_newest, lay, list, take, verify};
 use catalog::Catalog;
 use kernel::{Deletion, Kernel, Projection, ScanRequest, Settings, TagSelection, Write};
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ const REPOSITORY: &str = "/repository";
 type Rows = BTreeMap<(u64, i64), i64>;
 
 struct Store {
-    simulation: Simulation,
+    simulation: Arc<Simulation>,
+    dir: String,
     catalog: Arc<Catalog>,
     kernel: Arc<Kernel>,
 }
@@ -47,12 +48,16 @@ fn go(_: Progress) -> ControlFlow<()> {
 }
 
 impl Store {
-    fn open(simulation: Simulation, dir: &str) -> Store {
+    fn new(seed: u64) -> Store {
+        Store::open(&Arc::new(Simulation::new(seed)), "/store")
+    }
+
+    fn open(simulation: &Arc<Simulation>, dir: &str) -> Store {
         let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
         let catalog = Catalog::open(simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
         let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
         let kernel = Kernel::open(simulation.world(), Path::new(dir), settings(), kinds).unwrap();
-        Store { simulation, catalog, kernel }
+        Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog, kernel }
     }
 
     fn done<T: Send + 'static>(&self, mut ticket: Ticket<T>) -> T {
@@ -98,6 +103,7 @@ impl Store {
         let tags = self.done(self.catalog.freeze()).unwrap();
         let beside = vec![("users-00000001".to_owned(), b"somebody".to_vec())];
         Source {
+            home: (self.simulation.world().disk, Path::new(&self.dir).to_path_buf()),
             store,
             tags,
             tag_count: self.catalog.len(),
@@ -117,21 +123,15 @@ impl Store {
     }
 
     /// Lays a backup in a directory, and opens it.
-    fn restored(&self, head: &Head, dir: &str) -> (Rows, usize) {
+    fn laid(&self, head: &Head, dir: &str) -> Store {
         lay(&self.repository(), head, &self.simulation.world().disk, Path::new(dir), &go).unwrap();
-        let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
-        let catalog = Catalog::open(self.simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
-        let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
-        let kernel = Kernel::open(self.simulation.world(), Path::new(dir), settings(), kinds).unwrap();
-        let copy = Copy { kernel, tags: catalog.page(TagId(0), usize::MAX).len() };
-        let scanned = Store { simulation: Simulation::new(0), catalog, kernel: copy.kernel };
-        (scanned.rows(), copy.tags)
+        Store::open(&self.simulation, dir)
     }
-}
 
-struct Copy {
-    kernel: Arc<Kernel>,
-    tags: usize,
+    /// What it holds: the samples, and how many tags.
+    fn content(&self) -> (Rows, usize) {
+        (self.rows(), self.catalog.page(TagId(0), usize::MAX).len())
+    }
 }
 
 fn change(store: &Store, dice: &SeededRandom) {
@@ -155,28 +155,38 @@ fn change(store: &Store, dice: &SeededRandom) {
     }
 }
 
+/// Changes and backs up a store, and goes on now and then from an earlier backup of it, with the old one or without.
 fn round(seed: u64) -> (u64, u64) {
     let dice = SeededRandom::new(seed ^ 0xBA);
-    let store = Store::open(Simulation::new(seed), "/store");
-    store.tags(5, &dice);
+    let mut stores = vec![Store::new(seed)];
+    stores[0].tags(5, &dice);
+    let repository = stores[0].repository();
     let mut moments: BTreeMap<String, (Rows, usize)> = BTreeMap::new();
     let (mut written, mut named) = (0, 0);
-    for moment in 0..dice.between(1, 5) {
-        (0..dice.between(0, 25)).for_each(|_| change(&store, &dice));
+    for moment in 0..dice.between(1, 7) {
+        let store = &stores[dice.between(0, stores.len() as u64 - 1) as usize];
+        (0..dice.between(0, 25)).for_each(|_| change(store, &dice));
         let taken = store.back_up(moment as i64 * 1_000_000).unwrap();
+        taken.noted.unwrap();
         (written, named) = (written + taken.head.new_bytes, named + taken.head.bytes);
-        let count = store.catalog.page(TagId(0), usize::MAX).len();
-        moments.insert(taken.head.id, (store.rows(), count));
+        moments.insert(taken.head.id, store.content());
         if dice.one_in(4) {
-            let pruned = keep_newest(&store.repository(), dice.between(0, 3) as usize).unwrap();
+            let pruned = keep_newest(&repository, dice.between(0, 3) as usize).unwrap();
             pruned.backups.iter().for_each(|id| drop(moments.remove(id)));
         }
+        if dice.one_in(3) {
+            let heads = list(&repository).unwrap();
+            let head = &heads[dice.between(0, heads.len() as u64 - 1) as usize];
+            let other = stores[0].laid(head, &format!("/other-{moment}"));
+            stores.truncate(dice.between(0, 1) as usize);
+            stores.push(other);
+        }
     }
-    let heads = list(&store.repository()).unwrap();
+    let heads = list(&repository).unwrap();
     assert_eq!(heads.len(), moments.len());
     for (number, head) in heads.iter().enumerate() {
-        assert!(verify(&store.repository(), head, &go).unwrap().is_empty());
-        let found = store.restored(head, &format!("/restored-{number}"));
+        assert!(verify(&repository, head, &go).unwrap().is_empty());
+        let found = stores[0].laid(head, &format!("/restored-{number}")).content();
         assert!(found == moments[&head.id], "seed {seed}: backup {}", head.id);
     }
     (written, named)
@@ -191,7 +201,7 @@ fn each_backup_restores_to_its_moment() {
 #[test]
 fn a_group_that_was_only_merged_is_not_copied_again() {
     let dice = SeededRandom::new(1);
-    let store = Store::open(Simulation::new(1), "/store");
+    let store = Store::new(1);
     store.tags(6, &dice);
     let names = |head: &Head| -> Vec<String> {
         head.files.iter().map(|file| file.key.clone()).filter(|key| key.contains(".series")).collect()
@@ -211,7 +221,7 @@ fn a_group_that_was_only_merged_is_not_copied_again() {
         let second = store.back_up(moment as i64 * 2_000_000 + 1_000_000).unwrap();
         assert_eq!(second.earlier.as_deref(), Some(first.head.id.as_str()));
         assert_eq!(names(&second.head), names(&first.head), "the same files, though they were merged meanwhile");
-        assert_eq!(store.restored(&second.head, "/second").0, store.rows());
+        assert_eq!(store.laid(&second.head, "/second").rows(), store.rows());
         return;
     }
     panic!("nothing was ever merged");
@@ -220,7 +230,7 @@ fn a_group_that_was_only_merged_is_not_copied_again() {
 #[test]
 fn what_was_changed_or_lost_is_named_and_not_laid() {
     let dice = SeededRandom::new(2);
-    let store = Store::open(Simulation::new(2), "/store");
+    let store = Store::new(2);
     store.tags(4, &dice);
     store.write(&(0..500).map(|n| (n % 4, n as i64, n as i64)).collect::<Vec<_>>());
     store.done(store.kernel.flush()).unwrap();
@@ -259,12 +269,13 @@ fn what_was_changed_or_lost_is_named_and_not_laid() {
 #[test]
 fn a_backup_that_fails_leaves_those_before_it() {
     let dice = SeededRandom::new(3);
-    let store = Store::open(Simulation::new(3), "/store");
+    let store = Store::new(3);
     store.tags(4, &dice);
     store.write(&(0..500).map(|n| (n % 4, n as i64, n as i64)).collect::<Vec<_>>());
     store.done(store.kernel.flush()).unwrap();
     let before = store.rows();
     let first = store.back_up(1).unwrap().head;
+    let objects = store.repository().list("").unwrap();
     for gives_up in 0..8 {
         store.write(&(0..300).map(|n| (n % 4, n as i64 + 1_000 * (gives_up + 1), n as i64)).collect::<Vec<_>>());
         store.done(store.kernel.flush()).unwrap();
@@ -276,11 +287,12 @@ fn a_backup_that_fails_leaves_those_before_it() {
         let failed = take(&store.repository(), store.source(2 + gives_up), &stop).unwrap_err();
         assert!(matches!(failed, Error::Cancelled), "{failed}");
         assert_eq!(list(&store.repository()).unwrap(), std::slice::from_ref(&first));
+        assert_eq!(store.repository().list("").unwrap(), objects, "nothing of it stays");
     }
-    assert_eq!(store.restored(&first, "/again").0, before);
+    assert_eq!(store.laid(&first, "/again").rows(), before);
     let last = store.back_up(100).unwrap().head;
-    assert_eq!(store.restored(&last, "/last").0, store.rows());
-    let other = Store::open(Simulation::new(4), "/store");
+    assert_eq!(store.laid(&last, "/last").rows(), store.rows());
+    let other = Store::new(4);
     other.tags(1, &dice);
     let foreign = take(&store.repository(), other.source(200), &go).unwrap_err();
     assert!(matches!(foreign, Error::Foreign { .. }), "{foreign}");

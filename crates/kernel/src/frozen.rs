@@ -77,11 +77,10 @@ pub fn rests_on_files(manifest: &Manifest) -> bool {
 }
 
 impl FrozenSlice {
-    /// Its manifest whole, and where it belongs below the store's directory.
+    /// Where its manifest belongs below the store's directory.
     #[must_use]
-    pub fn manifest_file(&self) -> (PathBuf, Vec<u8>) {
-        let path = storage::manifest_path(&slice_dir(Path::new(""), self.manifest.slice), self.number);
-        (path, storage::encode_manifest(&self.manifest, self.number))
+    pub fn manifest_path(&self) -> PathBuf {
+        storage::manifest_path(&slice_dir(Path::new(""), self.manifest.slice), self.number)
     }
 }
 

@@ -136,6 +136,10 @@ impl Inner {
             taken.head.bytes,
             taken.head.new_bytes
         );
+        if let Err(fault) = &taken.noted {
+            tracing::warn!(%fault, backup = taken.head.id, "the next backup will be a full one: this one could not be noted");
+            said.push_str(&format!("; it could not be noted in the store, so that the next one will be a full one: {fault}"));
+        }
         if let Some(keep) = keep {
             let pruned = ::backup::keep_newest(&*place, keep).map_err(told)?;
             said.push_str(&format!("; {} older ones removed", pruned.backups.len()));
@@ -160,7 +164,8 @@ impl Inner {
         let tags = tags.map_err(|fault| unready(fault.to_string()))?;
         let beside = self.users().map_err(unready)?;
         let (tag_count, release) = (self.catalog.len(), env!("CARGO_PKG_VERSION").to_owned());
-        Ok(Source { store, tags, tag_count, beside, moment_us, release, random: self.world.random.next_u64() })
+        let home = (Arc::clone(&self.world.disk), self.dir.clone());
+        Ok(Source { home, store, tags, tag_count, beside, moment_us, release, random: self.world.random.next_u64() })
     }
 
     /// The users' files: another one may take the place of one that is being read.
