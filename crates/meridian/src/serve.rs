@@ -93,7 +93,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         "ready"
     );
     tell(pg, flight, http);
-    let name = signals.wait();
+    let name = signals.wait(|| reload(&server));
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
     server.stop()?;
@@ -401,11 +401,21 @@ fn forget_ready(path: &Path) {
     let _ = std::fs::remove_file(path);
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT, and SIGHUP.
 pub struct Signals {
     runtime: tokio::runtime::Runtime,
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+/// What SIGHUP asks for.
+pub fn reload(server: &Server) {
+    match server.reload_certificate() {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("SIGHUP: the certificate is the same as before"),
+        Err(cause) => tracing::error!(%cause, "SIGHUP: the certificate in use stays"),
+    }
 }
 
 impl Signals {
@@ -420,19 +430,27 @@ impl Signals {
         let guard = runtime.enter();
         let term = signal(SignalKind::terminate()).map_err(Error::system("listening for signals"))?;
         let int = signal(SignalKind::interrupt()).map_err(Error::system("listening for signals"))?;
+        let hangup = signal(SignalKind::hangup()).map_err(Error::system("listening for signals"))?;
         drop(guard);
-        Ok(Signals { runtime, term, int })
+        Ok(Signals { runtime, term, int, hangup })
     }
 
-    /// Waits for the first signal; from then on a second one ends the process.
-    pub fn wait(mut self) -> &'static str {
-        let name = self.runtime.block_on(async {
-            tokio::select! {
-                _ = self.term.recv() => "SIGTERM",
-                _ = self.int.recv() => "SIGINT",
+    /// Waits for the first signal to end; from then on a second one ends the process. SIGHUP has something done meanwhile.
+    pub fn wait(mut self, on_hangup: impl Fn()) -> &'static str {
+        let name = loop {
+            let name = self.runtime.block_on(async {
+                tokio::select! {
+                    _ = self.term.recv() => Some("SIGTERM"),
+                    _ = self.int.recv() => Some("SIGINT"),
+                    _ = self.hangup.recv() => None,
+                }
+            });
+            match name {
+                Some(name) => break name,
+                None => on_hangup(),
             }
-        });
-        let Signals { runtime, mut term, mut int } = self;
+        };
+        let Signals { runtime, mut term, mut int, .. } = self;
         let watch = move || {
             runtime.block_on(async {
                 tokio::select! {

@@ -53,6 +53,15 @@ impl Bulk {
         }
     }
 
+    /// The table's name with its schema's.
+    #[must_use]
+    pub fn full_name(&self) -> &'static str {
+        match self.target {
+            Written::Series(sort) => sort.full_name(),
+            Written::Tags => "public.tags",
+        }
+    }
+
     /// Whether samples of a tag of that kind may be loaded: asked of each row, before it is written.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! are copied before `submit` returns; its answer comes when they are durable.
 //! It may not know: what the columns were made of.
 
+use crate::access::Rights;
 use crate::error::{Error, raise};
 use crate::ingest::{Answer, wait};
 use crate::session::Session;
@@ -45,7 +46,7 @@ impl Session {
         if !rights.is_unbound() {
             let samples = write.samples.iter().map(|samples| (false, samples.tags()));
             for (texts, tags) in samples.chain(write.texts.iter().map(|texts| (true, texts.tags()))) {
-                if rights.first_refused(&self.engine.catalog, texts, tags)?.is_some() {
+                if rights.first_refused(&self.engine.catalog, Rights::table_of(texts), tags)?.is_some() {
                     return Err(raise(Error::Forbidden, "permission denied for one of the tags"));
                 }
             }

@@ -263,12 +263,16 @@ fn read(text: &str, zone: Option<Zone>) -> Result<i64, Problem> {
     let day = reader.two(99).ok_or(Problem::Form)?;
     let mut rest = 0;
     let mut offset = None;
-    if reader.peek() == b'T' || reader.peek() == b' ' || reader.peek() == b't' {
+    let between = [b'T', b' ', b't'].contains(&reader.peek());
+    if between {
         reader.at += 1;
         reader.spaces();
         if reader.peek().is_ascii_digit() {
             rest = reader.clock().ok_or(Problem::Form)?;
         }
+    }
+    // A bare "-" here is of a time that goes on in another way; "+08" and "Z" may follow a day at once.
+    if between || reader.peek() != b'-' {
         offset = reader.offset().ok_or(Problem::Form)?;
     }
     reader.spaces();
@@ -375,6 +379,9 @@ mod tests {
         let utc = |text: &str| parse(text, Zone::Utc).map_err(|error| error.sqlstate());
         for text in [
             "1970-01-02",
+            "1970-01-02Z",
+            "1970-01-02+00",
+            "1970-01-02 UTC",
             "1970-01-02 00:00",
             "1970-01-02T00:00:00Z",
             "1970-01-02 08:00:00.000000+08",

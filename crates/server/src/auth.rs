@@ -5,6 +5,7 @@
 //! until its role's password changes, or ceases to let it in. Checking a password costs milliseconds of a core, so it runs off the
 //! threads that serve streams, and its outcome is remembered by the hash of the header.
 
+use crate::attempts::Attempts;
 use crate::flight::Peer;
 use crate::users::{BOOTSTRAP, Users};
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use thiserror::Error;
 use tonic::Extensions;
@@ -52,21 +54,33 @@ pub(crate) struct Caller {
 #[error("{0}")]
 pub(crate) struct Refused(String);
 
+/// A call, as far as it tells who calls.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// Its `authorization` header.
+    pub(crate) header: Option<&'a str>,
+    /// Whether the door trusts everybody.
+    pub(crate) trusted: bool,
+    /// Where it comes from.
+    pub(crate) from: Option<IpAddr>,
+}
+
 /// Checks callers.
 pub(crate) struct Authenticator {
     users: Arc<Users>,
+    attempts: Arc<Attempts>,
     /// By the SHA-256 of the header that proved it: tokens and passwords are not kept.
     known: Mutex<HashMap<[u8; 32], Known>>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(users: Arc<Users>) -> Self {
-        Authenticator { users, known: Mutex::default() }
+    pub(crate) fn new(users: Arc<Users>, attempts: Arc<Attempts>) -> Self {
+        Authenticator { users, attempts, known: Mutex::default() }
     }
 
-    /// The user who calls with this `authorization` header. Where everybody is trusted, whoever they say they are, and the
+    /// The user who calls. Where everybody is trusted, whoever they say they are, and the
     /// empty name where they say none.
-    pub(crate) async fn user(&self, header: Option<&str>, trusted: bool) -> Result<String, Refused> {
+    pub(crate) async fn user(&self, Call { header, trusted, from }: Call<'_>) -> Result<String, Refused> {
         let refused = |why: &str| Err(Refused(why.to_owned()));
         let Some(header) = header else {
             return if trusted { self.believed(String::new()) } else { refused("a user name and password are needed") };
@@ -78,8 +92,15 @@ impl Authenticator {
             return self.believed(basic(header).map_or_else(String::new, |(user, _)| user));
         }
         let Some((user, password)) = basic(header) else { return refused("the token is not, or no longer, known") };
+        if let Some(from) = from {
+            let turn = self.attempts.turn(from, &user, self.users.monotonic_us()).await;
+            turn.map_err(|refused| Refused(refused.to_string()))?;
+        }
         let (proof, verifier) = (self.users.proof(&user), self.users.verifier(&user));
         let right = tokio::task::spawn_blocking(move || verifier.accepts(&password)).await.unwrap_or(false);
+        if let Some(from) = from {
+            self.attempts.note(right, from, &user, self.users.monotonic_us());
+        }
         if !right {
             return refused(&format!("password authentication failed for user \"{user}\""));
         }
@@ -98,10 +119,12 @@ impl Authenticator {
 
     /// The user who calls, and what a session of theirs is known by.
     pub(crate) async fn caller(&self, header: Option<&str>, trusted: bool, extensions: &Extensions) -> Result<Caller, Refused> {
-        let user = self.user(header, trusted).await?;
+        let peer = Peer::of(extensions);
+        let from = peer.as_ref().and_then(|peer| peer.address).map(|address| address.ip());
+        let user = self.user(Call { header, trusted, from }).await?;
         let token = header.filter(|header| header.starts_with("Bearer ") && self.remembered(header, trusted).is_some()).map(key);
         let user = if user.is_empty() { BOOTSTRAP.to_owned() } else { user };
-        Ok(Caller { user, token, peer: Peer::of(extensions) })
+        Ok(Caller { user, token, peer })
     }
 
     /// A header with a token for a user whose identity was proved, or is believed at a door that trusts everybody.

@@ -12,6 +12,7 @@
 //!   HTTP clients -> http (its runtime) -> SQL: jobs on the query runtime | lines to columns -> a session -> kernel
 //! ```
 
+mod attempts;
 mod auth;
 mod counters;
 mod error;

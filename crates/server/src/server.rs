@@ -14,7 +14,7 @@ use crate::{Error, Settings, Users, flight, http};
 use query::Engine;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -24,6 +24,8 @@ use world::World;
 const CANCEL_MAX: Duration = Duration::from_secs(5);
 /// How often a stop looks whether all connections have ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
+/// How often files of certificates are looked at.
+const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// The planner recurses; unoptimised it needs more than a thread's usual 2 MiB. Only what is used is taken.
 const STACK_BYTES: usize = 16 << 20;
 
@@ -37,6 +39,7 @@ pub struct Server {
     query_runtime: Runtime,
     flight_runtime: Option<Runtime>,
     http_runtime: Option<Runtime>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -47,7 +50,7 @@ impl Server {
     /// # Errors
     /// As `start`.
     pub fn rehearse(settings: &Settings, has_users: bool, world: &World) -> Result<(), Error> {
-        let tls = settings.tls.as_ref().map(|paths| Tls::load(&*world.disk, paths)).transpose()?;
+        let tls = settings.tls.as_ref().map(|paths| Tls::load(&world.disk, paths)).transpose()?;
         for (setting, address) in settings.doors() {
             check(address, settings, !has_users && settings.password.is_none(), tls.is_some())?;
             listen(setting, address)?;
@@ -64,7 +67,7 @@ impl Server {
         if let Some(password) = &settings.password {
             users.set_password(BOOTSTRAP, password)?;
         }
-        let tls = settings.tls.as_ref().map(|paths| Tls::load(&*world.disk, paths)).transpose()?;
+        let tls = settings.tls.as_ref().map(|paths| Tls::load(&world.disk, paths)).transpose()?;
         for (_, address) in settings.doors() {
             check(address, &settings, users.is_empty(), tls.is_some())?;
         }
@@ -81,12 +84,17 @@ impl Server {
             query_runtime,
             flight_runtime: None,
             http_runtime: None,
+            tls: tls.clone(),
         };
+        if let Some(tls) = &tls {
+            server.query_runtime.spawn(renew(Arc::downgrade(tls)));
+        }
         if let Some(address) = settings.pg_address {
             let (listener, bound) = listen("pg", address)?;
             let reachable = !bound.ip().is_loopback();
             let trusted = settings.loopback_trusted && !reachable;
-            let policy = Policy::new(trusted, reachable && tls.is_some() && !settings.plaintext_allowed, tls.as_ref());
+            let tls_required = reachable && tls.is_some() && !settings.plaintext_allowed;
+            let policy = Policy { trusted, tls_required, tls: tls.clone() };
             server.threads = pg::listen::start(&shared, listener, &policy)?;
             server.pg_address = Some(bound);
             tracing::info!(address = %bound, tls = tls.is_some(), trusted, "PostgreSQL door open");
@@ -95,7 +103,7 @@ impl Server {
             let (listener, bound) = listen("flight", address)?;
             let trusted = settings.loopback_trusted && bound.ip().is_loopback();
             let runtime = runtime("flight", settings.flight_threads)?;
-            flight::start(&shared, &runtime, listener, trusted, tls.as_ref())?;
+            flight::start(&shared, &runtime, listener, trusted, tls.clone())?;
             server.flight_runtime = Some(runtime);
             server.flight_address = Some(bound);
             tracing::info!(address = %bound, tls = tls.is_some(), trusted, "Flight door open");
@@ -104,7 +112,7 @@ impl Server {
             let (listener, bound) = listen("http", address)?;
             let trusted = settings.loopback_trusted && bound.ip().is_loopback();
             let runtime = runtime("http", settings.http_threads)?;
-            http::start(&shared, &runtime, listener, trusted, tls.as_ref())?;
+            http::start(&shared, &runtime, listener, trusted, tls.clone())?;
             server.http_runtime = Some(runtime);
             server.http_address = Some(bound);
             tracing::info!(address = %bound, tls = tls.is_some(), trusted, "HTTP door open");
@@ -128,6 +136,15 @@ impl Server {
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
+    }
+
+    /// Reads certificate and key again; connections that come from now on are greeted with them. Whether they are other ones.
+    /// It happens by itself as well, about a minute after the files change. It blocks.
+    ///
+    /// # Errors
+    /// `Error::Tls`, `Error::Disk`: the certificate in use stays.
+    pub fn reload_certificate(&self) -> Result<bool, Error> {
+        self.tls.as_ref().map_or(Ok(false), |tls| tls.reload())
     }
 
     /// Counters since the start.
@@ -183,6 +200,24 @@ impl Server {
             // Past the limit whatever is left is cancelled.
             let _ = tokio::time::timeout(limit, quiet).await;
         });
+    }
+}
+
+/// Reads the certificate again from time to time, for as long as somebody uses it.
+async fn renew(tls: Weak<Tls>) {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        let Some(tls) = tls.upgrade() else { return };
+        match tokio::task::spawn_blocking(move || tls.reload()).await {
+            Ok(Err(cause)) if cause.to_string() != told => {
+                tracing::warn!(%cause, "the certificate in use stays: the files do not hold another one that can be used");
+                told = cause.to_string();
+            }
+            Ok(Ok(_)) => told.clear(),
+            // Said already; or the runtime ends.
+            _ => {}
+        }
     }
 }
 

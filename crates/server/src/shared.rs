@@ -3,6 +3,7 @@
 //! Shared state: `stop` is sent by `Server::stop` alone; `connections` is under its own mutex,
 //! touched when a connection opens, closes or is asked to cancel; counters are atomic.
 
+use crate::attempts::Attempts;
 use crate::auth::Authenticator;
 use crate::counters::Counters;
 use crate::{Settings, Users};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) users: Arc<Users>,
     /// For the Flight and the HTTP door.
     pub(crate) authenticator: Authenticator,
+    /// Logins that failed, at all doors.
+    pub(crate) attempts: Arc<Attempts>,
     pub(crate) counters: Counters,
     /// Flight calls that run now.
     pub(crate) flight_open: AtomicU64,
@@ -67,8 +70,20 @@ impl Shared {
         let stop = watch::Sender::new(Stage::Running);
         let connections = Mutex::default();
         let (counters, flight_open) = (Counters::default(), AtomicU64::new(0));
-        let authenticator = Authenticator::new(Arc::clone(&users));
-        Arc::new(Shared { settings, engine, users, authenticator, counters, flight_open, query_runtime, stop, connections })
+        let attempts = Arc::<Attempts>::default();
+        let authenticator = Authenticator::new(Arc::clone(&users), Arc::clone(&attempts));
+        Arc::new(Shared {
+            settings,
+            engine,
+            users,
+            authenticator,
+            attempts,
+            counters,
+            flight_open,
+            query_runtime,
+            stop,
+            connections,
+        })
     }
 
     /// Enters a session in the list; the answer holds its secret for cancel requests. None where its role has as many as it may have.

@@ -171,7 +171,7 @@ settings! {
         /// Whether whoever reaches a listener on a loopback address is believed without a password.
         loopback_trusted: bool = "true";
         /// Certificate chain (PEM) of the doors; needed, with its key, by a listener that other
-        /// machines reach.
+        /// machines reach. Another one in its place is in use within about a minute, or on SIGHUP.
         tls_certificate: Option<PathBuf> = "none";
         /// Key (PEM) of the certificate.
         tls_key: Option<PathBuf> = "none";

@@ -299,27 +299,33 @@ impl Rights {
             || writes("public.events")
     }
 
-    /// Refuses whoever may write to no tag of a table at all: events, or samples.
+    /// The table that batches are for which name none: of texts, or of numbers.
+    #[must_use]
+    pub fn table_of(texts: bool) -> &'static str {
+        if texts { "public.events" } else { "public.samples" }
+    }
+
+    /// Refuses whoever may write to no tag of a table at all, by its whole name.
     ///
     /// # Errors
     /// `Error::Forbidden`, `Error::InvalidRole`.
-    pub fn may_write(&self, texts: bool) -> Result<(), Error> {
+    pub fn may_write(&self, table: &str) -> Result<(), Error> {
         self.alive()?;
-        self.admit(table_of(texts), Privileges::INSERT)
+        self.admit(table, Privileges::INSERT)
     }
 
-    /// Whether all tags of a table may be written to: of events, or of samples.
+    /// Whether all tags of a table may be written to.
     #[must_use]
-    pub fn writes_all(&self, texts: bool) -> bool {
-        self.table(table_of(texts)).has(Privileges::INSERT)
+    pub fn writes_all(&self, table: &str) -> bool {
+        self.table(table).has(Privileges::INSERT)
     }
 
-    /// The first row whose tag may not be written to, of a batch of events or samples; ordinals that no tag has are none.
+    /// The first row whose tag may not be written to, of a batch for a table; ordinals that no tag has are none.
     ///
     /// # Errors
     /// `Error::Forbidden` where nothing of the table may be written.
-    pub fn first_refused(&self, catalog: &Catalog, texts: bool, tags: &[TagId]) -> Result<Option<usize>, Error> {
-        let reach = self.reach(catalog, table_of(texts), Privileges::INSERT)?;
+    pub fn first_refused(&self, catalog: &Catalog, table: &str, tags: &[TagId]) -> Result<Option<usize>, Error> {
+        let reach = self.reach(catalog, table, Privileges::INSERT)?;
         let mut last = None;
         Ok(tags.iter().position(|tag| {
             // Neighbours are mostly of one tag.
@@ -338,10 +344,6 @@ impl Rights {
         let checked = |(row, definition): (usize, &TagDefinition)| self.may_create(definition).map_err(|error| (row, error));
         definitions.iter().enumerate().try_for_each(checked)
     }
-}
-
-fn table_of(texts: bool) -> &'static str {
-    if texts { "public.events" } else { "public.samples" }
 }
 
 /// What is told of a tag that is not there.

@@ -15,6 +15,7 @@
 mod actions;
 pub mod client;
 mod kinds;
+mod listen;
 mod message;
 mod peer;
 mod put;
@@ -30,13 +31,11 @@ use crate::Error;
 use crate::shared::{Shared, Stage};
 use crate::tls::Tls;
 use arrow_flight::flight_service_server::FlightServiceServer;
-use futures::StreamExt;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 
 /// Bytes a client may send ahead of what was read, a stream and a connection.
 const WINDOW_BYTES: u32 = 16 << 20;
@@ -53,13 +52,13 @@ pub(crate) fn start(
     runtime: &Runtime,
     listener: TcpListener,
     trusted: bool,
-    tls: Option<&Tls>,
+    tls: Option<Arc<Tls>>,
 ) -> Result<(), Error> {
     let failed = |cause: &dyn std::fmt::Display| Error::Flight(cause.to_string());
     // A listener and a server belong to the runtime that they are made in.
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| failed(&cause))?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|accepted| accepted.map(peer::Socket::new));
+    let incoming = listen::incoming(listener, tls, shared.settings.login_max);
     let limit = shared.settings.flight_message_bytes_max;
     let service = FlightServiceServer::new(service::Service::new(Arc::clone(shared), trusted))
         .max_decoding_message_size(limit)
@@ -71,10 +70,6 @@ pub(crate) fn start(
         .max_concurrent_streams(256)
         .http2_keepalive_interval(Some(ASK_EVERY))
         .http2_keepalive_timeout(Some(ANSWER_MAX));
-    if let Some(tls) = tls {
-        let identity = Identity::from_pem(&tls.certificate_pem, &tls.key_pem);
-        server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(|cause| failed(&cause))?;
-    }
     let mut stop = shared.stop.subscribe();
     let stopped = async move {
         // An error means that the server itself is gone.

@@ -5,16 +5,16 @@
 //!
 //! Shared state: one watch a connection, whose only sender lies beside the socket.
 
+use crate::pg::socket;
 use std::io::{IoSlice, Result};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tonic::Extensions;
-use tonic::transport::server::{Connected, TlsConnectInfo};
+use tonic::transport::server::Connected;
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -31,8 +31,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// The connection that a call came by.
     pub(crate) fn of(extensions: &Extensions) -> Option<Peer> {
-        let plain = extensions.get::<Peer>();
-        plain.or_else(|| extensions.get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref)).cloned()
+        extensions.get::<Peer>().cloned()
     }
 
     /// Resolves when the connection is closed.
@@ -44,15 +43,15 @@ impl Peer {
 
 /// A client's socket.
 pub(crate) struct Socket {
-    stream: TcpStream,
+    stream: socket::Socket,
     peer: Peer,
     _open: watch::Sender<()>,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Socket {
+    pub(crate) fn new(stream: socket::Socket, address: Option<SocketAddr>) -> Socket {
         let (sender, open) = watch::channel(());
-        let peer = Peer { number: NUMBERS.fetch_add(1, Ordering::Relaxed), address: stream.peer_addr().ok(), open };
+        let peer = Peer { number: NUMBERS.fetch_add(1, Ordering::Relaxed), address, open };
         Socket { stream, peer, _open: sender }
     }
 }

@@ -308,7 +308,8 @@ impl Put {
             });
             return Ok(answer);
         };
-        let columns = columns_of(&mut self.converter, catalog, &self.access, shape, batch, None)?;
+        let rights = (&*self.access, query::Rights::table_of(shape.texts));
+        let columns = columns_of(&mut self.converter, catalog, rights, shape, batch, None)?;
         let producer = match self.target {
             Some(Target::Samples(producer)) => producer,
             _ => None,
@@ -340,11 +341,11 @@ fn refused(row: Option<usize>) -> Status {
     Status::permission_denied(format!("{place}permission denied for the tag, or there is none"))
 }
 
-/// The columns of a batch, as far as a role may write to its tags: asked of each batch anew.
+/// The columns of a batch, as far as a role may write to its tags in a table: asked of each batch anew.
 pub(crate) fn columns_of(
     converter: &mut Converter,
     catalog: &Catalog,
-    access: &Access,
+    (access, table): (&Access, &str),
     shape: &Shape,
     batch: &RecordBatch,
     check: Option<Check<'_>>,
@@ -353,13 +354,13 @@ pub(crate) fn columns_of(
         return converter.columns(catalog, shape, batch, |_| Ok(()), check);
     }
     let rights = access.rights();
-    rights.may_write(shape.texts).map_err(|error| Status::permission_denied(error.to_string()))?;
-    let admit = |tags: &[TagId]| match rights.first_refused(catalog, shape.texts, tags) {
+    rights.may_write(table).map_err(|error| Status::permission_denied(error.to_string()))?;
+    let admit = |tags: &[TagId]| match rights.first_refused(catalog, table, tags) {
         Ok(None) => Ok(()),
         Ok(row) => Err(refused(row)),
         Err(error) => Err(Status::permission_denied(error.to_string())),
     };
-    let whole = rights.writes_all(shape.texts);
+    let whole = rights.writes_all(table);
     // Of tags that are not there it hears what it would hear of those that it may not write to.
     converter.columns(catalog, shape, batch, admit, check).map_err(|status| match status.code() {
         tonic::Code::NotFound if !whole => refused(None),

@@ -32,10 +32,6 @@ impl Service {
         Service { shared, trusted, sql }
     }
 
-    async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        self.noted(self.shared.authenticator.user(authorization(metadata), self.trusted).await)
-    }
-
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let header = authorization(request.metadata());
         self.noted(self.shared.authenticator.caller(header, self.trusted, request.extensions()).await)
@@ -74,7 +70,7 @@ impl FlightService for Service {
     type ListActionsStream = Answers<ActionType>;
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
-        let user = self.user(request.metadata()).await?;
+        let Caller { user, .. } = self.caller(&request).await?;
         let token = self.shared.authenticator.token(&user, self.trusted);
         let header = token.parse().map_err(|_| Status::internal("a token is plain ASCII"))?;
         let payload = token.into_bytes().into();
@@ -127,7 +123,7 @@ impl FlightService for Service {
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        self.user(request.metadata()).await?;
+        self.caller(&request).await?;
         Ok(Response::new(stream::iter(actions::list().into_iter().chain(sql::actions()).map(Ok).collect::<Vec<_>>()).boxed()))
     }
 

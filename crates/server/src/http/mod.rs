@@ -38,7 +38,6 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 
 /// What all connections of the door share.
 pub(crate) struct Door {
@@ -60,13 +59,12 @@ pub(crate) fn start(
     runtime: &Runtime,
     listener: TcpListener,
     trusted: bool,
-    tls: Option<&Tls>,
+    tls: Option<Arc<Tls>>,
 ) -> Result<(), Error> {
     // A listener belongs to the runtime that it is made in.
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| Error::Http(cause.to_string()))?;
-    let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::clone(&tls.http_config)));
     let door = Arc::new(Door { shared: Arc::clone(shared), trusted, series: RwLock::default(), writers: Mutex::default() });
-    runtime.spawn(socket::accept(door, listener, acceptor));
+    runtime.spawn(socket::accept(door, listener, tls));
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::route;
 use crate::counters::add;
 use crate::pg::socket::Socket;
 use crate::shared::Stage;
+use crate::tls::Tls;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -65,7 +66,7 @@ impl AsyncWrite for Watched {
 }
 
 /// Accepts connections until the server stops.
-pub(crate) async fn accept(door: Arc<Door>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
+pub(crate) async fn accept(door: Arc<Door>, listener: TcpListener, tls: Option<Arc<Tls>>) {
     let mut stop = door.shared.stop.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -73,7 +74,10 @@ pub(crate) async fn accept(door: Arc<Door>, listener: TcpListener, acceptor: Opt
             _ = stop.wait_for(|stage| *stage != Stage::Running) => return,
         };
         match accepted {
-            Ok((socket, peer)) => drop(tokio::spawn(connect(Arc::clone(&door), socket, peer, acceptor.clone()))),
+            Ok((socket, peer)) => {
+                let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.current().http)));
+                drop(tokio::spawn(connect(Arc::clone(&door), socket, peer, acceptor)));
+            }
             Err(cause) => {
                 // Out of file descriptors, say: others must close before it is worth trying again.
                 tracing::warn!(%cause, "a connection could not be accepted");

@@ -8,6 +8,7 @@
 use super::Door;
 use super::reply::Fault;
 use super::request::{Parameters, header};
+use crate::auth::Call;
 use crate::counters::add;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +22,8 @@ const TRUSTED: &str = "meridian";
 /// The user who asks.
 pub(crate) async fn user(door: &Door, headers: &HeaderMap, parameters: &Parameters, peer: SocketAddr) -> Result<String, Fault> {
     let credentials = credentials(headers, parameters);
-    let user = door.shared.authenticator.user(credentials.as_deref(), door.trusted).await;
+    let call = Call { header: credentials.as_deref(), trusted: door.trusted, from: Some(peer.ip()) };
+    let user = door.shared.authenticator.user(call).await;
     let user = user.map_err(|refused| {
         add(&door.shared.counters.logins_refused, 1);
         tracing::warn!(%peer, message = %refused, "HTTP request refused");

@@ -15,6 +15,7 @@ use super::startup::{self, Opening, Startup};
 use crate::Error;
 use crate::counters::add;
 use crate::shared::{Shared, Stage};
+use crate::tls::Loaded;
 use query::{Session, SessionSettings};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -161,14 +162,16 @@ async fn connect(shared: Arc<Shared>, policy: Arc<Policy>, socket: TcpStream, pe
                 shared.cancel(process, &secret);
                 Err((None, End::Terminated))
             }
-            Ok(Opening::Session(mut wire, _)) if others >= limit => {
+            Ok(Opening::Session(mut wire, ..)) if others >= limit => {
                 add(&shared.counters.pg_refused, 1);
                 let report = Report::fatal("53300", format!("sorry, too many clients already (the limit is {limit})"))
                     .hinted("close idle connections, or raise the setting connections_max");
                 wire.output.bytes.clear();
                 Err((Some(*wire), End::Fatal(report)))
             }
-            Ok(Opening::Session(wire, startup)) => log_in(&shared, &policy, *wire, &startup, peer).await,
+            Ok(Opening::Session(wire, startup, greeted)) => {
+                log_in(&shared, (policy.trusted, greeted.as_deref()), *wire, &startup, peer).await
+            }
             Err(failed) => Err(failed),
         }
     };
@@ -196,12 +199,24 @@ async fn refuse(wire: Option<Wire>, end: End, peer: SocketAddr) {
 /// Makes sure who it is and opens a session.
 async fn log_in(
     shared: &Arc<Shared>,
-    policy: &Policy,
+    (trusted, greeted): (bool, Option<&Loaded>),
     mut wire: Wire,
     startup: &Startup,
     peer: SocketAddr,
 ) -> Result<Connection, (Option<Wire>, End)> {
-    if let Err(end) = startup::authenticate(&mut wire, startup, policy, &shared.users).await {
+    let from = (!trusted).then_some(peer.ip());
+    if let Some(from) = from
+        && let Err(refused) = shared.attempts.turn(from, &startup.user, shared.users.monotonic_us()).await
+    {
+        add(&shared.counters.logins_refused, 1);
+        return Err((Some(wire), End::Fatal(Report::fatal("28000", refused.to_string()))));
+    }
+    let known = startup::authenticate(&mut wire, startup, (trusted, greeted), &shared.users).await;
+    let guessed = matches!(&known, Err(End::Fatal(report)) if report.sqlstate == "28P01");
+    if let Some(from) = from.filter(|_| known.is_ok() || guessed) {
+        shared.attempts.note(!guessed, from, &startup.user, shared.users.monotonic_us());
+    }
+    if let Err(end) = known {
         if let End::Fatal(report) = &end {
             add(&shared.counters.logins_refused, 1);
             tracing::warn!(%peer, user = %startup.user, sqlstate = %report.sqlstate, "login refused");

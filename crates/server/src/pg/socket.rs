@@ -52,6 +52,21 @@ impl AsyncWrite for Socket {
         either!(self, stream => Pin::new(stream).poll_write(context, bytes))
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write_vectored(context, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Socket::Plain(stream) => stream.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => Pin::new(stream).poll_flush(context))
     }
@@ -114,10 +129,6 @@ impl Wire {
     /// The socket alone, for a handshake that begins with nothing in the buffers.
     pub(crate) fn into_socket(self) -> Socket {
         self.socket
-    }
-
-    pub(crate) fn is_encrypted(&self) -> bool {
-        matches!(self.socket, Socket::Tls(_))
     }
 
     pub(crate) fn message_bytes_max(&self) -> usize {

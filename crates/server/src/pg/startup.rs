@@ -9,10 +9,11 @@ use super::error::{Report, Severity};
 use super::frame::{self, Fields};
 use super::socket::{End, Socket, Wire};
 use crate::Settings;
-use crate::tls::Tls;
+use crate::tls::{Loaded, Tls};
 use crate::users::Users;
 use bytes::Buf;
 use pgwire::api::auth::sasl::scram::ScramServerAuth;
+use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -33,28 +34,13 @@ pub(crate) struct Policy {
     /// Only TLS is spoken.
     pub(crate) tls_required: bool,
     /// For TLS.
-    pub(crate) acceptor: Option<TlsAcceptor>,
-    /// For SCRAM, with channel binding where there is a certificate.
-    pub(crate) scram: ScramServerAuth,
-}
-
-impl Policy {
-    pub(crate) fn new(trusted: bool, tls_required: bool, tls: Option<&Tls>) -> Policy {
-        let mut scram = ScramServerAuth::new();
-        if let Some(tls) = tls
-            && let Err(cause) = scram.configure_certificate(&tls.certificate_pem)
-        {
-            tracing::warn!(%cause, "passwords are not bound to the TLS channel: the certificate's signature is of no known kind");
-        }
-        let acceptor = tls.map(|tls| TlsAcceptor::from(tls.config.clone()));
-        Policy { trusted, tls_required, acceptor, scram }
-    }
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// What the first packets were.
 pub(crate) enum Opening {
-    /// A session is wanted.
-    Session(Box<Wire>, Startup),
+    /// A session is wanted; with the certificate that the client was greeted with.
+    Session(Box<Wire>, Startup, Option<Arc<Loaded>>),
     /// A statement of another connection is to be cancelled.
     Cancel {
         /// Its process number.
@@ -82,7 +68,7 @@ pub(crate) struct Startup {
 /// Reads the first packets, and encrypts the connection if the client asks for it.
 pub(crate) async fn open(socket: TcpStream, policy: &Policy, settings: &Settings) -> Result<Opening, (Option<Wire>, End)> {
     let mut wire = Wire::new(Socket::Plain(socket), settings.message_bytes_max);
-    let mut encrypted = false;
+    let mut greeted = None;
     loop {
         let length = match packet(&mut wire).await {
             Ok(length) => length,
@@ -91,9 +77,10 @@ pub(crate) async fn open(socket: TcpStream, policy: &Policy, settings: &Settings
         let packet = wire.input.split_to(length);
         let code = i32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
         match code {
-            SSL_REQUEST if !encrypted && policy.acceptor.is_some() => {
-                wire = encrypt(wire, policy).await.map_err(|end| (None, end))?;
-                encrypted = true;
+            SSL_REQUEST if let Some(tls) = policy.tls.as_ref().filter(|_| greeted.is_none()) => {
+                let loaded = tls.current();
+                wire = encrypt(wire, &loaded).await.map_err(|end| (None, end))?;
+                greeted = Some(loaded);
             }
             SSL_REQUEST | GSS_REQUEST => {
                 wire.output.bytes.push(b'N');
@@ -105,13 +92,13 @@ pub(crate) async fn open(socket: TcpStream, policy: &Policy, settings: &Settings
                 let mut rest = &packet[8..];
                 return Ok(Opening::Cancel { process: rest.get_i32(), secret: rest.to_vec() });
             }
-            _ if policy.tls_required && !encrypted => {
+            _ if policy.tls_required && greeted.is_none() => {
                 let report =
                     Report::fatal("28000", "this server takes only encrypted connections").hinted("connect with sslmode=require");
                 return Err((Some(wire), End::Fatal(report)));
             }
             _ => match Startup::parse(code, &packet[8..]) {
-                Ok(startup) => return Ok(Opening::Session(Box::new(wire), startup)),
+                Ok(startup) => return Ok(Opening::Session(Box::new(wire), startup, greeted)),
                 Err(report) => return Err((Some(wire), End::Fatal(report))),
             },
         }
@@ -127,8 +114,7 @@ async fn packet(wire: &mut Wire) -> Result<usize, End> {
     }
 }
 
-async fn encrypt(mut wire: Wire, policy: &Policy) -> Result<Wire, End> {
-    let Some(acceptor) = &policy.acceptor else { return Err(End::Gone) };
+async fn encrypt(mut wire: Wire, loaded: &Loaded) -> Result<Wire, End> {
     // Bytes sent before the handshake would be taken for encrypted ones afterwards (CVE-2021-23222).
     if !wire.input.is_empty() {
         return Err(End::Gone);
@@ -137,7 +123,7 @@ async fn encrypt(mut wire: Wire, policy: &Policy) -> Result<Wire, End> {
     wire.flush().await?;
     let limit = wire.message_bytes_max();
     let Socket::Plain(stream) = wire.into_socket() else { return Err(End::Gone) };
-    let stream = acceptor.accept(stream).await.map_err(|cause| {
+    let stream = TlsAcceptor::from(Arc::clone(&loaded.pg)).accept(stream).await.map_err(|cause| {
         tracing::info!(%cause, "a TLS handshake failed");
         End::Gone
     })?;
@@ -206,24 +192,30 @@ fn utf8(bytes: &[u8]) -> Result<&str, Report> {
 }
 
 /// Makes sure who the client is, and says so. Ends with a fatal error where it can't.
-pub(crate) async fn authenticate(wire: &mut Wire, startup: &Startup, policy: &Policy, users: &Users) -> Result<(), End> {
+pub(crate) async fn authenticate(
+    wire: &mut Wire,
+    startup: &Startup,
+    (trusted, greeted): (bool, Option<&Loaded>),
+    users: &Users,
+) -> Result<(), End> {
     if startup.newer || !startup.unknown.is_empty() {
         let unknown: Vec<&str> = startup.unknown.iter().map(String::as_str).collect();
         wire.output.negotiate_protocol(0, &unknown);
     }
-    if policy.trusted {
+    if trusted {
         let believed = users.roles().believe(&startup.user);
         believed.map_err(|error| End::Fatal(Report { severity: Severity::Fatal, ..super::report_of(&error) }))?;
     } else {
-        scram(wire, startup, policy, users).await?;
+        scram(wire, startup, greeted, users).await?;
     }
     wire.output.authentication_ok();
     Ok(())
 }
 
-async fn scram(wire: &mut Wire, startup: &Startup, policy: &Policy, users: &Users) -> Result<(), End> {
-    let bound = wire.is_encrypted() && policy.scram.supports_channel_binding();
-    let server = if bound { policy.scram.clone() } else { ScramServerAuth::new() };
+async fn scram(wire: &mut Wire, startup: &Startup, greeted: Option<&Loaded>, users: &Users) -> Result<(), End> {
+    let binding = greeted.map(|loaded| &loaded.scram).filter(|scram| scram.supports_channel_binding());
+    let bound = binding.is_some();
+    let server = binding.cloned().unwrap_or_else(ScramServerAuth::new);
     wire.output.authentication_sasl(if bound { &[SCRAM_PLUS, SCRAM] } else { &[SCRAM] });
     let first = password_message(wire).await?;
     let mut fields = Fields::new(&first);

@@ -397,3 +397,34 @@ async fn bulk_loads_go_the_columnar_way() {
     assert!(status.message().starts_with("row 95000: "), "{status:?}");
     assert_eq!(number(&mut client, "SELECT count(*) FROM samples").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_asks_for_the_rights_of_its_own_table() {
+    let node = Node::plain();
+    node.tags(&[Kind::I64, Kind::F64]);
+    let boss = node.client().await;
+    boss.batch_execute(
+        "CREATE USER whole; CREATE USER others; GRANT INSERT ON integers TO whole; GRANT INSERT ON samples TO others",
+    )
+    .await
+    .unwrap();
+    let part = |from: i64| {
+        batch(vec![
+            ("tag", array(StringArray::from(vec!["t0"; 10]))),
+            ("time", array(TimestampMicrosecondArray::from_iter_values(from..from + 10).with_timezone("+00:00"))),
+            ("value", array(Int64Array::from_iter_values(from..from + 10))),
+        ])
+    };
+    for (user, table, expect) in [
+        ("whole", "integers", Ok(10)),
+        ("whole", "samples", Err("42501")),
+        ("others", "integers", Err("42501")),
+        ("others", "events", Err("42501")),
+    ] {
+        let mut client = client(&node).await;
+        client.handshake(user, "").await.unwrap();
+        let done = client.execute_ingest(append(table), futures::stream::iter([Ok(part(0))])).await;
+        let done = done.map_err(|error| sqlstate(&status_of(&error)).to_owned());
+        assert_eq!(done, expect.map_err(str::to_owned), "{user} into {table}");
+    }
+}

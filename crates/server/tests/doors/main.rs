@@ -5,11 +5,13 @@
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: sockets, files, clocks")]
 
 mod access;
+mod certificates;
 mod flight;
 mod flight_sql;
 mod flight_sql_catalogue;
 mod flight_tags;
 mod garbage;
+mod guessing;
 mod http;
 mod http_garbage;
 mod http_lines;

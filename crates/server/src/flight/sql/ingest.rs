@@ -146,8 +146,8 @@ impl Ingest {
         let admit = |row: usize, tag: TagId, kind: Kind| {
             bulk.admit(tag, kind).map_err(|cause| error::new(cause.sqlstate(), format!("row {row}: {}", cause.message())))
         };
-        let access = self.session.access();
-        let columns = columns_of(&mut self.converter, catalog, access, &shape, &part, Some(&admit))?;
+        let rights = (&**self.session.access(), self.bulk.full_name());
+        let columns = columns_of(&mut self.converter, catalog, rights, &shape, &part, Some(&admit))?;
         Ok((columns, shape.texts))
     }
 
