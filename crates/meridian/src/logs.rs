@@ -1,17 +1,28 @@
-//! The program's own log: structured, to stderr; text on a terminal, JSON elsewhere or by option.
+//! The program's own log: structured, to stderr; text on a terminal, JSON elsewhere or by option. And the audit log, where a file
+//! is given for it: who came in, who was refused, who changed what (`query::AUDIT`), a line of JSON each.
 //!
-//! Promises: a log that nobody reads any more (a collector that died) keeps nothing from being done.
+//! Promises: a log that nobody reads any more (a collector that died) keeps nothing from being done; the audit log is only appended
+//! to, and opened anew on SIGHUP, so that it can be moved away; what could not be written there is said on stderr.
 
 use crate::Error;
 use crate::config::{Config, LogFormat};
-use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use parking_lot::Mutex;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
-/// Starts the log. Once a process.
+static AUDIT: OnceLock<Audit> = OnceLock::new();
+
+/// Starts the logs. Once a process.
 ///
 /// # Errors
-/// `Error::Usage` where `log_level` is no filter.
+/// `Error::Usage` where `log_level` is no filter, `Error::File` where the audit log can't be opened.
 pub fn start(config: &Config) -> Result<(), Error> {
     let filter = filter(&config.log_level)?;
     let terminal = std::io::stderr().is_terminal();
@@ -20,15 +31,88 @@ pub fn start(config: &Config) -> Result<(), Error> {
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,
     };
+    let audit = config.audit_log.as_deref().map(Audit::open).transpose()?;
+    let told_apart = audit.is_some();
+    let audit = audit.map(|audit| {
+        let audit = AUDIT.get_or_init(|| audit);
+        let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).json().flatten_event(true);
+        layer
+            .with_level(false)
+            .with_target(false)
+            .with_writer(audit.clone())
+            .with_filter(Targets::new().with_target(query::AUDIT, LevelFilter::TRACE))
+    });
     // Where nobody reads the log any more, telling that there would end the process.
-    let builder = tracing_subscriber::fmt().log_internal_errors(false);
-    let builder = builder.with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if json {
-        builder.json().flatten_event(true).try_init()
+    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(std::io::stderr);
+    let layer = if json {
+        layer.json().flatten_event(true).boxed()
     } else {
-        builder.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).with_target(false).try_init()
+        layer.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).with_target(false).boxed()
     };
+    let not_apart = tracing_subscriber::filter::filter_fn(move |event| !told_apart || event.target() != query::AUDIT);
+    let started = tracing_subscriber::registry().with(layer.with_filter(not_apart).with_filter(filter)).with(audit).try_init();
     started.map_err(|error| Error::Usage(format!("the log can't be started: {error}")))
+}
+
+/// Opens the audit log's file anew, where there is one.
+pub fn reopen() {
+    if let Some(audit) = AUDIT.get()
+        && let Err(cause) = audit.reopen()
+    {
+        tracing::error!(%cause, "the audit log goes on in the file that was open");
+    }
+}
+
+/// The audit log's file.
+#[derive(Clone)]
+struct Audit {
+    path: Arc<PathBuf>,
+    file: Arc<Mutex<File>>,
+}
+
+impl Audit {
+    fn open(path: &Path) -> Result<Audit, Error> {
+        Ok(Audit { path: Arc::new(path.to_path_buf()), file: Arc::new(Mutex::new(appended(path)?)) })
+    }
+
+    fn reopen(&self) -> Result<(), Error> {
+        *self.file.lock() = appended(&self.path)?;
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a log of the program, not of the store")]
+fn appended(path: &Path) -> Result<File, Error> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    opened.map_err(|cause| Error::File { path: path.to_path_buf(), cause })
+}
+
+impl<'a> MakeWriter<'a> for Audit {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
+    }
+}
+
+/// Writes an event, which comes as a whole line.
+struct Line<'a>(&'a Audit);
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Err(cause) = self.0.file.lock().write_all(bytes) {
+            // Whoever reads stderr keeps the line; there is nobody else to tell.
+            let told = format!("the audit log {}: {cause}: ", self.0.path.display());
+            let mut stderr = std::io::stderr().lock();
+            drop(stderr.write_all(told.as_bytes()).and_then(|()| stderr.write_all(bytes)));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The filter that a text is.

@@ -93,7 +93,10 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         "ready"
     );
     tell(pg, flight, http);
-    let name = signals.wait(|| reload(&server));
+    let name = signals.wait(|| {
+        logs::reopen();
+        reload(&server);
+    });
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
     server.stop()?;

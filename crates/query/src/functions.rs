@@ -104,7 +104,7 @@ pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, 
         maintenance::all(engine),
         configuration::all(state),
         sleeping::all(),
-        operating::all(engine),
+        operating::all(engine, id, access),
         privileges::all(engine, access),
     ];
     for function in own.into_iter().flatten() {

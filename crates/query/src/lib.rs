@@ -22,6 +22,7 @@
 mod access;
 mod again;
 pub mod array_text;
+mod audit;
 mod bulk;
 mod context;
 mod copy;
@@ -67,6 +68,7 @@ mod value;
 mod write;
 
 pub use access::{Access, BOOTSTRAP, Keeper, Kept, PUBLIC, Privileges, RecordChange, Rights, Roles};
+pub use audit::AUDIT;
 pub use bulk::Bulk;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};

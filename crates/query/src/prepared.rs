@@ -192,7 +192,14 @@ impl Prepared {
             Work::CopyIn(request) => request.begin(&self.session).map(|copy| Outcome::CopyIn(Box::new(copy))),
             Work::CopyOut(request) => request.begin(&self.session, &self.sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
             Work::Session(command) => command.run(&self.session),
-            Work::Roles(statement) => access::run(&self.session, statement).await,
+            Work::Roles(statement) => {
+                let done = access::run(&self.session, statement).await;
+                // Who may not is told of by whoever supervises.
+                if !matches!(done, Err(Error::Forbidden(_))) {
+                    self.session.audit("role statement", &self.sql, done.as_ref().err());
+                }
+                done
+            }
             Work::Checkpoint => {
                 let rights = self.session.access.rights();
                 if !rights.checkpoints {

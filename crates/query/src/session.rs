@@ -175,6 +175,7 @@ impl Session {
             Ok(done) => Ok((done, ongoing, limit_ms)),
             Err(error) => {
                 self.fail();
+                self.audit_refusal(sql, &error);
                 Err(error)
             }
         }

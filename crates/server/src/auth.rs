@@ -6,6 +6,7 @@
 //! threads that serve streams, and its outcome is remembered by the hash of the header.
 
 use crate::attempts::Attempts;
+use crate::audit;
 use crate::flight::Peer;
 use crate::users::{BOOTSTRAP, Users};
 use base64::Engine as _;
@@ -91,10 +92,16 @@ impl Authenticator {
         if trusted {
             return self.believed(basic(header).map_or_else(String::new, |(user, _)| user));
         }
-        let Some((user, password)) = basic(header) else { return refused("the token is not, or no longer, known") };
+        let told = |user: Option<&str>, why: String| {
+            audit::refused("flight or http", from, user, &why);
+            Refused(why)
+        };
+        let Some((user, password)) = basic(header) else {
+            return Err(told(None, "the token is not, or no longer, known".to_owned()));
+        };
         if let Some(from) = from {
             let turn = self.attempts.turn(from, &user, self.users.monotonic_us()).await;
-            turn.map_err(|refused| Refused(refused.to_string()))?;
+            turn.map_err(|refused| told(Some(&user), refused.to_string()))?;
         }
         let (proof, verifier) = (self.users.proof(&user), self.users.verifier(&user));
         let right = tokio::task::spawn_blocking(move || verifier.accepts(&password)).await.unwrap_or(false);
@@ -102,8 +109,9 @@ impl Authenticator {
             self.attempts.note(right, from, &user, self.users.monotonic_us());
         }
         if !right {
-            return refused(&format!("password authentication failed for user \"{user}\""));
+            return Err(told(Some(&user), format!("password authentication failed for user \"{user}\"")));
         }
+        audit::proved(from, &user);
         self.remember(header, &user, proof);
         Ok(user)
     }

@@ -13,6 +13,7 @@
 //! ```
 
 mod attempts;
+mod audit;
 mod auth;
 mod counters;
 mod error;

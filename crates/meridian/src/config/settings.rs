@@ -239,6 +239,9 @@ settings! {
         log_format: LogFormat = "auto";
         /// What is logged: error, warn, info, debug or trace, or a filter such as "info,kernel=debug".
         log_level: String = "info";
+        /// A file that is told, a line of JSON each, who came in, who was refused, who changed roles and rights, and who
+        /// operated; it is only appended to, and opened anew on SIGHUP. None = these events stand in the program's log.
+        audit_log: Option<PathBuf> = "none";
         /// Statements that take longer are logged.
         slow_statement: Option<Duration> = "1s", "1ms" to "1d";
     }

@@ -104,7 +104,10 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         opened_in = crate::config::units::round_span(started.elapsed()),
         "ready"
     );
-    let name = signals.wait(|| server.as_ref().into_iter().for_each(serve::reload));
+    let name = signals.wait(|| {
+        logs::reopen();
+        server.as_ref().into_iter().for_each(serve::reload);
+    });
     // Whoever stops in order may be taken off the list meanwhile.
     lost.abort();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");

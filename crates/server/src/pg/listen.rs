@@ -12,10 +12,10 @@ use super::report_of;
 use super::socket::{End, Wire};
 pub(crate) use super::startup::Policy;
 use super::startup::{self, Opening, Startup};
-use crate::Error;
 use crate::counters::add;
 use crate::shared::{Shared, Stage};
 use crate::tls::Loaded;
+use crate::{Error, audit};
 use query::{Session, SessionSettings};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -184,6 +184,7 @@ async fn connect(shared: Arc<Shared>, policy: Arc<Policy>, socket: TcpStream, pe
     tracing::info!(%peer, session, "connection opened");
     connection.serve().await;
     tracing::info!(%peer, session, "connection closed");
+    audit::session_closed(session);
     drop(counted);
 }
 
@@ -209,6 +210,7 @@ async fn log_in(
         && let Err(refused) = shared.attempts.turn(from, &startup.user, shared.users.monotonic_us()).await
     {
         add(&shared.counters.logins_refused, 1);
+        audit::refused("postgresql", Some(from), Some(&startup.user), &refused.to_string());
         return Err((Some(wire), End::Fatal(Report::fatal("28000", refused.to_string()))));
     }
     let known = startup::authenticate(&mut wire, startup, (trusted, greeted), &shared.users).await;
@@ -220,6 +222,7 @@ async fn log_in(
         if let End::Fatal(report) = &end {
             add(&shared.counters.logins_refused, 1);
             tracing::warn!(%peer, user = %startup.user, sqlstate = %report.sqlstate, "login refused");
+            audit::refused("postgresql", Some(peer.ip()), Some(&startup.user), &report.message);
         }
         return Err((Some(wire), end));
     }
@@ -247,7 +250,11 @@ async fn log_in(
     });
     match opened.await {
         Ok(Ok(session)) => match shared.register(Arc::clone(&session)) {
-            Some(registered) => Ok(Connection::new(wire, shared, session, registered)),
+            Some(registered) => {
+                let encrypted = greeted.is_some();
+                audit::session_opened(peer, &startup.user, session.id(), trusted, encrypted);
+                Ok(Connection::new(wire, shared, session, registered))
+            }
             None => {
                 add(&shared.counters.pg_refused, 1);
                 let report = Report::fatal("53300", format!("too many connections for role \"{}\"", startup.user))

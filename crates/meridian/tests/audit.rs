@@ -1,0 +1,107 @@
+//! The audit log from outside: what it is told, by which door, and what never stands in it.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests from outside: real processes, files and time")]
+
+#[expect(dead_code, reason = "others need more of it")]
+mod node;
+
+use node::{Dir, Node};
+use serde_json::Value;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio_postgres::{Client, NoTls};
+
+async fn connect(node: &Node, user: &str, password: &str) -> Result<Client, tokio_postgres::Error> {
+    let (address, port) = node.pg.rsplit_once(':').unwrap();
+    let config = format!("host={address} port={port} user={user} password='{password}' dbname=meridian");
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+fn events(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {line}"))).collect()
+}
+
+/// The first event of that sort that fits; a logout is told a moment after its client has gone.
+fn event(path: &Path, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = events(path).into_iter().find(|event| event["event"] == name && fits(event)) {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "no {name} in {:#?}", events(path));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn it_is_told_who_came_and_what_was_changed_and_no_password() {
+    let dir = Dir::new("audit");
+    let log = dir.join("audit.log");
+    let flags = ["--audit-log", log.to_str().unwrap(), "--loopback-trusted", "false", "--password", "first secret"];
+    let node = Node::start(&dir.join("store"), &flags);
+    let backups = dir.join("backups");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        assert!(connect(&node, "meridian", "wrong secret").await.is_err());
+        let boss = connect(&node, "meridian", "first secret").await.unwrap();
+        for sql in [
+            "CREATE USER reader PASSWORD 'second secret'",
+            "GRANT SELECT ON tags TO reader",
+            &format!("SELECT meridian_backup('{}')", backups.display()),
+        ] {
+            boss.simple_query(sql).await.unwrap();
+        }
+        assert!(boss.simple_query("GRANT SELECT ON tags TO nobody").await.is_err());
+        let reader = connect(&node, "reader", "second secret").await.unwrap();
+        assert!(reader.simple_query("SELECT * FROM samples").await.is_err());
+        assert!(reader.simple_query("ALTER USER reader SUPERUSER PASSWORD 'third secret'").await.is_err());
+        assert!(reader.simple_query("SELECT nonsense").await.is_err());
+    });
+    drop(runtime);
+    let refused = event(&log, "login refused", |_| true);
+    assert_eq!(refused["user"], "meridian");
+    assert_eq!(refused["client"], "127.0.0.1");
+    let login = event(&log, "login", |event| event["user"] == "reader");
+    assert_eq!((&login["proof"], &login["encrypted"]), (&"password".into(), &false.into()), "{login}");
+    event(&log, "logout", |event| event["session"] == login["session"]);
+    let made = event(&log, "role statement", |event| event["statement"].as_str().unwrap().starts_with("CREATE USER reader"));
+    assert_eq!((&made["session_user"], &made["sqlstate"]), (&"meridian".into(), &"00000".into()), "{made}");
+    event(&log, "role statement", |event| event["statement"] == "GRANT SELECT ON tags TO reader" && event["sqlstate"] == "00000");
+    event(&log, "role statement", |event| event["statement"] == "GRANT SELECT ON tags TO nobody" && event["sqlstate"] == "42704");
+    let backup = event(&log, "operation", |event| event["sqlstate"] == "00000");
+    assert!(backup["call"].as_str().unwrap().starts_with("meridian_backup("), "{backup}");
+    for begin in ["SELECT * FROM samples", "ALTER USER reader"] {
+        let refused = event(&log, "statement refused", |event| event["statement"].as_str().unwrap().starts_with(begin));
+        let expect = ("42501".into(), "reader".into(), login["session"].clone());
+        assert_eq!((refused["sqlstate"].clone(), refused["session_user"].clone(), refused["session"].clone()), expect, "{refused}");
+    }
+    assert!(events(&log).iter().all(|event| !event["statement"].as_str().unwrap_or_default().contains("nonsense")));
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("secret"), "a password stands there");
+
+    // Moved away and opened anew: what comes later stands in another file, and nothing is lost.
+    let old = dir.join("audit.log.1");
+    let before = events(&log).len();
+    std::fs::rename(&log, &old).unwrap();
+    node.signal(libc::SIGHUP);
+    let started = Instant::now();
+    while !log.exists() {
+        assert!(started.elapsed() < Duration::from_secs(30), "it is not opened anew");
+        std::thread::yield_now();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { connect(&node, "reader", "second secret").await.unwrap() });
+    assert_eq!(event(&log, "login", |_| true)["user"], "reader");
+    assert!(events(&old).len() >= before);
+    node.stop();
+    assert!(!std::fs::read_to_string(dir.join("store.log")).unwrap().contains("login refused\",\"door"), "they are told apart");
+}
+
+#[test]
+fn a_file_that_can_not_be_opened_is_named() {
+    let dir = Dir::new("audit-refused");
+    let said = Node::try_start(&dir.join("store"), &["--audit-log", "/nonexistent/audit.log"]).err().unwrap();
+    assert!(said.contains("/nonexistent/audit.log"), "{said}");
+}

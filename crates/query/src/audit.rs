@@ -1,0 +1,60 @@
+//! What the audit log is told: who changed roles and rights, who operated the node or the fleet, who was refused. The doors add who
+//! came in, and who did not.
+//!
+//! Each is an event of `tracing` with the target `AUDIT`; whoever runs the process says where those go. Promises: an event is told
+//! after its outcome is known, with the text of its statement as the register of statements shows it: without passwords.
+
+use crate::access::Access;
+use crate::error::Error;
+use crate::session::Session;
+
+/// The target of its events.
+pub const AUDIT: &str = "audit";
+
+/// As much of a statement as is told.
+const STATEMENT_BYTES_MAX: usize = 4_096;
+
+/// How it ended, as a SQLSTATE.
+fn outcome(error: Option<&Error>) -> &'static str {
+    error.map_or("00000", Error::sqlstate)
+}
+
+impl Session {
+    /// Tells of a statement that was done, or refused.
+    pub(crate) fn audit(&self, event: &'static str, sql: &str, error: Option<&Error>) {
+        tracing::info!(
+            target: AUDIT,
+            event,
+            session = self.id,
+            session_user = &*self.access.session_user(),
+            current_user = &*self.access.current_user(),
+            client = self.settings.client,
+            application = self.settings.application_name,
+            sqlstate = outcome(error),
+            statement = &sql[..sql.floor_char_boundary(STATEMENT_BYTES_MAX)],
+            error = error.map(Error::message),
+        );
+    }
+
+    /// Tells of a statement that failed for want of a right.
+    pub(crate) fn audit_refusal(&self, sql: &str, error: &Error) {
+        if matches!(error, Error::Forbidden(_)) {
+            self.audit("statement refused", sql, Some(error));
+        }
+    }
+}
+
+/// Tells of a function of whoever operates: a node's, or a fleet's.
+pub(crate) fn operated(session: i32, access: &Access, call: &str, done: &Result<String, Error>) {
+    tracing::info!(
+        target: AUDIT,
+        event = "operation",
+        session,
+        session_user = &*access.session_user(),
+        current_user = &*access.current_user(),
+        sqlstate = outcome(done.as_ref().err()),
+        call,
+        answer = done.as_deref().ok(),
+        error = done.as_ref().err().map(Error::message),
+    );
+}
