@@ -76,7 +76,11 @@ fn it_is_told_who_came_and_what_was_changed_and_no_password() {
     for begin in ["SELECT * FROM samples", "ALTER USER reader"] {
         let refused = event(&log, "statement refused", |event| event["statement"].as_str().unwrap().starts_with(begin));
         let expect = ("42501".into(), "reader".into(), login["session"].clone());
-        assert_eq!((refused["sqlstate"].clone(), refused["session_user"].clone(), refused["session"].clone()), expect, "{refused}");
+        assert_eq!(
+            (refused["sqlstate"].clone(), refused["session_user"].clone(), refused["session"].clone()),
+            expect,
+            "{refused}"
+        );
     }
     assert!(events(&log).iter().all(|event| !event["statement"].as_str().unwrap_or_default().contains("nonsense")));
     assert!(!std::fs::read_to_string(&log).unwrap().contains("secret"), "a password stands there");

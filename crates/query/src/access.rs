@@ -25,7 +25,7 @@ mod roster;
 mod standing;
 mod words;
 
-pub(crate) use admit::{admit_cancel, admit_plan};
+pub(crate) use admit::{Signal, admit_plan, admit_signal};
 pub(crate) use commands::run;
 pub use privilege::Privileges;
 pub use rights::Rights;

@@ -14,6 +14,7 @@ use crate::planning::Planners;
 use crate::pool::QueryPool;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
+use crate::sessions::Sessions;
 use crate::store::{Asker, Lone, Store, Tags};
 use catalog::Catalog;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -129,6 +130,7 @@ pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: Arc<Running>,
+    pub(crate) sessions: Sessions,
     pub(crate) planners: Arc<Planners>,
     pub(crate) started_us: i64,
     next_session: AtomicI32,
@@ -162,6 +164,7 @@ impl Engine {
             settings,
             runtime,
             running,
+            sessions: Sessions::default(),
             planners: Arc::default(),
             started_us,
             next_session,
@@ -193,7 +196,9 @@ impl Engine {
     #[must_use]
     pub fn session(self: &Arc<Self>, settings: SessionSettings) -> Arc<Session> {
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
-        Session::new(Arc::clone(self), id, settings)
+        let session = Session::new(Arc::clone(self), id, settings);
+        self.sessions.enter(&session);
+        session
     }
 
     /// A number for a try of a statement: no other of this engine has it, nor of another node or start.
@@ -203,9 +208,18 @@ impl Engine {
         (u128::from(hasher.finish()) << 64) | u128::from(self.next_statement.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Whose session that is; None where it runs nothing.
-    pub(crate) fn owner(&self, session: i32) -> Option<String> {
-        self.running.list().into_iter().find(|statement| statement.session == session).map(|statement| statement.user)
+    /// Whose session that is; None where it is not open.
+    pub(crate) fn owner(&self, session: i32) -> Option<Arc<str>> {
+        self.sessions.find(session).map(|session| session.access.session_user())
+    }
+
+    /// Ends a session: what it runs is cancelled, and whoever serves it hears of it (`Session::ended`). False where it is not open.
+    pub(crate) fn terminate(&self, session: i32) -> bool {
+        let found = self.sessions.find(session);
+        if let Some(session) = &found {
+            session.end();
+        }
+        found.is_some()
     }
 
     /// Cancels whatever a session runs now; false where there is no such session, or it runs nothing.

@@ -56,6 +56,7 @@ mod running;
 mod scan;
 mod schema;
 mod session;
+mod sessions;
 mod settings;
 mod statements;
 mod store;

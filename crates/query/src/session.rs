@@ -24,6 +24,7 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Who opens a session, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,13 @@ pub struct Session {
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) access: Arc<Access>,
     seen: Arc<Seen>,
+    ended: watch::Sender<bool>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.engine.sessions.leave(self.id);
+    }
 }
 
 impl Session {
@@ -97,7 +105,8 @@ impl Session {
         // Only constants of ours go into it, so it fails in every session or in none.
         let context =
             crate::context::build(&engine, id, &state, &access).expect("the tables of clients' catalogues are constants");
-        let session = Session { engine, id, settings, context, state, access, seen: Arc::default() };
+        let session =
+            Session { engine, id, settings, context, state, access, seen: Arc::default(), ended: watch::Sender::new(false) };
         session.tell_role();
         // What it begins with is told with everything else, not as a change.
         drop(session.take_changes());
@@ -198,6 +207,29 @@ impl Session {
     /// Cancels whatever the session runs now.
     pub fn cancel(&self) -> bool {
         self.engine.cancel(self.id)
+    }
+
+    /// Ends it: what it runs is cancelled, and whoever serves it lets it go.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+        self.cancel();
+    }
+
+    /// Resolves once somebody has ended it (`pg_terminate_backend`).
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.subscribe();
+        async move {
+            // The sender goes with the session: nobody waits for it then.
+            if ended.wait_for(|ended| *ended).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Whether somebody has ended it.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
     /// The zone in which times without an offset are read, and all are written.

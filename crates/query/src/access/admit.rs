@@ -90,8 +90,17 @@ fn admit_functions(rights: &Rights, node: &LogicalPlan) -> Result<(), Error> {
     refused
 }
 
-/// Refuses to cancel a statement of a session whose role this one may not act for.
-pub(crate) fn admit_cancel(access: &Access, owner: &str) -> Result<(), Error> {
+/// What somebody does to another's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Its statement is cancelled.
+    Cancel,
+    /// It is ended.
+    Terminate,
+}
+
+/// Refuses to cancel a statement of a session, or to end it, whose role this one may not act for.
+pub(crate) fn admit_signal(access: &Access, owner: &str, signal: Signal) -> Result<(), Error> {
     let rights = access.rights();
     if rights.is_unbound() {
         return Ok(());
@@ -105,10 +114,14 @@ pub(crate) fn admit_cancel(access: &Access, owner: &str) -> Result<(), Error> {
     if own(&roster) || (rights.signals && !powerful) {
         return Ok(());
     }
-    let why = if powerful {
-        "only roles with the SUPERUSER attribute may cancel queries of such roles"
-    } else {
-        "only its own role, its members and those of pg_signal_backend may"
+    let (refused, done) = match signal {
+        Signal::Cancel => ("permission denied to cancel query", "cancel queries"),
+        Signal::Terminate => ("permission denied to terminate process", "end sessions"),
     };
-    Err(raise(Error::Forbidden, "permission denied to cancel query").with_detail(why))
+    let why = if powerful {
+        format!("only roles with the SUPERUSER attribute may {done} of such roles")
+    } else {
+        "only its own role, its members and those of pg_signal_backend may".to_owned()
+    };
+    Err(raise(Error::Forbidden, refused).with_detail(why))
 }

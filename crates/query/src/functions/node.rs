@@ -2,7 +2,7 @@
 
 use super::simple::Simple;
 use super::typed::Typed;
-use crate::access::{Access, admit_cancel};
+use crate::access::{Access, Signal, admit_signal};
 use crate::context::DATABASE;
 use crate::engine::Engine;
 use crate::schema::time_type;
@@ -39,24 +39,30 @@ fn role(name: &'static str, access: &Arc<Access>, of: fn(&Access) -> Arc<str>) -
     })
 }
 
+/// What is done to a session by its number. A number as it is written is a bigint; smaller ones become one.
+fn signal(name: &'static str, takes: &[&[DataType]], engine: &Arc<Engine>, access: &Arc<Access>, signal: Signal) -> ScalarUDF {
+    let (engine, access) = (Arc::clone(engine), Arc::clone(access));
+    let signature = TypeSignature::OneOf(takes.iter().map(|types| TypeSignature::Exact(types.to_vec())).collect());
+    Simple::any_of(name, Signature::new(signature, Volatility::Volatile), DataType::Boolean, move |args, _| {
+        // Numbers of sessions have 32 bits; no other names one.
+        let done = |id: i64| -> datafusion::error::Result<bool> {
+            let Ok(id) = i32::try_from(id) else { return Ok(false) };
+            if let Some(owner) = engine.owner(id) {
+                admit_signal(&access, &owner, signal)?;
+            }
+            Ok(match signal {
+                Signal::Cancel => engine.cancel(id),
+                Signal::Terminate => engine.terminate(id),
+            })
+        };
+        let ids = args[0].as_primitive::<Int64Type>().iter();
+        let all = ids.map(|id| id.map(done).transpose()).collect::<datafusion::error::Result<Vec<_>>>()?;
+        Ok(Arc::new(BooleanArray::from(all)))
+    })
+}
+
 pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<ScalarUDF> {
     let release = format!("PostgreSQL 16.0 (Meridian {})", engine.settings.release);
-    let cancel = {
-        let (engine, access) = (Arc::clone(engine), Arc::clone(access));
-        move |args: &[ArrayRef], _: usize| -> datafusion::error::Result<ArrayRef> {
-            let ids = args[0].as_primitive::<Int64Type>().iter();
-            // Numbers of sessions have 32 bits; no other names one.
-            let cancel = |id: i64| -> datafusion::error::Result<bool> {
-                let Ok(id) = i32::try_from(id) else { return Ok(false) };
-                if let Some(owner) = engine.owner(id) {
-                    admit_cancel(&access, &owner)?;
-                }
-                Ok(engine.cancel(id))
-            };
-            let all = ids.map(|id| id.map(cancel).transpose()).collect::<datafusion::error::Result<Vec<_>>>()?;
-            Ok(Arc::new(BooleanArray::from(all)))
-        }
-    };
     let mut out = vec![
         text("version", release),
         text("current_database", DATABASE.to_owned()),
@@ -69,8 +75,9 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<Sc
         Simple::make("pg_backend_pid", Vec::new(), DataType::Int32, Volatility::Stable, move |_, rows| {
             Ok(Arc::new(Int32Array::from_value(id, rows)))
         }),
-        // A number as it is written is a bigint; smaller ones become one.
-        Simple::make("pg_cancel_backend", vec![DataType::Int64], DataType::Boolean, Volatility::Volatile, cancel),
+        signal("pg_cancel_backend", &[&[DataType::Int64]], engine, access, Signal::Cancel),
+        // The second argument is how long to wait for the end, in ms: it comes at once.
+        signal("pg_terminate_backend", &[&[DataType::Int64], &[DataType::Int64; 2]], engine, access, Signal::Terminate),
     ];
     out.push(database_size(engine));
     out.extend(times(engine));

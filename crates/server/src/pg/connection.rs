@@ -125,6 +125,7 @@ impl Connection {
             biased;
             filled = self.wire.fill() => filled,
             _ = self.stop.changed() => Err(End::Fatal(Report::stopping())),
+            () = self.session.ended() => Err(End::Fatal(Report::terminated())),
             () = idle => Err(End::Fatal(Report::fatal("57P05", "terminating connection due to idle-session timeout"))),
         }
     }
@@ -260,6 +261,8 @@ impl Connection {
         loop {
             tokio::select! {
                 biased;
+                // Before the answer: whoever ends itself is told so, not that its statement was cancelled.
+                () = self.session.ended() => return Err(End::Fatal(Report::terminated())),
                 answered = &mut answer => return Ok(answered),
                 end = self.wire.watch() => return Err(end),
                 changed = self.stop.changed() => {

@@ -76,6 +76,7 @@ impl Connection {
                 answer = &mut *parsing => return Ok(Taken::Answered(joined(answer))),
                 () = connected.cancelled() => return Ok(Taken::Refused(Report::cancelled())),
                 filled = self.wire.fill() => filled?,
+                () = self.session.ended() => return Err(End::Fatal(Report::terminated())),
                 changed = self.stop.changed() => {
                     if changed.is_err() || *self.stop.borrow() >= Stage::Cancelling {
                         return Err(End::Fatal(Report::stopping()));

@@ -74,6 +74,11 @@ impl Report {
         Report::error("57014", "canceling statement due to user request")
     }
 
+    /// Somebody has ended the session.
+    pub(crate) fn terminated() -> Report {
+        Report::fatal("57P01", "terminating connection due to administrator command")
+    }
+
     /// The server stops.
     pub(crate) fn stopping() -> Report {
         Report::fatal("57P01", "terminating connection: the server is shutting down")

@@ -232,3 +232,67 @@ fn a_power_cut_in_a_change_leaves_the_old_roles_or_the_new() {
     }
     assert!(old > 0 && new > 0, "{old} old, {new} new");
 }
+
+/// Waits for the end of a connection, and gives what it was told.
+async fn end_of(connection: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>) -> (String, String) {
+    let error = connection.await.unwrap().unwrap_err();
+    let error = error.as_db_error().unwrap();
+    (error.code().code().to_owned(), error.message().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_ended_by_those_who_may() {
+    let node = Node::plain();
+    let boss = node.client().await;
+    boss.batch_execute("CREATE USER plain; CREATE USER other; CREATE USER warden; GRANT pg_signal_backend TO warden")
+        .await
+        .unwrap();
+    let come = async |user: &str| {
+        let (client, connection) = tokio_postgres::connect(&node.config(user), NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let id = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0);
+        (client, connection, id)
+    };
+    let terminate = async |client: &tokio_postgres::Client, id: i32| {
+        let done = client.simple_query(&format!("SELECT pg_terminate_backend({id})")).await;
+        done.map(|messages| match &messages[1] {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).unwrap().to_owned(),
+            other => panic!("{other:?}"),
+        })
+    };
+    let told = ("57P01".to_owned(), "terminating connection due to administrator command".to_owned());
+    let (plain, plain_ends, plain_id) = come("plain").await;
+    let (other, other_ends, other_id) = come("other").await;
+    let (warden, warden_ends, warden_id) = come("warden").await;
+    let boss_id = boss.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0);
+    // Idle or not, none but its own role and those who may signal; superusers' by superusers alone.
+    for (client, id) in [(&plain, other_id), (&plain, boss_id), (&warden, boss_id), (&other, warden_id)] {
+        let refused = terminate(client, id).await.unwrap_err();
+        let error = refused.as_db_error().unwrap();
+        assert_eq!((error.code().code(), error.message()), ("42501", "permission denied to terminate process"));
+    }
+    assert_eq!(terminate(&plain, 1_000_000).await.unwrap(), "f");
+    // One that is idle, one that is busy, one that copies, one that ends itself.
+    assert_eq!(terminate(&warden, other_id).await.unwrap(), "t");
+    assert_eq!(end_of(other_ends).await, told);
+    let busy = tokio::spawn(async move { plain.simple_query("SELECT pg_sleep(1000)").await.map(|_| ()) });
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'";
+    while boss.query_one(running, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    assert_eq!(
+        boss.query_one("SELECT pg_terminate_backend($1::bigint, 1000)", &[&i64::from(plain_id)]).await.unwrap().get::<_, bool>(0),
+        true
+    );
+    let ended = busy.await.unwrap().unwrap_err();
+    assert_eq!(ended.code().map(|code| code.code().to_owned()), Some(told.0.clone()), "{ended:?}");
+    drop(plain_ends);
+    let (copying, copying_ends, copying_id) = come("meridian").await;
+    boss.batch_execute("INSERT INTO tags (name, kind) VALUES ('c', 'f64')").await.unwrap();
+    let sink = copying.copy_in::<_, bytes::Bytes>("COPY samples (tag, time, value) FROM STDIN").await.unwrap();
+    assert_eq!(terminate(&boss, copying_id).await.unwrap(), "t");
+    assert_eq!(end_of(copying_ends).await, told);
+    drop(sink);
+    let own = terminate(&warden, warden_id).await.unwrap_err();
+    assert_eq!(own.code().map(|code| code.code().to_owned()), Some(told.0.clone()), "{own:?}");
+    drop(warden_ends);
+    assert_eq!(boss.query_one("SELECT 1::bigint", &[]).await.unwrap().get::<_, i64>(0), 1, "whoever else was there stays");
+}

@@ -133,6 +133,10 @@ impl Sessions {
 
     fn known(&self, key: &Key) -> Option<Arc<Held>> {
         let held = self.all.lock().by_key.get(key).cloned()?;
+        if held.session.is_ended() {
+            self.end(&held);
+            return None;
+        }
         held.kept.lock().used_us = self.shared.users.monotonic_us();
         Some(held)
     }
