@@ -19,7 +19,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python packages, for the clients' scripts and the comparisons.
-const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "duckdb", "pytz"];
+const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "asyncpg==0.31.*", "SQLAlchemy==2.0.*", "duckdb", "pytz"];
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -46,7 +46,7 @@ pub fn install() -> Result<PathBuf, String> {
 fn python() -> Result<PathBuf, String> {
     let home = cache().join("python");
     let python = home.join("bin/python");
-    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, duckdb, pytz"]));
+    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, asyncpg, sqlalchemy, duckdb, pytz"]));
     if works(&python) {
         return Ok(python);
     }
@@ -60,7 +60,7 @@ fn python() -> Result<PathBuf, String> {
     if works(&python) {
         Ok(python)
     } else {
-        Err(format!("{} has no psycopg or duckdb although pip installed them", python.display()))
+        Err(format!("{} lacks a package of those in needs.rs although pip installed them", python.display()))
     }
 }
 

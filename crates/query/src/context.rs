@@ -3,8 +3,9 @@
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::session::{Session, SessionSettings, State};
+use crate::session::{Session, SessionSettings};
 use crate::store::Asker;
+use crate::tables::Own;
 use crate::{fleet, functions, rules, tables};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigExtension;
@@ -12,7 +13,6 @@ use datafusion::common::extensions_options;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
 /// The name of the one database.
@@ -68,12 +68,7 @@ impl ConfigExtension for PlanOptions {
 ///
 /// # Errors
 /// A table of clients' catalogues that can't be made, which is a fault of ours.
-pub(crate) fn build(
-    engine: &Arc<Engine>,
-    id: i32,
-    settings: &SessionSettings,
-    state: &Arc<Mutex<State>>,
-) -> Result<SessionContext, Error> {
+pub(crate) fn build(engine: &Arc<Engine>, id: i32, settings: &SessionSettings, own: &Own<'_>) -> Result<SessionContext, Error> {
     let mut config = SessionConfig::new()
         // In a fleet, aggregates are made in two steps: on nodes, and here.
         .with_target_partitions(engine.settings.target_partitions.max(if engine.local.is_some() { 1 } else { 2 }))
@@ -96,7 +91,7 @@ pub(crate) fn build(
         builder = fleet::install(builder, engine);
     }
     let context = SessionContext::new_with_state(builder.build());
-    tables::register(&context, engine, &settings.user, state)?;
-    functions::register(&context, engine, id, settings, state);
+    tables::register(&context, engine, &settings.user, own)?;
+    functions::register(&context, engine, id, settings, own.state);
     Ok(context)
 }

@@ -31,6 +31,8 @@ mod to_char;
 mod typed;
 mod unordered;
 mod values_at;
+
+pub(crate) use values_at::ValuesAtTable;
 mod waiting;
 mod zones;
 

@@ -20,10 +20,12 @@
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
 mod again;
+mod block;
 mod context;
 mod copy;
 mod copy_in;
 mod copy_out;
+mod cursors;
 mod engine;
 mod error;
 mod explain;
@@ -33,6 +35,7 @@ mod functions;
 mod guard;
 mod held;
 mod ingest;
+mod named;
 mod names;
 mod operator;
 mod outcome;
@@ -49,6 +52,7 @@ mod scan;
 mod schema;
 mod session;
 mod settings;
+mod spoken;
 mod statements;
 mod store;
 mod suggest;
@@ -60,10 +64,12 @@ mod value;
 mod write;
 
 pub use copy_in::CopyIn;
-pub use copy_out::{CopyLines, CopyOut};
+pub use copy_out::{CopyLines, CopyOut, CopyPiece};
+pub use cursors::PortalName;
 pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
 pub use fleet::{Channels, SliceReader, Wanted, worker};
+pub use named::NamedStatement;
 pub use operator::{Operator, OperatorFunction, OperatorTable};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
 pub use point::{Cell, PointAnswer, PointPlan, RowSink};

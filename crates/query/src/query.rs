@@ -4,15 +4,20 @@ use crate::context::{PlanOptions, StatementContext};
 use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
 use crate::frugal;
+use crate::functions::ValuesAtTable;
 use crate::names;
 use crate::outcome::Rows;
 use crate::rewrite;
 use crate::session::Session;
 use crate::suggest;
+use crate::tables::latest::LatestTable;
+use crate::tables::series::SeriesTable;
+use crate::tables::tags::TagTable;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
@@ -110,6 +115,32 @@ fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> 
     Ok(state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?)
 }
 
+/// What a plan reads of what can be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tables {
+    /// Samples, integers, events, the newest of them, or values at times.
+    pub series: bool,
+    pub tags: bool,
+}
+
+impl Tables {
+    pub(crate) fn of(plan: &LogicalPlan) -> Result<Tables, Error> {
+        let mut read = Tables::default();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Ok(provider) = source_as_provider(&scan.source)
+            {
+                read.tags |= provider.downcast_ref::<TagTable>().is_some();
+                read.series |= provider.downcast_ref::<SeriesTable>().is_some()
+                    || provider.downcast_ref::<LatestTable>().is_some()
+                    || provider.downcast_ref::<ValuesAtTable>().is_some();
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(read)
+    }
+}
+
 /// Optimises and starts a plan; the rows as they come.
 pub(crate) async fn stream(
     session: &Session,
@@ -118,6 +149,7 @@ pub(crate) async fn stream(
     types: &[DataType],
     sql: &str,
 ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    session.admit_read(plan)?;
     let sql: Arc<str> = sql.into();
     let shown = |error: DataFusionError| from_datafusion(&error, &sql);
     let values = converted(params, types)?;
@@ -223,7 +255,7 @@ fn inferred_types(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>, DataF
 }
 
 /// The one type that stands for all of its sort.
-fn plain(found: &DataType) -> DataType {
+pub(crate) fn plain(found: &DataType) -> DataType {
     match found {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
         DataType::Dictionary(_, value) => plain(value),

@@ -60,16 +60,16 @@ pub fn split(sql: &str) -> Result<Vec<StatementText>, Error> {
 }
 
 /// Where each line begins, in characters.
-struct LineStarts(Vec<usize>);
+pub(crate) struct LineStarts(Vec<usize>);
 
 impl LineStarts {
-    fn of(sql: &str) -> Self {
+    pub(crate) fn of(sql: &str) -> Self {
         let ends = sql.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
         LineStarts(std::iter::once(0).chain(ends).collect())
     }
 
     /// The character (from 0) at a line and column (from 1).
-    fn character(&self, line: u64, column: u64) -> usize {
+    pub(crate) fn character(&self, line: u64, column: u64) -> usize {
         let start = self.0.get((line as usize).saturating_sub(1)).copied().unwrap_or(0);
         start + (column as usize).saturating_sub(1)
     }
@@ -102,18 +102,25 @@ pub(crate) fn is_checkpoint(sql: &str) -> bool {
     matches!(words.as_slice(), [Token::Word(word)] if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("checkpoint"))
 }
 
+/// The tokens of one statement, without what follows its last word.
+pub(crate) fn trimmed(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+    let mut tokens = tokens(sql)?;
+    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_) | Token::EOF)) {
+        tokens.pop();
+    }
+    Ok(tokens)
+}
+
 /// The syntax tree of one statement; None where there is only blank or comment.
 ///
 /// # Errors
 /// `Error::Syntax`, `Error::Unsupported`, `Error::TooComplex`.
 pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
-    let mut tokens = tokens(sql)?;
-    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_) | Token::EOF)) {
-        tokens.pop();
-    }
+    let mut tokens = trimmed(sql)?;
     let Some(place) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return Ok(None) };
     refuse_time_travel(sql, &tokens)?;
     drop_search_noise(&mut tokens, place);
+    drop_deferrable(&mut tokens, place);
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
@@ -180,6 +187,27 @@ fn drop_search_noise(tokens: &mut Vec<TokenWithSpan>, from: usize) {
         }
         at += 1;
     }
+}
+
+/// `[NOT] DEFERRABLE` of a transaction is nothing here: no statement ever waits for another one's snapshot.
+fn drop_deferrable(tokens: &mut Vec<TokenWithSpan>, from: usize) {
+    let is = |token: &TokenWithSpan, word: &str| matches!(&token.token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word));
+    if !["begin", "start", "set"].iter().any(|word| tokens.get(from).is_some_and(|token| is(token, word))) {
+        return;
+    }
+    let Some(place) = tokens.iter().position(|token| is(token, "deferrable")) else { return };
+    if !tokens[..place].iter().any(|token| is(token, "transaction") || is(token, "begin")) {
+        return;
+    }
+    let mut first = place;
+    for wanted in ["not", ","] {
+        let before = tokens[..first].iter().rposition(|token| !matches!(token.token, Token::Whitespace(_)));
+        if let Some(before) = before.filter(|at| is(&tokens[*at], wanted) || (wanted == "," && tokens[*at].token == Token::Comma))
+        {
+            first = before;
+        }
+    }
+    tokens.drain(first..=place);
 }
 
 #[cfg(test)]

@@ -1,25 +1,25 @@
 //! The tables that SQL sees: in `public` samples, integers, events, latest and tags; in `meridian`
 //! what the node says of itself.
 
-mod latest;
+pub(crate) mod latest;
 mod node;
 mod operating;
 pub(crate) mod partial;
 pub(crate) mod pg_catalog;
 pub(crate) mod series;
+mod session;
 pub(crate) mod source;
 pub(crate) mod tags;
 
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
-use crate::session::State;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
-use parking_lot::Mutex;
 use series::SeriesTable;
+pub(crate) use session::Own;
 use std::sync::Arc;
 
 /// The context of the statement that is being planned.
@@ -73,7 +73,7 @@ impl SchemaProvider for Hidden {
 }
 
 /// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str, state: &Arc<Mutex<State>>) -> Result<()> {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str, own: &Own<'_>) -> Result<()> {
     let catalog = Arc::new(MemoryCatalogProvider::new());
     let (tables, mut node) = (public(engine), node::all(engine));
     node.extend(operating::all(engine));
@@ -82,7 +82,7 @@ pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &st
         .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
         .collect();
     let mut clients = pg_catalog::all(&known, user)?;
-    clients.extend(node::of_catalogue(engine, state));
+    clients.extend(session::all(engine, own));
     for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
         let schema = schema_of(schema);
         let hidden = name == KEYED_SCHEMA;

@@ -52,7 +52,7 @@ impl TableFunctionImpl for ValuesAt {
     }
 }
 
-struct ValuesAtTable {
+pub(crate) struct ValuesAtTable {
     engine: Arc<Engine>,
     tags: Expr,
     times: Expr,

@@ -6,6 +6,7 @@
 //! asked: it hands no filter down where WHERE has a subquery.
 
 use super::WritePlan;
+use crate::block::{Alone, do_alone};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::query::{converted, planned, statement_state, stream};
@@ -73,7 +74,7 @@ pub(crate) async fn run(
     let keys = keys(session, plan, params, types, sql).await?;
     let rows = keys.len() as u64;
     if rows > 0 {
-        session.engine.delete(Deletion::Points(keys), &session.asker()).wait().await?;
+        do_alone(session, Alone::Deletion(Deletion::Points(keys))).await?;
     }
     Ok(rows)
 }
@@ -131,7 +132,7 @@ async fn delete_range(session: &Arc<Session>, target: Target, keys: &LogicalPlan
         }
         Place::Fleet(_) | Place::Node(_) => counted_by_plan(session, keys, sql).await?,
     };
-    engine.delete(Deletion::Range { tags, range }, &session.asker()).wait().await?;
+    do_alone(session, Alone::Deletion(Deletion::Range { tags, range })).await?;
     Ok(rows)
 }
 

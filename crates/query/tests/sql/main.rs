@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod blocks;
 mod by_day;
 mod catalogue;
 mod copy;
+mod cursors;
 mod fixture;
 mod fleet;
 mod functions;

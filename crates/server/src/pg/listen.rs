@@ -219,6 +219,7 @@ async fn log_in(
         application_name: startup.application_name.clone(),
         client: peer.to_string(),
         time_zone,
+        statements_max: shared.settings.statements_max,
     };
     let mut wanted = startup.settings.clone();
     if let Some(limit) = shared.settings.statement_max {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test should end it")]
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: sockets, files, clocks")]
 
+mod cursors;
 mod flight;
 mod flight_tags;
 mod garbage;
