@@ -64,7 +64,7 @@ async fn what_is_rolled_back_was_never_there() {
         "DELETE FROM samples WHERE value > 0",
         "INSERT INTO tags (name) VALUES ('new'), ('newer')",
         "UPDATE tags SET unit = 'V', name = 'renamed' WHERE name = 'a'",
-        "DELETE FROM tags WHERE name = 'a'",
+        "DELETE FROM tags WHERE name = 'renamed'",
     ] {
         let state = "SELECT (SELECT count(*) FROM samples), (SELECT count(*) FROM tags), (SELECT max(unit) FROM tags), (SELECT min(name) FROM tags)";
         let before = seen(&house, state).await;
