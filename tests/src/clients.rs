@@ -73,6 +73,6 @@ fn python_command(server: &Server, script: &str, words: &[&str]) -> Command {
         .env("PGPORT", server.port().to_string())
         .env("PGUSER", "test")
         .env("PGDATABASE", "meridian");
-    command.env("FLIGHT", &server.flight).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("FLIGHT", &server.flight).env("HTTP", &server.http).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

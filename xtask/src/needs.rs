@@ -9,7 +9,11 @@ use std::process::{Command, Stdio};
 const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("psql", "postgresql-client"),
+    ("curl", "curl"),
     ("python3", "python3"),
+    // A terminal for the shell's tests, and its pager.
+    ("tmux", "tmux"),
+    ("less", "less"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
     // Faults: links that are cut, clocks that jump.
@@ -19,7 +23,22 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 
 /// Python packages, for the clients' scripts and the comparisons.
-const PYTHON: &[&str] = &["psycopg[binary]==3.3.*", "asyncpg==0.31.*", "SQLAlchemy==2.0.*", "duckdb", "pytz"];
+const PYTHON: &[&str] = &[
+    "psycopg[binary]==3.3.*",
+    "asyncpg==0.31.*",
+    "SQLAlchemy==2.0.*",
+    "duckdb",
+    "pytz",
+    "adbc-driver-flightsql==1.13.*",
+    "adbc-driver-manager==1.13.*",
+    "influxdb==5.3.*",
+    "influxdb-client==1.50.*",
+    "prometheus-client==0.26.*",
+    "pyarrow==26.*",
+];
+/// What they are imported as.
+const MODULES: &str = "import psycopg, asyncpg, sqlalchemy, duckdb, pytz, \
+                       adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, pyarrow";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -46,7 +65,7 @@ pub fn install() -> Result<PathBuf, String> {
 fn python() -> Result<PathBuf, String> {
     let home = cache().join("python");
     let python = home.join("bin/python");
-    let works = |python: &Path| quiet(Command::new(python).args(["-c", "import psycopg, asyncpg, sqlalchemy, duckdb, pytz"]));
+    let works = |python: &Path| quiet(Command::new(python).args(["-c", MODULES]));
     if works(&python) {
         return Ok(python);
     }
@@ -60,7 +79,7 @@ fn python() -> Result<PathBuf, String> {
     if works(&python) {
         Ok(python)
     } else {
-        Err(format!("{} lacks a package of those in needs.rs although pip installed them", python.display()))
+        Err(format!("{} can't do \"{MODULES}\" although pip installed them", python.display()))
     }
 }
 

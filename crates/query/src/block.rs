@@ -11,6 +11,7 @@ mod held;
 
 pub(crate) use held::{Alone, Held, Writing, do_alone};
 
+use crate::access::Standing;
 use crate::error::{Error, raise};
 use crate::outcome::Notice;
 use crate::session::{Block, Session, State};
@@ -25,11 +26,37 @@ struct Savepoint {
     cursors: u64,
 }
 
-/// Settings as the block found them, and those that hold within it only, with what they are outside.
+/// Settings and the role as the block found them, where it changed them; settings that hold within it only, with what they are
+/// outside.
 #[derive(Clone, Default)]
 struct Settings {
     now: Option<Variables>,
+    standing: Option<Standing>,
     local: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Goes back.
+    fn undo(self, session: &Session) {
+        if let Some(before) = self.now {
+            session.state.lock().put_back(before);
+        }
+        if let Some(before) = self.standing {
+            session.access.stand(before);
+            session.tell_role();
+        }
+    }
+
+    /// What was for the block only ends with it.
+    fn keep(&self, session: &Session) {
+        let mut state = session.state.lock();
+        for (name, value) in &self.local {
+            // It was so before, so it is allowed.
+            if let Ok(told) = state.variables.set(name, Some(value)) {
+                state.changes.extend(told);
+            }
+        }
+    }
 }
 
 /// What a block has beside its state.
@@ -99,22 +126,10 @@ impl State {
         self.changes.extend(changed.map(|(now, _)| now));
     }
 
-    /// The block is over. What it held is handed out.
-    fn end(&mut self, committed: bool) -> (Block, Held) {
-        let open = std::mem::take(&mut self.open);
+    /// The block is over. What it had is handed out.
+    fn end(&mut self) -> (Block, Open) {
         self.read_only = false;
-        match (committed, open.settings.now) {
-            (false, Some(before)) => self.put_back(before),
-            _ => {
-                for (name, value) in open.settings.local {
-                    // It was so before, so it is allowed.
-                    if let Ok(told) = self.variables.set(&name, Some(&value)) {
-                        self.changes.extend(told);
-                    }
-                }
-            }
-        }
-        (std::mem::take(&mut self.block), open.held)
+        (std::mem::take(&mut self.block), std::mem::take(&mut self.open))
     }
 
     fn needs_block(&self, what: &str) -> Result<(), Error> {
@@ -145,6 +160,14 @@ impl State {
     }
 }
 
+/// SET ROLE and its like come: ROLLBACK goes back to who it was.
+pub(crate) fn note_standing(session: &Session) {
+    let mut state = session.state.lock();
+    if state.block == Block::Open {
+        state.open.settings.standing.get_or_insert_with(|| session.access.standing());
+    }
+}
+
 /// Savepoints in one block at most.
 const SAVEPOINTS_MAX: usize = 10_000;
 
@@ -157,7 +180,11 @@ pub(crate) fn savepoint(session: &Session, name: &str) -> Result<(), Error> {
         return Err(raise(Error::Limit, format!("a block has at most {SAVEPOINTS_MAX} savepoints"))
             .with_hint("RELEASE those no longer needed"));
     }
-    let settings = Settings { now: Some(state.variables.clone()), local: state.open.settings.local.clone() };
+    let settings = Settings {
+        now: Some(state.variables.clone()),
+        standing: Some(session.access.standing()),
+        local: state.open.settings.local.clone(),
+    };
     let savepoint = Savepoint { name: name.to_owned(), mark: state.open.held.mark(), settings, cursors };
     state.open.savepoints.push(savepoint);
     Ok(())
@@ -181,45 +208,50 @@ pub(crate) fn roll_back_to(session: &Session, name: &str) -> Result<(), Error> {
     let savepoint = &state.open.savepoints[at];
     let (mark, settings, cursors) = (savepoint.mark, savepoint.settings.clone(), savepoint.cursors);
     state.open.held.back_to(mark);
-    state.open.settings.local = settings.local;
-    if let Some(variables) = settings.now {
-        state.put_back(variables);
-    }
+    state.open.settings.local = settings.local.clone();
     state.block = Block::Open;
     drop(state);
+    settings.undo(session);
     session.cursors.roll_back(cursors);
     Ok(())
 }
 
+/// The end of a block, cursors included, also where nobody waits for it any longer.
+struct Ending<'a> {
+    session: &'a Session,
+    /// None: it was committed.
+    undo: Option<Settings>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.session.cursors.end_block(self.undo.is_none());
+        if let Some(settings) = self.undo.take() {
+            settings.undo(self.session);
+        }
+    }
+}
+
 /// COMMIT: what the block wrote is one commit. Where that fails the block has ended all the same, and nothing of it is there.
 pub(crate) async fn commit(session: &Session) -> Result<&'static str, Error> {
-    let (before, (block, held)) = {
-        let mut state = session.state.lock();
-        let committed = state.block != Block::Failed;
-        (state.open.settings.now.clone(), state.end(committed))
-    };
+    let (block, open) = session.state.lock().end();
+    let mut ending = Ending { session, undo: Some(open.settings) };
     match block {
         Block::Idle => session.notice("WARNING", "25P01", "there is no transaction in progress", None),
         Block::Open => {
-            let done = held.commit(session).await;
-            session.cursors.end_block(done.is_ok());
-            if let (Err(_), Some(before)) = (&done, before) {
-                session.state.lock().put_back(before);
-            }
-            done?;
+            open.held.commit(session).await?;
+            ending.undo.take().into_iter().for_each(|settings| settings.keep(session));
         }
-        Block::Failed => {
-            session.cursors.end_block(false);
-            return Ok("ROLLBACK");
-        }
+        Block::Failed => return Ok("ROLLBACK"),
     }
     Ok("COMMIT")
 }
 
 /// ROLLBACK: what the block wrote is dropped.
 pub(crate) fn roll_back(session: &Session) {
-    let (block, held) = session.state.lock().end(false);
-    drop(held);
+    let (block, open) = session.state.lock().end();
+    drop(open.held);
+    open.settings.undo(session);
     if block == Block::Idle {
         session.notice("WARNING", "25P01", "there is no transaction in progress", None);
     }

@@ -4,9 +4,16 @@ mod ages;
 mod aggregates;
 mod arithmetic;
 mod bins;
+mod bytes;
 mod calendar;
+mod chain;
 mod configuration;
+mod decimal_mean;
+mod domains;
 mod dressed;
+mod floats;
+mod guarded;
+mod joined;
 mod keyed;
 mod labels;
 mod maintenance;
@@ -17,39 +24,51 @@ mod operating;
 mod operators;
 mod ordered_set;
 mod patterns;
+mod privileges;
 mod quality;
+mod quotients;
 mod quoting;
 mod scaled;
 mod series;
 mod shown;
 mod simple;
+mod sizes;
 mod sleeping;
 mod span_totals;
 mod spans;
+mod spread;
 mod time;
 mod to_char;
 mod typed;
+mod unknowns;
 mod unordered;
 mod values_at;
 
-pub(crate) use values_at::ValuesAtTable;
 mod waiting;
 mod zones;
 
+use crate::access::Access;
 use crate::engine::Engine;
-use crate::session::{SessionSettings, State};
+use crate::session::State;
 use datafusion::prelude::SessionContext;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
 pub(crate) use aggregates::{MAX, MIN};
 pub(crate) use arithmetic::{checked, is_one_nan, negated, one_nan, one_nan_of, one_zero, rounded};
+pub(crate) use bytes::read_bytes;
+pub(crate) use floats::{narrowed, read_float};
+pub(crate) use joined::joined;
 pub(crate) use labels::JSON_TEXT;
 pub(crate) use operators::{AS_TYPE, Operators};
 pub(crate) use patterns::SUBSTRING_BY;
+pub(crate) use quotients::{divided, is_decimal};
 pub(crate) use series::SERIES;
 pub(crate) use shown::{TIME_AT_RUN, read_local, read_time, shown};
 pub(crate) use spans::{interval_key, moved};
+pub(crate) use spread::{is_long, spread};
+pub(crate) use unknowns::{UNKNOWN, is_text, settled, together};
+pub(crate) use values_at::is_values_at;
 pub(crate) use zones::{is_moment, local, moment};
 
 /// Registers those that need nothing of a session or of the tag table: the ones that a fleet's nodes know too.
@@ -60,7 +79,9 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
         context.register_udf(function);
     }
     context.register_udf(AS_TYPE.as_ref().clone());
+    context.register_udf(unknowns::FUNCTION.as_ref().clone());
     unordered::register(context);
+    guarded::register(context);
     for function in aggregates::all() {
         context.register_udaf(function);
     }
@@ -69,32 +90,28 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
 /// Registers those that only our rules put into plans: nodes of a fleet must know them, users need not.
 pub(crate) fn register_of_rules(context: &SessionContext) {
     let all = arithmetic::of_rules().into_iter().chain(shown::of_rules()).chain(spans::of_rules()).chain(zones::of_rules());
-    for function in all {
+    let all = all.chain(chain::of_rules()).chain(quotients::of_rules()).chain(floats::of_rules());
+    for function in all.chain(bytes::of_rules()).chain(joined::of_rules()) {
         context.register_udf(function.as_ref().clone());
     }
 }
 
 /// Registers them in a session's context.
-pub(crate) fn register(
-    context: &SessionContext,
-    engine: &Arc<Engine>,
-    id: i32,
-    settings: &SessionSettings,
-    state: &Arc<Mutex<State>>,
-) {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, state: &Arc<Mutex<State>>, access: &Arc<Access>) {
     register_everywhere(context);
     let own = [
-        labels::all(engine),
-        node::all(engine, id, settings),
+        labels::all(engine, access),
+        node::all(engine, id, access),
         maintenance::all(engine),
         configuration::all(state),
         sleeping::all(),
         operating::all(engine),
+        privileges::all(engine, access),
     ];
     for function in own.into_iter().flatten() {
         context.register_udf(function);
     }
     context.register_udf(shown::READ_TIME_AT_RUN.as_ref().clone());
     context.register_udtf(SERIES, Arc::new(series::Series));
-    context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine)));
+    context.register_udtf("values_at", Arc::new(values_at::ValuesAt::new(engine, access)));
 }

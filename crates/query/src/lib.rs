@@ -19,13 +19,17 @@
 //! [`Prepared::execute`] with parameters; where [`Prepared::point`] gives a plan, it may run that
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
+mod access;
 mod again;
+pub mod array_text;
 mod block;
+mod bulk;
 mod context;
 mod copy;
 mod copy_in;
 mod copy_out;
 mod cursors;
+mod dialect;
 mod engine;
 mod error;
 mod explain;
@@ -35,12 +39,15 @@ mod functions;
 mod guard;
 mod held;
 mod ingest;
+mod intake;
 mod named;
 mod names;
+mod nesting;
 mod operator;
 mod outcome;
 mod parameter;
 mod passing;
+mod planning;
 mod point;
 mod pool;
 mod prepared;
@@ -63,12 +70,15 @@ mod utility;
 mod value;
 mod write;
 
+pub use access::{Access, BOOTSTRAP, Keeper, Kept, PUBLIC, Privileges, RecordChange, Rights, Roles};
+pub use bulk::Bulk;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut, CopyPiece};
 pub use cursors::PortalName;
 pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
 pub use fleet::{Channels, SliceReader, Wanted, worker};
+pub use intake::Submitted;
 pub use named::NamedStatement;
 pub use operator::{Operator, OperatorFunction, OperatorTable};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
@@ -77,7 +87,9 @@ pub use prepared::Prepared;
 pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
+pub use tables::pg_catalog::type_name_of as type_name;
 pub use time::{Zone, format as format_time, parse as parse_time};
+pub use value::{parse_double, parse_real};
 pub use write::{array_items, tag_definitions};
 
 pub use datafusion::common::ScalarValue;

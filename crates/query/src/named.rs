@@ -4,6 +4,7 @@
 //! connection may keep what it found without asking each time.
 
 use crate::error::{Error, raise};
+use crate::planning::Size;
 use crate::prepared::{Planned, Prepared};
 use crate::query::{QueryPlan, converted, plain};
 use crate::session::Session;
@@ -14,7 +15,7 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     self, CastKind, Expr, SelectItem, SetExpr, Statement as Tree, Value, VisitMut, VisitorMut, visit_expressions,
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -136,10 +137,10 @@ impl Execute {
         Ok(Arc::clone(&named.planned))
     }
 
-    /// Runs it.
-    pub(crate) async fn run(&self, session: &Arc<Session>) -> Result<Outcome, Error> {
+    /// Runs it; `sql` is its own text.
+    pub(crate) async fn run(&self, session: &Arc<Session>, sql: &str) -> Result<Outcome, Error> {
         let planned = self.find(session)?;
-        let params = self.values(session, &planned.parameters).await?;
+        let params = self.values(session, &planned.parameters, sql).await?;
         Box::pin(Prepared::of(session, &planned).run(params)).await
     }
 
@@ -153,7 +154,7 @@ impl Execute {
     }
 
     /// The arguments as the types wanted: literals as they stand, all else computed.
-    async fn values(&self, session: &Arc<Session>, types: &[DataType]) -> Result<Vec<ScalarValue>, Error> {
+    async fn values(&self, session: &Arc<Session>, types: &[DataType], sql: &str) -> Result<Vec<ScalarValue>, Error> {
         self.check_count(types.len())?;
         let mut values = Vec::with_capacity(types.len());
         for (argument, wanted) in self.arguments.iter().zip(types) {
@@ -161,19 +162,24 @@ impl Execute {
                 Some(Literal::Null) => ScalarValue::try_from(wanted)?,
                 Some(Literal::Number(text) | Literal::Text(text)) => session.parse_text(wanted, &text)?,
                 Some(Literal::Bool(value)) => ScalarValue::Boolean(Some(value)).cast_to(wanted)?,
-                _ => computed(session, argument).await?,
+                _ => computed(session, argument, sql).await?,
             });
         }
         converted(values, types)
     }
 }
 
-/// The value of an expression that needs no row.
-async fn computed(session: &Arc<Session>, expr: &Expr) -> Result<ScalarValue, Error> {
-    let sql = format!("SELECT {expr}");
-    let tree = statements::parse(&sql)?.ok_or_else(|| raise(Error::Internal, "a query of our own is empty"))?;
-    crate::guard::check(&tree, &sql)?;
-    let (plan, _) = QueryPlan::of(session, tree, &[], &sql).await?;
+/// The value of an expression that needs no row, of the statement `within`.
+async fn computed(session: &Arc<Session>, expr: &Expr, within: &str) -> Result<ScalarValue, Error> {
+    let (of, expr) = (Arc::clone(session), expr.clone());
+    let work = async move {
+        let sql = format!("SELECT {expr}");
+        let tree = statements::parse(&sql)?.ok_or_else(|| raise(Error::Internal, "a query of our own is empty"))?;
+        crate::guard::check(&tree, &sql)?;
+        let (plan, _) = QueryPlan::of(&of, tree, &[], &sql).await?;
+        Ok((plan, sql))
+    };
+    let (plan, sql) = session.engine.planners.run(Size::of(within), work.boxed()).await?;
     let Rows { mut batches, .. } = plan.run(session, Vec::new(), &[], &sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;

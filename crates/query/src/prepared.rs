@@ -8,19 +8,20 @@ use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::named::{self, Execute};
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
+use crate::planning::Size;
 use crate::point::{PointAnswer, PointPlan, RowSink};
 use crate::query::{QueryPlan, converted};
-use crate::running::{Ongoing, cancelled, unless_cancelled};
+use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
 use crate::spoken::{self, Spoken};
 use crate::utility::Command;
 use crate::write::WritePlan;
-use crate::{copy_in, copy_out, guard, point, statements, utility, write};
+use crate::{access, copy_in, copy_out, guard, point, statements, utility, write};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
-use futures::StreamExt;
 use futures::stream::{AbortRegistration, Abortable};
+use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 
 /// What a statement was found to be.
@@ -38,6 +39,8 @@ pub(crate) enum Work {
     Execute(Arc<Execute>),
     /// CHECKPOINT: buffers go to files.
     Checkpoint,
+    /// Roles, GRANT and REVOKE.
+    Roles(Arc<access::parse::Statement>),
 }
 
 /// What was planned of a statement. It knows no session, so that a session may keep it.
@@ -54,8 +57,8 @@ pub struct Prepared {
     planned: Arc<Planned>,
 }
 
-pub(crate) async fn plan(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]) -> Result<Planned, Error> {
-    let made = |work, parameters: Vec<DataType>| Planned { sql: sql.into(), work, parameters: parameters.into() };
+pub(crate) async fn plan(session: &Arc<Session>, sql: &Arc<str>, types: &[Option<DataType>]) -> Result<Planned, Error> {
+    let made = |work, parameters: Vec<DataType>| Planned { sql: Arc::clone(sql), work, parameters: parameters.into() };
     if statements::is_checkpoint(sql) {
         session.admit()?;
         return Ok(made(Work::Checkpoint, Vec::new()));
@@ -97,7 +100,7 @@ async fn of_spoken(session: &Arc<Session>, spoken: Spoken, types: &[Option<DataT
     let command = |command| (Work::Session(Arc::new(command)), Vec::new());
     Ok(match spoken {
         Spoken::Declare { name, binary, scroll, hold, query } => {
-            let planned = plan(session, &query.text, types).await.map_err(|error| error.shifted(query.position))?;
+            let planned = plan(session, &query.text.into(), types).await.map_err(|error| error.shifted(query.position))?;
             if !planned.is_query() {
                 return Err(raise(Error::Syntax, "a cursor is declared for a query").at(Some(query.position + 1)));
             }
@@ -109,7 +112,8 @@ async fn of_spoken(session: &Arc<Session>, spoken: Spoken, types: &[Option<DataT
         Spoken::Deallocate(name) => command(Command::Deallocate(name)),
         Spoken::Prepare { name, types, statement } => {
             let types = named::types_of(session, types).await?;
-            let planned = plan(session, &statement.text, &types).await.map_err(|error| error.shifted(statement.position))?;
+            let planned =
+                plan(session, &statement.text.into(), &types).await.map_err(|error| error.shifted(statement.position))?;
             if !planned.is_query() && !matches!(planned.work, Work::Write(_)) {
                 return Err(raise(Error::Syntax, "only a query, INSERT, UPDATE or DELETE can be prepared")
                     .at(Some(statement.position + 1)));
@@ -149,6 +153,8 @@ impl Planned {
             Work::Point(..) | Work::Query(_) => StatementClass::Read,
             Work::Fetch(fetch) if !fetch.moves => StatementClass::Read,
             Work::Write(_) | Work::Checkpoint => StatementClass::Write,
+            Work::Roles(statement) if statement.is_of_session() => StatementClass::Session,
+            Work::Roles(_) => StatementClass::Write,
             Work::CopyIn(_) => StatementClass::CopyIn,
             Work::CopyOut(_) => StatementClass::CopyOut,
             Work::Session(_) | Work::Declare(_) | Work::Fetch(_) => StatementClass::Session,
@@ -164,6 +170,15 @@ impl Planned {
             _ => self.columns(),
         }
     }
+}
+
+/// A statement about roles; None where it is of another sort. It is looked for before anything else is done with a text: one of
+/// these may hold a password, so no register or log may see it but as it is shown here.
+pub(crate) fn of_roles(session: &Arc<Session>, sql: &str) -> Result<Option<Prepared>, Error> {
+    let Some((statement, shown)) = access::parse::recognise(sql)? else { return Ok(None) };
+    session.admit()?;
+    let planned = Planned { sql: shown.into(), work: Work::Roles(Arc::new(statement)), parameters: Arc::new([]) };
+    Ok(Some(Prepared::of(session, &Arc::new(planned))))
 }
 
 impl Prepared {
@@ -240,7 +255,7 @@ impl Prepared {
             self.session.engine.readable().await?;
             plan.answer_far(params, &self.session.asker(), sink).await
         };
-        self.supervised(work).await.map(|(answer, ..)| answer)
+        self.session.supervised(&self.planned.sql, work).await.map(|(answer, ..)| answer)
     }
 
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
@@ -250,29 +265,8 @@ impl Prepared {
     /// Whatever went wrong; the transaction block, if any, has then failed. Errors of a row stream
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
-        let (outcome, ongoing, limit_ms) = self.supervised(self.run(params)).await?;
+        let (outcome, ongoing, limit_ms) = self.session.supervised(&self.planned.sql, self.run(params)).await?;
         Ok(self.watched(outcome, ongoing, limit_ms))
-    }
-
-    /// Does a part of the statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
-    async fn supervised<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<(T, Ongoing, u64), Error> {
-        let (ongoing, registration) =
-            self.session.engine.running.begin(self.session.id, &self.session.settings.user, &self.planned.sql);
-        let limit_ms = self.session.state.lock().variables.number("statement_timeout");
-        let started = unless_cancelled(work, registration);
-        let done = if limit_ms == 0 {
-            started.await
-        } else {
-            let limit = std::time::Duration::from_millis(limit_ms);
-            tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(timed_out()))
-        };
-        match done {
-            Ok(done) => Ok((done, ongoing, limit_ms)),
-            Err(error) => {
-                self.session.fail();
-                Err(error)
-            }
-        }
     }
 
     pub(crate) async fn run(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
@@ -280,13 +274,15 @@ impl Prepared {
             let (given, wanted) = (params.len(), self.planned.parameters.len());
             return Err(raise(Error::ParameterCount, format!("{given} parameters were given, but the statement has {wanted}")));
         }
-        if let Work::Session(command) = &self.planned.work {
-            return command.run(&self.session, &self.planned.sql).await;
+        let (types, sql, work) = (&self.planned.parameters, &self.planned.sql, &self.planned.work);
+        // Statements of the session ask by themselves.
+        if !matches!(work, Work::Session(_)) {
+            self.session.admit()?;
         }
-        self.session.admit()?;
-        self.session.engine.readable().await?;
-        let (types, sql) = (&self.planned.parameters, &self.planned.sql);
-        match &self.planned.work {
+        if !matches!(work, Work::Session(_) | Work::Roles(_)) {
+            self.session.engine.readable().await?;
+        }
+        match work {
             Work::Empty => Ok(Outcome::Command(Completion::plain(""))),
             Work::Point(plan, tree) => self.run_point(plan, tree, params).await.map(Outcome::Rows),
             Work::Query(plan) => plan.run(&self.session, params, types, sql).await.map(Outcome::Rows),
@@ -294,10 +290,15 @@ impl Prepared {
             Work::CopyIn(request) => request.begin(&self.session).map(|copy| Outcome::CopyIn(Box::new(copy))),
             Work::CopyOut(request) => request.begin(&self.session, sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
             Work::Session(command) => command.run(&self.session, sql).await,
+            Work::Roles(statement) => access::run(&self.session, statement).await,
             Work::Declare(declare) => declare.run(&self.session, params, sql).await,
             Work::Fetch(fetch) => fetch.run(&self.session).await,
-            Work::Execute(execute) => execute.run(&self.session).await,
+            Work::Execute(execute) => execute.run(&self.session, sql).await,
             Work::Checkpoint => {
+                let rights = self.session.access.rights();
+                if !rights.checkpoints {
+                    rights.alive().and_then(|()| rights.admit_acting("CHECKPOINT"))?;
+                }
                 wait(self.session.engine.store.flush()).await?;
                 Ok(Outcome::Command(Completion::plain("CHECKPOINT")))
             }
@@ -317,8 +318,11 @@ impl Prepared {
             return Ok(rows);
         }
         let types: Vec<_> = self.planned.parameters.iter().cloned().map(Some).collect();
-        let (query, _) = QueryPlan::of(&self.session, tree.clone(), &types, &self.planned.sql).await?;
-        query.run(&self.session, params, &self.planned.parameters, &self.planned.sql).await
+        let (session, sql, tree) = (Arc::clone(&self.session), Arc::clone(&self.planned.sql), tree.clone());
+        let plan = async move { QueryPlan::of(&session, tree, &types, &sql).await };
+        let sql = &self.planned.sql;
+        let (query, _) = self.session.engine.planners.run(Size::of(sql), plan.boxed()).await?;
+        query.run(&self.session, params, &self.planned.parameters, sql).await
     }
 
     /// Keeps the statement in the register, and open to cancelling, until its stream ends.
@@ -376,8 +380,4 @@ impl Prepared {
             Some((item, (running, ongoing, session, deadline)))
         })
     }
-}
-
-fn timed_out() -> Error {
-    raise(Error::Cancelled, "canceling statement due to statement timeout")
 }

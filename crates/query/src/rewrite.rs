@@ -9,6 +9,8 @@
 //! - what USING merges is one column, whatever the join (`using.rs`);
 //! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` and `= ANY ('{1,2}')` are arrays (`arrays.rs`);
 //! - times in the arrays of `values_at` are read when the statement runs (`moments.rs`);
+//! - texts without a type take that of the values beside them (`unknown.rs`);
+//! - a number that no double holds is refused;
 //! - quality is compared with its names: `quality = 'good'`;
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
@@ -19,12 +21,14 @@ mod compared;
 mod moments;
 mod named;
 mod selects;
+mod unknown;
 mod using;
 
 pub(crate) use arrays::array_parameters;
 
 use crate::error::{Error, raise};
 use crate::functions::{SERIES, SUBSTRING_BY};
+use crate::value::parse_double;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     OrderBy, OrderByExpr, OrderByKind, Statement as Tree, Value, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
@@ -60,6 +64,10 @@ impl VisitorMut for Rewriter {
         catalogue::query(query);
         named::query(query, self.depth == 0);
         self.depth += 1;
+        if let ast::SetExpr::Values(values) = query.body.as_mut() {
+            unknown::values(values);
+        }
+        unknown::set_operation(query.body.as_mut());
         selects::fetch_first(query);
         if let Err(error) = selects::exists_in_lists(query) {
             return ControlFlow::Break(error);
@@ -98,7 +106,9 @@ impl VisitorMut for Rewriter {
 
 fn rewritten(expr: &mut Expr) -> Result<(), Error> {
     compared::expr(expr)?;
+    unknown::expr(expr);
     match expr {
+        Expr::Value(value) => number(&value.value)?,
         Expr::Cast { expr: inner, data_type, .. } => {
             catalogue::kind(data_type);
             arrays::literal(inner, data_type)?;
@@ -149,12 +159,25 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
                 *expr = instead;
             }
         }
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("regexp_replace") => replacement(function),
         Expr::Function(function) if selects::has_named(function) => *expr = selects::in_place(function)?,
         Expr::Function(function) if selects::is_array(function) => *expr = selects::gathered(function)?,
         Expr::Function(function) => aggregate(function)?,
         _ => {}
     }
     Ok(())
+}
+
+/// A number that is written with a point or an exponent is a double.
+fn number(value: &Value) -> Result<(), Error> {
+    let Value::Number(text, _) = value else { return Ok(()) };
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    match parse_double(text) {
+        Err(error @ Error::OutOfRange(_)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn is_text(expr: &Expr) -> bool {
@@ -204,6 +227,16 @@ pub(crate) fn quality_of(text: &str) -> Result<Quality, Error> {
         raise(Error::InvalidText, format!("unknown quality \"{shown}\""))
             .with_hint("a number from 0 to 255, or a name: good, bad, uncertain, bad_comm_failure, ..")
     })
+}
+
+/// What `regexp_replace` puts in: `\&` is the whole match, and a dollar is one; to DataFusion they are not.
+fn replacement(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) = list.args.get_mut(2)
+        && let Value::SingleQuotedString(text) = &mut value.value
+    {
+        *text = text.replace('$', "$$").replace("\\&", "\\0");
+    }
 }
 
 /// Times have microseconds, as in PostgreSQL; fewer would have to be rounded to.

@@ -4,10 +4,11 @@
 //! Promises: what is read is PostgreSQL's grammar; a text that begins with another word is left to the parser.
 
 use crate::cursors::Step;
+use crate::dialect::Postgres;
 use crate::error::{Error, from_parser, position_of, raise};
-use crate::statements::{LineStarts, trimmed};
+use crate::nesting;
+use crate::statements::{DEPTH_MAX, LineStarts, trimmed};
 use datafusion::sql::sqlparser::ast::{self, Expr};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -57,8 +58,10 @@ pub(crate) fn recognise(sql: &str) -> Result<Option<Spoken>, Error> {
         return Ok(None);
     };
     let first = first.to_ascii_lowercase();
-    let dialect = PostgreSqlDialect {};
-    let mut reader = Reader { sql, parser: Parser::new(&dialect).with_tokens_with_locations(trimmed(sql)?) };
+    let tokens = trimmed(sql)?;
+    nesting::check(&tokens)?;
+    let parser = Parser::new(&Postgres).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+    let mut reader = Reader { sql, parser };
     reader.parser.next_token();
     let spoken = match first.as_str() {
         "declare" => reader.declare()?,
@@ -270,6 +273,7 @@ impl Reader<'_> {
             if !self.parser.consume_token(&Token::RParen) {
                 return Err(self.unexpected());
             }
+            nesting::lower_all(&mut arguments)?;
         }
         Ok(Spoken::Execute { name, arguments })
     }

@@ -4,10 +4,11 @@
 //! order; a statement's `position` counts characters, so that an error's place in it can be shown
 //! in the whole text.
 
+use crate::dialect::Postgres;
 use crate::error::{Error, raise};
 use crate::error::{from_parser, position_of};
+use crate::nesting;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
@@ -16,7 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whi
 pub const SQL_BYTES_MAX: usize = 64 << 20;
 
 /// How deep expressions and queries may nest.
-const DEPTH_MAX: usize = 60;
+pub(crate) const DEPTH_MAX: usize = 60;
 
 /// One statement of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl LineStarts {
     }
 }
 
-fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(raise(
             Error::TooComplex,
@@ -85,7 +86,7 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if sql.contains('\0') {
         return Err(raise(Error::Syntax, "the text contains a zero character"));
     }
-    Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|error| {
+    Tokenizer::new(&Postgres, sql).tokenize_with_location().map_err(|error| {
         let place = position_of(sql, error.location.line, error.location.column);
         raise(Error::Syntax, format!("syntax error: {}", error.message)).at(place)
     })
@@ -119,11 +120,12 @@ pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
     let mut tokens = trimmed(sql)?;
     let Some(place) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return Ok(None) };
     refuse_time_travel(sql, &tokens)?;
+    nesting::check(&tokens)?;
     drop_search_noise(&mut tokens, place);
     drop_deferrable(&mut tokens, place);
-    let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
-    let tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    let mut parser = Parser::new(&Postgres).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+    let mut tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    nesting::lower(&mut tree)?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         let place = position_of(sql, next.span.start.line, next.span.start.column);

@@ -1,6 +1,7 @@
 //! The tables that SQL sees: in `public` samples, integers, events, latest and tags; in `meridian`
 //! what the node says of itself.
 
+mod authority;
 pub(crate) mod latest;
 mod node;
 mod operating;
@@ -11,12 +12,17 @@ mod session;
 pub(crate) mod source;
 pub(crate) mod tags;
 
+pub(crate) use authority::GRANTS;
+
+use crate::access::Access;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::TableScan;
 use datafusion::prelude::SessionContext;
 use series::SeriesTable;
 pub(crate) use session::Own;
@@ -72,21 +78,72 @@ impl SchemaProvider for Hidden {
     }
 }
 
+/// A schema that lists the tables that its reader may do something with, and finds them all.
+#[derive(Debug)]
+struct Listed {
+    name: &'static str,
+    tables: Arc<MemorySchemaProvider>,
+    access: Arc<Access>,
+}
+
+#[async_trait]
+impl SchemaProvider for Listed {
+    fn table_names(&self) -> Vec<String> {
+        let rights = self.access.rights();
+        let mut names = self.tables.table_names();
+        names.retain(|table| {
+            let table = format!("{}.{table}", self.name);
+            table == GRANTS || rights.knows(&table)
+        });
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.tables.table(name).await
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.table_exist(name)
+    }
+}
+
+/// The tables of a schema that something can be granted on; none of a schema that there is not.
+pub(crate) fn names(engine: &Arc<Engine>, schema: &str) -> Vec<&'static str> {
+    match schema {
+        "public" => vec!["samples", "integers", "events", "latest", "tags"],
+        "meridian" => node::NAMES.into_iter().chain(operating::names(engine)).chain(["grants"]).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a scan is of `values_at`.
+pub(crate) fn values_at_scan(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source).is_ok_and(|provider| crate::functions::is_values_at(provider.as_ref()))
+}
+
 /// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str, own: &Own<'_>) -> Result<()> {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, own: &Own<'_>) -> Result<()> {
+    let access = own.access;
     let catalog = Arc::new(MemoryCatalogProvider::new());
     let (tables, mut node) = (public(engine), node::all(engine));
     node.extend(operating::all(engine));
+    node.push(authority::grants(engine, access));
     let known: Vec<pg_catalog::Known> = [("public", &tables), ("meridian", &node)]
         .into_iter()
         .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
         .collect();
-    let mut clients = pg_catalog::all(&known, user)?;
+    let mut clients = pg_catalog::all(&known)?;
     clients.extend(session::all(engine, own));
+    clients.extend(authority::of_catalogue(engine, access, &known));
     for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
         let schema = schema_of(schema);
-        let hidden = name == KEYED_SCHEMA;
-        catalog.register_schema(name, if hidden { Arc::new(Hidden(schema)) } else { schema })?;
+        let listed = |schema| Listed { name, tables: schema, access: Arc::clone(access) };
+        let shown: Arc<dyn SchemaProvider> = match name {
+            KEYED_SCHEMA => Arc::new(Hidden(schema)),
+            "pg_catalog" => schema,
+            _ => Arc::new(listed(schema)),
+        };
+        catalog.register_schema(name, shown)?;
     }
     context.register_catalog(DATABASE, catalog);
     Ok(())

@@ -207,6 +207,13 @@ impl Command {
             Command::Begin { modes, tag } => {
                 // In a failed block it is refused like anything else.
                 session.admit()?;
+                if !session.settings.blocks {
+                    return Err(raise(
+                        Error::Unsupported,
+                        "transactions are not supported here: each statement is committed by itself",
+                    )
+                    .with_hint("use autocommit"));
+                }
                 begin(session, *modes);
                 tag
             }
@@ -337,6 +344,9 @@ fn discard_all(session: &Session) -> Result<(), Error> {
         return Err(raise(Error::ActiveTransaction, "DISCARD ALL cannot run inside a transaction block"));
     }
     reset(&mut session.state.lock())?;
+    // Whoever gets the connection next from a pool is itself again.
+    session.access.set_session(None)?;
+    session.tell_role();
     session.cursors.close(None)?;
     session.names.forget(None)
 }

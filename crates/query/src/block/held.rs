@@ -3,6 +3,7 @@
 //! Promises: they are bounded by `copy_bytes_max` (54000); what belongs into different commits is refused when it is
 //! written, not at COMMIT.
 
+use crate::access::{self, Asked};
 use crate::error::{Error, raise};
 use crate::ingest::{Gathered, send, wait};
 use crate::query::Tables;
@@ -11,6 +12,7 @@ use crate::session::{Block, Session, State};
 use crate::write::create_now;
 use kernel::{Deletion, TagSelection};
 use std::collections::HashSet;
+use std::sync::Arc;
 use types::{TagDefinition, TagId, TimeRange};
 
 /// What a block holds.
@@ -22,6 +24,8 @@ pub(crate) enum Held {
     Rows(Box<(Gathered, Gathered)>),
     /// New tags, each with whether one that is there by then is left.
     Tags(Vec<(TagDefinition, bool)>, u64),
+    /// Statements about roles, in order.
+    Roles(Vec<Arc<Asked>>),
     /// A write that goes with no other one.
     Alone(Alone),
 }
@@ -39,6 +43,7 @@ pub(crate) enum Alone {
 pub(crate) enum Writing {
     Rows,
     NewTags,
+    Roles,
     Alone,
 }
 
@@ -48,6 +53,7 @@ pub(super) enum Mark {
     Nothing,
     Rows(usize, usize),
     Tags(usize),
+    Roles(usize),
     Alone,
 }
 
@@ -61,6 +67,8 @@ impl Held {
         match self {
             Held::Nothing => false,
             Held::Rows(_) | Held::Alone(Alone::Deletion(_)) => read.series,
+            // Who may read what is about to change.
+            Held::Roles(_) => read.any,
             Held::Tags(..) | Held::Alone(_) => read.series || read.tags,
         }
     }
@@ -72,8 +80,10 @@ impl Held {
     pub(crate) fn admit(&self, command: &str, writing: Writing) -> Result<(), Error> {
         let before = match (self, writing) {
             (Held::Nothing, _) | (Held::Rows(_), Writing::Rows) | (Held::Tags(..), Writing::NewTags) => return Ok(()),
+            (Held::Roles(_), Writing::Roles) => return Ok(()),
             (Held::Rows(_), _) => "rows of samples, integers or events",
             (Held::Tags(..), _) => "new tags",
+            (Held::Roles(_), _) => "a change of roles",
             (Held::Alone(Alone::Deletion(_)), _) => "a DELETE",
             (Held::Alone(_), _) => "a change of tags",
         };
@@ -87,6 +97,7 @@ impl Held {
             Held::Nothing => Mark::Nothing,
             Held::Rows(rows) => Mark::Rows(rows.0.rows(), rows.1.rows()),
             Held::Tags(tags, _) => Mark::Tags(tags.len()),
+            Held::Roles(asked) => Mark::Roles(asked.len()),
             Held::Alone(_) => Mark::Alone,
         }
     }
@@ -101,6 +112,7 @@ impl Held {
                 tags.truncate(count);
                 *bytes = tags.iter().map(|(definition, _)| bytes_of(definition)).sum();
             }
+            (Held::Roles(asked), Mark::Roles(count)) => asked.truncate(count),
             (Held::Alone(_), Mark::Alone) => {}
             _ => *self = Held::Nothing,
         }
@@ -121,10 +133,14 @@ impl Held {
                 let wanted = tags.into_iter().filter(|tag| !there(tag)).map(|(definition, _)| definition).collect();
                 create_now(session, wanted).await.map(|_| ())
             }
+            Held::Roles(asked) => access::change(session, asked, true).await.map(|_| ()),
             Held::Alone(alone) => alone.done(session).await,
         }
     }
 }
+
+/// Statements about roles in one block at most.
+const ROLES_MAX: usize = 1_000;
 
 fn bytes_of(definition: &TagDefinition) -> u64 {
     let texts = definition.name.len() + definition.description.len() + definition.unit.len();
@@ -159,6 +175,23 @@ impl State {
             held.0.append(rows)?
         }
         Ok(None)
+    }
+
+    /// The statements about roles of the block; None where there is none.
+    pub(crate) fn held_roles(&self) -> Result<Option<Vec<Arc<Asked>>>, Error> {
+        match &self.open.held {
+            _ if self.block != Block::Open => Ok(None),
+            Held::Roles(asked) if asked.len() >= ROLES_MAX => {
+                Err(raise(Error::TooLarge, format!("one transaction block may hold {ROLES_MAX} statements about roles")))
+            }
+            Held::Roles(asked) => Ok(Some(asked.clone())),
+            _ => Ok(Some(Vec::new())),
+        }
+    }
+
+    /// Takes one more into the block.
+    pub(crate) fn hold_roles(&mut self, asked: Vec<Arc<Asked>>) {
+        self.open.held = Held::Roles(asked);
     }
 
     /// Takes new tags into the block: how many. None where there is no block; then `definitions` are still there.

@@ -37,7 +37,10 @@ const AGGREGATES: [&str; 12] = [
 ];
 
 /// Arrays that are NULL in every row of the catalogue.
-const NO_ARRAYS: [&str; 4] = ["reloptions", "relacl", "attoptions", "attacl"];
+const NO_ARRAYS: [&str; 3] = ["reloptions", "attoptions", "attacl"];
+
+/// Arrays that are not taken apart: those, and what was granted.
+const WHOLE_ARRAYS: [&str; 4] = ["reloptions", "relacl", "attoptions", "attacl"];
 
 fn lower(part: &ObjectNamePart) -> String {
     part.as_ident().map(|ident| ident.value.to_ascii_lowercase()).unwrap_or_default()
@@ -313,7 +316,9 @@ fn no_table(factor: &TableFactor) -> bool {
             name.0.len() == 2
                 && catalogue_name(name).as_deref() == Some("unnest")
                 && args.args.len() == 1
-                && NO_ARRAYS.iter().any(|column| args.args[0].to_string().to_ascii_lowercase().ends_with(&format!(".{column}")))
+                && WHOLE_ARRAYS
+                    .iter()
+                    .any(|column| args.args[0].to_string().to_ascii_lowercase().ends_with(&format!(".{column}")))
         }
         TableFactor::NestedJoin { table_with_joins, .. } => no_source(table_with_joins),
         _ => false,

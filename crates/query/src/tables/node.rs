@@ -222,6 +222,9 @@ pub(super) fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -
     made.into_iter().map(table).collect()
 }
 
+/// The names of the tables of the schema.
+pub(super) const NAMES: [&str; 6] = ["slices", "file_groups", "files", "settings", "queries", "node"];
+
 /// The tables of the schema.
 pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
     let made: Vec<(&'static str, Columns)> = vec![

@@ -12,7 +12,7 @@ use datafusion::error::Result;
 use std::sync::Arc;
 
 /// The number of the first table; those below belong to PostgreSQL.
-const FIRST_OID: i64 = 16_384;
+pub(crate) const FIRST_OID: i64 = 16_384;
 
 /// The number of the one tablespace, PostgreSQL's own for it.
 const TABLESPACE: i64 = 1663;
@@ -20,13 +20,18 @@ const TABLESPACE: i64 = 1663;
 const NAMESPACES: [(&str, i64); 4] = [("pg_catalog", 11), ("public", 2200), ("meridian", 16_380), ("information_schema", 16_381)];
 
 /// The tables that have rows.
-const FILLED: [&str; 11] = [
+const FILLED: [&str; 16] = [
     "pg_namespace",
     "pg_class",
     "pg_attribute",
     "pg_type",
     "pg_database",
     "pg_roles",
+    "pg_authid",
+    "pg_user",
+    "pg_shadow",
+    "pg_group",
+    "pg_auth_members",
     "pg_tablespace",
     "pg_settings",
     "pg_stat_activity",
@@ -82,7 +87,8 @@ pub(crate) fn type_name(oid: i64) -> String {
 }
 
 /// The name of the type that values of a column have.
-pub(crate) fn type_name_of(kind: &DataType) -> String {
+#[must_use]
+pub fn type_name_of(kind: &DataType) -> String {
     type_name(type_oid(kind))
 }
 
@@ -119,11 +125,11 @@ fn table(columns: Vec<(&'static str, ArrayRef)>) -> Result<Arc<dyn TableProvider
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
 }
 
-fn texts<S: Into<String>>(values: impl IntoIterator<Item = S>) -> ArrayRef {
+pub(super) fn texts<S: Into<String>>(values: impl IntoIterator<Item = S>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values.into_iter().map(Into::into)))
 }
 
-fn numbers(values: impl IntoIterator<Item = i64>) -> ArrayRef {
+pub(super) fn numbers(values: impl IntoIterator<Item = i64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
 }
 
@@ -156,9 +162,10 @@ fn namespace_oid(name: &str) -> i64 {
     NAMESPACES.iter().find(|(known, _)| *known == name).map_or(0, |(_, oid)| *oid)
 }
 
-fn classes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
+/// `pg_class`: the tables, with what was granted on each.
+pub(super) fn classes(known: &[Known], granted: ArrayRef) -> Vec<(&'static str, ArrayRef)> {
     let rows = known.len();
-    table(vec![
+    vec![
         ("oid", numbers((0..rows as i64).map(|at| FIRST_OID + at))),
         ("relname", texts(known.iter().map(|(_, name, _)| *name))),
         ("relnamespace", numbers(known.iter().map(|(schema, ..)| namespace_oid(schema)))),
@@ -179,13 +186,13 @@ fn classes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
         ("relrowsecurity", all_false(rows)),
         ("relforcerowsecurity", all_false(rows)),
         ("relispartition", all_false(rows)),
-        ("relacl", no_texts(rows)),
+        ("relacl", granted),
         ("reltoastrelid", all_number(0, rows)),
         ("relpages", all_number(0, rows)),
         ("relhassubclass", all_false(rows)),
         ("reloptions", no_texts(rows)),
         ("relpartbound", no_text(rows)),
-    ])
+    ]
 }
 
 fn attributes(known: &[Known]) -> Result<Arc<dyn TableProvider>> {
@@ -244,23 +251,6 @@ fn databases() -> Result<Arc<dyn TableProvider>> {
     ])
 }
 
-fn roles(user: &str) -> Result<Arc<dyn TableProvider>> {
-    table(vec![
-        ("oid", numbers([10])),
-        ("rolname", texts([user])),
-        ("rolsuper", all_true(1)),
-        ("rolinherit", all_true(1)),
-        ("rolcreaterole", all_false(1)),
-        ("rolcreatedb", all_false(1)),
-        ("rolcanlogin", all_true(1)),
-        ("rolreplication", all_false(1)),
-        ("rolbypassrls", all_false(1)),
-        ("rolconnlimit", numbers([-1])),
-        ("rolvaliduntil", no_text(1)),
-        ("rolconfig", no_texts(1)),
-    ])
-}
-
 fn tablespaces() -> Result<Arc<dyn TableProvider>> {
     table(vec![
         ("oid", numbers([TABLESPACE])),
@@ -272,7 +262,7 @@ fn tablespaces() -> Result<Arc<dyn TableProvider>> {
 }
 
 /// The tables of schema `pg_catalog`.
-pub(crate) fn all(known: &[Known], user: &str) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
+pub(crate) fn all(known: &[Known]) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
     let namespaces = table(vec![
         ("oid", numbers(NAMESPACES.map(|(_, oid)| oid))),
         ("nspname", texts(NAMESPACES.map(|(name, _)| name))),
@@ -298,14 +288,12 @@ pub(crate) fn all(known: &[Known], user: &str) -> Result<Vec<(&'static str, Arc<
         ("typacl", no_texts(count)),
         ("typdelim", all_text(",", count)),
     ])?;
-    let (databases, roles, tablespaces) = (databases()?, roles(user)?, tablespaces()?);
+    let (databases, tablespaces) = (databases()?, tablespaces()?);
     let mut tables = vec![
         ("pg_namespace", namespaces),
-        ("pg_class", classes(known)?),
         ("pg_attribute", attributes(known)?),
         ("pg_type", types),
         ("pg_database", databases),
-        ("pg_roles", roles),
         ("pg_tablespace", tablespaces),
     ];
     for (name, numeric, text) in nothing::EMPTY {
@@ -323,4 +311,10 @@ pub(crate) fn is_empty(name: &str) -> bool {
 /// Whether the catalogue has a table of this name.
 pub(crate) fn is_table(name: &str) -> bool {
     FILLED.contains(&name) || is_empty(name)
+}
+
+/// A table's full name by its number: tables are numbered as they are registered.
+pub(crate) fn table_of(engine: &Arc<crate::engine::Engine>, oid: i64) -> Option<String> {
+    let of = |schema: &'static str| super::names(engine, schema).into_iter().map(move |name| format!("{schema}.{name}"));
+    of("public").chain(of("meridian")).nth(usize::try_from(oid - FIRST_OID).ok()?)
 }

@@ -1,6 +1,7 @@
 //! Tables of `pg_catalog` that show what runs, and what a session has: its settings, named statements and cursors.
 
 use super::node::{Column, Columns, Named, numbers, tables, texts, times};
+use crate::access::Access;
 use crate::cursors::Cursors;
 use crate::engine::Engine;
 use crate::named::Names;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 /// What a session has that its tables show.
 pub(crate) struct Own<'a> {
     pub state: &'a Arc<Mutex<State>>,
+    pub access: &'a Arc<Access>,
     pub names: &'a Arc<Names>,
     pub cursors: &'a Arc<Cursors>,
 }
@@ -38,9 +40,14 @@ fn pg_settings(state: &Mutex<State>) -> Vec<Column> {
     ]
 }
 
-/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them.
-fn pg_stat_activity(engine: &Engine) -> Vec<Column> {
+/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them. What others run is told to those who may know.
+fn pg_stat_activity(engine: &Engine, access: &Access) -> Vec<Column> {
     let all = engine.running.list();
+    let (rights, own) = (access.rights(), access.session_user());
+    let told = |query: &crate::running::RunningStatement| {
+        let may = rights.is_unbound() || rights.monitors || *query.user == *own;
+        if may { query.sql.to_string() } else { "<insufficient privilege>".to_owned() }
+    };
     let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
     let none = || Arc::new(StringArray::new_null(all.len())) as ArrayRef;
     let started = || times(all.iter().map(|query| query.started_us));
@@ -63,7 +70,7 @@ fn pg_stat_activity(engine: &Engine) -> Vec<Column> {
         ("state", same("active")),
         ("backend_xid", none()),
         ("backend_xmin", none()),
-        ("query", texts(all.iter().map(|query| query.sql.to_string()))),
+        ("query", texts(all.iter().map(told))),
         ("backend_type", same("client backend")),
     ]
 }
@@ -113,11 +120,11 @@ fn pg_cursors(cursors: Option<Arc<Cursors>>) -> Vec<Column> {
 
 /// The tables, each made anew for each query. Named statements and cursors hold plans, and those hold these tables: hence weak.
 pub(super) fn all(engine: &Arc<Engine>, own: &Own<'_>) -> Vec<Named> {
-    let state = Arc::clone(own.state);
+    let (state, access) = (Arc::clone(own.state), Arc::clone(own.access));
     let (names, cursors) = (Arc::downgrade(own.names), Arc::downgrade(own.cursors));
     let made: Vec<(&'static str, Columns)> = vec![
         ("pg_settings", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_settings(&state))),
-        ("pg_stat_activity", Arc::new(|engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine))),
+        ("pg_stat_activity", Arc::new(move |engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine, &access))),
         ("pg_prepared_statements", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_prepared_statements(names.upgrade()))),
         ("pg_cursors", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_cursors(cursors.upgrade()))),
     ];

@@ -3,6 +3,7 @@
 use super::rows::at_row;
 use super::tag_rows::TagColumn;
 use super::{Draft, WritePlan, check_column};
+use crate::access::Privileges;
 use crate::block::{Alone, do_alone};
 use crate::error::{Error, raise};
 use crate::ingest::wait;
@@ -120,6 +121,7 @@ pub(super) async fn run_insert(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    session.access.rights().admit_making()?;
     let mut definitions: Vec<TagDefinition> = Vec::new();
     let mut batches = stream(session, &plan.source, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
@@ -142,6 +144,13 @@ pub(super) async fn run_insert(
 
 /// Makes tags, all or none; with `skip_existing` those whose names are not there yet.
 pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition>, skip_existing: bool) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    if !rights.is_unbound() {
+        let refused = |(row, definition): (usize, &TagDefinition)| {
+            rights.may_create(definition).map_err(|error| at_row(error, row as u64 + 1))
+        };
+        definitions.iter().enumerate().try_for_each(refused)?;
+    }
     if skip_existing {
         let mut seen = HashSet::new();
         definitions
@@ -208,6 +217,9 @@ pub(super) async fn run_update(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    rights.alive()?;
+    rights.admit("public.tags", Privileges::UPDATE)?;
     let mut changes: Vec<(TagId, TagDefinition, TagDefinition)> = Vec::new();
     let mut batches = stream(session, &plan.rows, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
@@ -222,7 +234,11 @@ pub(super) async fn run_update(
             for (column, name) in columns.iter().zip(&plan.columns) {
                 draft.set(name, column.get(row)?)?;
             }
-            changes.push((id, tag.definition, draft.finish()?));
+            let after = draft.finish()?;
+            if !rights.is_unbound() {
+                rights.may_change(&tag.definition, &after)?;
+            }
+            changes.push((id, tag.definition, after));
         }
     }
     let rows = changes.len() as u64;
@@ -254,6 +270,10 @@ pub(super) async fn run_delete(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    rights.alive()?;
+    // Whole tags go only with the table: who may delete a group's samples may not take the group away.
+    rights.admit("public.tags", Privileges::DELETE)?;
     let mut tags: Vec<TagId> = Vec::new();
     let mut batches = stream(session, &plan.rows, params, types, sql).await?;
     while let Some(batch) = batches.next().await {

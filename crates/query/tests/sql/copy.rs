@@ -12,7 +12,7 @@ async fn copy_in(house: &House, sql: &str, data: impl AsRef<[u8]>, cut: usize) -
     copy.finish().await.map(|completion| completion.tag)
 }
 
-async fn copy_out(house: &House, sql: &str) -> (String, String) {
+pub async fn copy_out(house: &House, sql: &str) -> (String, String) {
     let Ok(Outcome::CopyOut(mut copy)) = house.run(sql, Vec::new()).await else { panic!("{sql}: no COPY") };
     let mut out = Vec::new();
     while let Some(chunk) = copy.chunks.next().await {
@@ -99,7 +99,7 @@ async fn columns_may_be_left_out_and_limits_hold() {
 }
 
 /// Rows in COPY's binary format.
-fn binary(rows: &[&[Option<&[u8]>]]) -> Vec<u8> {
+pub fn binary(rows: &[&[Option<&[u8]>]]) -> Vec<u8> {
     let mut out = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
     for row in rows {
         out.extend_from_slice(&(row.len() as i16).to_be_bytes());

@@ -166,3 +166,37 @@ async fn named_statements_are_prepared_and_executed() {
     assert_eq!(house.tag("DEALLOCATE PREPARE ALL").await, "DEALLOCATE ALL");
     assert_eq!(house.rows("SELECT name FROM pg_prepared_statements").await, [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_can_be_cancelled_and_has_its_own_time() {
+    let house = House::furnished().await;
+    let slow = "SELECT n, pg_sleep(CASE WHEN n < 3 THEN 0 ELSE 3600 END) FROM generate_series(1, 3) AS g(n) ORDER BY n";
+    for fetch in ["FETCH ALL FROM c", "MOVE ALL IN c"] {
+        // DECLARE waits for nothing; its time is not FETCH's.
+        house.tag("SET statement_timeout = '50ms'").await;
+        house.tag(&format!("DECLARE c CURSOR WITH HOLD FOR {slow}")).await;
+        assert_eq!(state(&house, fetch).await, "57014", "{fetch}");
+        house.tag("CLOSE c").await;
+        house.tag("SET statement_timeout = 0").await;
+        house.tag(&format!("DECLARE c CURSOR WITH HOLD FOR {slow}")).await;
+        let cancelled = async {
+            // Until it runs there is nothing to be cancelled.
+            while !house.session.cancel() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let (error, ()) = futures::join!(house.error(fetch), cancelled);
+        assert_eq!(error.sqlstate(), "57014", "{fetch}");
+        house.tag("CLOSE c").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_are_bounded_as_statements_are() {
+    let house = House::furnished().await;
+    house.tag("PREPARE p (bool) AS SELECT $1").await;
+    let chain = |count: usize| format!("EXECUTE p({})", vec!["1 = 1"; count].join(" AND "));
+    assert_eq!(house.rows(&chain(4_000)).await, ["true"]);
+    assert_eq!(state(&house, &chain(10_001)).await, "54001");
+    assert_eq!(state(&house, &format!("EXECUTE p({}true{})", "(".repeat(1_000), ")".repeat(1_000))).await, "54001");
+}

@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod access;
+mod arrays;
 mod blocks;
+mod bounds;
 mod by_day;
 mod catalogue;
 mod copy;
@@ -14,6 +17,8 @@ mod fleet;
 mod functions;
 mod joins;
 mod meaning;
+mod numerics;
+mod planning;
 mod pushdown;
 mod reads;
 mod sessions;
@@ -21,4 +26,5 @@ mod spill;
 mod statements;
 mod subqueries;
 mod thinning;
+mod unknowns;
 mod unreadable;

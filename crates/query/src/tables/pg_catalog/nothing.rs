@@ -5,7 +5,7 @@
 type Empty = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 #[rustfmt::skip]
-pub(super) const EMPTY: [Empty; 38] = [
+pub(super) const EMPTY: [Empty; 37] = [
     ("pg_am", &["oid"], &["amname", "amtype"]),
     ("pg_attrdef", &["oid", "adrelid", "adnum"], &["adbin"]),
     ("pg_index", &["indexrelid", "indrelid", "indnatts"], &["indkey", "indisprimary", "indisunique"]),
@@ -24,7 +24,6 @@ pub(super) const EMPTY: [Empty; 38] = [
     ("pg_publication_rel", &["oid", "prpubid", "prrelid"], &[]),
     ("pg_publication_namespace", &["oid", "pnpubid", "pnnspid"], &[]),
     ("pg_subscription", &["oid"], &["subname"]),
-    ("pg_auth_members", &["roleid", "member"], &[]),
     ("pg_collation", &["oid", "collnamespace"], &["collname"]),
     ("pg_extension", &["oid", "extnamespace"], &["extname", "extversion"]),
     ("pg_foreign_table", &["ftrelid", "ftserver"], &[]),
