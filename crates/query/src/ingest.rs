@@ -50,6 +50,11 @@ impl Gathered {
         self.tags.len()
     }
 
+    /// The tag of each row.
+    pub(crate) fn tags(&self) -> &[TagId] {
+        &self.tags
+    }
+
     /// About how many bytes they take.
     pub(crate) fn bytes(&self) -> u64 {
         (self.tags.len() * 25 + self.texts.bytes.len()) as u64

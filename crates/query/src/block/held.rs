@@ -123,6 +123,7 @@ impl Held {
         match self {
             Held::Nothing => Ok(()),
             Held::Rows(rows) => {
+                all_there(session, &rows)?;
                 let answer = send(&session.engine, &session.asker(), &rows.0, &rows.1)?;
                 drop(rows);
                 answer.wait().await.map(|_| ())
@@ -137,6 +138,16 @@ impl Held {
             Held::Alone(alone) => alone.done(session).await,
         }
     }
+}
+
+/// Refuses rows of a tag that went since they were written: its number lives on in the kernel, and nobody would see them.
+fn all_there(session: &Session, rows: &(Gathered, Gathered)) -> Result<(), Error> {
+    let mut tags: Vec<TagId> = rows.0.tags().iter().chain(rows.1.tags()).copied().collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let mut gone = false;
+    session.engine.catalog.names(&tags, |name| gone |= name.is_none());
+    if gone { Err(raise(Error::UnknownTag, "a tag that this transaction block wrote to was dropped meanwhile")) } else { Ok(()) }
 }
 
 /// Statements about roles in one block at most.

@@ -143,7 +143,7 @@ async fn binary_rows_are_written_or_none_is() {
         ["[a, b]|0.5|1 mins 30.000000000 secs"]
     );
 
-    let before = house.rows("SELECT count(*), sum(value) FROM samples").await;
+    let before = house.rows("SELECT tag, time, quality FROM samples").await;
     let good: &[Option<&[u8]>] = &[Some(b"c"), Some(&one), Some(&half), Some(&bad)];
     let rows: [(&[Option<&[u8]>], &str, &str); 6] = [
         (&[Some(b"c"), Some(&one), Some(&half[..4]), Some(&bad)], "22P04", "line 2: column value"),
@@ -161,5 +161,5 @@ async fn binary_rows_are_written_or_none_is() {
     let cut = binary(&[good]);
     let error = copy_in(&house, "COPY samples FROM STDIN (FORMAT binary)", &cut[..cut.len() - 5], 11).await.unwrap_err();
     assert_eq!(error.sqlstate(), "22P04");
-    assert_eq!(house.rows("SELECT count(*), sum(value) FROM samples").await, before);
+    assert_eq!(house.rows("SELECT tag, time, quality FROM samples").await, before);
 }

@@ -69,11 +69,11 @@ async fn writes_are_as_the_model_says(house: &House, role: &RoleModel) {
             // It is asked when it is written, not at COMMIT.
             let own = session(house, role.name);
             ask(&own, "BEGIN", Vec::new()).await.unwrap();
-            let insert = format!("INSERT INTO {table} VALUES ('{}', '2027-01-01Z', {sql})", tag.name);
+            let insert = format!("INSERT INTO {table} VALUES ('{}', '2027-01-01 00:00Z', {sql})", tag.name);
             assert_eq!(ask(&own, &insert, Vec::new()).await.map(drop), expect, "{}: {insert}", role.name);
             let end = if expect.is_ok() { "COMMIT" } else { "ROLLBACK" };
             assert_eq!(ask(&own, "COMMIT", Vec::new()).await, Ok(vec![end.to_owned()]), "{}: {insert}", role.name);
-            let prepare = format!("PREPARE w (text) AS INSERT INTO {table} VALUES ($1, '2027-01-02Z', {sql})");
+            let prepare = format!("PREPARE w (text) AS INSERT INTO {table} VALUES ($1, '2027-01-02 00:00Z', {sql})");
             ask(&own, &prepare, Vec::new()).await.unwrap();
             let execute = format!("EXECUTE w('{}')", tag.name);
             assert_eq!(ask(&own, &execute, Vec::new()).await.map(drop), expect, "{}: {execute}", role.name);
@@ -125,7 +125,7 @@ async fn a_cursor_keeps_its_rights_and_a_named_statement_asks_again() {
     furnish(&house).await;
     let (reader, named, writer) = (session(&house, "plant"), session(&house, "plant"), session(&house, "plant"));
     let labelled = "SELECT tag, label(tag, 'site') FROM samples WHERE time = '2026-01-01 00:00:01Z' ORDER BY tag";
-    let valued = "SELECT tag, value FROM values_at(ARRAY['plant.a', 'secret'], ARRAY['2026-01-02Z'::timestamptz, '2026-01-02Z']) WHERE 1 = 1";
+    let valued = "SELECT tag, value FROM values_at(ARRAY['plant.a', 'secret'], ARRAY['2026-01-02 00:00Z'::timestamptz, '2026-01-02 00:00Z']) WHERE 1 = 1";
     check(
         &reader,
         &[
