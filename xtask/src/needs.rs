@@ -25,6 +25,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Python packages, for the clients' scripts and the comparisons.
 const PYTHON: &[&str] = &[
     "psycopg[binary]==3.3.*",
+    "asyncpg==0.31.*",
+    "SQLAlchemy==2.0.*",
     "duckdb",
     "pytz",
     "adbc-driver-flightsql==1.13.*",
@@ -35,8 +37,8 @@ const PYTHON: &[&str] = &[
     "pyarrow==26.*",
 ];
 /// What they are imported as.
-const MODULES: &str =
-    "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, pyarrow";
+const MODULES: &str = "import psycopg, asyncpg, sqlalchemy, duckdb, pytz, \
+                       adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, pyarrow";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {

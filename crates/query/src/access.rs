@@ -26,11 +26,11 @@ mod standing;
 mod words;
 
 pub(crate) use admit::{Signal, admit_plan, admit_signal};
-pub(crate) use commands::run;
+pub(crate) use commands::{Asked, change, run};
 pub use privilege::Privileges;
 pub use rights::Rights;
 pub(crate) use rights::{Missing, Reach, refused};
 pub use role::{BOOTSTRAP, PUBLIC};
 pub use roles::{Keeper, Kept, RecordChange, Roles};
 pub use standing::Access;
-pub(crate) use standing::no_role;
+pub(crate) use standing::{Standing, no_role};

@@ -4,6 +4,7 @@
 //! statements while it runs, and can be cancelled there between two commits; what was answered is durable and visible.
 
 use crate::access::Privileges;
+use crate::block::Writing;
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::running::{Ongoing, cancelled};
@@ -31,7 +32,8 @@ impl Session {
         let parts = schema.into_iter().chain([table]).map(|part| ObjectNamePart::Identifier(Ident::new(part)));
         let name = ObjectName(parts.collect());
         let target = written(&name, "INSERT", "")?;
-        self.admit_write("INSERT")?;
+        self.admit_outside("a bulk load")?;
+        self.admit_write("INSERT", if target == Written::Tags { Writing::NewTags } else { Writing::Rows })?;
         let rights = self.access.rights();
         match target {
             Written::Tags => rights.admit_making()?,

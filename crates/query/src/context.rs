@@ -3,17 +3,19 @@
 
 use crate::access::{Access, Rights};
 use crate::engine::Engine;
-use crate::error::Error;
-use crate::session::{Session, State};
+use crate::error::{Error, raise};
+use crate::session::Session;
 use crate::store::Asker;
+use crate::tables::Own;
 use crate::{fleet, functions, rules, tables};
 use datafusion::common::ScalarValue;
-use datafusion::common::config::ConfigExtension;
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::extensions_options;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
-use parking_lot::Mutex;
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 /// The name of the one database.
@@ -68,16 +70,49 @@ impl ConfigExtension for PlanOptions {
     const PREFIX: &'static str = "meridian";
 }
 
+/// The rights of the statement that is planned, for what asks much later: of a cursor's rows, or in a second try.
+#[derive(Clone, Debug)]
+pub(crate) struct StatementRights(pub Arc<Rights>);
+
+impl StatementRights {
+    /// Those of the statement; of whoever asks now where nothing runs yet.
+    pub(crate) fn of(options: &ConfigOptions, access: &Access) -> Arc<Rights> {
+        let held = options.extensions.get::<StatementRights>();
+        held.map_or_else(|| access.rights(), |held| Arc::clone(&held.0))
+    }
+}
+
+impl ConfigExtension for StatementRights {
+    const PREFIX: &'static str = "meridian_rights";
+}
+
+impl ExtensionOptions for StatementRights {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, _: &str, _: &str) -> Result<(), DataFusionError> {
+        Err(raise(Error::CantChange, "the rights of a statement are no setting").into())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}
+
 /// The context in which a session plans.
 ///
 /// # Errors
 /// A table of clients' catalogues that can't be made, which is a fault of ours.
-pub(crate) fn build(
-    engine: &Arc<Engine>,
-    id: i32,
-    state: &Arc<Mutex<State>>,
-    access: &Arc<Access>,
-) -> Result<SessionContext, Error> {
+pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<SessionContext, Error> {
     let mut config = SessionConfig::new()
         // In a fleet, aggregates are made in two steps: on nodes, and here.
         .with_target_partitions(engine.settings.target_partitions.max(if engine.local.is_some() { 1 } else { 2 }))
@@ -95,12 +130,12 @@ pub(crate) fn build(
     options.extensions.insert(PlanOptions::default());
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
-    let mut builder = rules::install(builder, engine, access);
+    let mut builder = rules::install(builder, engine, own.access);
     if engine.local.is_none() {
         builder = fleet::install(builder, engine);
     }
     let context = SessionContext::new_with_state(builder.build());
-    tables::register(&context, engine, state, access)?;
-    functions::register(&context, engine, id, state, access);
+    tables::register(&context, engine, own)?;
+    functions::register(&context, engine, id, own.state, own.access);
     Ok(context)
 }

@@ -1,5 +1,6 @@
-//! COPY in both directions: its options, and the two text formats as pure parsers and printers.
+//! COPY in both directions: its options, and its formats as pure parsers and printers.
 
+pub(crate) mod binary;
 pub(crate) mod options;
 pub(crate) mod print;
 pub(crate) mod reader;

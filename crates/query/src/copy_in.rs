@@ -4,15 +4,20 @@
 //! a bad row, a full limit or a client that goes away keeps nothing. For loads beyond that,
 //! `SET meridian.copy_batch_rows = n` commits every n rows; an error then says how many stay.
 
+use crate::block::Writing;
+use crate::copy::binary;
 use crate::copy::options::Options;
 use crate::copy::reader::{Fields, Reader};
 use crate::error::{Error, raise};
 use crate::ingest::Ingest;
 use crate::outcome::Completion;
 use crate::running::{Ongoing, cancelled};
+use crate::scan::Sort;
 use crate::session::Session;
 use crate::time::{Zone, parse};
-use crate::write::{Draft, Given, Row, TagValue, Written, check_column, create_tags, push, tag_columns, unknown_column, written};
+use crate::write::{
+    Draft, Given, Row, TagValue, Written, check_column, create_tags, push, span_us, tag_columns, unknown_column, written,
+};
 use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Statement as Tree};
 use std::sync::Arc;
 use types::TagDefinition;
@@ -58,7 +63,12 @@ impl Request {
     }
 
     pub(crate) fn begin(self: &Arc<Self>, session: &Arc<Session>) -> Result<CopyIn, Error> {
-        session.admit_write("COPY FROM")?;
+        let batch_rows = session.state.lock().variables.number("meridian.copy_batch_rows");
+        if batch_rows > 0 && session.in_block() {
+            return Err(raise(Error::ActiveTransaction, "COPY that commits as it goes cannot run inside a transaction block")
+                .with_hint("RESET meridian.copy_batch_rows, or copy in autocommit mode"));
+        }
+        session.admit_write("COPY FROM", if self.target == Written::Tags { Writing::NewTags } else { Writing::Rows })?;
         let sink = match self.target {
             Written::Tags => {
                 session.access.rights().admit_making()?;
@@ -74,8 +84,12 @@ impl Request {
             }
         };
         Ok(CopyIn {
-            reader: Reader::new(self.options.clone()),
-            batch_rows: session.state.lock().variables.number("meridian.copy_batch_rows"),
+            reader: if self.options.binary {
+                Format::Binary(binary::Reader::default())
+            } else {
+                Format::Text(Box::new(Reader::new(self.options.clone())))
+            },
+            batch_rows,
             session: Arc::clone(session),
             request: Arc::clone(self),
             ongoing: None,
@@ -93,6 +107,20 @@ struct Series {
 }
 
 impl Series {
+    fn binary_row(&mut self, fields: &binary::Fields<'_>) -> Result<(), Error> {
+        let field = |column: usize| self.places[column].map(|place| fields.get(place));
+        let sort = self.ingest.sort;
+        let named = |column: usize| move |error: Error| in_column(error, sort.schema().field(column).name());
+        let tag = field(0).flatten().map(binary::text).transpose().map_err(named(0))?;
+        let time = match field(1) {
+            None => Some(self.now_us),
+            Some(bytes) => bytes.map(binary::moment).transpose().map_err(named(1))?,
+        };
+        let value = field(2).flatten().map_or(Ok(Given::Null), |bytes| binary_value(sort, bytes)).map_err(named(2))?;
+        let quality = field(3).map(binary_quality).transpose().map_err(named(3))?;
+        push(&mut self.ingest, &Row { tag, time, value, quality })
+    }
+
     fn row(&mut self, row: &str, fields: &Fields) -> Result<(), Error> {
         let field = |column: usize| self.places[column].map(|place| fields.get(row, place));
         let time = match field(1) {
@@ -110,7 +138,53 @@ enum Sink {
     Tags { definitions: Vec<TagDefinition>, bytes: u64, columns: Vec<String> },
 }
 
+fn binary_value(sort: Sort, bytes: &[u8]) -> Result<Given<'_>, Error> {
+    Ok(match sort {
+        Sort::Doubles => Given::Double(binary::double(bytes)?),
+        Sort::Integers => Given::Integer(binary::big(bytes)?),
+        Sort::Texts => Given::Text(binary::text(bytes)?),
+    })
+}
+
+fn binary_quality(bytes: Option<&[u8]>) -> Result<Given<'_>, Error> {
+    bytes.map_or(Ok(Given::Null), |bytes| Ok(Given::Integer(binary::small(bytes)?.into())))
+}
+
+/// The error with the column in which it is.
+fn in_column(error: Error, column: &str) -> Error {
+    let place = format!("column {column}");
+    let detail = error.detail().map_or_else(|| place.clone(), |detail| format!("{place}: {detail}"));
+    error.with_detail(detail)
+}
+
+/// A tag's column in the binary format of the type that `tags` shows it as.
+fn tag_value(column: &str, bytes: &[u8]) -> Result<TagValue, Error> {
+    Ok(match column {
+        "states" => TagValue::Texts(binary::texts(bytes)?),
+        "low_low" | "low" | "high" | "high_high" | "deviation" => TagValue::Number(binary::double(bytes)?),
+        "cadence" | "span" => TagValue::SpanUs(span_us(binary::interval(bytes)?)?),
+        _ => TagValue::Text(binary::text(bytes)?.to_owned()),
+    })
+}
+
 impl Sink {
+    fn binary_row(&mut self, fields: &binary::Fields<'_>) -> Result<(), Error> {
+        match self {
+            Sink::Series(series) => series.binary_row(fields),
+            Sink::Tags { definitions, bytes, columns } => {
+                let mut draft = Draft::new();
+                for (index, column) in columns.iter().enumerate() {
+                    let value = fields.get(index).map_or(Ok(TagValue::Null), |bytes| tag_value(column, bytes));
+                    value.and_then(|value| draft.set(column, value)).map_err(|error| in_column(error, column))?;
+                    *bytes += fields.get(index).map_or(0, <[u8]>::len) as u64;
+                }
+                definitions.push(draft.finish()?);
+                *bytes += 256;
+                Ok(())
+            }
+        }
+    }
+
     fn row(&mut self, row: &str, fields: &Fields) -> Result<(), Error> {
         match self {
             Sink::Series(series) => series.row(row, fields),
@@ -141,12 +215,18 @@ impl Sink {
     }
 }
 
+/// What cuts the data into rows.
+enum Format {
+    Text(Box<Reader>),
+    Binary(binary::Reader),
+}
+
 /// A COPY FROM STDIN that waits for data. Dropping it gives it up, and nothing more of it is kept.
 pub struct CopyIn {
     session: Arc<Session>,
     request: Arc<Request>,
     pub(crate) ongoing: Option<Ongoing>,
-    reader: Reader,
+    reader: Format,
     sink: Sink,
     batch_rows: u64,
     kept: u64,
@@ -157,6 +237,12 @@ impl CopyIn {
     #[must_use]
     pub fn columns(&self) -> usize {
         self.request.columns.len()
+    }
+
+    /// Whether the data are PostgreSQL's binary format.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.request.options.binary
     }
 
     /// Takes some data, cut anywhere.
@@ -187,13 +273,21 @@ impl CopyIn {
         self.session.engine.readable().await?;
         let wanted = self.request.columns.len();
         let sink = &mut self.sink;
-        let mut each = |row: &str, fields: &Fields| {
-            check_width(fields.len(), wanted)?;
-            sink.row(row, fields)
-        };
-        let read = match data {
-            Some(data) => self.reader.push(data, &mut each),
-            None => self.reader.finish(&mut each),
+        let read = match &mut self.reader {
+            Format::Text(reader) => {
+                let mut each = |row: &str, fields: &Fields| {
+                    check_width(fields.len(), wanted)?;
+                    sink.row(row, fields)
+                };
+                match data {
+                    Some(data) => reader.push(data, &mut each),
+                    None => reader.finish(&mut each),
+                }
+            }
+            Format::Binary(reader) => match data {
+                Some(data) => reader.push(data, wanted, &mut |fields| sink.binary_row(fields)),
+                None => reader.finish(),
+            },
         };
         read.map_err(|error| self.at_line(error))?;
         if self.batch_rows > 0 && self.sink.rows() >= self.batch_rows {
@@ -223,7 +317,11 @@ impl CopyIn {
             Written::Tags => "tags",
             Written::Series(sort) => sort.name(),
         };
-        let place = format!("COPY {table}, line {}", self.reader.line());
+        let row = match &self.reader {
+            Format::Text(reader) => reader.line(),
+            Format::Binary(reader) => reader.row(),
+        };
+        let place = if row == 0 { format!("COPY {table}") } else { format!("COPY {table}, line {row}") };
         let detail = error.detail().map_or_else(|| place.clone(), |detail| format!("{place}: {detail}"));
         error.with_detail(detail)
     }

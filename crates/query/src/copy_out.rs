@@ -1,4 +1,4 @@
-//! COPY TO STDOUT: a table or a query as text or CSV, as it comes.
+//! COPY TO STDOUT: a table or a query as text or CSV, as it comes; in binary the wire makes bytes of the batches.
 
 use crate::copy::options::Options;
 use crate::copy::print;
@@ -7,6 +7,7 @@ use crate::outcome::Completion;
 use crate::query::QueryPlan;
 use crate::session::Session;
 use crate::write::tag_columns;
+use arrow::array::RecordBatch;
 use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Statement as Tree};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -60,15 +61,20 @@ impl Request {
             head.ends.push(head.bytes.len());
         }
         let (options, zone, count) = (self.options.clone(), session.time_zone(), Arc::clone(&counted));
+        let binary = options.binary;
         let body = rows.batches.map(move |batch| {
             let batch = batch?;
+            if binary {
+                count.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);
+                return Ok(CopyPiece::Batch(batch));
+            }
             let mut out = CopyLines::default();
             print::rows(&options, &batch, zone, &mut out)?;
             count.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);
-            Ok(out)
+            Ok(CopyPiece::Lines(out))
         });
-        let head = futures::stream::iter((!head.ends.is_empty()).then_some(Ok(head)));
-        Ok(CopyOut { columns: names.len(), chunks: head.chain(body).boxed(), rows: counted })
+        let head = futures::stream::iter((!head.ends.is_empty()).then_some(Ok(CopyPiece::Lines(head))));
+        Ok(CopyOut { columns: names.len(), binary, chunks: head.chain(body).boxed(), rows: counted })
     }
 }
 
@@ -90,12 +96,23 @@ impl CopyLines {
     }
 }
 
+/// Some data of a COPY TO STDOUT.
+#[derive(Clone, Debug)]
+pub enum CopyPiece {
+    /// Rows as they are printed.
+    Lines(CopyLines),
+    /// Rows of a binary COPY, not encoded yet.
+    Batch(RecordBatch),
+}
+
 /// Data of a COPY TO STDOUT. Dropping it cancels the query.
 pub struct CopyOut {
     /// How many columns a row has.
     pub columns: usize,
+    /// Whether it is in binary: then all pieces are batches, else none is.
+    pub binary: bool,
     /// The data, in pieces of whole rows.
-    pub chunks: BoxStream<'static, Result<CopyLines, Error>>,
+    pub chunks: BoxStream<'static, Result<CopyPiece, Error>>,
     pub(crate) rows: Arc<AtomicU64>,
 }
 

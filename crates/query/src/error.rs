@@ -153,12 +153,27 @@ conditions! {
     TransactionState = "25000", false;
     /// There is no transaction block.
     NoTransaction = "25P01", false;
+    /// Not inside a transaction block.
+    ActiveTransaction = "25001", false;
+    /// No such savepoint.
+    UnknownSavepoint = "3B001", false;
+    /// No such cursor.
+    UnknownCursor = "34000", false;
+    /// A cursor or portal of that name is open.
+    DuplicateCursor = "42P03", false;
+    /// No such prepared statement.
+    UnknownStatement = "26000", false;
+    /// A prepared statement of that name is there.
+    DuplicateStatement = "42P05", false;
+    /// A parameter where none may stand.
+    UnknownParameter = "42P02", false;
     /// The transaction block has failed.
     TransactionFailed = "25P02", false;
     /// A write in a read-only transaction.
     ReadOnly = "25006", false;
-    /// What the session wrote was lost with an asynchronous primary: a state that has it can't be had.
-    LostWrite = "55000", false;
+    /// Something is not in a state that allows it: a cursor that goes forward only, a write that was lost with an
+    /// asynchronous primary.
+    NotInState = "55000", false;
     /// A setting can't be changed.
     CantChange = "55P02", false;
     /// A table, tag or setting that this role may not touch.
@@ -230,7 +245,7 @@ impl Error {
     /// What a session wrote was lost with a primary that had not sent it on; for the floors above.
     #[must_use]
     pub fn lost_write(message: impl Into<String>) -> Error {
-        raise(Error::LostWrite, message).with_hint(
+        raise(Error::NotInState, message).with_hint(
             "the slice is replicated asynchronously; read what is there with SET read_consistency = 'primary', and write again what is missing",
         )
     }

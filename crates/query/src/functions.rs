@@ -43,6 +43,7 @@ mod typed;
 mod unknowns;
 mod unordered;
 mod values_at;
+
 mod waiting;
 mod zones;
 

@@ -45,14 +45,7 @@ fn statement(tree: &Tree) -> Result<(), Error> {
         other => {
             let text = other.to_string();
             let words: Vec<&str> = text.split_whitespace().take(2).collect();
-            let refused = raise(Error::Unsupported, format!("{} is not supported", words.join(" ").to_uppercase()));
-            Err(match words.first() {
-                Some(&"VACUUM") => {
-                    refused.with_hint("files are merged as it is needed; SELECT meridian_merge() merges all there is now")
-                }
-                Some(&"ANALYZE") => refused.with_hint("nothing needs to be gathered: every chunk has its statistics"),
-                _ => refused,
-            })
+            Err(raise(Error::Unsupported, format!("{} is not supported", words.join(" ").to_uppercase())))
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Rows on their way into the kernel: columns of one commit, filled row by row.
 //!
 //! Promises: every value is checked against its tag's kind as it comes, so that an error names its
-//! row; nothing reaches the kernel before `commit`.
+//! row; nothing reaches the kernel before `commit`, and in a transaction block not before its COMMIT.
 
 use crate::access::{Missing, Privileges, Rights};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::scan::Sort;
-use crate::session::Session;
+use crate::session::{Session, State};
 use crate::store::Asker;
 use kernel::{Committed, Write};
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use types::{Kind, Kinds, Quality, Samples, TagId, TextColumn, TextSamples, Timestamp};
@@ -25,21 +26,99 @@ pub(crate) struct Target {
 /// How many names are remembered before the memory of them is begun anew.
 const NAMES_MAX: usize = 1 << 20;
 
-/// Columns of one commit.
-pub(crate) struct Ingest {
-    engine: Arc<Engine>,
-    asker: Asker,
-    /// What the statement may write.
-    rights: Arc<Rights>,
-    pub sort: Sort,
-    known: FxHashMap<Box<str>, Target>,
-    last: Option<(String, Target)>,
+/// Rows that were checked, as columns: `bits` of numeric tags, or `texts` of text tags.
+pub(crate) struct Gathered {
     tags: Vec<TagId>,
     times: Vec<Timestamp>,
     bits: Vec<u64>,
     texts: TextColumn,
     qualities: Vec<u8>,
-    all_good: bool,
+    /// Whether some quality is not good.
+    some_bad: bool,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        // A column of texts that was made by its `default` has not even the first offset.
+        let texts = TextColumn::new();
+        Gathered { tags: Vec::new(), times: Vec::new(), bits: Vec::new(), texts, qualities: Vec::new(), some_bad: false }
+    }
+}
+
+impl Gathered {
+    pub(crate) fn rows(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// The tag of each row.
+    pub(crate) fn tags(&self) -> &[TagId] {
+        &self.tags
+    }
+
+    /// About how many bytes they take.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.tags.len() * 25 + self.texts.bytes.len()) as u64
+    }
+
+    /// Adds rows at the end.
+    pub(crate) fn append(&mut self, mut other: Gathered) -> Result<(), Error> {
+        if self.rows() == 0 {
+            *self = other;
+            return Ok(());
+        }
+        if self.texts.bytes.len() + other.texts.bytes.len() > u32::MAX as usize {
+            return Err(too_long());
+        }
+        self.tags.append(&mut other.tags);
+        self.times.append(&mut other.times);
+        self.bits.append(&mut other.bits);
+        (0..other.texts.len()).for_each(|at| self.texts.push(other.texts.get(at)));
+        self.qualities.append(&mut other.qualities);
+        self.some_bad |= other.some_bad;
+        Ok(())
+    }
+
+    /// Keeps the first rows.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.tags.truncate(rows);
+        self.times.truncate(rows);
+        self.bits.truncate(rows);
+        self.texts.offsets.truncate(rows + 1);
+        self.texts.bytes.truncate(self.texts.offsets.last().map_or(0, |end| *end as usize));
+        self.qualities.truncate(rows);
+    }
+
+    fn qualities(&self) -> Option<&[u8]> {
+        self.some_bad.then_some(self.qualities.as_slice())
+    }
+}
+
+fn too_long() -> Error {
+    raise(Error::TooLarge, "the texts of one commit are longer than 4 GiB").with_hint("send fewer rows at once")
+}
+
+/// Commits rows of numeric and of text tags as one; the answer comes when they are durable and visible.
+pub(crate) fn send(engine: &Engine, asker: &Asker, numbers: &Gathered, texts: &Gathered) -> Result<Answer<Committed>, Error> {
+    let fault = |error: types::BatchError| raise(Error::Internal, error.to_string());
+    let samples = Samples::new(&numbers.tags, &numbers.times, &numbers.bits, numbers.qualities()).map_err(fault)?;
+    let texts = TextSamples::new(&texts.tags, &texts.times, &texts.texts, texts.qualities()).map_err(fault)?;
+    let (samples, texts) = ([samples], [texts]);
+    let some = |rows: usize| usize::from(rows > 0);
+    let write = Write { samples: &samples[..some(numbers.rows())], texts: &texts[..some(texts[0].len())], origin: None };
+    Ok(engine.write(write, asker))
+}
+
+/// Columns of one commit.
+pub(crate) struct Ingest {
+    engine: Arc<Engine>,
+    asker: Asker,
+    state: Arc<Mutex<State>>,
+    /// What the statement may write.
+    rights: Arc<Rights>,
+    pub sort: Sort,
+    known: FxHashMap<Box<str>, Target>,
+    last: Option<(String, Target)>,
+    gathered: Gathered,
 }
 
 impl Ingest {
@@ -52,16 +131,12 @@ impl Ingest {
         Ok(Ingest {
             engine: Arc::clone(&session.engine),
             asker: session.asker(),
+            state: Arc::clone(&session.state),
             rights,
             sort,
             known: FxHashMap::default(),
             last: None,
-            tags: Vec::new(),
-            times: Vec::new(),
-            bits: Vec::new(),
-            texts: TextColumn::new(),
-            qualities: Vec::new(),
-            all_good: true,
+            gathered: Gathered::default(),
         })
     }
 
@@ -119,10 +194,8 @@ impl Ingest {
 
     /// Adds a row of a numeric kind.
     pub(crate) fn push_bits(&mut self, target: Target, time: i64, bits: u64, quality: u8) {
-        self.tags.push(target.tag);
-        self.times.push(Timestamp(time));
-        self.bits.push(bits);
-        self.quality(quality);
+        self.gathered.bits.push(bits);
+        self.push(target, time, quality);
     }
 
     /// Adds a row of a text kind.
@@ -131,59 +204,47 @@ impl Ingest {
             let message = format!("a text of {} bytes is longer than the {} allowed", text.len(), Kind::TEXT_BYTES_MAX);
             return Err(raise(Error::OutOfRange, message));
         }
-        if self.texts.bytes.len() + text.len() > u32::MAX as usize {
-            return Err(
-                raise(Error::TooLarge, "the texts of one statement are longer than 4 GiB").with_hint("send fewer rows at once")
-            );
+        if self.gathered.texts.bytes.len() + text.len() > u32::MAX as usize {
+            return Err(too_long());
         }
-        self.tags.push(target.tag);
-        self.times.push(Timestamp(time));
-        self.texts.push(text.as_bytes());
-        self.quality(quality);
+        self.gathered.texts.push(text.as_bytes());
+        self.push(target, time, quality);
         Ok(())
     }
 
-    fn quality(&mut self, quality: u8) {
-        self.all_good &= quality == Quality::GOOD.0;
-        self.qualities.push(quality);
+    fn push(&mut self, target: Target, time: i64, quality: u8) {
+        self.gathered.tags.push(target.tag);
+        self.gathered.times.push(Timestamp(time));
+        self.gathered.some_bad |= quality != Quality::GOOD.0;
+        self.gathered.qualities.push(quality);
     }
 
     /// How many rows wait.
     pub(crate) fn rows(&self) -> usize {
-        self.tags.len()
+        self.gathered.rows()
     }
 
     /// About how many bytes they take.
     pub(crate) fn bytes(&self) -> u64 {
-        (self.tags.len() * 25 + self.texts.bytes.len()) as u64
+        self.gathered.bytes()
     }
 
-    /// Commits the rows and forgets them; the answer comes when they are durable and visible.
+    /// Commits the rows and forgets them; the answer comes when they are durable and visible. In a transaction block they
+    /// are handed to it.
     pub(crate) async fn commit(&mut self) -> Result<u64, Error> {
         let rows = self.rows() as u64;
         if rows == 0 {
             return Ok(0);
         }
-        let answer = self.submit()?;
-        self.tags.clear();
-        self.times.clear();
-        self.bits.clear();
-        self.texts = TextColumn::new();
-        self.qualities.clear();
-        self.all_good = true;
+        let gathered = std::mem::take(&mut self.gathered);
+        let limit = self.engine.settings.copy_bytes_max;
+        let Some(gathered) = self.state.lock().hold_rows(gathered, self.sort, limit)? else { return Ok(rows) };
+        let (numbers, texts) =
+            if self.sort == Sort::Texts { (Gathered::default(), gathered) } else { (gathered, Gathered::default()) };
+        let answer = send(&self.engine, &self.asker, &numbers, &texts)?;
+        drop((numbers, texts));
         answer.wait().await?;
         Ok(rows)
-    }
-
-    fn submit(&self) -> Result<Answer<Committed>, Error> {
-        let qualities = (!self.all_good).then_some(self.qualities.as_slice());
-        let fault = |error: types::BatchError| raise(Error::Internal, error.to_string());
-        if self.sort == Sort::Texts {
-            let batch = TextSamples::new(&self.tags, &self.times, &self.texts, qualities).map_err(fault)?;
-            return Ok(self.engine.write(Write { texts: &[batch], ..Write::default() }, &self.asker));
-        }
-        let batch = Samples::new(&self.tags, &self.times, &self.bits, qualities).map_err(fault)?;
-        Ok(self.engine.write(Write { samples: &[batch], ..Write::default() }, &self.asker))
     }
 }
 

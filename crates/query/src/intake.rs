@@ -5,6 +5,7 @@
 //! It may not know: what the columns were made of.
 
 use crate::access::Rights;
+use crate::block::Writing;
 use crate::error::{Error, raise};
 use crate::ingest::{Answer, wait};
 use crate::session::Session;
@@ -32,7 +33,8 @@ impl Session {
     /// `Error::ReadOnly`, `Error::TransactionFailed`, `Error::Unavailable`.
     pub async fn begin_intake(&self) -> Result<(), Error> {
         self.admit()?;
-        self.admit_write("INSERT")?;
+        self.admit_outside("a columnar write")?;
+        self.admit_write("INSERT", Writing::Rows)?;
         self.access.rights().alive()?;
         self.engine.readable().await
     }

@@ -209,6 +209,17 @@ pub(crate) fn lower(tree: &mut Tree) -> Result<(), Error> {
     }
 }
 
+/// The same for expressions that stand by themselves.
+///
+/// # Errors
+/// `Error::TooComplex`.
+pub(crate) fn lower_all(exprs: &mut Vec<Expr>) -> Result<(), Error> {
+    match exprs.visit(&mut Lower) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
 struct Lower;
 
 impl VisitorMut for Lower {

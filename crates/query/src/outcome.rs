@@ -80,7 +80,7 @@ pub struct Rows {
     pub schema: SchemaRef,
     /// The batches; each has the schema's columns. Ends after the first error.
     pub batches: BoxStream<'static, Result<RecordBatch, Error>>,
-    /// The command tag without its number: "SELECT", "SHOW", "EXPLAIN".
+    /// The command tag without its number: "SELECT", "FETCH", "SHOW", "EXPLAIN".
     pub command: &'static str,
 }
 
@@ -88,7 +88,7 @@ impl Rows {
     /// The whole command tag once all rows were sent.
     #[must_use]
     pub fn tag(&self, rows: u64) -> String {
-        if self.command == "SELECT" { format!("SELECT {rows}") } else { self.command.to_owned() }
+        if ["SELECT", "FETCH"].contains(&self.command) { format!("{} {rows}", self.command) } else { self.command.to_owned() }
     }
 }
 

@@ -3,14 +3,16 @@
 //! Promises: everything that can be refused without its parameters is refused when it is prepared;
 //! `execute` may be called many times and from several tasks; what is dropped is cancelled.
 
+use crate::cursors::{Declare, Fetch};
 use crate::error::{Error, raise};
-use crate::ingest::wait;
+use crate::named::{self, Execute};
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
 use crate::planning::Size;
 use crate::point::{PointAnswer, PointPlan, RowSink};
 use crate::query::{QueryPlan, converted};
 use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
+use crate::spoken::{self, Spoken};
 use crate::utility::Command;
 use crate::write::WritePlan;
 use crate::{access, copy_in, copy_out, guard, point, statements, utility, write};
@@ -31,37 +33,42 @@ pub(crate) enum Work {
     CopyIn(Arc<copy_in::Request>),
     CopyOut(Arc<copy_out::Request>),
     Session(Arc<Command>),
-    /// CHECKPOINT: buffers go to files.
-    Checkpoint,
+    Declare(Arc<Declare>),
+    Fetch(Arc<Fetch>),
+    Execute(Arc<Execute>),
+    /// CHECKPOINT and its like.
+    Maintain(Maintenance),
     /// Roles, GRANT and REVOKE.
     Roles(Arc<access::parse::Statement>),
+}
+
+/// What was planned of a statement. It knows no session, so that a session may keep it.
+pub(crate) struct Planned {
+    pub sql: Arc<str>,
+    pub work: Work,
+    pub parameters: Arc<[DataType]>,
 }
 
 /// A prepared statement. Cheap to clone.
 #[derive(Clone)]
 pub struct Prepared {
     session: Arc<Session>,
-    sql: Arc<str>,
-    work: Work,
-    parameters: Arc<[DataType]>,
+    planned: Arc<Planned>,
 }
 
-pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Option<DataType>]) -> Result<Prepared, Error> {
-    let made = |work, parameters: Vec<DataType>| Prepared {
-        session: Arc::clone(session),
-        sql: Arc::clone(sql),
-        work,
-        parameters: parameters.into(),
-    };
-    if statements::is_checkpoint(sql) {
+pub(crate) async fn plan(session: &Arc<Session>, sql: &Arc<str>, types: &[Option<DataType>]) -> Result<Planned, Error> {
+    let made = |work, parameters: Vec<DataType>| Planned { sql: Arc::clone(sql), work, parameters: parameters.into() };
+    if let Some(spoken) = spoken::recognise(sql)? {
         session.admit()?;
-        return Ok(made(Work::Checkpoint, Vec::new()));
+        let (work, parameters) = Box::pin(of_spoken(session, spoken, types)).await?;
+        return Ok(made(work, parameters));
     }
-    let Some(tree) = statements::parse(sql)? else { return Ok(made(Work::Empty, Vec::new())) };
+    let Some(mut tree) = statements::parse(sql)? else { return Ok(made(Work::Empty, Vec::new())) };
     if let Some(command) = utility::recognise(&tree)? {
         return Ok(made(Work::Session(Arc::new(command)), Vec::new()));
     }
     session.admit()?;
+    named::spelled_out(session, &mut tree)?;
     guard::check(&tree, sql)?;
     if let Some((plan, parameters)) = point::recognise(session, &tree, types) {
         return Ok(made(Work::Point(plan, Arc::new(tree)), parameters));
@@ -83,59 +90,143 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Opt
     }
 }
 
+/// What is planned of a cursor or a named statement. The places of errors inside are those in the whole text.
+async fn of_spoken(session: &Arc<Session>, spoken: Spoken, types: &[Option<DataType>]) -> Result<(Work, Vec<DataType>), Error> {
+    let command = |command| (Work::Session(Arc::new(command)), Vec::new());
+    Ok(match spoken {
+        Spoken::Declare { name, binary, scroll, hold, query } => {
+            let planned = plan(session, &query.text.into(), types).await.map_err(|error| error.shifted(query.position))?;
+            if !planned.is_query() {
+                return Err(raise(Error::Syntax, "a cursor is declared for a query").at(Some(query.position + 1)));
+            }
+            let parameters = planned.parameters.to_vec();
+            (Work::Declare(Arc::new(Declare { name, binary, scroll, hold, query: Arc::new(planned) })), parameters)
+        }
+        Spoken::Fetch { name, step, moves } => (Work::Fetch(Arc::new(Fetch { name, step, moves })), Vec::new()),
+        Spoken::Close(name) => command(Command::Close(name)),
+        Spoken::Deallocate(name) => command(Command::Deallocate(name)),
+        Spoken::Prepare { name, types, statement } => {
+            let types = named::types_of(session, types).await?;
+            let planned =
+                plan(session, &statement.text.into(), &types).await.map_err(|error| error.shifted(statement.position))?;
+            if !planned.is_query() && !matches!(planned.work, Work::Write(_)) {
+                return Err(raise(Error::Syntax, "only a query, INSERT, UPDATE or DELETE can be prepared")
+                    .at(Some(statement.position + 1)));
+            }
+            command(Command::Prepare(name, Arc::new(planned)))
+        }
+        Spoken::Maintain(maintenance) => (Work::Maintain(maintenance), Vec::new()),
+        Spoken::Execute { name, arguments } => (Work::Execute(Arc::new(Execute::of(name, arguments)?)), Vec::new()),
+    })
+}
+
+impl Planned {
+    fn is_query(&self) -> bool {
+        match &self.work {
+            Work::Point(..) => true,
+            Work::Query(plan) => plan.command == "SELECT",
+            _ => false,
+        }
+    }
+
+    /// The columns of its rows, where they are its own.
+    pub(crate) fn columns(&self) -> Option<SchemaRef> {
+        match &self.work {
+            Work::Point(plan, _) => Some(Arc::clone(plan.schema())),
+            Work::Query(plan) => Some(Arc::clone(&plan.schema)),
+            Work::Session(command) => command.schema(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_execute(&self) -> bool {
+        matches!(self.work, Work::Execute(_))
+    }
+
+    fn class(&self, session: &Session) -> StatementClass {
+        match &self.work {
+            Work::Empty => StatementClass::Empty,
+            Work::Point(..) | Work::Query(_) => StatementClass::Read,
+            Work::Fetch(fetch) if !fetch.moves => StatementClass::Read,
+            Work::Write(_) | Work::Maintain(_) => StatementClass::Write,
+            Work::Roles(statement) if statement.is_of_session() => StatementClass::Session,
+            Work::Roles(_) => StatementClass::Write,
+            Work::CopyIn(_) => StatementClass::CopyIn,
+            Work::CopyOut(_) => StatementClass::CopyOut,
+            Work::Session(_) | Work::Declare(_) | Work::Fetch(_) => StatementClass::Session,
+            Work::Execute(execute) => execute.find(session).map_or(StatementClass::Session, |inner| inner.class(session)),
+        }
+    }
+
+    /// The columns of its rows; of FETCH and EXECUTE as things stand now.
+    pub(crate) fn schema(&self, session: &Session) -> Option<SchemaRef> {
+        match &self.work {
+            Work::Fetch(fetch) => fetch.schema(session),
+            Work::Execute(execute) => execute.find(session).ok()?.schema(session),
+            _ => self.columns(),
+        }
+    }
+}
+
 /// A statement about roles; None where it is of another sort. It is looked for before anything else is done with a text: one of
 /// these may hold a password, so no register or log may see it but as it is shown here.
 pub(crate) fn of_roles(session: &Arc<Session>, sql: &str) -> Result<Option<Prepared>, Error> {
     let Some((statement, shown)) = access::parse::recognise(sql)? else { return Ok(None) };
     session.admit()?;
-    let work = Work::Roles(Arc::new(statement));
-    Ok(Some(Prepared { session: Arc::clone(session), sql: shown.into(), work, parameters: Arc::new([]) }))
+    let planned = Planned { sql: shown.into(), work: Work::Roles(Arc::new(statement)), parameters: Arc::new([]) };
+    Ok(Some(Prepared::of(session, &Arc::new(planned))))
 }
 
 impl Prepared {
+    pub(crate) fn of(session: &Arc<Session>, planned: &Arc<Planned>) -> Prepared {
+        Prepared { session: Arc::clone(session), planned: Arc::clone(planned) }
+    }
+
+    pub(crate) fn planned(&self) -> &Arc<Planned> {
+        &self.planned
+    }
+
     /// Its text.
     #[must_use]
     pub fn sql(&self) -> &str {
-        &self.sql
+        &self.planned.sql
     }
 
     /// What kind of statement it is.
     #[must_use]
     pub fn class(&self) -> StatementClass {
-        match &self.work {
-            Work::Empty => StatementClass::Empty,
-            Work::Point(..) | Work::Query(_) => StatementClass::Read,
-            Work::Write(_) | Work::Checkpoint => StatementClass::Write,
-            Work::Roles(statement) if statement.is_of_session() => StatementClass::Session,
-            Work::Roles(_) => StatementClass::Write,
-            Work::CopyIn(_) => StatementClass::CopyIn,
-            Work::CopyOut(_) => StatementClass::CopyOut,
-            Work::Session(_) => StatementClass::Session,
-        }
+        self.planned.class(&self.session)
     }
 
     /// The types of its parameters, from $1 on.
     #[must_use]
     pub fn parameters(&self) -> &[DataType] {
-        &self.parameters
+        &self.planned.parameters
     }
 
     /// The columns of its rows; None where it gives none.
     #[must_use]
     pub fn schema(&self) -> Option<SchemaRef> {
-        match &self.work {
-            Work::Point(plan, _) => Some(Arc::clone(plan.schema())),
-            Work::Query(plan) => Some(Arc::clone(&plan.schema)),
-            Work::Session(command) => command.schema(),
-            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) | Work::Checkpoint | Work::Roles(_) => None,
-        }
+        self.planned.schema(&self.session)
+    }
+
+    /// Whether `schema` is that of something else that has a name, and may be another one the next time.
+    #[must_use]
+    pub fn stands_for_another(&self) -> bool {
+        matches!(self.planned.work, Work::Fetch(_) | Work::Execute(_))
+    }
+
+    /// Whether its rows are sent in binary where the protocol says nothing: FETCH from a cursor that was declared BINARY.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        matches!(&self.planned.work, Work::Fetch(fetch) if fetch.is_binary(&self.session))
     }
 
     /// Its point plan, where it is one: run that instead of `execute` and nothing is waited for. In a fleet there is
     /// always somebody to wait for.
     #[must_use]
     pub fn point(&self) -> Option<&PointPlan> {
-        match &self.work {
+        match &self.planned.work {
             Work::Point(plan, _) if self.session.engine.local.is_some() => Some(plan),
             _ => None,
         }
@@ -144,7 +235,7 @@ impl Prepared {
     /// Whether it is a point question whose answer lies at other nodes: `answer` puts its rows straight into a sink.
     #[must_use]
     pub fn asks_far(&self) -> bool {
-        matches!(self.work, Work::Point(..)) && self.session.engine.local.is_none()
+        matches!(self.planned.work, Work::Point(..)) && self.session.engine.local.is_none()
     }
 
     /// Answers a point question whose answer lies at other nodes (`asks_far`); `params` are of the types of `parameters()`.
@@ -153,13 +244,14 @@ impl Prepared {
     /// # Errors
     /// As `execute`.
     pub async fn answer(&self, params: &[ScalarValue], sink: &mut (impl RowSink + Send)) -> Result<PointAnswer, Error> {
-        let Work::Point(plan, _) = &self.work else { return Ok(PointAnswer::TooLong) };
+        let Work::Point(plan, _) = &self.planned.work else { return Ok(PointAnswer::TooLong) };
         let work = async {
             self.session.admit()?;
+            self.session.admit_point()?;
             self.session.engine.readable().await?;
             plan.answer_far(params, &self.session.asker(), sink).await
         };
-        self.session.supervised(&self.sql, work).await.map(|(answer, ..)| answer)
+        self.session.supervised(&self.planned.sql, work).await.map(|(answer, ..)| answer)
     }
 
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
@@ -169,51 +261,43 @@ impl Prepared {
     /// Whatever went wrong; the transaction block, if any, has then failed. Errors of a row stream
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
-        let (outcome, ongoing, limit_ms) = self.session.supervised(&self.sql, self.run(params)).await?;
+        let (outcome, ongoing, limit_ms) = self.session.supervised(&self.planned.sql, self.run(params)).await?;
         Ok(self.watched(outcome, ongoing, limit_ms))
     }
 
-    async fn run(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
-        if !matches!(self.work, Work::Session(_)) {
-            self.session.admit()?;
-        }
-        if params.len() != self.parameters.len() {
-            let (given, wanted) = (params.len(), self.parameters.len());
+    pub(crate) async fn run(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
+        if params.len() != self.planned.parameters.len() {
+            let (given, wanted) = (params.len(), self.planned.parameters.len());
             return Err(raise(Error::ParameterCount, format!("{given} parameters were given, but the statement has {wanted}")));
         }
-        if !matches!(self.work, Work::Roles(_)) {
+        let (types, sql, work) = (&self.planned.parameters, &self.planned.sql, &self.planned.work);
+        // Statements of the session ask by themselves.
+        if !matches!(work, Work::Session(_)) {
+            self.session.admit()?;
+        }
+        if !matches!(work, Work::Session(_) | Work::Roles(_)) {
             self.session.engine.readable().await?;
         }
-        match &self.work {
+        match work {
             Work::Empty => Ok(Outcome::Command(Completion::plain(""))),
             Work::Point(plan, tree) => self.run_point(plan, tree, params).await.map(Outcome::Rows),
-            Work::Query(plan) => plan.run(&self.session, params, &self.parameters, &self.sql).await.map(Outcome::Rows),
-            Work::Write(plan) => write::run(&self.session, plan, params, &self.parameters, &self.sql).await.map(Outcome::Command),
+            Work::Query(plan) => plan.run(&self.session, params, types, sql).await.map(Outcome::Rows),
+            Work::Write(plan) => write::run(&self.session, plan, params, types, sql).await.map(Outcome::Command),
             Work::CopyIn(request) => request.begin(&self.session).map(|copy| Outcome::CopyIn(Box::new(copy))),
-            Work::CopyOut(request) => request.begin(&self.session, &self.sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
-            Work::Session(command) => command.run(&self.session),
-            Work::Roles(statement) => {
-                let done = access::run(&self.session, statement).await;
-                // Who may not is told of by whoever supervises.
-                if !matches!(done, Err(Error::Forbidden(_))) {
-                    self.session.audit("role statement", &self.sql, done.as_ref().err());
-                }
-                done
-            }
-            Work::Checkpoint => {
-                let rights = self.session.access.rights();
-                if !rights.checkpoints {
-                    rights.alive().and_then(|()| rights.admit_acting("CHECKPOINT"))?;
-                }
-                wait(self.session.engine.store.flush()).await?;
-                Ok(Outcome::Command(Completion::plain("CHECKPOINT")))
-            }
+            Work::CopyOut(request) => request.begin(&self.session, sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
+            Work::Session(command) => command.run(&self.session, sql).await,
+            Work::Roles(statement) => access::run(&self.session, statement, sql).await,
+            Work::Declare(declare) => declare.run(&self.session, params, sql).await,
+            Work::Fetch(fetch) => fetch.run(&self.session).await,
+            Work::Execute(execute) => execute.run(&self.session, sql).await,
+            Work::Maintain(maintenance) => maintenance.run(&self.session).await,
         }
     }
 
     /// A point question asked as a query: at one go where it is short, else through a plan.
     async fn run_point(&self, plan: &PointPlan, tree: &Tree, params: Vec<ScalarValue>) -> Result<Rows, Error> {
-        let params = converted(params, &self.parameters)?;
+        self.session.admit_point()?;
+        let params = converted(params, &self.planned.parameters)?;
         let rows = if self.session.engine.local.is_some() {
             plan.collect(&params)?
         } else {
@@ -222,11 +306,12 @@ impl Prepared {
         if let Some(rows) = rows {
             return Ok(rows);
         }
-        let types: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
-        let (session, sql, tree) = (Arc::clone(&self.session), Arc::clone(&self.sql), tree.clone());
+        let types: Vec<_> = self.planned.parameters.iter().cloned().map(Some).collect();
+        let (session, sql, tree) = (Arc::clone(&self.session), Arc::clone(&self.planned.sql), tree.clone());
         let plan = async move { QueryPlan::of(&session, tree, &types, &sql).await };
-        let (query, _) = self.session.engine.planners.run(Size::of(&self.sql), plan.boxed()).await?;
-        query.run(&self.session, params, &self.parameters, &self.sql).await
+        let sql = &self.planned.sql;
+        let (query, _) = self.session.engine.planners.run(Size::of(sql), plan.boxed()).await?;
+        query.run(&self.session, params, &self.planned.parameters, sql).await
     }
 
     /// Keeps the statement in the register, and open to cancelling, until its stream ends.

@@ -1,7 +1,7 @@
 //! Queries that go through a plan: planned once without parameters, optimised and run at each execution.
 
 use crate::access::admit_plan;
-use crate::context::{PlanOptions, StatementContext};
+use crate::context::{PlanOptions, StatementContext, StatementRights};
 use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
 use crate::frugal;
@@ -11,11 +11,16 @@ use crate::planning::{Planning, Size};
 use crate::rewrite;
 use crate::session::Session;
 use crate::suggest;
+use crate::tables::latest::LatestTable;
+use crate::tables::series::SeriesTable;
+use crate::tables::tags::TagTable;
+use crate::tables::values_at_scan;
 use crate::value::{parse_double, parse_real};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::execution::SessionStateBuilder;
@@ -97,7 +102,9 @@ pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: 
 fn state_of(session: &Session, statement: StatementContext) -> SessionState {
     let statement = Arc::new(statement);
     let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
+    let rights = StatementRights(Arc::clone(&statement.rights));
     state.config_mut().set_extension(statement);
+    state.config_mut().options_mut().extensions.insert(rights);
     let zone = session.variable("timezone").unwrap_or_default();
     state.config_mut().options_mut().extensions.insert(PlanOptions { zone });
     state.mark_start_execution();
@@ -113,6 +120,35 @@ fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> 
     Ok(state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?)
 }
 
+/// What a plan reads of what can be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tables {
+    /// Samples, integers, events, the newest of them, or values at times.
+    pub series: bool,
+    pub tags: bool,
+    /// Any table, those of catalogues too.
+    pub any: bool,
+}
+
+impl Tables {
+    pub(crate) fn of(plan: &LogicalPlan) -> Result<Tables, Error> {
+        let mut read = Tables::default();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Ok(provider) = source_as_provider(&scan.source)
+            {
+                read.any = true;
+                read.tags |= provider.downcast_ref::<TagTable>().is_some();
+                read.series |= provider.downcast_ref::<SeriesTable>().is_some()
+                    || provider.downcast_ref::<LatestTable>().is_some()
+                    || values_at_scan(scan);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(read)
+    }
+}
+
 /// Optimises and starts a plan; the rows as they come.
 pub(crate) async fn stream(
     session: &Session,
@@ -122,6 +158,7 @@ pub(crate) async fn stream(
     sql: &str,
 ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
     admit_plan(&session.access.rights(), plan)?;
+    session.admit_read(plan)?;
     let sql: Arc<str> = sql.into();
     let shown = |error: DataFusionError| from_datafusion(&error, &sql);
     let values = converted(params, types)?;
@@ -261,7 +298,7 @@ fn inferred_types(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>, DataF
 }
 
 /// The one type that stands for all of its sort.
-fn plain(found: &DataType) -> DataType {
+pub(crate) fn plain(found: &DataType) -> DataType {
     match found {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
         DataType::Dictionary(_, value) => plain(value),

@@ -1,25 +1,29 @@
 //! A session: its settings, its transaction block, its notices; what a connection talks to.
 //!
-//! Writes are durable statement by statement: a transaction block does not hold them back. The
-//! first write in a block says so in a warning, and ROLLBACK after a write is refused with an error
-//! instead of pretending. Reads see the newest commit at the start of each statement.
+//! Outside a transaction block each write is durable when it is answered; inside one it waits for COMMIT (`block`). Reads see
+//! the newest commit at the start of each statement.
 //!
 //! Shared state, all under one mutex that is never held across an await: the block (`Idle` -> `Open`
-//! by BEGIN; `Open` -> `Failed` by any error; both -> `Idle` by COMMIT or ROLLBACK), how many writes
-//! the block has made, the settings, and the notices and changed settings not yet fetched.
+//! by BEGIN; `Open` -> `Failed` by any error, and back by ROLLBACK TO; both -> `Idle` by COMMIT or ROLLBACK), what it holds,
+//! the settings, and the notices and changed settings not yet fetched. Named statements and cursors have locks of their own.
 
 use crate::access::Access;
+use crate::block::{Open, Writing};
+use crate::cursors::{Cursors, PortalName, Shown};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
+use crate::named::{NamedStatement, Names};
 use crate::outcome::Notice;
 use crate::planning::Size;
-use crate::prepared::{Prepared, of_roles, prepare};
+use crate::prepared::{Prepared, of_roles, plan};
+use crate::query::Tables;
 use crate::running::{Ongoing, timed_out, unless_cancelled};
 use crate::settings::Variables;
 use crate::store::{Asker, Seen};
 use crate::time::Zone;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -39,6 +43,10 @@ pub struct SessionSettings {
     pub client: String,
     /// The zone of times written without an offset.
     pub time_zone: String,
+    /// Named prepared statements at most; and cursors and named portals.
+    pub statements_max: usize,
+    /// Whether it has transaction blocks: not where several statements may run in it at one time.
+    pub blocks: bool,
 }
 
 impl Default for SessionSettings {
@@ -49,6 +57,8 @@ impl Default for SessionSettings {
             application_name: String::new(),
             client: String::new(),
             time_zone: "UTC".to_owned(),
+            statements_max: 10_000,
+            blocks: true,
         }
     }
 }
@@ -69,7 +79,7 @@ pub enum Block {
 pub(crate) struct State {
     pub block: Block,
     pub read_only: bool,
-    pub writes: u64,
+    pub open: Open,
     pub variables: Variables,
     pub notices: Vec<Notice>,
     pub changes: Vec<(String, String)>,
@@ -83,6 +93,8 @@ pub struct Session {
     pub(crate) context: SessionContext,
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) access: Arc<Access>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) cursors: Arc<Cursors>,
     seen: Arc<Seen>,
     ended: watch::Sender<bool>,
 }
@@ -102,11 +114,12 @@ impl Session {
         }
         let state = State { variables, ..State::default() };
         let state = Arc::new(Mutex::new(state));
+        let (names, cursors) = <(Arc<Names>, Arc<Cursors>)>::default();
+        let own = crate::tables::Own { state: &state, access: &access, names: &names, cursors: &cursors };
         // Only constants of ours go into it, so it fails in every session or in none.
-        let context =
-            crate::context::build(&engine, id, &state, &access).expect("the tables of clients' catalogues are constants");
-        let session =
-            Session { engine, id, settings, context, state, access, seen: Arc::default(), ended: watch::Sender::new(false) };
+        let context = crate::context::build(&engine, id, &own).expect("the tables of clients' catalogues are constants");
+        let (seen, ended) = (Arc::default(), watch::Sender::new(false));
+        let session = Session { engine, id, settings, context, state, access, names, cursors, seen, ended };
         session.tell_role();
         // What it begins with is told with everything else, not as a change.
         drop(session.take_changes());
@@ -159,7 +172,10 @@ impl Session {
         }
         let sql: Arc<str> = sql.into();
         let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
-        let work = async move { prepare(&session, &text, &types).await };
+        let work = async move {
+            let planned = plan(&session, &text, &types).await?;
+            Ok(Prepared::of(&session, &Arc::new(planned)))
+        };
         let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work.boxed())).await?;
         ongoing.only_prepared();
         Ok(prepared)
@@ -190,6 +206,69 @@ impl Session {
         }
     }
 
+    /// Gives a prepared statement a name.
+    ///
+    /// # Errors
+    /// `Error::DuplicateStatement`, `Error::Limit`.
+    pub fn name_statement(&self, name: &str, prepared: &Prepared) -> Result<Arc<NamedStatement>, Error> {
+        self.names.add(name, prepared.planned(), &prepared.planned().sql, false, self)
+    }
+
+    /// The prepared statement of a name, however it was made.
+    #[must_use]
+    pub fn named_statement(self: &Arc<Self>, name: &str) -> Option<(Arc<NamedStatement>, Prepared)> {
+        let named = self.names.find(name)?;
+        let prepared = Prepared::of(self, &named.planned);
+        Some((named, prepared))
+    }
+
+    /// How many statements have names.
+    #[must_use]
+    pub fn named_statements(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Forgets a named statement, if there is one.
+    pub fn forget_statement(&self, name: &str) {
+        // Close of what is not there is no error.
+        drop(self.names.forget(Some(name)));
+    }
+
+    /// Lists a named portal of the wire among the cursors, as long as the answer lives.
+    ///
+    /// # Errors
+    /// `Error::DuplicateCursor`, `Error::Limit`.
+    pub fn name_portal(&self, name: &str, prepared: &Prepared) -> Result<PortalName, Error> {
+        let shown = Shown {
+            name: name.to_owned(),
+            statement: Arc::clone(&prepared.planned().sql),
+            holdable: false,
+            binary: false,
+            scrollable: false,
+            created_us: self.engine.settings.clock.wall_us(),
+        };
+        self.cursors.portal(shown, self.settings.statements_max)
+    }
+
+    /// The columns of an open cursor, and whether it was declared BINARY.
+    #[must_use]
+    pub fn cursor(&self, name: &str) -> Option<(SchemaRef, bool)> {
+        self.cursors.describe(name)
+    }
+
+    /// Closes a cursor, if there is one.
+    pub fn close_cursor(&self, name: &str) {
+        // Close of what is not there is no error.
+        drop(self.cursors.close(Some(name)));
+    }
+
+    /// The connection has gone: what the session holds goes too.
+    pub fn end(&self) {
+        crate::block::roll_back(self);
+        drop(self.cursors.close(None));
+        drop(self.names.forget(None));
+    }
+
     /// Where it stands in a transaction block.
     #[must_use]
     pub fn block(&self) -> Block {
@@ -198,10 +277,19 @@ impl Session {
 
     /// Says that a statement failed outside the engine (its parameters could not be read, say).
     pub fn fail(&self) {
-        let mut state = self.state.lock();
-        if state.block == Block::Open {
-            state.block = Block::Failed;
-        }
+        self.state.lock().fail();
+    }
+
+    /// Whether it is inside a transaction block that has not failed.
+    pub(crate) fn in_block(&self) -> bool {
+        self.block() == Block::Open
+    }
+
+    /// Whether a point statement may be run here and now: no failed block, and none that holds writes.
+    #[must_use]
+    pub fn reads_freely(&self) -> bool {
+        let state = self.state.lock();
+        state.block != Block::Failed && state.reads_freely()
     }
 
     /// Cancels whatever the session runs now.
@@ -290,23 +378,41 @@ impl Session {
         Ok(())
     }
 
-    /// Refuses writes in a read-only transaction; warns at the first write of a block.
-    pub(crate) fn admit_write(&self, command: &str) -> Result<(), Error> {
-        let mut state = self.state.lock();
-        if state.read_only || state.variables.is_on("default_transaction_read_only") {
+    /// Refuses writes in a read-only transaction, and those that can't join what the block holds.
+    pub(crate) fn admit_write(&self, command: &str, writing: Writing) -> Result<(), Error> {
+        let state = self.state.lock();
+        let read_only =
+            if state.block == Block::Idle { state.variables.is_on("default_transaction_read_only") } else { state.read_only };
+        if read_only {
             return Err(raise(Error::ReadOnly, format!("cannot execute {command} in a read-only transaction")));
         }
-        if state.block == Block::Open {
-            if state.writes == 0 {
-                state.notices.push(Notice {
-                    severity: "WARNING",
-                    sqlstate: "01000",
-                    message: "each write in a transaction block is committed by itself".to_owned(),
-                    hint: Some("ROLLBACK can't undo it".to_owned()),
-                });
-            }
-            state.writes += 1;
-        }
-        Ok(())
+        state.open.held.admit(command, writing)
     }
+
+    /// Refuses, within a transaction block, what does not wait for its COMMIT.
+    pub(crate) fn admit_outside(&self, what: &str) -> Result<(), Error> {
+        if self.block() == Block::Idle {
+            return Ok(());
+        }
+        Err(raise(Error::ActiveTransaction, format!("{what} cannot run inside a transaction block")))
+    }
+
+    /// Refuses a query that would have to see what the block holds.
+    pub(crate) fn admit_read(&self, plan: &LogicalPlan) -> Result<(), Error> {
+        if self.state.lock().reads_freely() {
+            return Ok(());
+        }
+        let read = Tables::of(plan)?;
+        if self.state.lock().open.held.hides(read) { Err(unseen()) } else { Ok(()) }
+    }
+
+    /// The same for a point question.
+    pub(crate) fn admit_point(&self) -> Result<(), Error> {
+        if self.state.lock().reads_freely() { Ok(()) } else { Err(unseen()) }
+    }
+}
+
+fn unseen() -> Error {
+    raise(Error::Unsupported, "this transaction block has written what its queries can't see before COMMIT")
+        .with_hint("COMMIT first, or read before the first write of the block")
 }

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whi
 pub const SQL_BYTES_MAX: usize = 64 << 20;
 
 /// How deep expressions and queries may nest.
-const DEPTH_MAX: usize = 60;
+pub(crate) const DEPTH_MAX: usize = 60;
 
 /// One statement of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,16 +61,16 @@ pub fn split(sql: &str) -> Result<Vec<StatementText>, Error> {
 }
 
 /// Where each line begins, in characters.
-struct LineStarts(Vec<usize>);
+pub(crate) struct LineStarts(Vec<usize>);
 
 impl LineStarts {
-    fn of(sql: &str) -> Self {
+    pub(crate) fn of(sql: &str) -> Self {
         let ends = sql.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
         LineStarts(std::iter::once(0).chain(ends).collect())
     }
 
     /// The character (from 0) at a line and column (from 1).
-    fn character(&self, line: u64, column: u64) -> usize {
+    pub(crate) fn character(&self, line: u64, column: u64) -> usize {
         let start = self.0.get((line as usize).saturating_sub(1)).copied().unwrap_or(0);
         start + (column as usize).saturating_sub(1)
     }
@@ -92,15 +92,13 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     })
 }
 
-/// Whether a statement is CHECKPOINT, which the parser does not know.
-pub(crate) fn is_checkpoint(sql: &str) -> bool {
-    let noise = |token: &Token| matches!(token, Token::Whitespace(_) | Token::SemiColon | Token::EOF);
-    // Looked for in short texts only: nothing else can stand in it but comments.
-    if sql.len() > SQL_BYTES_MAX.min(1 << 10) || !sql.to_ascii_lowercase().contains("checkpoint") {
-        return false;
+/// The tokens of one statement, without what follows its last word.
+pub(crate) fn trimmed(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+    let mut tokens = tokens(sql)?;
+    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_) | Token::EOF)) {
+        tokens.pop();
     }
-    let words: Vec<_> = tokens(sql).unwrap_or_default().into_iter().map(|token| token.token).filter(|t| !noise(t)).collect();
-    matches!(words.as_slice(), [Token::Word(word)] if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("checkpoint"))
+    Ok(tokens)
 }
 
 /// The syntax tree of one statement; None where there is only blank or comment.
@@ -108,14 +106,12 @@ pub(crate) fn is_checkpoint(sql: &str) -> bool {
 /// # Errors
 /// `Error::Syntax`, `Error::Unsupported`, `Error::TooComplex`.
 pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
-    let mut tokens = tokens(sql)?;
-    while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon | Token::Whitespace(_) | Token::EOF)) {
-        tokens.pop();
-    }
+    let mut tokens = trimmed(sql)?;
     let Some(place) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return Ok(None) };
     refuse_time_travel(sql, &tokens)?;
     nesting::check(&tokens)?;
     drop_search_noise(&mut tokens, place);
+    drop_deferrable(&mut tokens, place);
     let mut parser = Parser::new(&Postgres).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
     nesting::lower(&mut tree)?;
@@ -182,6 +178,27 @@ fn drop_search_noise(tokens: &mut Vec<TokenWithSpan>, from: usize) {
         }
         at += 1;
     }
+}
+
+/// `[NOT] DEFERRABLE` of a transaction is nothing here: no statement ever waits for another one's snapshot.
+fn drop_deferrable(tokens: &mut Vec<TokenWithSpan>, from: usize) {
+    let is = |token: &TokenWithSpan, word: &str| matches!(&token.token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word));
+    if !["begin", "start", "set"].iter().any(|word| tokens.get(from).is_some_and(|token| is(token, word))) {
+        return;
+    }
+    let Some(place) = tokens.iter().position(|token| is(token, "deferrable")) else { return };
+    if !tokens[..place].iter().any(|token| is(token, "transaction") || is(token, "begin")) {
+        return;
+    }
+    let mut first = place;
+    for wanted in ["not", ","] {
+        let before = tokens[..first].iter().rposition(|token| !matches!(token.token, Token::Whitespace(_)));
+        if let Some(before) = before.filter(|at| is(&tokens[*at], wanted) || (wanted == "," && tokens[*at].token == Token::Comma))
+        {
+            first = before;
+        }
+    }
+    tokens.drain(first..=place);
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //! what the node says of itself.
 
 mod authority;
-mod latest;
+pub(crate) mod latest;
 mod node;
 mod operating;
 pub(crate) mod partial;
 pub(crate) mod pg_catalog;
 pub(crate) mod series;
+mod session;
 pub(crate) mod source;
 pub(crate) mod tags;
 
@@ -17,15 +18,14 @@ use crate::access::Access;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
-use crate::session::State;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::TableScan;
 use datafusion::prelude::SessionContext;
-use parking_lot::Mutex;
 use series::SeriesTable;
+pub(crate) use session::Own;
 use std::sync::Arc;
 
 /// The context of the statement that is being planned.
@@ -122,12 +122,8 @@ pub(crate) fn values_at_scan(scan: &TableScan) -> bool {
 }
 
 /// Registers them in a session's context.
-pub(crate) fn register(
-    context: &SessionContext,
-    engine: &Arc<Engine>,
-    state: &Arc<Mutex<State>>,
-    access: &Arc<Access>,
-) -> Result<()> {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, own: &Own<'_>) -> Result<()> {
+    let access = own.access;
     let catalog = Arc::new(MemoryCatalogProvider::new());
     let (tables, mut node) = (public(engine), node::all(engine));
     node.extend(operating::all(engine));
@@ -137,7 +133,7 @@ pub(crate) fn register(
         .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
         .collect();
     let mut clients = pg_catalog::all(&known)?;
-    clients.extend(node::of_catalogue(engine, state, access));
+    clients.extend(session::all(engine, own));
     clients.extend(authority::of_catalogue(engine, access, &known));
     for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
         let schema = schema_of(schema);

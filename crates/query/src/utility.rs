@@ -1,59 +1,81 @@
-//! Statements that concern only the session: transaction blocks, settings, DISCARD, DEALLOCATE.
+//! Statements that concern only the session: transaction blocks, settings, DISCARD, LISTEN, names of statements and cursors.
 
+use crate::block;
 use crate::error::{Error, raise};
 use crate::outcome::{Completion, Outcome, Rows};
+use crate::prepared::Planned;
 use crate::session::{Block, Session, State};
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    self, DiscardObject, Expr, Reset, Set, Statement as Tree, TransactionAccessMode, TransactionMode, Value,
+    self, ContextModifier, DiscardObject, Expr, Reset, Set, Statement as Tree, TransactionAccessMode, TransactionIsolationLevel,
+    TransactionMode, Value,
 };
 use futures::StreamExt;
 use std::sync::Arc;
 
+/// What BEGIN and its like say of a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Modes {
+    read_only: Option<bool>,
+    isolation: Option<&'static str>,
+}
+
+/// What is done with a savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Point {
+    Set,
+    Release,
+    RollBackTo,
+}
+
 /// A statement of the session.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Begin {
-        read_only: Option<bool>,
+        modes: Modes,
         tag: &'static str,
     },
-    Commit,
-    Rollback,
+    /// Whether another block follows at once.
+    Commit(bool),
+    Rollback(bool),
+    Savepoint(Point, String),
     /// Name and value; None = the default.
-    Set(Vec<(String, Option<String>)>),
+    Set {
+        items: Vec<(String, Option<String>)>,
+        local: bool,
+    },
     ResetAll,
+    /// Of this transaction, or of all that follow.
     Characteristics {
-        read_only: Option<bool>,
+        modes: Modes,
+        session: bool,
     },
     Show(String),
     ShowAll,
     Discard(&'static str),
-    Deallocate,
-    Savepoint(&'static str),
+    Unlisten,
+    /// None: all.
+    Close(Option<String>),
+    Prepare(String, Arc<Planned>),
+    /// None: all.
+    Deallocate(Option<String>),
 }
 
 /// The command that a statement is; None where it is another sort of statement.
 pub(crate) fn recognise(tree: &Tree) -> Result<Option<Command>, Error> {
     Ok(Some(match tree {
         Tree::StartTransaction { modes, begin, .. } => {
-            Command::Begin { read_only: read_only(modes), tag: if *begin { "BEGIN" } else { "START TRANSACTION" } }
+            Command::Begin { modes: modes_of(modes), tag: if *begin { "BEGIN" } else { "START TRANSACTION" } }
         }
-        Tree::Commit { chain, .. } => {
-            refuse_chain(*chain)?;
-            Command::Commit
-        }
-        Tree::Rollback { savepoint: Some(_), .. } => Command::Savepoint("ROLLBACK TO SAVEPOINT"),
-        Tree::Rollback { chain, .. } => {
-            refuse_chain(*chain)?;
-            Command::Rollback
-        }
-        Tree::Savepoint { .. } => Command::Savepoint("SAVEPOINT"),
-        Tree::ReleaseSavepoint { .. } => Command::Savepoint("RELEASE SAVEPOINT"),
+        Tree::Commit { chain, .. } => Command::Commit(*chain),
+        Tree::Rollback { savepoint: Some(name), .. } => Command::Savepoint(Point::RollBackTo, lower(name)),
+        Tree::Rollback { chain, .. } => Command::Rollback(*chain),
+        Tree::Savepoint { name } => Command::Savepoint(Point::Set, lower(name)),
+        Tree::ReleaseSavepoint { name } => Command::Savepoint(Point::Release, lower(name)),
         Tree::Set(set) => assignments(set)?,
         Tree::Reset(reset) => match &reset.reset {
             Reset::ALL => Command::ResetAll,
-            Reset::ConfigurationParameter(name) => Command::Set(vec![(name.to_string(), None)]),
+            Reset::ConfigurationParameter(name) => Command::Set { items: vec![(name.to_string(), None)], local: false },
         },
         Tree::ShowVariable { variable } => show(variable),
         Tree::Discard { object_type } => Command::Discard(match object_type {
@@ -62,20 +84,36 @@ pub(crate) fn recognise(tree: &Tree) -> Result<Option<Command>, Error> {
             DiscardObject::SEQUENCES => "DISCARD SEQUENCES",
             DiscardObject::TEMP => "DISCARD TEMP",
         }),
-        Tree::Deallocate { .. } => Command::Deallocate,
+        Tree::UNLISTEN { .. } => Command::Unlisten,
+        Tree::LISTEN { .. } | Tree::NOTIFY { .. } => {
+            return Err(raise(Error::Unsupported, "LISTEN and NOTIFY are not supported")
+                .with_hint("nothing is announced here; ask latest for what is new"));
+        }
         _ => return Ok(None),
     }))
 }
 
-fn refuse_chain(chain: bool) -> Result<(), Error> {
-    if chain { Err(raise(Error::Unsupported, "AND CHAIN is not supported")) } else { Ok(()) }
+fn lower(name: &ast::Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
-fn read_only(modes: &[TransactionMode]) -> Option<bool> {
-    modes.iter().rev().find_map(|mode| match mode {
-        TransactionMode::AccessMode(access) => Some(*access == TransactionAccessMode::ReadOnly),
-        TransactionMode::IsolationLevel(_) => None,
-    })
+fn modes_of(modes: &[TransactionMode]) -> Modes {
+    let mut out = Modes::default();
+    for mode in modes {
+        match mode {
+            TransactionMode::AccessMode(access) => out.read_only = Some(*access == TransactionAccessMode::ReadOnly),
+            TransactionMode::IsolationLevel(level) => {
+                out.isolation = Some(match level {
+                    TransactionIsolationLevel::ReadUncommitted => "READ UNCOMMITTED",
+                    TransactionIsolationLevel::ReadCommitted => "READ COMMITTED",
+                    TransactionIsolationLevel::RepeatableRead => "REPEATABLE READ",
+                    TransactionIsolationLevel::Serializable => "SERIALIZABLE",
+                    TransactionIsolationLevel::Snapshot => "SNAPSHOT",
+                });
+            }
+        }
+    }
+    out
 }
 
 fn show(variable: &[ast::Ident]) -> Command {
@@ -90,28 +128,30 @@ fn show(variable: &[ast::Ident]) -> Command {
 }
 
 fn assignments(set: &Set) -> Result<Command, Error> {
-    let one = |name: String, value: Option<String>| Command::Set(vec![(name, value)]);
+    let is_local = |scope: &Option<ContextModifier>| *scope == Some(ContextModifier::Local);
+    let one = |name: String, value: Option<String>, local: bool| Command::Set { items: vec![(name, value)], local };
     Ok(match set {
-        Set::SingleAssignment { variable, values, .. } => {
+        Set::SingleAssignment { scope, variable, values, .. } => {
             let name = variable.to_string();
             let texts = values.iter().map(text_of).collect::<Result<Vec<_>, _>>()?;
             let default = texts.iter().any(|text| text.eq_ignore_ascii_case("default"));
-            one(name, (!default).then(|| texts.join(", ")))
+            one(name, (!default).then(|| texts.join(", ")), is_local(scope))
         }
-        Set::SetTimeZone { value, .. } => {
+        Set::SetTimeZone { local, value } => {
             let text = text_of(value)?;
             let default = ["default", "local"].contains(&text.to_ascii_lowercase().as_str());
-            one("timezone".to_owned(), (!default).then_some(text))
+            one("timezone".to_owned(), (!default).then_some(text), *local)
         }
-        Set::SetNames { charset_name, .. } => one("client_encoding".to_owned(), Some(charset_name.value.clone())),
-        Set::SetNamesDefault {} => one("client_encoding".to_owned(), None),
-        Set::SetTransaction { modes, .. } => Command::Characteristics { read_only: read_only(modes) },
-        Set::MultipleAssignments { assignments } => Command::Set(
-            assignments
-                .iter()
-                .map(|item| Ok((item.name.to_string(), Some(text_of(&item.value)?))))
-                .collect::<Result<Vec<_>, Error>>()?,
-        ),
+        Set::SetNames { charset_name, .. } => one("client_encoding".to_owned(), Some(charset_name.value.clone()), false),
+        Set::SetNamesDefault {} => one("client_encoding".to_owned(), None, false),
+        Set::SetTransaction { snapshot: Some(_), .. } => {
+            return Err(raise(Error::Unsupported, "SET TRANSACTION SNAPSHOT is not supported"));
+        }
+        Set::SetTransaction { modes, session, .. } => Command::Characteristics { modes: modes_of(modes), session: *session },
+        Set::MultipleAssignments { assignments } => {
+            let item = |item: &ast::SetAssignment| Ok((item.name.to_string(), Some(text_of(&item.value)?)));
+            Command::Set { items: assignments.iter().map(item).collect::<Result<Vec<_>, Error>>()?, local: false }
+        }
         other => return Err(raise(Error::Unsupported, format!("{other} is not supported"))),
     })
 }
@@ -145,59 +185,104 @@ impl Command {
         Some(Arc::new(Schema::new(fields)))
     }
 
-    /// Does it.
-    pub(crate) fn run(&self, session: &Session) -> Result<Outcome, Error> {
-        let done = |tag: &str| Ok(Outcome::Command(Completion::plain(tag)));
-        match self {
-            Command::Begin { read_only, tag } => {
-                begin(session, *read_only);
-                done(tag)
+    /// Does it; `sql` is its text.
+    pub(crate) async fn run(&self, session: &Arc<Session>, sql: &Arc<str>) -> Result<Outcome, Error> {
+        let tag = match self {
+            Command::Commit(chain) => {
+                let next = chained(session, *chain, "COMMIT AND CHAIN")?;
+                let tag = block::commit(session).await?;
+                next.into_iter().for_each(|modes| begin(session, modes));
+                tag
             }
-            Command::Commit => done(commit(session)),
-            Command::Rollback => {
-                rollback(session)?;
-                done("ROLLBACK")
+            Command::Rollback(chain) => {
+                let next = chained(session, *chain, "ROLLBACK AND CHAIN")?;
+                block::roll_back(session);
+                next.into_iter().for_each(|modes| begin(session, modes));
+                "ROLLBACK"
             }
-            Command::Savepoint(what) => {
+            Command::Savepoint(Point::RollBackTo, name) => {
+                block::roll_back_to(session, name)?;
+                "ROLLBACK"
+            }
+            Command::Begin { modes, tag } => {
+                // In a failed block it is refused like anything else.
                 session.admit()?;
-                Err(raise(Error::Unsupported, format!("{what} is not supported")))
+                if !session.settings.blocks {
+                    return Err(raise(
+                        Error::Unsupported,
+                        "transactions are not supported here: each statement is committed by itself",
+                    )
+                    .with_hint("use autocommit"));
+                }
+                begin(session, *modes);
+                tag
             }
-            Command::Set(items) => {
+            _ => {
                 session.admit()?;
+                return self.run_in_working_block(session, sql);
+            }
+        };
+        Ok(Outcome::Command(Completion::plain(tag)))
+    }
+
+    fn run_in_working_block(&self, session: &Arc<Session>, sql: &Arc<str>) -> Result<Outcome, Error> {
+        let tag = match self {
+            Command::Savepoint(Point::Release, name) => {
+                block::release(session, name)?;
+                "RELEASE"
+            }
+            Command::Savepoint(_, name) => {
+                block::savepoint(session, name)?;
+                "SAVEPOINT"
+            }
+            Command::Set { items, local } => {
                 let mut state = session.state.lock();
                 for (name, value) in items {
-                    let told = state.variables.set(name, value.as_deref())?;
-                    state.changes.extend(told);
+                    state.set(name, value.as_deref(), *local)?;
                 }
-                done(if items.iter().all(|(_, value)| value.is_none()) { "RESET" } else { "SET" })
+                if items.iter().all(|(_, value)| value.is_none()) { "RESET" } else { "SET" }
             }
-            Command::Characteristics { read_only } => {
+            Command::Characteristics { modes, session: true } => {
+                characteristics(&mut session.state.lock(), *modes)?;
+                "SET"
+            }
+            Command::Characteristics { modes, .. } => {
                 let mut state = session.state.lock();
-                state.read_only = read_only.unwrap_or(state.read_only);
-                done("SET")
+                if state.block == Block::Idle {
+                    drop(state);
+                    session.notice("WARNING", "25P01", "SET TRANSACTION can only be used in transaction blocks", None);
+                } else {
+                    state.read_only = modes.read_only.unwrap_or(state.read_only);
+                    state.note_isolation(modes.isolation);
+                }
+                "SET"
             }
             Command::ResetAll => {
-                reset(&mut session.state.lock());
-                done("RESET")
+                reset(&mut session.state.lock())?;
+                "RESET"
             }
             Command::Discard(tag) => {
                 if *tag == "DISCARD ALL" {
-                    if session.block() != Block::Idle {
-                        return Err(raise(Error::TransactionState, "DISCARD ALL cannot run inside a transaction block"));
-                    }
-                    reset(&mut session.state.lock());
-                    // Whoever gets the connection next from a pool is itself again.
-                    session.access.set_session(None)?;
-                    session.tell_role();
+                    discard_all(session)?;
                 }
-                done(tag)
+                tag
             }
-            Command::Deallocate => done("DEALLOCATE"),
-            Command::Show(_) | Command::ShowAll => {
-                session.admit()?;
-                self.shown(session).map(Outcome::Rows)
+            Command::Unlisten => "UNLISTEN",
+            Command::Close(name) => {
+                session.cursors.close(name.as_deref())?;
+                if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" }
             }
-        }
+            Command::Prepare(name, planned) => {
+                session.names.add(name, planned, sql, true, session)?;
+                "PREPARE"
+            }
+            Command::Deallocate(name) => {
+                session.names.forget(name.as_deref())?;
+                if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" }
+            }
+            _ => return self.shown(session).map(Outcome::Rows),
+        };
+        Ok(Outcome::Command(Completion::plain(tag)))
     }
 
     fn shown(&self, session: &Session) -> Result<Rows, Error> {
@@ -205,7 +290,10 @@ impl Command {
         let columns: Vec<Vec<String>> = match self {
             Command::Show(name) => {
                 let unknown = || raise(Error::UnknownObject, format!("unrecognized configuration parameter \"{name}\""));
-                vec![vec![state.variables.get(name).ok_or_else(unknown)?.to_owned()]]
+                let value = state.variables.get(name).ok_or_else(unknown)?.to_owned();
+                // What holds now, whoever asked for it.
+                let of_block = state.block != Block::Idle && name == "transaction_read_only";
+                vec![vec![if of_block { on_or_off(state.read_only) } else { value }]]
             }
             _ => {
                 let (names, values) = state.variables.all().map(|(name, value)| (name.to_owned(), value.to_owned())).unzip();
@@ -219,55 +307,51 @@ impl Command {
     }
 }
 
-fn begin(session: &Session, read_only: Option<bool>) {
-    let mut state = session.state.lock();
+fn on_or_off(on: bool) -> String {
+    if on { "on" } else { "off" }.to_owned()
+}
+
+fn begin(session: &Session, modes: Modes) {
+    session.state.lock().begin(modes.read_only, modes.isolation);
+}
+
+/// What the next block is to be like, where one follows.
+fn chained(session: &Session, chain: bool, command: &str) -> Result<Option<Modes>, Error> {
+    let state = session.state.lock();
+    if !chain {
+        return Ok(None);
+    }
     if state.block == Block::Idle {
-        state.block = Block::Open;
-        state.writes = 0;
-        state.read_only = read_only.unwrap_or(false);
-        return;
+        return Err(raise(Error::NoTransaction, format!("{command} can only be used in transaction blocks")));
     }
-    drop(state);
-    session.notice("WARNING", "25001", "there is already a transaction in progress", None);
+    Ok(Some(Modes { read_only: Some(state.read_only), isolation: None }))
 }
 
-fn ended(state: &mut State) -> (Block, u64) {
-    state.read_only = false;
-    (std::mem::take(&mut state.block), std::mem::take(&mut state.writes))
-}
-
-fn commit(session: &Session) -> &'static str {
-    let (block, writes) = ended(&mut session.state.lock());
-    match block {
-        Block::Idle => session.notice("WARNING", "25P01", "there is no transaction in progress", None),
-        Block::Failed if writes > 0 => {
-            session.notice("WARNING", "01000", format!("{writes} writes made before the failure stay committed"), None);
-        }
-        Block::Open | Block::Failed => {}
+/// SET SESSION CHARACTERISTICS: what the transactions that follow are like.
+fn characteristics(state: &mut State, modes: Modes) -> Result<(), Error> {
+    if let Some(read_only) = modes.read_only {
+        state.set("default_transaction_read_only", Some(&on_or_off(read_only)), false)?;
     }
-    if block == Block::Failed { "ROLLBACK" } else { "COMMIT" }
-}
-
-fn rollback(session: &Session) -> Result<(), Error> {
-    let (block, writes) = ended(&mut session.state.lock());
-    if block == Block::Idle {
-        session.notice("WARNING", "25P01", "there is no transaction in progress", None);
-    }
-    if writes > 0 {
-        let message = format!("can't roll back: {writes} writes of this transaction block are committed and stay");
-        return Err(raise(Error::Unsupported, message)
-            .with_detail("the block is ended")
-            .with_hint("each write is committed by itself; delete what should not stay"));
+    if let Some(level) = modes.isolation {
+        state.set("default_transaction_isolation", Some(&level.to_lowercase()), false)?;
+        state.note_isolation(Some(level));
     }
     Ok(())
 }
 
-fn reset(state: &mut State) {
-    let names: Vec<String> = state.variables.all().map(|(name, _)| name.to_owned()).collect();
-    for name in names {
-        // Every name comes from the table of settings, so none is refused.
-        if let Ok(told) = state.variables.set(&name, None) {
-            state.changes.extend(told);
-        }
+fn discard_all(session: &Session) -> Result<(), Error> {
+    if session.block() != Block::Idle {
+        return Err(raise(Error::ActiveTransaction, "DISCARD ALL cannot run inside a transaction block"));
     }
+    reset(&mut session.state.lock())?;
+    // Whoever gets the connection next from a pool is itself again.
+    session.access.set_session(None)?;
+    session.tell_role();
+    session.cursors.close(None)?;
+    session.names.forget(None)
+}
+
+fn reset(state: &mut State) -> Result<(), Error> {
+    let names: Vec<String> = state.variables.all().map(|(name, _)| name.to_owned()).collect();
+    names.iter().try_for_each(|name| state.set(name, None, false))
 }

@@ -1,4 +1,4 @@
-//! INSERT, UPDATE and DELETE: each one commit, durable when answered.
+//! INSERT, UPDATE and DELETE: each one commit, durable when answered; in a transaction block held until COMMIT.
 //!
 //! DataFusion's own writing is never used: rows and keys are found by queries of ours, and written
 //! by us.
@@ -11,11 +11,13 @@ mod tag_rows;
 mod tags;
 
 pub(crate) use insert::unknown_column;
+pub(crate) use literals::{Literal, literal};
 pub(crate) use rows::{Given, Row, push};
-pub(crate) use tag_rows::{Draft, TagValue, check_column};
+pub(crate) use tag_rows::{Draft, TagValue, check_column, span_us};
 pub use tag_rows::{array_items, tag_definitions};
-pub(crate) use tags::{create as create_tags, tag_columns};
+pub(crate) use tags::{create as create_tags, create_now, tag_columns};
 
+use crate::block::Writing;
 use crate::error::{Error, find_word, raise};
 use crate::outcome::Completion;
 use crate::scan::Sort;
@@ -139,7 +141,12 @@ pub(crate) async fn run(
         WritePlan::TagUpdate(_) => "UPDATE",
         WritePlan::Delete(_) | WritePlan::TagDelete(_) => "DELETE",
     };
-    session.admit_write(command)?;
+    let writing = match plan {
+        WritePlan::Insert(_) => Writing::Rows,
+        WritePlan::TagInsert(_) => Writing::NewTags,
+        WritePlan::Delete(_) | WritePlan::TagUpdate(_) | WritePlan::TagDelete(_) => Writing::Alone,
+    };
+    session.admit_write(command, writing)?;
     let rows = match plan {
         WritePlan::Insert(plan) => insert::run(session, plan, params, types, sql).await?,
         WritePlan::Delete(plan) => delete::run(session, plan, params, types, sql).await?,

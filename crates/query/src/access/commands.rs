@@ -9,8 +9,9 @@ use super::granting::{self, Target, Told};
 use super::parse::{MemberOptions, On, Options, RoleName, Statement};
 use super::privilege::Object;
 use super::role::{BOOTSTRAP_ID, PREDEFINED, Role, id_of_random};
-use super::roles::{Keeper, Roles};
+use super::roles::Keeper;
 use super::roster::Roster;
+use crate::block::{Writing, note_standing};
 use crate::error::{Error, raise};
 use crate::outcome::{Completion, Outcome};
 use crate::session::Session;
@@ -43,20 +44,36 @@ impl Statement {
     }
 }
 
-/// Runs one.
-pub(crate) async fn run(session: &Arc<Session>, statement: &Arc<Statement>) -> Result<Outcome, Error> {
+/// A statement as it was asked for: by whom, of which tables, and what was worked out of its options.
+pub(crate) struct Asked {
+    /// Its text, without passwords.
+    sql: Arc<str>,
+    statement: Arc<Statement>,
+    targets: Vec<Target>,
+    asking: Asking,
+    extra: Worked,
+}
+
+/// Runs one. In a transaction block it is tried, with those before it, and held until COMMIT.
+pub(crate) async fn run(session: &Arc<Session>, statement: &Arc<Statement>, sql: &Arc<str>) -> Result<Outcome, Error> {
     session.access.rights().alive()?;
+    if statement.is_of_session() {
+        note_standing(session);
+    }
     match statement.as_ref() {
         Statement::SetRole(name) => session.access.set_role(name.as_deref())?,
         Statement::SetSession(name) => session.access.set_session(name.as_deref())?,
         _ => {
-            session.admit_write(statement.tag())?;
-            let targets = targets(session, statement)?;
-            let asking = Asking { current: session.access.current(), session: session.access.session() };
-            let (roles, statement, zone) = (Arc::clone(session.access.roles()), Arc::clone(statement), session.time_zone());
-            // Keeping blocks.
-            let done = tokio::task::spawn_blocking(move || change(&roles, &statement, &targets, &asking, zone)).await;
-            let told = done.map_err(|error| raise(Error::Internal, error.to_string()))??;
+            session.admit_write(statement.tag(), Writing::Roles)?;
+            let before = session.state.lock().held_roles()?;
+            let (asked, mut told) = asked(session, statement, sql).await?;
+            let in_block = before.is_some();
+            let mut all = before.unwrap_or_default();
+            all.push(Arc::new(asked));
+            told.extend(change(session, all.clone(), !in_block).await?);
+            if in_block {
+                session.state.lock().hold_roles(all);
+            }
             for (severity, state, text) in told {
                 session.notice(severity, state, text, None);
             }
@@ -64,8 +81,59 @@ pub(crate) async fn run(session: &Arc<Session>, statement: &Arc<Statement>) -> R
     }
     if statement.is_of_session() {
         session.tell_role();
+        session.audit("role statement", sql, None);
     }
     Ok(Outcome::Command(Completion::plain(statement.tag())))
+}
+
+async fn asked(session: &Session, statement: &Arc<Statement>, sql: &Arc<str>) -> Result<(Asked, Told), Error> {
+    let sql = Arc::clone(sql);
+    let targets = targets(session, statement)?;
+    let asking = Asking { current: session.access.current(), session: session.access.session() };
+    let (roles, statement, zone) = (Arc::clone(session.access.roles()), Arc::clone(statement), session.time_zone());
+    // Making a verifier takes a while.
+    apart(move || {
+        let mut told = Told::new();
+        let extra = match statement.as_ref() {
+            Statement::Create { options, .. } | Statement::Alter { options, .. } => {
+                Worked::of(options, &**roles.keeper(), zone, &mut told)?
+            }
+            _ => Worked::default(),
+        };
+        Ok((Asked { sql, statement, targets, asking, extra }, told))
+    })
+    .await
+}
+
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| raise(Error::Internal, error.to_string()))?
+}
+
+/// Does all that was asked for as one change, or only tries whether it could be done; what the last of it tells.
+pub(crate) async fn change(session: &Session, asked: Vec<Arc<Asked>>, keep: bool) -> Result<Told, Error> {
+    let roles = Arc::clone(session.access.roles());
+    let texts: Vec<Arc<str>> = asked.iter().map(|asked| Arc::clone(&asked.sql)).collect();
+    // Keeping blocks.
+    let done = apart(move || {
+        roles.change(|roster, change| {
+            let (mut draft, mut told) = (Draft::of(roster), Told::new());
+            for Asked { statement, targets, asking, extra, .. } in asked.iter().map(Arc::as_ref) {
+                told = apply(&mut draft, statement, targets, asking, extra, &**roles.keeper())?;
+            }
+            if keep {
+                draft.finish(change);
+            }
+            Ok(told)
+        })
+    })
+    .await;
+    match &done {
+        // What is only tried is told of once it is kept.
+        Ok(_) => texts.iter().filter(|_| keep).for_each(|sql| session.audit("role statement", sql, None)),
+        Err(error) => texts.last().into_iter().for_each(|sql| session.audit("role statement", sql, Some(error))),
+    }
+    done
 }
 
 /// What GRANT and REVOKE are about.
@@ -106,24 +174,6 @@ fn targets(session: &Session, statement: &Statement) -> Result<Vec<Target>, Erro
             Ok(Vec::new())
         }
     }
-}
-
-fn change(roles: &Arc<Roles>, statement: &Statement, targets: &[Target], asking: &Asking, zone: Zone) -> Result<Told, Error> {
-    let mut told = Told::new();
-    let extra = match statement {
-        Statement::Create { options, .. } | Statement::Alter { options, .. } => {
-            Worked::of(options, &**roles.keeper(), zone, &mut told)?
-        }
-        _ => Worked::default(),
-    };
-    let more = roles.change(|roster, change| {
-        let mut draft = Draft::of(roster);
-        let told = apply(&mut draft, statement, targets, asking, &extra, &**roles.keeper())?;
-        draft.finish(change);
-        Ok(told)
-    })?;
-    told.extend(more);
-    Ok(told)
 }
 
 fn apply(

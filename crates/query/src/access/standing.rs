@@ -36,6 +36,10 @@ struct Who {
     current: Identity,
 }
 
+/// Who a session was at some time.
+#[derive(Clone)]
+pub(crate) struct Standing(Who);
+
 /// Who a session is.
 pub struct Access {
     roles: Arc<Roles>,
@@ -109,6 +113,18 @@ impl Access {
         let rights = who.current.rights(&self.roles);
         self.unbound_at.store(if rights.is_unbound() { version + 1 } else { 0 }, Ordering::Release);
         rights
+    }
+
+    /// Who it is, to be gone back to.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing(self.who.lock().clone())
+    }
+
+    /// Goes back to who it was.
+    pub(crate) fn stand(&self, standing: Standing) {
+        let mut who = self.who.lock();
+        self.unbound_at.store(0, Ordering::Release);
+        *who = standing.0;
     }
 
     /// The roles that there are.

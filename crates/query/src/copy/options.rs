@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, Cop
 /// How COPY data look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
+    /// PostgreSQL's binary format: then nothing of the rest counts.
+    pub binary: bool,
     pub csv: bool,
     pub delimiter: u8,
     pub null: String,
@@ -23,6 +25,20 @@ fn byte(what: &str, value: char) -> Result<u8, Error> {
     }
 }
 
+/// Binary data have no delimiters and the like to be said.
+fn refuse_in_binary(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<(), Error> {
+    let said = options.iter().find(|option| {
+        !matches!(option, CopyOption::Format(name) if name.value.eq_ignore_ascii_case("binary"))
+            && !matches!(option, CopyOption::Freeze(_) | CopyOption::Encoding(_))
+    });
+    let said = said.map(ToString::to_string);
+    let said = said.or_else(|| legacy.iter().find(|option| !matches!(option, CopyLegacyOption::Binary)).map(ToString::to_string));
+    match said {
+        Some(option) => Err(raise(Error::Syntax, format!("cannot specify {option} in BINARY mode"))),
+        None => Ok(()),
+    }
+}
+
 impl Options {
     /// The options as they are written.
     ///
@@ -32,18 +48,24 @@ impl Options {
         let csv =
             options.iter().any(|option| matches!(option, CopyOption::Format(name) if name.value.eq_ignore_ascii_case("csv")))
                 || legacy.iter().any(|option| matches!(option, CopyLegacyOption::Csv(_)));
+        let is_binary =
+            |option: &CopyOption| matches!(option, CopyOption::Format(name) if name.value.eq_ignore_ascii_case("binary"));
+        let binary = options.iter().any(is_binary) || legacy.iter().any(|option| matches!(option, CopyLegacyOption::Binary));
+        if binary {
+            refuse_in_binary(options, legacy)?;
+        }
         let mut out = if csv {
-            Options { csv, delimiter: b',', null: String::new(), header: false, quote: b'"', escape: b'"' }
+            Options { binary, csv, delimiter: b',', null: String::new(), header: false, quote: b'"', escape: b'"' }
         } else {
-            Options { csv, delimiter: b'\t', null: "\\N".to_owned(), header: false, quote: b'"', escape: b'"' }
+            Options { binary, csv, delimiter: b'\t', null: "\\N".to_owned(), header: false, quote: b'"', escape: b'"' }
         };
         let mut escape = None;
         for option in options {
             match option {
-                CopyOption::Format(name) if ["csv", "text"].contains(&name.value.to_ascii_lowercase().as_str()) => {}
+                CopyOption::Format(name) if ["csv", "text", "binary"].contains(&name.value.to_ascii_lowercase().as_str()) => {}
                 CopyOption::Format(name) => {
                     return Err(raise(Error::Unsupported, format!("COPY format \"{}\" is not supported", name.value))
-                        .with_hint("text or csv"));
+                        .with_hint("text, csv or binary"));
                 }
                 CopyOption::Delimiter('\t') => out.delimiter = b'\t',
                 CopyOption::Delimiter(value) => out.delimiter = byte("delimiter", *value)?,
@@ -69,6 +91,7 @@ impl Options {
 
     fn legacy(&mut self, option: &CopyLegacyOption) -> Result<(), Error> {
         match option {
+            CopyLegacyOption::Binary => {}
             CopyLegacyOption::Header => self.header = true,
             CopyLegacyOption::Null(text) => self.null.clone_from(text),
             CopyLegacyOption::Delimiter('\t') => self.delimiter = b'\t',

@@ -226,7 +226,7 @@ fn too_long() -> Error {
 }
 
 /// Bytes as text, which may not hold a zero byte: no client could read it back.
-fn text_of(bytes: &[u8]) -> Result<&str, Error> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, Error> {
     let invalid = || raise(Error::Encoding, "invalid byte sequence for encoding \"UTF8\"");
     let text = std::str::from_utf8(bytes).map_err(|_| invalid())?;
     if bytes.contains(&0) { Err(invalid().with_detail("a text can't hold a zero byte")) } else { Ok(text) }

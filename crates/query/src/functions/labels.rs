@@ -2,10 +2,11 @@
 
 use super::simple::Simple;
 use crate::access::{Access, Privileges};
+use crate::context::StatementRights;
 use crate::engine::Engine;
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{ScalarUDF, Volatility};
+use datafusion::logical_expr::{ScalarUDF, Signature, Volatility};
 use std::sync::{Arc, LazyLock};
 use types::TagId;
 
@@ -41,30 +42,30 @@ pub(super) fn everywhere() -> Vec<ScalarUDF> {
 pub(super) fn all(engine: &Arc<Engine>, access: &Arc<Access>) -> Vec<ScalarUDF> {
     let (engine, access) = (Arc::clone(engine), Arc::clone(access));
     // A tag's labels may be changed between statements, never within one as far as it is concerned.
-    let label =
-        Simple::make("label", vec![DataType::Utf8, DataType::Utf8], DataType::Utf8, Volatility::Stable, move |args, rows| {
-            let (names, keys) = (args[0].as_string::<i32>(), args[1].as_string::<i32>());
-            // Of a tag that may not be seen there are no labels.
-            let rights = access.rights();
-            let seen = |name: &str, id: &TagId| {
-                rights.is_unbound() || rights.has_tag(&engine.catalog, "public.tags", Privileges::SELECT, *id, name)
-            };
-            let mut known: Option<(String, Vec<(String, String)>)> = None;
-            let mut out = Vec::with_capacity(rows);
-            for row in 0..rows {
-                if names.is_null(row) || keys.is_null(row) {
-                    out.push(None);
-                    continue;
-                }
-                let name = names.value(row);
-                if known.as_ref().is_none_or(|(last, _)| last != name) {
-                    let tag = engine.catalog.find(name).filter(|id| seen(name, id)).and_then(|id| engine.catalog.get(id));
-                    known = Some((name.to_owned(), tag.map(|tag| tag.definition.labels).unwrap_or_default()));
-                }
-                let labels = known.as_ref().map(|(_, labels)| labels.as_slice()).unwrap_or_default();
-                out.push(labels.iter().find(|(key, _)| key == keys.value(row)).map(|(_, value)| value.clone()));
+    let signature = Signature::exact(vec![DataType::Utf8, DataType::Utf8], Volatility::Stable);
+    let label = Simple::with_options("label", signature, DataType::Utf8, move |args, rows, options| {
+        let (names, keys) = (args[0].as_string::<i32>(), args[1].as_string::<i32>());
+        // Of a tag that may not be seen there are no labels.
+        let rights = StatementRights::of(options, &access);
+        let seen = |name: &str, id: &TagId| {
+            rights.is_unbound() || rights.has_tag(&engine.catalog, "public.tags", Privileges::SELECT, *id, name)
+        };
+        let mut known: Option<(String, Vec<(String, String)>)> = None;
+        let mut out = Vec::with_capacity(rows);
+        for row in 0..rows {
+            if names.is_null(row) || keys.is_null(row) {
+                out.push(None);
+                continue;
             }
-            Ok(Arc::new(StringArray::from(out)))
-        });
+            let name = names.value(row);
+            if known.as_ref().is_none_or(|(last, _)| last != name) {
+                let tag = engine.catalog.find(name).filter(|id| seen(name, id)).and_then(|id| engine.catalog.get(id));
+                known = Some((name.to_owned(), tag.map(|tag| tag.definition.labels).unwrap_or_default()));
+            }
+            let labels = known.as_ref().map(|(_, labels)| labels.as_slice()).unwrap_or_default();
+            out.push(labels.iter().find(|(key, _)| key == keys.value(row)).map(|(_, value)| value.clone()));
+        }
+        Ok(Arc::new(StringArray::from(out)))
+    });
     vec![label]
 }

@@ -182,6 +182,8 @@ fn catalogue() -> Vec<ScalarUDF> {
         nothing_of("pg_indexes_size", DataType::Int64, RELATIONS),
         nothing_of("pg_total_relation_size", DataType::Int64, RELATIONS),
         nothing_of("pg_tablespace_size", DataType::Int64, RELATIONS),
+        // There are no advisory locks to be unlocked: pools ask so when they take a connection back.
+        nothing("pg_advisory_unlock_all", Vec::new()),
         nothing("inet_client_addr", Vec::new()),
         nothing("inet_client_port", Vec::new()),
         nothing("inet_server_port", Vec::new()),

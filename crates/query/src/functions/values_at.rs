@@ -129,9 +129,10 @@ impl TableProvider for ValuesAtTable {
         let title = format!("ValuesAt: pairs={}", tags.len());
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
             let rows = match &snapshot {
-                Some(snapshot) => value_rows(&engine, &access, snapshot, Arc::clone(&tags), &times, zone)?,
+                Some(snapshot) => value_rows(&engine, (&access, &statement.rights), snapshot, Arc::clone(&tags), &times, zone)?,
                 None => {
-                    let asked = far_value_rows(&engine, &access, Arc::clone(&tags), &times, zone, &statement.asker);
+                    let asked =
+                        far_value_rows(&engine, (&access, &statement.rights), Arc::clone(&tags), &times, zone, &statement.asker);
                     tokio::runtime::Handle::current().block_on(asked)?
                 }
             };

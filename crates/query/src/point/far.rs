@@ -5,7 +5,7 @@ use super::operands::{array, range, rows_limit};
 use super::resolved::{Many, Pairs, moments};
 use super::run::{Plan, PointAnswer, Question, shown_pairs};
 use super::{PointPlan, RowSink};
-use crate::access::Access;
+use crate::access::{Access, Rights};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::outcome::Rows;
@@ -75,14 +75,13 @@ impl Plan {
 /// The rows of `values_at`, for a plan.
 pub(crate) async fn far_value_rows(
     engine: &Arc<Engine>,
-    access: &Arc<Access>,
+    (access, rights): (&Arc<Access>, &Rights),
     tags: ArrayRef,
     times: &ArrayRef,
     zone: Zone,
     asker: &Asker,
 ) -> Result<RecordBatch, Error> {
-    let rights = access.rights();
-    let pairs = Pairs::of(engine, Some(&rights), Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
+    let pairs = Pairs::of(engine, Some(rights), Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
     let columns = engine.store.values_at(pairs.questions.clone(), asker).await?;
     shown_pairs(engine, access, &columns, &pairs)
 }

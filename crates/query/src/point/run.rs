@@ -440,14 +440,13 @@ pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, Error> {
 /// The rows of `values_at`, for a plan: as a snapshot has them.
 pub(crate) fn value_rows(
     engine: &Arc<Engine>,
-    access: &Arc<Access>,
+    (access, rights): (&Arc<Access>, &Rights),
     snapshot: &Snapshot,
     tags: ArrayRef,
     times: &ArrayRef,
     zone: Zone,
 ) -> Result<RecordBatch, Error> {
-    let rights = access.rights();
-    let pairs = Pairs::of(engine, Some(&rights), Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
+    let pairs = Pairs::of(engine, Some(rights), Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
     shown_pairs(engine, access, &snapshot.values_at(&pairs.questions)?, &pairs)
 }
 

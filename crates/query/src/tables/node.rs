@@ -1,11 +1,9 @@
-//! Schema `meridian`, and two tables of `pg_catalog`: what the node says of itself, as it stands when a query reads it.
+//! Schema `meridian`: what the node says of itself, as it stands when a query reads it.
 
 use super::source::made_anew;
-use crate::access::Access;
 use crate::engine::Engine;
-use crate::session::State;
 use crate::store::NodeReport;
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -13,7 +11,6 @@ use datafusion::datasource::TableType;
 use datafusion::error::Result;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -81,15 +78,15 @@ impl TableProvider for NodeTable {
     }
 }
 
-fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+pub(super) fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(values.map(|value| i64::try_from(value).unwrap_or(i64::MAX)).collect::<Int64Array>())
 }
 
-fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
+pub(super) fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
     Arc::new(values.map(Some).collect::<StringArray>())
 }
 
-fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
+pub(super) fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
 }
 
@@ -216,61 +213,6 @@ fn node(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
     ]
 }
 
-/// `pg_settings`: the session's settings.
-fn pg_settings(state: &Mutex<State>) -> Vec<Column> {
-    let state = state.lock();
-    let all: Vec<(&str, &str)> = state.variables.all().collect();
-    let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
-    vec![
-        ("name", texts(all.iter().map(|(name, _)| (*name).to_owned()))),
-        ("setting", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
-        ("unit", Arc::new(StringArray::new_null(all.len()))),
-        ("category", same("")),
-        ("short_desc", same("")),
-        ("context", same("user")),
-        ("vartype", same("string")),
-        ("source", same("session")),
-        ("boot_val", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
-        ("reset_val", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
-        ("pending_restart", Arc::new(BooleanArray::from(vec![false; all.len()]))),
-    ]
-}
-
-/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them. What others run is told to those who may know.
-fn pg_stat_activity(engine: &Engine, access: &Access) -> Vec<Column> {
-    let all = engine.running.list();
-    let (rights, own) = (access.rights(), access.session_user());
-    let told = |query: &crate::running::RunningStatement| {
-        let may = rights.is_unbound() || rights.monitors || *query.user == *own;
-        if may { query.sql.to_string() } else { "<insufficient privilege>".to_owned() }
-    };
-    let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
-    let none = || Arc::new(StringArray::new_null(all.len())) as ArrayRef;
-    let started = || times(all.iter().map(|query| query.started_us));
-    vec![
-        ("datid", numbers(all.iter().map(|_| 1))),
-        ("datname", same(crate::context::DATABASE)),
-        ("pid", Arc::new(all.iter().map(|query| Some(query.session)).collect::<Int32Array>())),
-        ("usesysid", numbers(all.iter().map(|_| 10))),
-        ("usename", texts(all.iter().map(|query| query.user.clone()))),
-        ("application_name", same("")),
-        ("client_addr", none()),
-        ("client_hostname", none()),
-        ("client_port", Arc::new(Int32Array::new_null(all.len()))),
-        ("backend_start", started()),
-        ("xact_start", started()),
-        ("query_start", started()),
-        ("state_change", started()),
-        ("wait_event_type", none()),
-        ("wait_event", none()),
-        ("state", same("active")),
-        ("backend_xid", none()),
-        ("backend_xmin", none()),
-        ("query", texts(all.iter().map(told))),
-        ("backend_type", same("client backend")),
-    ]
-}
-
 pub(super) type Named = (&'static str, Arc<dyn TableProvider>);
 
 pub(super) fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -> Vec<Named> {
@@ -294,16 +236,4 @@ pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
         ("node", Arc::new(node)),
     ];
     tables(engine, made)
-}
-
-/// Those of `pg_catalog` that are made anew for each query.
-pub(crate) fn of_catalogue(engine: &Arc<Engine>, state: &Arc<Mutex<State>>, access: &Arc<Access>) -> Vec<Named> {
-    let (state, access) = (Arc::clone(state), Arc::clone(access));
-    tables(
-        engine,
-        vec![
-            ("pg_settings", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_settings(&state))),
-            ("pg_stat_activity", Arc::new(move |engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine, &access))),
-        ],
-    )
 }

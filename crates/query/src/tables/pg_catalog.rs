@@ -20,7 +20,7 @@ const TABLESPACE: i64 = 1663;
 const NAMESPACES: [(&str, i64); 4] = [("pg_catalog", 11), ("public", 2200), ("meridian", 16_380), ("information_schema", 16_381)];
 
 /// The tables that have rows.
-const FILLED: [&str; 14] = [
+const FILLED: [&str; 16] = [
     "pg_namespace",
     "pg_class",
     "pg_attribute",
@@ -35,6 +35,8 @@ const FILLED: [&str; 14] = [
     "pg_tablespace",
     "pg_settings",
     "pg_stat_activity",
+    "pg_prepared_statements",
+    "pg_cursors",
 ];
 
 /// Name, SQL's name, number, length, category, and the number of its array (of an array: of its element).

@@ -7,6 +7,7 @@
 
 use super::WritePlan;
 use crate::access::{Privileges, admit_plan, refused};
+use crate::block::{Alone, do_alone};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::planning::{Planning, Size};
@@ -91,7 +92,7 @@ pub(crate) async fn run(
     }
     let rows = keys.len() as u64;
     if rows > 0 {
-        session.engine.delete(Deletion::Points(keys), &session.asker()).wait().await?;
+        do_alone(session, Alone::Deletion(Deletion::Points(keys))).await?;
     }
     Ok(rows)
 }
@@ -149,7 +150,7 @@ async fn delete_range(session: &Arc<Session>, target: Target, keys: &LogicalPlan
         }
         Place::Fleet(_) | Place::Node(_) => counted_by_plan(session, keys, sql).await?,
     };
-    engine.delete(Deletion::Range { tags, range }, &session.asker()).wait().await?;
+    do_alone(session, Alone::Deletion(Deletion::Range { tags, range })).await?;
     Ok(rows)
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn rows_of(query: &Query) -> Option<Vec<Vec<Literal>>> {
     values.rows.iter().map(|row| row.content.iter().map(literal).collect()).collect()
 }
 
-fn literal(expr: &Expr) -> Option<Literal> {
+pub(crate) fn literal(expr: &Expr) -> Option<Literal> {
     match expr {
         Expr::Value(value) => of_value(&value.value),
         Expr::Nested(inner) => literal(inner),

@@ -116,7 +116,7 @@ pub fn tag_definitions(batch: &RecordBatch) -> Result<Vec<TagDefinition>, (Optio
     (0..batch.num_rows()).map(|row| definition(row).map_err(|error| (Some(row), error))).collect()
 }
 
-fn span_us(interval: IntervalMonthDayNano) -> Result<i64, Error> {
+pub(crate) fn span_us(interval: IntervalMonthDayNano) -> Result<i64, Error> {
     if interval.months != 0 {
         return Err(raise(Error::InvalidParameter, "months have no fixed length: give days, hours or seconds"));
     }

@@ -4,6 +4,7 @@ use super::rows::at_row;
 use super::tag_rows::TagColumn;
 use super::{Draft, WritePlan, check_column};
 use crate::access::Privileges;
+use crate::block::{Alone, do_alone};
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::query::{planned, stream};
@@ -17,10 +18,9 @@ use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, Expr, Ident, Insert, OnConflictAction, OnInsert, SelectItem, SetExpr, Statement as Tree,
 };
 use futures::StreamExt;
-use kernel::{Deletion, TagSelection};
 use std::collections::HashSet;
 use std::sync::Arc;
-use types::{TagDefinition, TagId, TimeRange};
+use types::{TagDefinition, TagId};
 
 /// A planned INSERT INTO tags.
 pub(crate) struct InsertPlan {
@@ -156,6 +156,16 @@ pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition
         definitions
             .retain(|definition| session.engine.catalog.find(&definition.name).is_none() && seen.insert(definition.name.clone()));
     }
+    let exists = |name: &str| session.engine.catalog.find(name).is_some();
+    let limit = session.engine.settings.copy_bytes_max;
+    if let Some(made) = session.state.lock().hold_tags(&mut definitions, skip_existing, exists, limit)? {
+        return Ok(made);
+    }
+    create_now(session, definitions).await
+}
+
+/// Makes tags without waiting for the end of a transaction block.
+pub(crate) async fn create_now(session: &Session, definitions: Vec<TagDefinition>) -> Result<u64, Error> {
     if definitions.is_empty() {
         return Ok(0);
     }
@@ -210,7 +220,7 @@ pub(super) async fn run_update(
     let rights = session.access.rights();
     rights.alive()?;
     rights.admit("public.tags", Privileges::UPDATE)?;
-    let mut changes: Vec<(TagId, TagDefinition)> = Vec::new();
+    let mut changes: Vec<(TagId, TagDefinition, TagDefinition)> = Vec::new();
     let mut batches = stream(session, &plan.rows, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
@@ -220,21 +230,20 @@ pub(super) async fn run_update(
             let id = TagId(ordinals.value(row) as u64);
             // Dropped since the query saw it: nothing to change.
             let Some(tag) = session.engine.catalog.get(id) else { continue };
-            let before = (!rights.is_unbound()).then(|| tag.definition.clone());
-            let mut draft = Draft::of(tag.definition);
+            let mut draft = Draft::of(tag.definition.clone());
             for (column, name) in columns.iter().zip(&plan.columns) {
                 draft.set(name, column.get(row)?)?;
             }
             let after = draft.finish()?;
-            if let Some(before) = before {
-                rights.may_change(&before, &after)?;
+            if !rights.is_unbound() {
+                rights.may_change(&tag.definition, &after)?;
             }
-            changes.push((id, after));
+            changes.push((id, tag.definition, after));
         }
     }
     let rows = changes.len() as u64;
     if rows > 0 {
-        wait(session.engine.tags.change(changes)).await?;
+        do_alone(session, Alone::Changes(changes)).await?;
     }
     Ok(rows)
 }
@@ -253,7 +262,7 @@ pub(super) async fn plan_delete(
     Ok((WritePlan::TagDelete(DeletePlan { rows }), parameters))
 }
 
-/// Runs DELETE FROM tags: the tags go first and hide their samples at once, then the samples go.
+/// Runs DELETE FROM tags.
 pub(super) async fn run_delete(
     session: &Arc<Session>,
     plan: &DeletePlan,
@@ -272,9 +281,7 @@ pub(super) async fn run_delete(
     }
     let rows = tags.len() as u64;
     if rows > 0 {
-        wait(session.engine.tags.delete(tags.clone())).await?;
-        let deletion = Deletion::Range { tags: TagSelection::of(tags), range: TimeRange::ALL };
-        session.engine.delete(deletion, &session.asker()).wait().await?;
+        do_alone(session, Alone::Drops(tags)).await?;
     }
     Ok(rows)
 }

@@ -3,13 +3,14 @@
 
 mod commands;
 mod model;
+mod waiting;
 mod writes;
 
 use crate::fixture::{House, texts};
 use crate::fleet::nodes;
 use futures::StreamExt;
 use model::{ROLES, RoleModel, TAGS};
-use query::{Outcome, ScalarValue, Session, SessionSettings};
+use query::{CopyPiece, Outcome, ScalarValue, Session, SessionSettings};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use types::DistributionRule;
@@ -33,9 +34,13 @@ pub async fn ask(session: &Arc<Session>, sql: &str, params: Vec<ScalarValue>) ->
         }
         Outcome::CopyOut(mut copy) => {
             let mut out = Vec::new();
-            while let Some(lines) = copy.chunks.next().await {
-                let lines = lines.map_err(state)?;
-                out.extend(lines.rows().map(|row| String::from_utf8_lossy(row).trim_end().to_owned()));
+            while let Some(piece) = copy.chunks.next().await {
+                match piece.map_err(state)? {
+                    CopyPiece::Lines(lines) => {
+                        out.extend(lines.rows().map(|row| String::from_utf8_lossy(row).trim_end().to_owned()))
+                    }
+                    CopyPiece::Batch(batch) => out.extend(texts(&batch)),
+                }
             }
             Ok(out)
         }

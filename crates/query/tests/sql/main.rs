@@ -6,10 +6,12 @@
 
 mod access;
 mod arrays;
+mod blocks;
 mod bounds;
 mod by_day;
 mod catalogue;
 mod copy;
+mod cursors;
 mod fixture;
 mod fleet;
 mod functions;

@@ -17,7 +17,9 @@ use crate::shared::Shared;
 use futures::StreamExt;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use query::{Completion, Notice, Outcome, Prepared, Rows, ScalarValue, Session, SessionSettings, StatementClass, StatementText};
+use query::{
+    Block, Completion, Notice, Outcome, Prepared, Rows, ScalarValue, Session, SessionSettings, StatementClass, StatementText,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +179,13 @@ impl Work {
         let started = tokio::time::Instant::now();
         let prepared = self.prepare(statement).await?;
         let values = self.values(&prepared, params)?;
-        match prepared.execute(values).await? {
+        let outcome = prepared.execute(values).await?;
+        // Rows end no block, so it is known before the first of them.
+        if self.session.block() != Block::Idle {
+            let message = "the request would leave its transaction block open: nothing of the block was done";
+            return Err(Report::error("25001", message).hinted("end it with COMMIT in the same body").into());
+        }
+        match outcome {
             Outcome::Rows(rows) => self.send(rows).await?,
             Outcome::Command(done) => self.begin(Begun::Command(done, self.session.take_notices())),
             Outcome::CopyIn(_) | Outcome::CopyOut(_) => return Err(no_copy().into()),

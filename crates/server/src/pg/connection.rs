@@ -85,6 +85,7 @@ impl Connection {
         let end = self.run().await;
         // Portals run jobs: they stop before the client is told of the end.
         self.portals.clear();
+        self.session.end();
         if let Err(End::Fatal(report)) = end {
             self.wire.output.error(&report);
         }

@@ -32,7 +32,7 @@ impl Connection {
     /// Takes the client's data. The answer is the command tag.
     pub(super) async fn copy_in(&mut self, copy: CopyIn) -> Result<Result<String, Report>, End> {
         self.tell_notices();
-        self.wire.output.copy_response(b'G', copy.columns());
+        self.wire.output.copy_response(b'G', copy.columns(), copy.is_binary());
         self.wire.flush().await?;
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let mut parsing: Parsing = self.shared.query_runtime.spawn(parse(copy, pieces));

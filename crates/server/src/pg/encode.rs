@@ -375,6 +375,26 @@ pub(crate) fn write_rows(
     Ok(())
 }
 
+/// What COPY's binary format begins with: its signature, no flags, nothing more of the head.
+pub(crate) const COPY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What it ends with.
+pub(crate) const COPY_END: &[u8] = b"\xff\xff";
+
+/// Writes all rows of a batch as COPY's binary format has them.
+pub(crate) fn write_copy_rows(batch: &RecordBatch, zone: Zone, lines: &mut query::CopyLines) -> Result<(), Report> {
+    let columns: Result<Vec<Column>, Report> = batch.columns().iter().map(|array| Column::new(array, true, zone)).collect();
+    let columns = columns?;
+    let count = (columns.len() as u16).to_be_bytes();
+    for row in 0..batch.num_rows() {
+        lines.bytes.extend_from_slice(&count);
+        for column in &columns {
+            column.write(row, &mut lines.bytes)?;
+        }
+        lines.ends.push(lines.bytes.len());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 #[path = "encode_tests.rs"]
 mod tests;

@@ -10,16 +10,20 @@ use super::job::{Event, Job};
 use super::output::{Description, Output};
 use super::parameters;
 use super::point::{Failure, Writer};
+use super::report_of;
 use super::socket::{End, FLUSH_BYTES};
 use super::types::PgType;
 use crate::counters::add;
 use arrow::datatypes::Schema;
-use query::{Block, Prepared, ScalarValue, StatementClass, Zone};
+use query::{Block, NamedStatement, PortalName, Prepared, ScalarValue, Session, StatementClass, Zone};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A prepared statement.
 pub(crate) struct Statement {
     prepared: Prepared,
+    /// Its place in the session's list, where it has a name: there DEALLOCATE may end it.
+    named: Option<Arc<NamedStatement>>,
     /// Types of the parameters, as the client is told.
     types: Vec<u32>,
     columns: Option<Vec<(String, PgType)>>,
@@ -32,6 +36,8 @@ pub(crate) struct Portal {
     values: Vec<u8>,
     result_formats: Vec<u8>,
     state: State,
+    /// Its place in the session's list of cursors, where it has a name: there CLOSE may end it.
+    listed: Option<PortalName>,
 }
 
 enum State {
@@ -67,6 +73,50 @@ fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().take(64).collect()
 }
 
+impl Statement {
+    fn new(prepared: Prepared, named: Option<Arc<NamedStatement>>, given: &[u32]) -> Statement {
+        let told = |(index, wanted)| match given.get(index) {
+            Some(0) | None => PgType::of(wanted).oid,
+            Some(oid) => *oid,
+        };
+        let types = prepared.parameters().iter().enumerate().map(told).collect();
+        let columns = prepared.schema().map(|schema| columns_of(&schema));
+        Statement { prepared, named, types, columns }
+    }
+
+    fn is_live(&self) -> bool {
+        self.named.as_ref().is_none_or(|named| named.is_live())
+    }
+}
+
+/// Sees to it that `statements` has what a name means now: it may have been deallocated, or made by PREPARE, or stand for
+/// a cursor whose columns are others by now.
+fn settle(statements: &mut HashMap<Box<[u8]>, Arc<Statement>>, session: &Arc<Session>, name: &[u8]) {
+    match statements.get(name) {
+        Some(statement) if !statement.is_live() => drop(statements.remove(name)),
+        Some(statement) if statement.prepared.stands_for_another() => {
+            let anew = Statement::new(statement.prepared.clone(), statement.named.clone(), &statement.types);
+            statements.insert(name.into(), Arc::new(anew));
+        }
+        Some(_) => return,
+        None => {}
+    }
+    if statements.contains_key(name) || name.is_empty() {
+        return;
+    }
+    let found = std::str::from_utf8(name).ok().and_then(|name| session.named_statement(name));
+    if let Some((named, prepared)) = found {
+        statements.insert(name.into(), Arc::new(Statement::new(prepared, Some(named), &[])));
+    }
+}
+
+/// Drops a portal that CLOSE has closed.
+fn settle_portal(portals: &mut HashMap<Box<[u8]>, Portal>, name: &[u8]) {
+    if portals.get(name).is_some_and(|portal| portal.listed.as_ref().is_some_and(|listed| !listed.is_open())) {
+        portals.remove(name);
+    }
+}
+
 fn no_portal(name: &[u8]) -> Report {
     Report::error("34000", format!("portal \"{}\" does not exist", shown(name)))
 }
@@ -77,18 +127,17 @@ fn no_statement(name: &[u8]) -> Report {
 
 impl Connection {
     pub(super) async fn parse(&mut self, name: Box<[u8]>, sql: Vec<u8>, types: &[u32]) -> Result<(), End> {
+        // Those that DEALLOCATE took from the session's list.
+        if self.statements.len() > self.session.named_statements() + 1 {
+            self.statements.retain(|_, statement| statement.is_live());
+        }
+        settle(&mut self.statements, &self.session, &name);
         if !name.is_empty() && self.statements.contains_key(&name) {
             let report = Report::error("42P05", format!("prepared statement \"{}\" already exists", shown(&name)));
             self.fail_extended(&report);
             return Ok(());
         }
-        if self.statements.len() >= self.shared.settings.statements_max {
-            let report = Report::error("53400", format!("{} prepared statements are open already", self.statements.len()))
-                .hinted("close those no longer needed, or raise the setting statements_max");
-            self.fail_extended(&report);
-            return Ok(());
-        }
-        let Ok(sql) = String::from_utf8(sql) else {
+        let (Ok(sql), Ok(text)) = (String::from_utf8(sql), std::str::from_utf8(&name)) else {
             self.fail_extended(&Report::error("22021", "invalid byte sequence for encoding \"UTF8\""));
             return Ok(());
         };
@@ -96,14 +145,14 @@ impl Connection {
         match self.prepare(sql, given).await? {
             Err(report) => self.fail_extended(&report),
             Ok(prepared) => {
-                let told = |(index, wanted)| match types.get(index) {
-                    Some(0) | None => PgType::of(wanted).oid,
-                    Some(oid) => *oid,
-                };
-                let types = prepared.parameters().iter().enumerate().map(told).collect();
-                let columns = prepared.schema().map(|schema| columns_of(&schema));
-                self.statements.insert(name, Arc::new(Statement { prepared, types, columns }));
-                self.wire.output.parse_complete();
+                let named = if name.is_empty() { Ok(None) } else { self.session.name_statement(text, &prepared).map(Some) };
+                match named {
+                    Err(error) => self.fail_extended(&report_of(&error)),
+                    Ok(named) => {
+                        self.statements.insert(name, Arc::new(Statement::new(prepared, named, types)));
+                        self.wire.output.parse_complete();
+                    }
+                }
             }
         }
         Ok(())
@@ -112,6 +161,8 @@ impl Connection {
     pub(super) fn bind(&mut self, frame: &Frame) -> Result<(), End> {
         let body = &self.wire.input[frame.body.clone()];
         let bind = Bind::parse(body)?;
+        settle(&mut self.statements, &self.session, bind.statement);
+        settle_portal(&mut self.portals, bind.portal);
         let failure = match self.statements.get(bind.statement) {
             None => Some(no_statement(bind.statement)),
             Some(statement) => {
@@ -131,8 +182,13 @@ impl Connection {
                     portal.rebind(statement, &bind);
                     None
                 } else {
-                    self.portals.insert(bind.portal.into(), Portal::new(statement, &bind));
-                    None
+                    match listed(&self.session, bind.portal, &statement.prepared) {
+                        Err(report) => Some(report),
+                        Ok(listed) => {
+                            self.portals.insert(bind.portal.into(), Portal { listed, ..Portal::new(statement, &bind) });
+                            None
+                        }
+                    }
                 }
             }
         };
@@ -147,6 +203,8 @@ impl Connection {
         let mut fields = Fields::new(&self.wire.input[frame.body.clone()]);
         let (what, name) = (fields.u8()?, fields.text()?);
         fields.end()?;
+        settle(&mut self.statements, &self.session, if what == b'S' { name } else { b"" });
+        settle_portal(&mut self.portals, name);
         let (columns, formats) = match what {
             b'S' => match self.statements.get(name) {
                 Some(statement) => {
@@ -162,8 +220,17 @@ impl Connection {
             b'P' => match self.portals.get(name) {
                 Some(portal) => (&portal.statement.columns, &portal.result_formats[..]),
                 None => {
-                    let report = no_portal(name);
-                    self.fail_extended(&report);
+                    // A cursor is a portal too; clients ask so for what DECLARE opened.
+                    match std::str::from_utf8(name).ok().and_then(|name| self.session.cursor(name)) {
+                        Some((schema, binary)) => {
+                            let formats: &[u8] = if binary { &[0, 1] } else { &[] };
+                            describe_rows(&mut self.wire.output, &columns_of(&schema), formats);
+                        }
+                        None => {
+                            let report = no_portal(name);
+                            self.fail_extended(&report);
+                        }
+                    }
                     return Ok(());
                 }
             },
@@ -181,8 +248,16 @@ impl Connection {
         let (what, name) = (fields.u8()?, fields.text()?);
         fields.end()?;
         match what {
-            b'S' => drop(self.statements.remove(name)),
-            b'P' => drop(self.portals.remove(name)),
+            b'S' => {
+                self.statements.remove(name);
+                std::str::from_utf8(name).into_iter().for_each(|name| self.session.forget_statement(name));
+            }
+            b'P' => {
+                // A cursor is a portal too.
+                if self.portals.remove(name).is_none() {
+                    std::str::from_utf8(name).into_iter().for_each(|name| self.session.close_cursor(name));
+                }
+            }
             _ => return Err(FrameError::Malformed("what is to be closed").into()),
         }
         self.wire.output.close_complete();
@@ -215,7 +290,7 @@ impl Connection {
         let (Some(point), State::Bound, 0) = (portal.statement.prepared.point(), &portal.state, rows_max) else {
             return later(name);
         };
-        if self.session.block() == Block::Failed {
+        if !self.session.reads_freely() {
             return later(name);
         }
         let zone = self.session.time_zone();
@@ -246,8 +321,15 @@ impl Connection {
     /// Executes a portal, or goes on with it.
     pub(super) async fn execute(&mut self, name: &[u8], rows_max: usize) -> Result<(), End> {
         // Taken out while it runs, so that the connection can be used meanwhile.
+        settle_portal(&mut self.portals, name);
         let Some(mut portal) = self.portals.remove(name) else {
-            self.fail_extended(&no_portal(name));
+            let is_cursor = std::str::from_utf8(name).is_ok_and(|name| self.session.cursor(name).is_some());
+            let report = if is_cursor {
+                Report::error("0A000", "Execute of a cursor is not supported").hinted("use FETCH")
+            } else {
+                no_portal(name)
+            };
+            self.fail_extended(&report);
             return Ok(());
         };
         let timer = self.timer();
@@ -320,10 +402,10 @@ impl Connection {
             match self.next_event(&mut running.job).await? {
                 Event::Columns(_) => {}
                 Event::Rows { bytes, ends } => running.rows = (bytes, ends, 0),
-                Event::CopyOut(columns) => {
+                Event::CopyOut(columns, binary) => {
                     copying = true;
                     self.tell_notices();
-                    self.wire.output.copy_response(b'H', columns);
+                    self.wire.output.copy_response(b'H', columns, binary);
                 }
                 Event::Data(lines) => lines.rows().for_each(|row| self.wire.output.copy_data(row)),
                 Event::CopyIn(copy) => {
@@ -343,6 +425,15 @@ impl Connection {
     }
 }
 
+/// Lists a portal among the session's cursors, where it has a name.
+fn listed(session: &Session, name: &[u8], prepared: &Prepared) -> Result<Option<PortalName>, Report> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(name).map_err(|_| Report::error("22021", "invalid byte sequence for encoding \"UTF8\""))?;
+    session.name_portal(text, prepared).map(Some).map_err(|error| report_of(&error))
+}
+
 /// Whether formats are none, one for all, or one each.
 fn fits(formats: &[u8], count: usize) -> bool {
     let given = formats.len() / 2;
@@ -357,6 +448,7 @@ impl Portal {
             values: bind.values.to_vec(),
             result_formats: bind.result_formats.to_vec(),
             state: State::Bound,
+            listed: None,
         }
     }
 

@@ -10,7 +10,7 @@ use super::report_of;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
-use query::{CopyIn, Outcome, Prepared, Rows, Zone};
+use query::{CopyIn, CopyLines, CopyOut, CopyPiece, Outcome, Prepared, Rows, Zone};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -28,10 +28,10 @@ pub(crate) enum Event {
     Rows { bytes: Vec<u8>, ends: Vec<usize> },
     /// The client is to send data.
     CopyIn(Box<CopyIn>),
-    /// Data for the client is to come, in so many columns.
-    CopyOut(usize),
+    /// Data for the client is to come, in so many columns; whether in binary.
+    CopyOut(usize, bool),
     /// A piece of it.
-    Data(query::CopyLines),
+    Data(CopyLines),
     /// The end: its command tag; None where it counts rows.
     Done(Option<String>),
     /// The end: it failed.
@@ -99,20 +99,44 @@ async fn run(
         Outcome::Rows(rows) => send_rows(rows, formats, zone, sender).await,
         Outcome::Command(completion) => Ok(Event::Done(Some(completion.tag))),
         Outcome::CopyIn(copy) => Ok(Event::CopyIn(copy)),
-        Outcome::CopyOut(mut copy) => {
-            say(sender, Event::CopyOut(copy.columns)).await?;
-            while let Some(chunk) = copy.chunks.next().await {
-                say(sender, Event::Data(chunk.map_err(|error| report_of(&error))?)).await?;
+        Outcome::CopyOut(copy) => send_copy(*copy, zone, sender).await,
+    }
+}
+
+/// Data of a COPY TO STDOUT. In binary the head comes with the first row, and without any with the end: so PostgreSQL cuts its
+/// messages, and clients count on it.
+async fn send_copy(mut copy: CopyOut, zone: Zone, sender: &mpsc::Sender<Event>) -> Result<Event, Stopped> {
+    say(sender, Event::CopyOut(copy.columns, copy.binary)).await?;
+    let mut head = if copy.binary { encode::COPY_HEAD } else { &b""[..] };
+    while let Some(piece) = copy.chunks.next().await {
+        match piece.map_err(|error| report_of(&error))? {
+            CopyPiece::Lines(lines) => say(sender, Event::Data(lines)).await?,
+            CopyPiece::Batch(batch) => {
+                let mut start = 0;
+                while start < batch.num_rows() {
+                    let part = batch.slice(start, ROWS_PER_PIECE.min(batch.num_rows() - start));
+                    start += part.num_rows();
+                    let mut lines = CopyLines { bytes: std::mem::take(&mut head).to_vec(), ends: Vec::new() };
+                    encode::write_copy_rows(&part, zone, &mut lines)?;
+                    say(sender, Event::Data(lines)).await?;
+                }
             }
-            Ok(Event::Done(Some(copy.completion().tag)))
         }
     }
+    if copy.binary {
+        let bytes = [head, encode::COPY_END].concat();
+        let ends = vec![bytes.len()];
+        say(sender, Event::Data(CopyLines { bytes, ends })).await?;
+    }
+    Ok(Event::Done(Some(copy.completion().tag)))
 }
 
 async fn send_rows(mut rows: Rows, formats: &[u8], zone: Zone, sender: &mpsc::Sender<Event>) -> Result<Event, Stopped> {
     say(sender, Event::Columns(rows.schema.clone())).await?;
+    let mut count = 0;
     while let Some(batch) = rows.batches.next().await {
         let batch = batch.map_err(|error| report_of(&error))?;
+        count += batch.num_rows() as u64;
         let mut start = 0;
         while start < batch.num_rows() {
             let piece = batch.slice(start, ROWS_PER_PIECE.min(batch.num_rows() - start));
@@ -122,7 +146,7 @@ async fn send_rows(mut rows: Rows, formats: &[u8], zone: Zone, sender: &mpsc::Se
             say(sender, Event::Rows { bytes, ends }).await?;
         }
     }
-    Ok(Event::Done((rows.command != "SELECT").then(|| rows.command.to_owned())))
+    Ok(Event::Done((rows.command != "SELECT").then(|| rows.tag(count))))
 }
 
 async fn say(sender: &mpsc::Sender<Event>, event: Event) -> Result<(), Stopped> {

@@ -237,6 +237,8 @@ async fn log_in(
         application_name: startup.application_name.clone(),
         client: peer.to_string(),
         time_zone,
+        statements_max: shared.settings.statements_max,
+        blocks: true,
     };
     let mut wanted = startup.settings.clone();
     let own_limit = shared.users.roles().has_setting(&startup.user, "statement_timeout");

@@ -173,12 +173,12 @@ impl Output {
         });
     }
 
-    /// Answers COPY: `kind` is `G` (in) or `H` (out); all columns as text.
-    pub(crate) fn copy_response(&mut self, kind: u8, columns: usize) {
+    /// Answers COPY: `kind` is `G` (in) or `H` (out); all columns as text, or all in binary.
+    pub(crate) fn copy_response(&mut self, kind: u8, columns: usize, binary: bool) {
         self.message(kind, |out| {
-            out.push(0);
+            out.push(u8::from(binary));
             out.extend_from_slice(&(columns as u16).to_be_bytes());
-            (0..columns).for_each(|_| out.extend_from_slice(&[0, 0]));
+            (0..columns).for_each(|_| out.extend_from_slice(&[0, u8::from(binary)]));
         });
     }
 

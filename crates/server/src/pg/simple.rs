@@ -46,27 +46,29 @@ impl Connection {
             return Ok(Err(Report::error("42P02", message)));
         }
         let timer = self.timer();
-        let mut job = self.start(prepared.clone(), Vec::new(), Vec::new());
-        let answer = self.relay(&mut job).await?;
+        // One format for all columns.
+        let formats = if prepared.is_binary() { vec![0, 1] } else { Vec::new() };
+        let mut job = self.start(prepared.clone(), Vec::new(), formats.clone());
+        let answer = self.relay(&mut job, &formats).await?;
         // Its own text: without passwords.
         self.log_slow(timer, prepared.sql());
         Ok(answer)
     }
 
     /// Hands on everything that a job says.
-    async fn relay(&mut self, job: &mut Job) -> Result<Result<(), Report>, End> {
+    async fn relay(&mut self, job: &mut Job, formats: &[u8]) -> Result<Result<(), Report>, End> {
         let (mut count, mut copying) = (0, false);
         loop {
             match self.next_event(job).await? {
-                Event::Columns(schema) => describe_rows(&mut self.wire.output, &columns_of(&schema), &[]),
+                Event::Columns(schema) => describe_rows(&mut self.wire.output, &columns_of(&schema), formats),
                 Event::Rows { bytes, ends } => {
                     count += ends.len() as u64;
                     self.wire.output.bytes.extend_from_slice(&bytes);
                 }
-                Event::CopyOut(columns) => {
+                Event::CopyOut(columns, binary) => {
                     copying = true;
                     self.tell_notices();
-                    self.wire.output.copy_response(b'H', columns);
+                    self.wire.output.copy_response(b'H', columns, binary);
                 }
                 Event::Data(lines) => lines.rows().for_each(|row| self.wire.output.copy_data(row)),
                 Event::CopyIn(copy) => match self.copy_in(*copy).await? {

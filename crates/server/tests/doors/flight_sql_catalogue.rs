@@ -4,7 +4,7 @@ use crate::flight_sql::{Sql, append, client, prepared, query, read, sqlstate, st
 use crate::node::Node;
 use crate::noise::Noise;
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, UInt32Type};
+use arrow::datatypes::{Int32Type, Int64Type, UInt32Type};
 use arrow_flight::sql::{
     Any, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo,
     CommandPreparedStatementQuery, CommandStatementQuery, CommandStatementUpdate, EndTransaction, ProstMessageExt, SqlInfo,
@@ -29,6 +29,20 @@ async fn transactions_are_refused_wherever_they_are_asked_for() {
         assert_eq!(sqlstate(&query(&mut client, sql).await.err().unwrap_or_else(|| panic!("{sql}"))), "0A000");
     }
     assert_eq!(query(&mut client, "SELECT 1").await.unwrap().num_rows(), 1);
+    // No block was left behind: what is written is there.
+    client.execute_update("INSERT INTO tags (name) VALUES ('a')".into(), None).await.unwrap();
+    client.execute_update("INSERT INTO samples VALUES ('a', now(), 1)".into(), None).await.unwrap();
+    let written = query(&mut client, "SELECT count(*) FROM samples").await.unwrap();
+    assert_eq!(written.column(0).as_primitive::<Int64Type>().value(0), 1);
+    assert_eq!(sqlstate(&query(&mut client, "DECLARE c CURSOR FOR SELECT 1").await.err().unwrap()), "25P01");
+    // Cursors that need no block are a session's own.
+    for sql in ["DECLARE c CURSOR WITH HOLD FOR SELECT n FROM generate_series(1, 9) AS g(n)", "PREPARE p AS SELECT $1 + 1"] {
+        client.execute_update(sql.into(), None).await.unwrap();
+    }
+    assert_eq!(query(&mut client, "FETCH 4 FROM c").await.unwrap().num_rows(), 4);
+    assert_eq!(query(&mut client, "EXECUTE p(1)").await.unwrap().num_rows(), 1);
+    client.execute_update("CLOSE c".into(), None).await.unwrap();
+    assert_eq!(sqlstate(&query(&mut client, "FETCH 4 FROM c").await.err().unwrap()), "34000");
     let info = client.get_sql_info(vec![SqlInfo::FlightSqlServerTransaction, SqlInfo::FlightSqlServerName]).await.unwrap();
     let told = told(&mut client, info).await;
     assert_eq!(told.num_rows(), 2);

@@ -115,6 +115,37 @@ fn statements_run_in_order_and_the_last_one_answers() {
 }
 
 #[test]
+fn a_block_begins_and_ends_within_one_request() {
+    let node = Node::plain();
+    let mut web = Web::connect(node.http());
+    let mut ask = |text: &str| web.ask("POST", "/query", &[], text.as_bytes());
+    ask("INSERT INTO tags (name, kind) VALUES ('a', 'f64')");
+    let (insert, count) = ("INSERT INTO samples VALUES ('a', '2026-01-01', 1.5)", "SELECT count(*) FROM samples");
+    for left in [
+        "BEGIN".to_owned(),
+        format!("BEGIN; {insert}"),
+        format!("BEGIN; {insert}; SELECT 1"),
+        format!("BEGIN; {insert}; COMMIT AND CHAIN; {insert}"),
+        format!("BEGIN; DECLARE c CURSOR FOR {count}"),
+    ] {
+        let answer = ask(&left);
+        assert_eq!((answer.status, answer.sqlstate().as_str()), (400, "25001"), "{left}");
+        let rows = i32::from(left.contains("CHAIN"));
+        assert_eq!(ask(count).json()["rows"], json!([[rows]]), "{left}");
+    }
+    ask("DELETE FROM samples WHERE tag = 'a'");
+    assert_eq!(ask(&format!("BEGIN; {insert}; ROLLBACK")).json()["command"], json!("ROLLBACK"));
+    assert_eq!(ask(count).json()["rows"], json!([[0]]));
+    assert_eq!(ask(&format!("BEGIN; {insert}; COMMIT")).json()["command"], json!("COMMIT"));
+    assert_eq!(ask(count).json()["rows"], json!([[1]]));
+    let answer = ask("DECLARE c CURSOR WITH HOLD FOR SELECT n FROM generate_series(1, 9) AS g(n); MOVE 2 IN c; FETCH 3 FROM c");
+    assert_eq!(answer.json()["rows"], json!([[3], [4], [5]]), "{}", answer.text());
+    assert_eq!(ask("FETCH c").sqlstate(), "34000", "it ended with its request");
+    let get = web.ask("GET", "/query?q=PREPARE+p+AS+DELETE+FROM+samples;EXECUTE+p", &[], b"");
+    assert_eq!(get.sqlstate(), "25006", "{}", get.text());
+}
+
+#[test]
 fn what_is_asked_by_get_changes_nothing() {
     let node = Node::plain();
     let mut web = Web::connect(node.http());

@@ -6,6 +6,7 @@
 
 mod access;
 mod certificates;
+mod cursors;
 mod flight;
 mod flight_sql;
 mod flight_sql_catalogue;

@@ -271,6 +271,8 @@ async fn operating_needs_to_be_granted() {
             ("hand", "CHECKPOINT", "CHECKPOINT"),
             ("hand", "SELECT count(*) FROM meridian.node", "42501"),
             ("other", "CHECKPOINT", "42501"),
+            ("other", "VACUUM", "42501"),
+            ("other", "ANALYZE samples", "ANALYZE"),
             ("other", "SELECT * FROM (SELECT meridian_merge() AS x) y WHERE x", "42501"),
             ("other", "SELECT has_function_privilege('meridian_flush', 'EXECUTE')", "false"),
             ("meridian", "GRANT SELECT ON meridian.node TO other", "GRANT"),

@@ -7,19 +7,19 @@ use query::{Outcome, Session};
 use std::sync::Arc;
 
 /// What a write of a tag's sample must give.
-fn expected(role: &RoleModel, table: &str, tag: &Tag) -> Result<(), String> {
+pub fn expected(role: &RoleModel, table: &str, tag: &Tag) -> Result<(), String> {
     if !role.reaches(table, 'a', tag) {
         return Err("42501".to_owned());
     }
     if holds(table, tag) { Ok(()) } else { Err("42804".to_owned()) }
 }
 
-/// COPY of one line.
-async fn copied(session: &Arc<Session>, sql: &str, line: &str) -> Result<(), String> {
+/// COPY of data.
+pub async fn copied(session: &Arc<Session>, sql: &str, data: &[u8]) -> Result<(), String> {
     let state = |error: query::Error| error.sqlstate().to_owned();
     let prepared = session.prepare(sql, &[]).await.map_err(state)?;
     let Outcome::CopyIn(mut copy) = prepared.execute(Vec::new()).await.map_err(state)? else { panic!("{sql} takes no data") };
-    copy.push(line.as_bytes()).await.map_err(state)?;
+    copy.push(data).await.map_err(state)?;
     copy.finish().await.map(drop).map_err(state)
 }
 
@@ -37,7 +37,7 @@ async fn writes_are_as_the_model_says(house: &House, role: &RoleModel) {
                 assert_eq!(done(ask(&own, &sql, Vec::new()).await), expect, "{}: {sql}", role.name);
             }
             let line = format!("{}\t2026-02-01 00:00Z\t8\t192\n", tag.name);
-            let copied = copied(&own, &format!("COPY {table} FROM STDIN"), &line).await;
+            let copied = copied(&own, &format!("COPY {table} FROM STDIN"), line.as_bytes()).await;
             assert_eq!(copied, expect, "{}: COPY {table} of {}", role.name, tag.name);
         }
         // One row that may not be written, and nothing is.
@@ -120,7 +120,12 @@ async fn tags_change_as_the_model_says(house: &House, role: &RoleModel, own: &Ar
         assert_eq!(ask(own, &sql, Vec::new()).await.map(drop), expect, "{}: {sql}", role.name);
         house.tag(&format!("DELETE FROM tags WHERE name = '{}'", new.name)).await;
         let line = format!("{}\tf64\t{labels}\n", new.name);
-        assert_eq!(copied(own, "COPY tags (name, kind, labels) FROM STDIN", &line).await, expect, "{}: COPY {line}", role.name);
+        assert_eq!(
+            copied(own, "COPY tags (name, kind, labels) FROM STDIN", line.as_bytes()).await,
+            expect,
+            "{}: COPY {line}",
+            role.name
+        );
         house.tag(&format!("DELETE FROM tags WHERE name = '{}'", new.name)).await;
     }
 }

@@ -179,8 +179,9 @@ impl Sql {
         let command = command(ticket)?;
         if let Command::TicketStatementQuery(ticket) = &command {
             let reading = self.sessions.read(&ticket.statement_handle, caller)?;
-            let schema =
-                reading.ticket.prepared.schema().ok_or_else(|| error::new("XX000", "internal error: a ticket without rows"))?;
+            // FETCH from a cursor that is closed by now.
+            let gone = || error::new("34000", "the cursor of this ticket does not exist any more");
+            let schema = reading.ticket.prepared.schema().ok_or_else(gone)?;
             return Ok(run::stream(&self.shared, reading, encode::schema(&schema)));
         }
         let Some(schema) = catalogue::schema(&command) else { return Err(misplaced(&command, "DoGet")) };

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 use arrow::datatypes::SchemaRef;
 use arrow_flight::FlightData;
 use futures::stream::{BoxStream, StreamExt};
-use query::{Block, Outcome, Prepared, ScalarValue, Session, StatementClass};
+use query::{Outcome, Prepared, ScalarValue, Session, StatementClass};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -102,20 +102,7 @@ async fn once(shared: &Shared, held: &Held, prepared: &Prepared, values: Vec<Sca
     };
     let done = done.await.map_err(|cause| failed(shared, session, &cause));
     end(shared, session, prepared, timer);
-    refuse_block(session).await?;
     done
-}
-
-/// Transaction blocks are not begun here: there is no way to tell a client that its writes are committed one by one.
-async fn refuse_block(session: &Arc<Session>) -> Result<(), Status> {
-    if session.block() == Block::Idle {
-        return Ok(());
-    }
-    if let Ok(rollback) = session.prepare("ROLLBACK", &[]).await {
-        // The block is ended in any case.
-        let _ = rollback.execute(Vec::new()).await;
-    }
-    Err(error::new("0A000", "transactions are not supported by Flight SQL: each statement is committed by itself"))
 }
 
 /// Runs what a ticket stands for; its rows as they come.
@@ -174,7 +161,7 @@ async fn send(
     sender: &mpsc::Sender<Result<FlightData, Status>>,
 ) -> Result<(), Stopped> {
     let (session, prepared) = (&reading.held().session, &reading.ticket.prepared);
-    let mut encoder = Encoder::new(schema);
+    let mut encoder = Encoder::new(Arc::clone(&schema));
     let say = async |message| sender.send(Ok(message)).await.map_err(|_| Stopped::Unheard);
     say(encoder.head()).await?;
     let mut runs = Runs::new(reading.ticket.bound.clone());
@@ -184,6 +171,10 @@ async fn send(
         let Outcome::Rows(mut rows) = prepared.execute(values).await.map_err(wrong)? else {
             return Err(error::new("XX000", "internal error: a query gave no rows").into());
         };
+        if encode::schema(&rows.schema) != schema {
+            // FETCH: another cursor has the name by now.
+            return Err(error::new("0A000", "the columns are no longer those that were told; hint: ask again").into());
+        }
         while let Some(batch) = rows.batches.next().await {
             let batch = batch.map_err(wrong)?;
             for piece in encode::pieces(&batch) {

@@ -146,6 +146,8 @@ impl Sessions {
             user: caller.user.clone(),
             client: caller.peer.as_ref().and_then(|peer| peer.address).map_or_else(String::new, |address| address.to_string()),
             application_name: "flight sql".to_owned(),
+            // Its calls come by each other: a block would take in the writes of others of them.
+            blocks: false,
             ..SessionSettings::default()
         };
         let engine = Arc::clone(&self.shared.engine);
