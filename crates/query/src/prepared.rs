@@ -5,6 +5,7 @@
 
 use crate::cursors::{Declare, Fetch};
 use crate::error::{Error, raise};
+use crate::maintaining::Maintenance;
 use crate::named::{self, Execute};
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
 use crate::planning::Size;
