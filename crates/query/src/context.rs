@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::session::{Session, SessionSettings, State};
 use crate::store::Asker;
-use crate::{fleet, functions, rules, tables};
+use crate::{catalogue, fleet, functions, rules, tables};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigExtension;
 use datafusion::common::extensions_options;
@@ -80,7 +80,7 @@ pub(crate) fn build(
         .with_batch_size(engine.settings.batch_rows.max(1))
         .with_default_catalog_and_schema(DATABASE, "public")
         .with_create_default_catalog_and_schema(false)
-        .with_information_schema(true);
+        .with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
@@ -96,7 +96,10 @@ pub(crate) fn build(
         builder = fleet::install(builder, engine);
     }
     let context = SessionContext::new_with_state(builder.build());
-    tables::register(&context, engine, &settings.user, state)?;
+    tables::register(&context, engine)?;
     functions::register(&context, engine, id, settings, state);
+    let clients = catalogue::catalogue(engine, || functions::names(&context))?;
+    functions::register_clients(&context, &clients, &settings.user);
+    catalogue::register(&context, &clients, &settings.user, tables::node::of_catalogue(engine, state))?;
     Ok(context)
 }

@@ -2,9 +2,10 @@
 //! of running statements, and the tables, functions and rules that SQL sees.
 //!
 //! Shared state: `running` (a mutex around the register of statements) is touched when a statement
-//! begins and ends, when one is cancelled and when `meridian.queries` is read; nothing else changes
-//! after `Engine::new`.
+//! begins and ends, when one is cancelled and when `meridian.queries` is read; `clients` is made by the first session;
+//! nothing else changes after `Engine::new`.
 
+use crate::catalogue;
 use crate::error::Error;
 use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
@@ -127,6 +128,8 @@ pub struct Engine {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: Arc<Running>,
     pub(crate) started_us: i64,
+    /// PostgreSQL's catalogue, as all sessions share it.
+    pub(crate) clients: catalogue::Once,
     next_session: AtomicI32,
     next_statement: AtomicU64,
 }
@@ -157,6 +160,7 @@ impl Engine {
             runtime,
             running,
             started_us,
+            clients: catalogue::Once::new(),
             next_session,
             next_statement: AtomicU64::new(1),
         }))

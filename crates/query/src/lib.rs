@@ -20,6 +20,7 @@
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
 mod again;
+mod catalogue;
 mod context;
 mod copy;
 mod copy_in;
@@ -59,6 +60,7 @@ mod utility;
 mod value;
 mod write;
 
+pub use catalogue::PG_TYPE;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};

@@ -230,7 +230,10 @@ fn plain(found: &DataType) -> DataType {
         DataType::LargeList(item) | DataType::ListView(item) => {
             DataType::List(Arc::new(Field::new("item", plain(item.data_type()), true)))
         }
-        DataType::List(item) => DataType::List(Arc::new(Field::new("item", plain(item.data_type()), true))),
+        DataType::List(item) => {
+            let plain = Field::new("item", plain(item.data_type()), true);
+            DataType::List(Arc::new(plain.with_metadata(item.metadata().clone())))
+        }
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Timestamp(_, Some(_)) => crate::schema::time_type(),
         DataType::Timestamp(_, None) => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),

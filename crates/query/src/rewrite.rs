@@ -10,8 +10,11 @@
 //! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` and `= ANY ('{1,2}')` are arrays (`arrays.rs`);
 //! - times in the arrays of `values_at` are read when the statement runs (`moments.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
+//! - `LIKE p ESCAPE '!'` has its pattern written with backslashes;
+//! - `x IN (SELECT ..)` in a list or a key to sort by looks into an array (`among.rs`);
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
+mod among;
 mod apart;
 mod arrays;
 mod catalogue;
@@ -24,6 +27,7 @@ mod using;
 pub(crate) use arrays::array_parameters;
 
 use crate::error::{Error, raise};
+use crate::functions::vectors::ESCAPED;
 use crate::functions::{SERIES, SUBSTRING_BY};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
@@ -57,10 +61,11 @@ impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
-        catalogue::query(query);
+        catalogue::query(query, self.depth == 0);
         named::query(query, self.depth == 0);
         self.depth += 1;
         selects::fetch_first(query);
+        among::in_lists(query);
         if let Err(error) = selects::exists_in_lists(query) {
             return ControlFlow::Break(error);
         }
@@ -76,8 +81,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
-        catalogue::table(factor);
-        match series(factor).and_then(|()| moments::of_values_at(factor)) {
+        match catalogue::table(factor).and_then(|()| series(factor)).and_then(|()| moments::of_values_at(factor)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -102,6 +106,7 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
         Expr::Cast { expr: inner, data_type, .. } => {
             catalogue::kind(data_type);
             arrays::literal(inner, data_type)?;
+            bytes(inner, data_type);
             microseconds(data_type)?;
             if matches!(data_type, DataType::Interval { .. }) {
                 clocks(inner);
@@ -140,6 +145,11 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
         }
         Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => arrays::operand(left, right)?,
         Expr::Interval(span) => clocks(&mut span.value),
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take_if(|escape| !matches!(&escape.value, Value::SingleQuotedString(c) if c == "\\")) {
+                **pattern = selects::call(ESCAPED, vec![pattern.as_ref().clone(), Expr::Value(escape)]);
+            }
+        }
         Expr::Function(function) if selects::is_modulo(function) => *expr = selects::modulo(function),
         Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. } if is_text(pattern) => {
             *expr = selects::call(SUBSTRING_BY, vec![text.as_ref().clone(), pattern.as_ref().clone()]);
@@ -218,6 +228,16 @@ fn microseconds(kind: &mut DataType) -> Result<(), Error> {
         _ => {}
     }
     Ok(())
+}
+
+/// `'\x00ff'::bytea`, whose text DataFusion would take as it is.
+fn bytes(inner: &mut Expr, kind: &DataType) {
+    let Expr::Value(value) = inner else { return };
+    let Value::SingleQuotedString(text) = &value.value else { return };
+    let digits = text.strip_prefix("\\x").filter(|digits| digits.len() % 2 == 0 && digits.bytes().all(|c| c.is_ascii_hexdigit()));
+    if let (DataType::Bytea, Some(digits)) = (kind, digits) {
+        value.value = Value::HexStringLiteral(digits.to_owned());
+    }
 }
 
 /// To how many characters a cast to this type cuts; None where it does not.

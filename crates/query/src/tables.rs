@@ -2,23 +2,21 @@
 //! what the node says of itself.
 
 mod latest;
-mod node;
+pub(crate) mod node;
 mod operating;
 pub(crate) mod partial;
-pub(crate) mod pg_catalog;
 pub(crate) mod series;
 pub(crate) mod source;
 pub(crate) mod tags;
 
+use crate::catalogue::Known;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
-use crate::session::State;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
-use parking_lot::Mutex;
 use series::SeriesTable;
 use std::sync::Arc;
 
@@ -72,18 +70,25 @@ impl SchemaProvider for Hidden {
     }
 }
 
-/// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, user: &str, state: &Arc<Mutex<State>>) -> Result<()> {
-    let catalog = Arc::new(MemoryCatalogProvider::new());
-    let (tables, mut node) = (public(engine), node::all(engine));
+/// Those that users see, by schema.
+fn shown(engine: &Arc<Engine>) -> [(&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>); 2] {
+    let mut node = node::all(engine);
     node.extend(operating::all(engine));
-    let known: Vec<pg_catalog::Known> = [("public", &tables), ("meridian", &node)]
-        .into_iter()
-        .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
-        .collect();
-    let mut clients = pg_catalog::all(&known, user)?;
-    clients.extend(node::of_catalogue(engine, state));
-    for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
+    [("public", public(engine)), ("meridian", node)]
+}
+
+/// Their names and columns.
+pub(crate) fn known(engine: &Arc<Engine>) -> Vec<Known> {
+    let of_schema = |(schema, tables): (&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>)| {
+        tables.into_iter().map(move |(name, table)| (schema, name, table.schema()))
+    };
+    shown(engine).into_iter().flat_map(of_schema).collect()
+}
+
+/// Registers them in a session's context.
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>) -> Result<()> {
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    for (name, schema) in shown(engine).into_iter().chain([(KEYED_SCHEMA, keyed(engine))]) {
         let schema = schema_of(schema);
         let hidden = name == KEYED_SCHEMA;
         catalog.register_schema(name, if hidden { Arc::new(Hidden(schema)) } else { schema })?;

@@ -3,16 +3,19 @@
 //! - `'{1,2}'::int[]`: a text that is cast to an array becomes the array that it writes, and so does one behind ANY or ALL;
 //! - clients send lists without a type (psycopg does): `tag = ANY ($1)`, `$1::text[]` and `values_at($1, $2)` tell what they are.
 
+use super::catalogue::OID_BYTES;
 use super::parameter;
+use crate::catalogue::PG_TYPE;
 use crate::error::{Error, raise};
 use crate::write::array_items;
-use arrow::datatypes::{DataType as Type, TimeUnit};
+use arrow::datatypes::{DataType as Type, Field, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, Statement as Tree, TableFactor,
     TimezoneInfo, Value, Visit, Visitor,
 };
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 fn array_of(element: DataType) -> DataType {
     DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None))
@@ -61,7 +64,11 @@ pub(crate) fn array_parameters(tree: &Tree) -> BTreeMap<usize, Type> {
         fn note(&mut self, expr: &Expr, element: &DataType) {
             if let (Some(number), Some(item)) = (parameter(expr), item_type(element)) {
                 // What is said at the parameter itself is met later, and stands.
-                self.0.insert(number, Type::new_list(item, true));
+                let mut field = Field::new("item", item, true);
+                if matches!(element, DataType::Int8(Some(OID_BYTES))) {
+                    field = field.with_metadata([(PG_TYPE.to_owned(), "oid".to_owned())].into());
+                }
+                self.0.insert(number, Type::List(Arc::new(field)));
             }
         }
     }

@@ -9,14 +9,15 @@ use super::output::{begin, end};
 use super::types::PgType;
 use super::value::{self, EPOCH_US};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StringArray};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
+    DataType, Date32Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use query::Zone;
 use query::text;
+use std::sync::Arc;
 
 /// A column ready to be written row by row.
 pub(crate) struct Column {
@@ -263,6 +264,31 @@ fn formatted(array: &ArrayRef) -> Result<StringArray, Report> {
     texts.collect()
 }
 
+/// The values of a column whose metadata names another type of PostgreSQL's: numbers of objects have four bytes, vectors are
+/// their items with blanks between.
+fn shaped(field: &Field, array: &ArrayRef) -> Result<ArrayRef, Report> {
+    let Some(kind) = field.metadata().get(query::PG_TYPE) else { return Ok(Arc::clone(array)) };
+    let wrong = |cause: arrow::error::ArrowError| Report::error("22003", cause.to_string());
+    match kind.as_str() {
+        "oid" | "regproc" | "xid" => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(array, &DataType::Int32, &options).map_err(wrong)
+        }
+        "int2vector" | "oidvector" => {
+            let lists = array.as_list::<i32>();
+            let items = cast(lists.values(), &DataType::Utf8).map_err(wrong)?;
+            let items = items.as_string::<i32>();
+            let offsets = lists.value_offsets();
+            let one = |row: usize| {
+                let range = offsets[row] as usize..offsets[row + 1] as usize;
+                lists.is_valid(row).then(|| range.map(|at| items.value(at)).collect::<Vec<_>>().join(" "))
+            };
+            Ok(Arc::new((0..lists.len()).map(one).collect::<StringArray>()))
+        }
+        _ => Ok(Arc::clone(array)),
+    }
+}
+
 /// Writes all rows of a batch as DataRow messages; `ends` gets where each ends in `out`.
 pub(crate) fn write_rows(
     batch: &RecordBatch,
@@ -275,7 +301,10 @@ pub(crate) fn write_rows(
         .columns()
         .iter()
         .enumerate()
-        .map(|(index, array)| Column::new(array, super::frame::is_binary(formats, index), zone))
+        .map(|(index, array)| {
+            let array = shaped(batch.schema_ref().field(index), array)?;
+            Column::new(&array, super::frame::is_binary(formats, index), zone)
+        })
         .collect();
     let columns = columns?;
     let count = (columns.len() as u16).to_be_bytes();
