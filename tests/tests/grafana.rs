@@ -21,8 +21,8 @@ fn dashboard_of_a_fleet() {
     let fleet = Fleet::start("grafana-fleet", "self", 1, 2, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
-        let client = fleet.door(1).connect().await.expect("a door answers");
+        let client = fleet.door(0).connect().await.expect("a door answers");
         fleet.until_in_step(&client).await;
     });
-    check(fleet.door(1), &["fleet"]);
+    check(fleet.door(0), &["fleet"]);
 }

@@ -119,7 +119,10 @@ impl Catalogue {
         let of = self.routine_of(oid)?;
         let returns = of.gives.map(|gives| format!("\n RETURNS {gives}")).unwrap_or_default();
         let (schema, name, takes) = (of.schema, quoted(&of.name), of.takes.unwrap_or_default());
-        Some(format!("CREATE OR REPLACE FUNCTION {schema}.{name}({takes}){returns}\n LANGUAGE internal\nAS $function${}$function$\n", of.name))
+        Some(format!(
+            "CREATE OR REPLACE FUNCTION {schema}.{name}({takes}){returns}\n LANGUAGE internal\nAS $function${}$function$\n",
+            of.name
+        ))
     }
 
     /// What is said of an object: of a relation or one of its columns, a function, a schema, the database.

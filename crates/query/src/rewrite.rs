@@ -10,6 +10,7 @@
 //! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` and `= ANY ('{1,2}')` are arrays (`arrays.rs`);
 //! - times in the arrays of `values_at` are read when the statement runs (`moments.rs`);
 //! - quality is compared with its names: `quality = 'good'`;
+//! - VALUES stands in UNION and behind IN as a SELECT (`values.rs`);
 //! - `LIKE p ESCAPE '!'` has its pattern written with backslashes;
 //! - `x IN (SELECT ..)` in a list or a key to sort by looks into an array (`among.rs`);
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
@@ -23,6 +24,7 @@ mod moments;
 mod named;
 mod selects;
 mod using;
+mod values;
 
 pub(crate) use arrays::array_parameters;
 
@@ -66,7 +68,7 @@ impl VisitorMut for Rewriter {
         self.depth += 1;
         selects::fetch_first(query);
         among::in_lists(query);
-        if let Err(error) = selects::exists_in_lists(query) {
+        if let Err(error) = values::query(query).and_then(|()| selects::exists_in_lists(query)) {
             return ControlFlow::Break(error);
         }
         match apart::query(query).and_then(|()| using::query(query)) {
@@ -89,7 +91,10 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         catalogue::expr(expr);
-        ControlFlow::Continue(())
+        match values::expr(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
@@ -146,7 +151,9 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
         Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => arrays::operand(left, right)?,
         Expr::Interval(span) => clocks(&mut span.value),
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            if let Some(escape) = escape_char.take_if(|escape| !matches!(&escape.value, Value::SingleQuotedString(c) if c == "\\")) {
+            if let Some(escape) =
+                escape_char.take_if(|escape| !matches!(&escape.value, Value::SingleQuotedString(c) if c == "\\"))
+            {
                 **pattern = selects::call(ESCAPED, vec![pattern.as_ref().clone(), Expr::Value(escape)]);
             }
         }

@@ -185,9 +185,7 @@ fn drop_search_noise(tokens: &mut Vec<TokenWithSpan>, from: usize) {
 
 /// `trim(TRAILING FROM x)` trims blanks, which the parser wants to see written.
 fn name_blanks(tokens: &mut Vec<TokenWithSpan>, from: usize) {
-    let is = |token: &TokenWithSpan, keywords: &[Keyword]| {
-        matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && keywords.contains(&word.keyword))
-    };
+    let is = |token: &TokenWithSpan, keywords: &[Keyword]| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && keywords.contains(&word.keyword));
     let mut at = from;
     while at + 2 < tokens.len() {
         let space = matches!(tokens[at + 1].token, Token::Whitespace(_));

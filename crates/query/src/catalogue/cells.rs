@@ -98,7 +98,8 @@ pub(super) fn batch(relation: &Declared, rows: &[Row]) -> Result<RecordBatch> {
     let schema = schema_of(relation);
     let column = |field: &Arc<arrow::datatypes::Field>| {
         let blank = blank(relation, field.data_type());
-        let own = |row: &Row| row.iter().find(|(name, _)| name == field.name()).map_or_else(|| blank.clone(), |(_, cell)| cell.clone());
+        let own =
+            |row: &Row| row.iter().find(|(name, _)| name == field.name()).map_or_else(|| blank.clone(), |(_, cell)| cell.clone());
         array(field.data_type(), rows.iter().map(own).collect())
     };
     let columns = schema.fields().iter().map(column).collect::<Result<Vec<ArrayRef>>>()?;

@@ -101,7 +101,14 @@ mod tests {
         assert!(is_empty("pg_trigger"));
         for relation in DECLARED.iter() {
             for (column, kind) in &relation.columns {
-                assert!(super::super::types::by_name(kind).is_some() || kind.starts_with("pg_") || *kind == "anyarray" || *kind == "_pg_statistic", "{}.{column}: {kind}", relation.name);
+                assert!(
+                    super::super::types::by_name(kind).is_some()
+                        || kind.starts_with("pg_")
+                        || *kind == "anyarray"
+                        || *kind == "_pg_statistic",
+                    "{}.{column}: {kind}",
+                    relation.name
+                );
             }
         }
     }

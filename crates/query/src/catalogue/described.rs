@@ -92,7 +92,9 @@ mod tests {
     #[test]
     fn every_column_of_our_tables_is_told_of() {
         use crate::schema::{EVENTS, INTEGERS, LATEST, SAMPLES, TAGS};
-        for (name, schema) in [("samples", &SAMPLES), ("integers", &INTEGERS), ("events", &EVENTS), ("latest", &LATEST), ("tags", &TAGS)] {
+        for (name, schema) in
+            [("samples", &SAMPLES), ("integers", &INTEGERS), ("events", &EVENTS), ("latest", &LATEST), ("tags", &TAGS)]
+        {
             let told: Vec<&str> = of("public", name).unwrap().columns.iter().map(|told| told.name).collect();
             let there: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             assert_eq!(told, there, "{name}");

@@ -122,7 +122,8 @@ fn elements(object: &Object) -> Vec<Row> {
 
 /// Rows of each constraint, with its table.
 fn constraints(catalogue: &Catalogue, rows: impl Fn(&Object, &Constraint) -> Vec<Row>) -> Vec<Row> {
-    let of = |constraint: &Constraint| catalogue.object(constraint.table).map(|object| rows(object, constraint)).unwrap_or_default();
+    let of =
+        |constraint: &Constraint| catalogue.object(constraint.table).map(|object| rows(object, constraint)).unwrap_or_default();
     catalogue.constraints.iter().flat_map(of).collect()
 }
 

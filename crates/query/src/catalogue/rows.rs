@@ -31,11 +31,11 @@ pub(super) fn of(name: &str, catalogue: &Catalogue) -> Vec<Row> {
         "pg_description" => descriptions(catalogue),
         "pg_index" => catalogue.indexes.iter().map(index).collect(),
         "pg_language" => [("internal", INTERNAL), ("c", 13), ("sql", 14)]
-            .map(|(name, oid)| row! { oid = oid, lanname = name, lanowner = OWNER, lanispl = false, lanpltrusted = name == "sql" })
+            .map(
+                |(name, oid)| row! { oid = oid, lanname = name, lanowner = OWNER, lanispl = false, lanpltrusted = name == "sql" },
+            )
             .to_vec(),
-        "pg_namespace" => {
-            NAMESPACES.map(|(name, oid, _)| row! { oid = oid, nspname = name, nspowner = OWNER }).to_vec()
-        }
+        "pg_namespace" => NAMESPACES.map(|(name, oid, _)| row! { oid = oid, nspname = name, nspowner = OWNER }).to_vec(),
         "pg_proc" => catalogue.routines.iter().map(routine).collect(),
         "pg_stat_database" => vec![row! { datid = DATABASE_NUMBER, datname = DATABASE }],
         "pg_stat_user_tables" => {
@@ -50,9 +50,12 @@ pub(super) fn of(name: &str, catalogue: &Catalogue) -> Vec<Row> {
 
 fn class(catalogue: &Catalogue, object: &Object) -> Row {
     let keyed = catalogue.indexes.iter().any(|index| index.table == object.oid);
+    // PostgreSQL keeps foreign keys by triggers, of both tables; psql looks for keys only where there are some.
+    let refers = |key: &super::Constraint| key.refers.as_ref().is_some_and(|to| key.table == object.oid || to.0 == object.oid);
+    let foreign = catalogue.constraints.iter().any(refers);
     row! {
         oid = object.oid, relname = object.name.as_str(), relnamespace = object.namespace(), relowner = OWNER,
-        relam = if object.kind == "i" { BTREE } else { 0 }, relfilenode = 0_i64, reltuples = -1_i64, relhasindex = keyed,
+        relam = if object.kind == "i" { BTREE } else { 0 }, relfilenode = 0_i64, reltuples = -1_i64, relhasindex = keyed, relhastriggers = foreign,
         relpersistence = "p", relkind = object.kind, relnatts = object.columns.len(), relispopulated = true,
         relreplident = if keyed { "d" } else { "n" },
     }

@@ -166,13 +166,25 @@ mod tests {
     #[test]
     fn types_have_their_numbers_and_names() {
         assert_eq!(TYPES.len(), lines(include_str!("types.txt")).count());
-        let numbers = ["int4", "integer", "pg_catalog.int8", "text[]", "double precision", "varchar(7)", "\"char\"", "timestamp(3) with time zone"];
+        let numbers = [
+            "int4",
+            "integer",
+            "pg_catalog.int8",
+            "text[]",
+            "double precision",
+            "varchar(7)",
+            "\"char\"",
+            "timestamp(3) with time zone",
+        ];
         let found: Vec<_> = numbers.map(type_number).to_vec();
         assert_eq!(found, [23, 23, 20, 1009, 701, 1043, 18, 1184].map(Some));
         assert_eq!(type_number("nothing"), None);
         let shown = [(1043, Some(11)), (1700, Some(655_366)), (1184, Some(3)), (1016, None), (0, None), (7, None), (18, None)];
         let shown = shown.map(|(oid, modifier)| format_type(oid, modifier));
-        assert_eq!(shown, ["character varying(7)", "numeric(10,2)", "timestamp(3) with time zone", "bigint[]", "-", "???", "\"char\""]);
+        assert_eq!(
+            shown,
+            ["character varying(7)", "numeric(10,2)", "timestamp(3) with time zone", "bigint[]", "-", "???", "\"char\""]
+        );
         assert_eq!(number_of(&list(DataType::Float64)), 1022);
     }
 }

@@ -251,6 +251,16 @@ fn unread_cast(line: &str) -> Option<Error> {
     }
 }
 
+/// A function that is not there, or not with these arguments.
+fn unknown_function(line: &str, lower: &str, sql: &str) -> Option<Error> {
+    if let Some(name) = line.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
+        let error = raise(Error::UnknownFunction, format!("function {name} does not exist"));
+        return Some(error.at(find_word(sql, name)));
+    }
+    let said = ["invalid function", "could not find a matching", "no function matches", "failed to coerce arguments"];
+    said.iter().any(|part| lower.contains(part)).then(|| raise(Error::UnknownFunction, line))
+}
+
 fn from_text(text: &str, sql: &str) -> Error {
     let line = first_line(text);
     let lower = line.to_lowercase();
@@ -268,15 +278,8 @@ fn from_text(text: &str, sql: &str) -> Error {
         return raise(Error::UnknownTable, format!("relation \"{}\" does not exist", name.trim_start_matches("public.")))
             .at(find_relation(sql, bare));
     }
-    if let Some(name) = line.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
-        return raise(Error::UnknownFunction, format!("function {name} does not exist")).at(find_word(sql, name));
-    }
-    if has("invalid function")
-        || has("could not find a matching")
-        || has("no function matches")
-        || has("failed to coerce arguments")
-    {
-        return raise(Error::UnknownFunction, line);
+    if let Some(error) = unknown_function(&line, &lower, sql) {
+        return error;
     }
     if has("schema error: no field named") || has("no field named") {
         return raise(Error::UnknownColumn, line);

@@ -234,6 +234,7 @@ fn definitions(catalogue: &Arc<Catalogue>) -> Vec<ScalarUDF> {
         ("pg_get_function_result", 1..=1, |c, n, _| Ok(n(0).and_then(|oid| c.result(oid)))),
         ("pg_get_functiondef", 1..=1, |c, n, _| Ok(n(0).and_then(|oid| c.routine_definition(oid)))),
         ("format_type", 2..=2, |_, n, _| Ok(n(0).map(|oid| catalogue::format_type(oid, n(1))))),
+        ("getdatabaseencoding", 0..=0, |_, _, _| Ok(Some("UTF8".to_owned()))),
         ("pg_encoding_to_char", 1..=1, |_, n, _| Ok(n(0).map(|code| if code == 6 { "UTF8" } else { "" }.to_owned()))),
     ];
     all.into_iter().map(|(name, arity, body)| text(name, arity, body)).collect()
@@ -256,13 +257,30 @@ fn visible(catalogue: &Arc<Catalogue>) -> Vec<ScalarUDF> {
             let Arg::Number(oid) = arg else { return Ok(None) };
             // Bits of what may be done: 4 UPDATE, 8 INSERT, 16 DELETE. Samples are replaced by another INSERT.
             let object = c.object(oid);
-            Ok(object.map(|object| if object.name == "tags" { 28 } else if object.is_writable() { 24 } else { 0 }))
+            Ok(object.map(|object| {
+                if object.name == "tags" {
+                    28
+                } else if object.is_writable() {
+                    24
+                } else {
+                    0
+                }
+            }))
         }),
     ];
     let of_each = [
-        "pg_type_is_visible", "pg_function_is_visible", "pg_operator_is_visible", "pg_opclass_is_visible", "pg_opfamily_is_visible",
-        "pg_conversion_is_visible", "pg_collation_is_visible", "pg_statistics_obj_is_visible", "pg_ts_parser_is_visible",
-        "pg_ts_dict_is_visible", "pg_ts_template_is_visible", "pg_ts_config_is_visible",
+        "pg_type_is_visible",
+        "pg_function_is_visible",
+        "pg_operator_is_visible",
+        "pg_opclass_is_visible",
+        "pg_opfamily_is_visible",
+        "pg_conversion_is_visible",
+        "pg_collation_is_visible",
+        "pg_statistics_obj_is_visible",
+        "pg_ts_parser_is_visible",
+        "pg_ts_dict_is_visible",
+        "pg_ts_template_is_visible",
+        "pg_ts_config_is_visible",
     ];
     out.extend(of_each.map(|name| whether(name, 1..=1, catalogue, |_, _| true)));
     out
@@ -271,13 +289,30 @@ fn visible(catalogue: &Arc<Catalogue>) -> Vec<ScalarUDF> {
 /// What a table takes on disk is not known by table: slices hold them all. And what there is nothing of here.
 fn sizes() -> Vec<ScalarUDF> {
     let sizes = [
-        "pg_table_size", "pg_relation_size", "pg_indexes_size", "pg_total_relation_size", "pg_tablespace_size",
-        "pg_stat_get_numscans", "pg_relation_filenode", "pg_stat_get_live_tuples", "pg_stat_get_dead_tuples",
+        "pg_table_size",
+        "pg_relation_size",
+        "pg_indexes_size",
+        "pg_total_relation_size",
+        "pg_tablespace_size",
+        "pg_stat_get_numscans",
+        "pg_relation_filenode",
+        "pg_stat_get_live_tuples",
+        "pg_stat_get_dead_tuples",
     ];
     let texts = [
-        "pg_get_viewdef", "pg_get_ruledef", "pg_get_triggerdef", "pg_get_partkeydef", "pg_get_partition_constraintdef",
-        "pg_get_statisticsobjdef", "pg_get_statisticsobjdef_columns", "pg_get_serial_sequence", "pg_get_function_sqlbody",
-        "pg_get_function_arg_default", "shobj_description", "pg_tablespace_location", "pg_describe_object",
+        "pg_get_viewdef",
+        "pg_get_ruledef",
+        "pg_get_triggerdef",
+        "pg_get_partkeydef",
+        "pg_get_partition_constraintdef",
+        "pg_get_statisticsobjdef",
+        "pg_get_statisticsobjdef_columns",
+        "pg_get_serial_sequence",
+        "pg_get_function_sqlbody",
+        "pg_get_function_arg_default",
+        "shobj_description",
+        "pg_tablespace_location",
+        "pg_describe_object",
         "pg_relation_filepath",
     ];
     let sizes = sizes.map(|name| nothing(name, 1..=2, DataType::Int64));

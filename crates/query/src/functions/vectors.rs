@@ -121,7 +121,9 @@ fn escape_all(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
         let mut letters = escape.chars();
         let letter = letters.next();
         if letters.next().is_some() {
-            return Err(raise(Error::InvalidEscape, "invalid escape string").with_hint("an escape is one character, or none").into());
+            return Err(raise(Error::InvalidEscape, "invalid escape string")
+                .with_hint("an escape is one character, or none")
+                .into());
         }
         escaped(pattern, letter).map(Some)
     };
@@ -206,8 +208,20 @@ fn schemas() -> ScalarUDF {
 
 pub(super) fn all() -> Vec<ScalarUDF> {
     let typed = [
-        Typed { name: "array_upper", aliases: &[], takes: with_dimension, gives: |_| DataType::Int32, body: |args, _| bound(args, |n| n) },
-        Typed { name: "array_lower", aliases: &[], takes: with_dimension, gives: |_| DataType::Int32, body: |args, _| bound(args, |_| 1) },
+        Typed {
+            name: "array_upper",
+            aliases: &[],
+            takes: with_dimension,
+            gives: |_| DataType::Int32,
+            body: |args, _| bound(args, |n| n),
+        },
+        Typed {
+            name: "array_lower",
+            aliases: &[],
+            takes: with_dimension,
+            gives: |_| DataType::Int32,
+            body: |args, _| bound(args, |_| 1),
+        },
         Typed {
             name: SUBSCRIPTS,
             aliases: &[],
@@ -249,7 +263,8 @@ mod tests {
 
     #[test]
     fn patterns_with_another_escape() {
-        let rows = [("pg/_", Some('/'), "pg\\_"), ("a\\b%", Some('!'), "a\\\\b%"), ("a!!b", Some('!'), "a!b"), ("a\\_", None, "a\\\\_")];
+        let rows =
+            [("pg/_", Some('/'), "pg\\_"), ("a\\b%", Some('!'), "a\\\\b%"), ("a!!b", Some('!'), "a!b"), ("a\\_", None, "a\\\\_")];
         for (pattern, escape, expect) in rows {
             assert_eq!(escaped(pattern, escape).unwrap(), expect, "{pattern}");
         }

@@ -4,8 +4,8 @@
 use super::selects::call;
 use crate::functions::vectors::AMONG;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArguments, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr,
-    UnaryOperator, VisitMut, VisitorMut,
+    Expr, Function, FunctionArguments, Ident, ObjectName, OrderByKind, Query, SelectItem, SetExpr, UnaryOperator, VisitMut,
+    VisitorMut,
 };
 use std::ops::ControlFlow;
 

@@ -15,13 +15,14 @@ mod regs;
 mod system;
 mod vectors;
 
-use crate::catalogue as pg_catalog;
 use super::selects;
+use crate::catalogue as pg_catalog;
 use crate::error::Error;
 use crate::names::{self, Shown};
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinOperator,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor,
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
+    TableWithJoins, Value, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -106,12 +107,8 @@ fn one_row(factor: &mut TableFactor) -> Result<(), Error> {
         _ => None,
     });
     let Some(args) = plain.collect::<Option<Vec<_>>>() else { return Ok(()) };
-    let mut shown = alias.take().unwrap_or(TableAlias {
-        explicit: true,
-        name: Ident::new(own.as_str()),
-        columns: Vec::new(),
-        at: None,
-    });
+    let mut shown =
+        alias.take().unwrap_or(TableAlias { explicit: true, name: Ident::new(own.as_str()), columns: Vec::new(), at: None });
     let column = if shown.columns.is_empty() { shown.name.clone() } else { shown.columns.remove(0).name };
     let Expr::Subquery(mut row) = selects::subquery(selects::call(&own, args), Vec::new())? else { return Ok(()) };
     if let SetExpr::Select(select) = row.body.as_mut()
@@ -211,7 +208,9 @@ fn only_row(query: &mut Query) {
     if !plain || !ungrouped || select.projection.len() != 1 || !select.from.iter().all(of_catalogue) || select.from.is_empty() {
         return;
     }
-    let [item @ (SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })] = select.projection.as_mut_slice() else { return };
+    let [item @ (SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })] = select.projection.as_mut_slice() else {
+        return;
+    };
     if !one_value(item) {
         return;
     }
@@ -239,7 +238,7 @@ fn column_name(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The type of `(SELECT array_agg(..) ..)`: of texts where its items are cast to text, else of numbers.
+/// The type of `(SELECT array_agg(..) ..)` that is not planned: an array, of texts, which every client can read.
 fn array_of(expr: &Expr) -> Option<DataType> {
     let Expr::Subquery(query) = expr else { return None };
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
@@ -248,13 +247,8 @@ fn array_of(expr: &Expr) -> Option<DataType> {
     else {
         return None;
     };
-    if catalogue_name(&function.name)? != "array_agg" {
-        return None;
-    }
-    let FunctionArguments::List(list) = &function.args else { return None };
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(item)) = list.args.first()? else { return None };
-    let item = if matches!(item, Expr::Cast { data_type: DataType::Text, .. }) { DataType::Text } else { DataType::BigInt(None) };
-    Some(DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(item), None)))
+    let gathers = catalogue_name(&function.name).as_deref() == Some("array_agg");
+    gathers.then(|| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(DataType::Text), None)))
 }
 
 /// Whether a condition on the catalogue's columns asks for what is NULL in every row.
@@ -295,12 +289,26 @@ fn body(set: &mut SetExpr) -> bool {
             clear(select);
             true
         }
+        // No table is a part of another, so that none has ancestors. What is asked for are numbers of tables.
+        SetExpr::Select(select) if asks_ancestors(select) => {
+            clear(select);
+            if let [SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_mut_slice() {
+                *expr = cast(Expr::value(Value::Null), DataType::BigInt(None));
+            }
+            false
+        }
         SetExpr::SetOperation { left, right, .. } => {
             let left = body(left);
             body(right) && left
         }
         _ => false,
     }
+}
+
+fn asks_ancestors(select: &Select) -> bool {
+    let [SelectItem::UnnamedExpr(Expr::Function(function))] = select.projection.as_slice() else { return false };
+    let name = catalogue_name(&function.name);
+    select.from.is_empty() && name.is_some_and(|name| ["pg_partition_ancestors", "pg_partition_tree"].contains(&name.as_str()))
 }
 
 fn clear(select: &mut Select) {

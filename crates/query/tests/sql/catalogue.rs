@@ -139,3 +139,23 @@ async fn forms_that_clients_write() {
     ])
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_refers_to_a_table_is_asked_as_psql_asks() {
+    check(&[
+        (
+            "SELECT conname, conrelid::pg_catalog.regclass AS ontable, pg_catalog.pg_get_constraintdef(oid, true) AS condef FROM pg_catalog.pg_constraint c
+             WHERE confrelid IN (SELECT pg_catalog.pg_partition_ancestors('16388') UNION ALL VALUES ('tags'::pg_catalog.regclass))
+             AND contype = 'f' AND conparentid = 0 ORDER BY conname LIMIT 1",
+            "events_tag_fkey|events|FOREIGN KEY (tag) REFERENCES tags(name) ON UPDATE CASCADE ON DELETE CASCADE",
+        ),
+        ("SELECT relname FROM pg_class WHERE oid IN (VALUES ('samples'::regclass), ('tags'::regclass)) ORDER BY 1", "samples tags"),
+        ("SELECT c.tableoid, l.tableoid FROM pg_class c JOIN pg_language l ON l.lanname = 'sql' WHERE c.oid = 'samples'::regclass", "1259|2612"),
+        ("SELECT lanname FROM pg_language l LEFT JOIN pg_description d ON d.classoid = l.tableoid AND d.objoid = l.oid WHERE lanname = 'c'", "c"),
+        ("SELECT relname FROM pg_class WHERE relhastriggers AND relkind = 'r' ORDER BY 1", "events integers samples tags"),
+        ("SELECT i.indkey[0], i.indkey[1] FROM pg_index i WHERE i.indrelid = 'samples'::regclass AND i.indisprimary = 't'", "1|2"),
+        ("SELECT (SELECT n.nspname AS named FROM pg_namespace n WHERE n.oid = c.relnamespace) FROM pg_class c WHERE c.oid = 'tags'::regclass", "public"),
+        ("SELECT length('\\x00ff'::bytea), c.*, c.relname AS own FROM (SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 2200) c ORDER BY own", "2|latest|latest"),
+    ])
+    .await;
+}

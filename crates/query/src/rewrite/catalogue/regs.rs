@@ -59,7 +59,11 @@ fn is_written(expr: &Expr) -> bool {
 
 fn is_text(kind: &DataType) -> bool {
     match kind {
-        DataType::Text | DataType::Varchar(_) | DataType::CharVarying(_) | DataType::CharacterVarying(_) | DataType::String(_) => true,
+        DataType::Text
+        | DataType::Varchar(_)
+        | DataType::CharVarying(_)
+        | DataType::CharacterVarying(_)
+        | DataType::String(_) => true,
         DataType::Custom(name, _) => {
             catalogue_name(name).is_some_and(|name| ["text", "name", "varchar"].contains(&name.as_str()))
         }
@@ -74,7 +78,9 @@ fn compares(op: &BinaryOperator) -> bool {
 
 /// Whether a function takes numbers of objects.
 fn takes_numbers(function: &str) -> bool {
-    function.starts_with("pg_") || function.starts_with("has_") || ["obj_description", "col_description", "format_type"].contains(&function)
+    function.starts_with("pg_")
+        || function.starts_with("has_")
+        || ["obj_description", "col_description", "format_type"].contains(&function)
 }
 
 /// An expression, before what is in it.

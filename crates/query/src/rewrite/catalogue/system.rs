@@ -2,9 +2,7 @@
 
 use super::{catalogue_name, lower};
 use crate::catalogue::number_of;
-use datafusion::sql::sqlparser::ast::{
-    Expr, Query, Select, SetExpr, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SetExpr, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
 
 /// Tables of the catalogue by the names that columns are asked of here.
