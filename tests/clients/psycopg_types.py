@@ -1,5 +1,5 @@
 """psycopg 3 against a real server: text and binary, parameters, COPY, server-side errors, cancel."""
-import datetime, math, threading, time
+import datetime, decimal, math, threading, time
 import psycopg
 
 UTC = datetime.timezone.utc
@@ -66,6 +66,42 @@ with psycopg.connect(autocommit=True) as connection:
         finished.set()
         thread.join()
     assert connection.execute("SELECT 1").fetchone() == (1,)
+
+# Numerics wider than 38 digits, and arrays of several dimensions, in both forms.
+with psycopg.connect(autocommit=True) as connection:
+    D = decimal.Decimal
+    for binary in (False, True):
+        cursor = connection.cursor(binary=binary)
+        row = cursor.execute("SELECT sum(x) / 3, -10::numeric / 3, avg(x::numeric), sum(x) % 4 FROM (VALUES (9223372036854775807), (9223372036854775803)) v(x)").fetchone()
+        assert row == (D("6148914691236517203.33333333333333333333"), D("-3.33333333333333333333"), D("9223372036854775805.00000000000000000000"), D("2")), row
+        for sql, value in [
+            ("ARRAY[ARRAY[1,2],ARRAY[3,4]]", [[1, 2], [3, 4]]),
+            ("ARRAY[ARRAY[ARRAY['a\"b\\', 'NULL'], ARRAY['', NULL]]]", [[['a"b\\', "NULL"], ["", None]]]),
+            ("ARRAY[ARRAY[timestamptz '2024-01-01 00:00Z'], ARRAY[NULL]]", [[T0], [None]]),
+            ("ARRAY[ARRAY[1.50::numeric(5,2)], ARRAY[NULL]]", [[D("1.50")], [None]]),
+            ("ARRAY[true, NULL, false]", [True, None, False]),
+            ("ARRAY['ab'::bytea, NULL]", [b"ab", None]),
+            ("ARRAY[]::int[]", []),
+            ("ARRAY['x y', '{', ',', 'null']", ["x y", "{", ",", "null"]),
+        ]:
+            got = cursor.execute(f"SELECT {sql}").fetchone()[0]
+            assert got == value, (sql, binary, got)
+        for given, kind in [([[1, 2], [3, None]], "int[][]"), ([[["a", "b c"]], [[None, ""]]], "text[][][]"), ([[1.5]], "float8[][]")]:
+            for how in ("%s", "%t", "%b"):
+                got = cursor.execute(f"SELECT {how}::{kind}", (given,)).fetchone()[0]
+                assert got == given, (given, kind, how, got)
+    for sql, state in [("ARRAY[ARRAY[1], ARRAY[2, 3]]", "2202E"), ("'{{1},{2,3}}'::int[]", "22P02"), ("repeat('x', 1000000000)", "54000")]:
+        try:
+            connection.execute(f"SELECT {sql}")
+            raise SystemExit(f"{sql} was answered")
+        except psycopg.Error as error:
+            assert error.sqlstate == state, (sql, error.sqlstate, str(error))
+    for text in ("1e400", "-1e400", "1e-400"):
+        try:
+            connection.execute("SELECT %t::float8", (text,))
+            raise SystemExit(f"{text} is a double")
+        except psycopg.Error as error:
+            assert error.sqlstate == "22003", (text, str(error))
 
 # COPY: many rows, out again; and a failed one leaves nothing.
 with psycopg.connect(autocommit=True) as connection, connection.cursor() as cursor:

@@ -104,6 +104,6 @@ fn python_command(server: &Server, script: &str, words: &[&str]) -> Command {
     let mut command = Command::new(python);
     command.arg(&path).args(words).stdin(Stdio::null());
     addressed(server, &mut command);
-    command.env("FLIGHT", &server.flight).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("FLIGHT", &server.flight).env("HTTP", &server.http).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

@@ -16,6 +16,8 @@ pub struct Server {
     pub pg: String,
     /// Where the Flight door listens.
     pub flight: String,
+    /// Where the HTTP door listens; empty where it is shut.
+    pub http: String,
     /// Where the other processes of its fleet reach it; empty where it has none.
     pub fleet: String,
 }
@@ -82,7 +84,8 @@ impl Server {
                     found.unwrap_or_default().to_owned()
                 };
                 if doors.iter().all(|door| !address(door).is_empty()) {
-                    return Ok(Server { child, pg: address("pg"), flight: address("flight"), fleet: address("fleet") });
+                    let [pg, flight, http, fleet] = ["pg", "flight", "http", "fleet"].map(address);
+                    return Ok(Server { child, pg, flight, http, fleet });
                 }
             }
             let printed = || std::fs::read_to_string(&errors).unwrap_or_default();

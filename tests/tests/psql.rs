@@ -179,23 +179,23 @@ fn descriptions_tell_the_truth() {
             (
                 "\\dt",
                 &[
-                    "public|events|table|test",
-                    "public|integers|table|test",
-                    "public|samples|table|test",
-                    "public|tags|table|test",
+                    "public|events|table|meridian",
+                    "public|integers|table|meridian",
+                    "public|samples|table|meridian",
+                    "public|tags|table|meridian",
                 ][..],
             ),
-            ("\\dv", &["public|latest|view|test"]),
+            ("\\dv", &["public|latest|view|meridian"]),
             (
                 "\\di",
                 &[
-                    "public|events_pkey|index|test|events",
-                    "public|samples_pkey|index|test|samples",
-                    "public|tags_pkey|index|test|tags",
+                    "public|events_pkey|index|meridian|events",
+                    "public|samples_pkey|index|meridian|samples",
+                    "public|tags_pkey|index|meridian|tags",
                 ],
             ),
-            ("\\dn", &["meridian|test", "public|test"]),
-            ("\\l", &["meridian|test|UTF8|C|C||libc|"]),
+            ("\\dn", &["meridian|meridian", "public|meridian"]),
+            ("\\l", &["meridian|meridian|UTF8|C|C||libc|"]),
             (
                 "\\d samples",
                 &[

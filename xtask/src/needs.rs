@@ -9,7 +9,11 @@ use std::process::{Command, Stdio};
 const PROGRAMS: &[(&str, &str)] = &[
     ("cc", "build-essential"),
     ("psql", "postgresql-client"),
+    ("curl", "curl"),
     ("python3", "python3"),
+    // A terminal for the shell's tests, and its pager.
+    ("tmux", "tmux"),
+    ("less", "less"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
     // Faults: links that are cut, clocks that jump.
@@ -33,6 +37,12 @@ const PYTHON: &[&str] = &[
     "psycopg[binary]==3.3.*",
     "duckdb",
     "pytz",
+    "adbc-driver-flightsql==1.13.*",
+    "adbc-driver-manager==1.13.*",
+    "influxdb==5.3.*",
+    "influxdb-client==1.50.*",
+    "prometheus-client==0.26.*",
+    "pyarrow==26.*",
     "asyncpg==0.31.*",
     "psycopg2-binary==2.9.*",
     "SQLAlchemy[asyncio]==2.0.*",
@@ -40,9 +50,9 @@ const PYTHON: &[&str] = &[
     "polars==2.*",
     "connectorx==0.4.*",
 ];
-
-/// A look whether they are there.
-const IMPORTS: &str = "import psycopg, duckdb, pytz, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx";
+/// What they are imported as.
+const MODULES: &str = "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, \
+    pyarrow, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -91,7 +101,7 @@ fn node() -> Result<PathBuf, String> {
 fn python() -> Result<PathBuf, String> {
     let home = cache().join("python");
     let python = home.join("bin/python");
-    let works = |python: &Path| quiet(Command::new(python).args(["-c", IMPORTS]));
+    let works = |python: &Path| quiet(Command::new(python).args(["-c", MODULES]));
     if works(&python) {
         return Ok(python);
     }
@@ -105,7 +115,7 @@ fn python() -> Result<PathBuf, String> {
     if works(&python) {
         Ok(python)
     } else {
-        Err(format!("{} lacks a package although pip installed it: {IMPORTS}", python.display()))
+        Err(format!("{} can't do \"{MODULES}\" although pip installed them", python.display()))
     }
 }
 

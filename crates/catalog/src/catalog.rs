@@ -183,6 +183,13 @@ impl Catalog {
         self.core.version.load(Ordering::Acquire)
     }
 
+    /// Grows whenever a name ceases to lead to its tag (deleted, renamed): until then, what a name was resolved to
+    /// still holds. Creating tags leaves it as it is.
+    #[must_use]
+    pub fn unnamed(&self) -> u64 {
+        self.core.table.read().unnamed()
+    }
+
     /// Bytes of memory that the tag table takes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {

@@ -28,6 +28,7 @@ mod dictionary;
 mod error;
 mod files;
 mod filter;
+mod frozen;
 #[cfg(test)]
 mod fuzz;
 mod hash_index;
@@ -51,6 +52,7 @@ pub use catalog::{Catalog, Settings};
 pub use check::{Check, check};
 pub use error::Error;
 pub use filter::{LabelCondition, TagFilter};
+pub use frozen::Frozen;
 pub use inspection::inspect;
 pub use led::{Differing, LedCatalog, Outcome, change_body, creation_body, deletion_body, outcome_bytes, outcome_of};
 pub use mending::{Repair, Samples, repair};

@@ -41,6 +41,8 @@ pub struct Table {
     labels_last: Vec<u32>,
     /// Whether the last row of the last block is that row, so that places in its block can be shared.
     follows: bool,
+    /// How often a name ceased to lead to its tag.
+    unnamed: u64,
 }
 
 impl Table {
@@ -57,6 +59,7 @@ impl Table {
             profile_last: u32::MAX,
             labels_last: Vec::new(),
             follows: false,
+            unnamed: 0,
         }
     }
 
@@ -301,6 +304,7 @@ impl Table {
 
     /// Takes a name out of the index, before its tag is renamed or deleted.
     pub fn unname(&mut self, ordinal: u64) {
+        self.unnamed += 1;
         let hash = self.names.hash(self.name_bytes(ordinal as u32));
         self.names.remove(hash, ordinal as u32);
     }
@@ -412,6 +416,11 @@ impl Table {
                 same: Same::default(),
             });
         }
+    }
+
+    /// How often a name ceased to lead to its tag: it was deleted, renamed, or taken back.
+    pub fn unnamed(&self) -> u64 {
+        self.unnamed
     }
 
     /// Bytes of memory.

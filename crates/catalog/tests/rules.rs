@@ -121,3 +121,20 @@ fn changed_compressions_are_told() {
     assert_eq!(change(&lossless), (false, Compression::Lossless, 2));
     assert_eq!((catalog.kind(TagId(0)), catalog.kind(TagId(1))), (Some(Kind::F64), Some(Kind::F64)));
 }
+
+#[test]
+fn what_a_name_was_resolved_to_holds_until_it_is_told_otherwise() {
+    let (simulation, catalog) = open();
+    let tag = |name: &str| TagDefinition::new(name, Kind::F64);
+    wait(&simulation, catalog.create(vec![tag("a"), tag("b")])).expect("they are made");
+    let before = catalog.unnamed();
+    wait(&simulation, catalog.create(vec![tag("c")])).expect("it is made");
+    let described = TagDefinition { description: "other".to_owned(), ..tag("a") };
+    wait(&simulation, catalog.change(vec![(TagId(0), described)])).expect("it is changed");
+    assert_eq!(catalog.unnamed(), before, "every name leads where it led");
+    wait(&simulation, catalog.change(vec![(TagId(0), tag("d"))])).expect("it is renamed");
+    let renamed = catalog.unnamed();
+    assert!(renamed > before, "a is no more");
+    wait(&simulation, catalog.delete(vec![TagId(1)])).expect("it is deleted");
+    assert!(catalog.unnamed() > renamed, "nor is b");
+}

@@ -22,7 +22,7 @@ pub use entries::{
     slice_entry, slice_key, slice_value, target_key, target_record, target_value,
 };
 pub use lines::Lines;
-pub use logins::{LoginListener, Logins};
+pub use logins::{LoginChange, LoginListener, Logins};
 pub use member::{JoinError, Member, Membership};
 pub use roster::Roster;
 pub use rule::FleetRule;

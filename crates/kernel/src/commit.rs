@@ -100,6 +100,8 @@ pub(crate) struct Pending {
     pub(crate) compressions: u64,
     pub(crate) underway: Underway,
     pub(crate) promise: Promise<Outcome>,
+    /// When it came, by the monotonic clock.
+    pub(crate) begun_us: u64,
 }
 
 /// A write that has its room.
@@ -112,6 +114,8 @@ pub(crate) struct Ordered {
     pub(crate) rows: u64,
     /// Rows that thinning left out.
     pub(crate) left_out: u64,
+    /// When the write came, by the monotonic clock.
+    pub(crate) begun_us: u64,
 }
 
 impl Core {
@@ -182,7 +186,8 @@ impl Core {
         let (promise, ticket) = Ticket::pair();
         let Some(promise) = self.admit(origin, promise) else { return ticket };
         let body = (!thins).then(|| body_of(&parts));
-        let pending = Pending { parts, body, origin, rows, compressions, underway, promise };
+        let begun_us = self.world.clock.monotonic_us();
+        let pending = Pending { parts, body, origin, rows, compressions, underway, promise, begun_us };
         if let Some(grant) = self.shares.buffers.try_take(bytes) {
             self.order(pending, grant);
             return ticket;
@@ -224,7 +229,7 @@ impl Core {
 
     /// On Lane::Log: the record is durable.
     pub(crate) fn logged(self: &Arc<Core>, ordered: Ordered, position: log::Position, grant: Grant, promise: Promise<Outcome>) {
-        let Ordered { head, bodies, rows, left_out } = ordered;
+        let Ordered { head, bodies, rows, left_out, begun_us } = ordered;
         self.jobs.log_full.store(false, Ordering::Release);
         let (commit, origin) = (head.commit, head.origin);
         let deleted = self.apply(&head, bodies, position, Some(grant));
@@ -233,6 +238,8 @@ impl Core {
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.rows_written.fetch_add(rows, Ordering::Relaxed);
         self.counters.rows_thinned.fetch_add(left_out, Ordering::Relaxed);
+        let took_us = self.world.clock.monotonic_us().saturating_sub(begun_us);
+        self.counters.commit_times.note_us(took_us);
         let outcome = Ok(Committed { commit, rows, duplicate: false });
         let waiting = self.settle(origin, Some(commit));
         waiting.into_iter().for_each(|promise| promise.keep(outcome.clone()));

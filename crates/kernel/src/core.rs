@@ -16,6 +16,7 @@
 //! is else taken alone.
 
 use crate::commit::WithRoom;
+use crate::histogram::Histogram;
 use crate::jobs::Jobs;
 use crate::led::LedListener;
 use crate::node::{Neighbour, Node};
@@ -75,6 +76,10 @@ pub(crate) struct Counters {
     pub(crate) merges: AtomicU64,
     pub(crate) flushed_bytes: AtomicU64,
     pub(crate) merged_bytes: AtomicU64,
+    /// From the call to the answer.
+    pub(crate) commit_times: Histogram,
+    pub(crate) flush_times: Histogram,
+    pub(crate) merge_times: Histogram,
 }
 
 /// What commits, reads and jobs share.

@@ -76,15 +76,15 @@ impl Core {
             }
             Err(fault) => return self.flush_over(slice, None, Err(fault), then),
         };
-        let bytes = taken.bytes;
+        let (bytes, begun_us) = (taken.bytes, self.world.clock.monotonic_us());
         self.flushing_bytes.fetch_add(bytes, Ordering::AcqRel);
         let written = match self.write_flush(slice, taken) {
             Ok(written) => written,
-            Err(fault) => return self.flush_over(slice, Some(bytes), Err(fault), then),
+            Err(fault) => return self.flush_over(slice, Some((bytes, begun_us)), Err(fault), then),
         };
         if self.settings.durability == Durability::Commit {
             let outcome = self.publish_flush(slice, written);
-            return self.flush_over(slice, Some(bytes), outcome, then);
+            return self.flush_over(slice, Some((bytes, begun_us)), outcome, then);
         }
         // What was answered but not synced must be in the log for good before files say so.
         let (core, slice) = (Arc::clone(self), Arc::clone(slice));
@@ -97,30 +97,32 @@ impl Core {
                         Ok(_) => core.publish_flush(&slice, written),
                         Err(fault) => Err(core.poison_with(fault.to_string())),
                     };
-                    core.flush_over(&slice, Some(bytes), outcome, then);
+                    core.flush_over(&slice, Some((bytes, begun_us)), outcome, then);
                 }),
             );
         });
     }
 
-    /// `bytes` are those of the buffer that was flushed (a deletion has none); None where there was nothing to do.
-    fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, bytes: Option<u64>, outcome: Result<(), Error>, then: Then) {
-        self.flushing_bytes.fetch_sub(bytes.unwrap_or(0), Ordering::AcqRel);
-        match &outcome {
-            Ok(()) if bytes.is_some() => {
+    /// `begun`: the bytes of the buffer that was flushed (a deletion has none), and when that began; None where there was
+    /// nothing to do.
+    fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, begun: Option<(u64, u64)>, outcome: Result<(), Error>, then: Then) {
+        self.flushing_bytes.fetch_sub(begun.map_or(0, |(bytes, _)| bytes), Ordering::AcqRel);
+        match (&outcome, begun) {
+            (Ok(()), Some((_, begun_us))) => {
                 self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+                self.counters.flush_times.note_us(self.world.clock.monotonic_us().saturating_sub(begun_us));
                 self.cut_log();
                 self.tell_led(slice);
                 self.consider_merge(slice);
                 self.watch_graves();
             }
-            Ok(()) => {}
-            Err(Error::DiskFull(_)) => {
+            (Ok(()), None) => {}
+            (Err(Error::DiskFull(_)), _) => {
                 slice.untake();
                 self.pause_for_disk();
             }
             // Nothing is known of a disk that failed to write.
-            Err(fault) => {
+            (Err(fault), _) => {
                 slice.untake();
                 self.poison_with(format!("slice {}: {fault}", slice.id));
             }
@@ -290,13 +292,7 @@ impl Core {
 
     /// Cuts the log below the oldest record that some slice still needs.
     pub(crate) fn cut_log(&self) {
-        // Read before the slices are asked: what is applied later lies above it.
-        let mut before = Position(self.applied.load(Ordering::Acquire));
-        for slice in &self.ground().slices {
-            if let Some(oldest) = slice.oldest_needed() {
-                before = before.min(oldest);
-            }
-        }
+        let before = self.log_needed();
         let Some(first) = self.log.cut_target(before) else { return };
         // Noted before anything goes, so that the next opening can tell segments that were cut from missing ones.
         let noted = self.node.lock().note_log(&*self.world.disk, self.log.id(), first);

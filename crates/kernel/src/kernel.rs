@@ -4,7 +4,9 @@
 
 use crate::core::Core;
 use crate::node::Neighbour;
-use crate::{Deletion, Error, FileGroupStatus, FileStatus, NodeStatus, Reading, ReadingColumns, Settings, SliceStatus, Snapshot};
+use crate::{
+    Deletion, Error, FileGroupStatus, FileStatus, Metrics, NodeStatus, Reading, ReadingColumns, Settings, SliceStatus, Snapshot,
+};
 use memory::Budget;
 use std::path::Path;
 use std::sync::Arc;
@@ -176,6 +178,12 @@ impl Kernel {
     #[must_use]
     pub fn files(&self) -> Vec<FileStatus> {
         self.core.file_statuses()
+    }
+
+    /// How long things took since opening, and how full memory is.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.core.metrics()
     }
 
     /// Counters of the node.

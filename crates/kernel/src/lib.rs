@@ -11,7 +11,9 @@ mod commit;
 mod core;
 mod error;
 mod flush;
+mod frozen;
 mod held;
+mod histogram;
 mod identity;
 mod jobs;
 mod kernel;
@@ -37,10 +39,13 @@ mod thinning;
 mod tombstones;
 
 pub use error::Error;
+pub use frozen::{Frozen, FrozenFile, FrozenSlice, rests_on_files};
+pub use histogram::{BOUNDS_US, Histogram, HistogramCounts};
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
 pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};
 pub use logged::logged_tags;
+pub use memory::{CacheStatus, ShareStatus};
 pub use node::Neighbour;
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{
@@ -49,4 +54,4 @@ pub use series::{
 };
 pub use settings::{Durability, Settings};
 pub use snapshot::{AggregatePart, ScanPart, Snapshot};
-pub use status::{FileGroupStatus, FileStatus, NodeStatus, SliceStatus};
+pub use status::{FileGroupStatus, FileStatus, Metrics, NodeStatus, SliceStatus};

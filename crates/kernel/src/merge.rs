@@ -138,8 +138,12 @@ impl Core {
             return Err(fault);
         }
         let Some(work) = self.next_merge(slice, goal) else { return Ok(false) };
+        let begun_us = self.world.clock.monotonic_us();
         match self.merge_files(slice, &work) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.counters.merge_times.note_us(self.world.clock.monotonic_us().saturating_sub(begun_us));
+                Ok(true)
+            }
             Err(fault) => {
                 if !matches!(fault, Error::DiskFull(_) | Error::Closed) {
                     *slice.merging.broken.lock() = Some(fault.clone());

@@ -95,6 +95,15 @@ impl NodeFile {
         out
     }
 
+    /// A whole node file that says this, and lists slices.
+    pub(crate) fn encode_file(&self, roster: &Roster) -> Vec<u8> {
+        let mut out = vec![0; ROSTER_AT as usize];
+        let at = (self.generation % 2) as usize * SLOT_BYTES;
+        out[at..at + SLOT_BYTES].copy_from_slice(&self.encode());
+        out.extend(roster.encode(self.store));
+        out
+    }
+
     /// Whether that must be there.
     pub(crate) fn has(&self, neighbour: Neighbour) -> bool {
         self.neighbours & neighbour.bit() != 0

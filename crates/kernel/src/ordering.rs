@@ -171,7 +171,7 @@ impl Core {
         since: Option<Refusals>,
     ) -> Refusals {
         // `_underway` goes once the number is given: from then on that shows that something was written.
-        let Pending { parts, body, origin, rows, promise, compressions: _, underway: _underway } = pending;
+        let Pending { parts, body, origin, rows, promise, begun_us, compressions: _, underway: _underway } = pending;
         let body = body.unwrap_or_else(|| body_of(&parts));
         let commit = CommitNumber(self.now_us().max(order.commit.0 + 1));
         order.commit = commit;
@@ -187,7 +187,7 @@ impl Core {
         let head = CommitHead { commit, epoch: self.epoch, origin, parts: heads };
         let head_bytes = record::encode_head(&head);
         let bodies = parts.into_iter().map(|part| part.body).collect();
-        let ordered = Ordered { head, bodies, rows, left_out };
+        let ordered = Ordered { head, bodies, rows, left_out, begun_us };
         let core = Arc::clone(self);
         let done = Box::new(move |outcome: Result<log::Position, log::Error>| match outcome {
             Ok(position) => core.logged(ordered, position, grant, promise),

@@ -53,10 +53,20 @@ impl Roster {
         Ok(Roster { slices: places.iter().flatten().copied().collect(), places })
     }
 
+    /// Of these slices, in this order.
+    pub(crate) fn of(slices: &[SliceId]) -> Roster {
+        Roster { places: slices.iter().copied().map(Some).collect(), slices: slices.iter().copied().collect() }
+    }
+
+    /// Its bytes.
+    pub(crate) fn encode(&self, store: StoreId) -> Vec<u8> {
+        let entries = self.places.iter().map(|slice| slice.map_or([0; ENTRY_BYTES], |slice| entry(store, slice)));
+        entries.flatten().collect()
+    }
+
     /// Writes all entries again, from an offset on; the caller syncs.
     pub(crate) fn write(&self, file: &dyn File, from: u64, store: StoreId) -> Result<(), DiskError> {
-        let entries = self.places.iter().map(|slice| slice.map_or([0; ENTRY_BYTES], |slice| entry(store, slice)));
-        let bytes: Vec<u8> = entries.flatten().collect();
+        let bytes = self.encode(store);
         if bytes.is_empty() { Ok(()) } else { file.write_at(from, &[&bytes]) }
     }
 

@@ -3,7 +3,7 @@
 //! Promises: write buffers and cached blocks stay within their shares, and all shares within the budget.
 
 use crate::Settings;
-use memory::{Budget, Cache, CacheKey, Share};
+use memory::{Budget, Cache, CacheKey, CacheStatus, Share};
 use series::file::{Block, BlockCache};
 use std::sync::Arc;
 
@@ -45,6 +45,10 @@ impl Shares {
 
     pub(crate) fn block_cache(&self) -> Arc<dyn BlockCache> {
         Arc::<FileCache>::clone(&self.cache)
+    }
+
+    pub(crate) fn cache_status(&self) -> CacheStatus {
+        self.cache.blocks.status()
     }
 
     pub(crate) fn cached_bytes(&self) -> u64 {

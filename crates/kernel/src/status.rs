@@ -1,5 +1,7 @@
 //! What a kernel says of itself: the rows of the tables in schema `meridian`.
+use crate::HistogramCounts;
 use crate::core::Core;
+use memory::{CacheStatus, ShareStatus};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use storage::{FileMeta, FilePlace};
@@ -103,6 +105,25 @@ pub struct NodeStatus {
     pub jobs: u64,
 }
 
+/// What only this process shows of its kernel: how long things took, and how full its memory is.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Commits, from the call to the answer.
+    pub commit_times: HistogramCounts,
+    /// Flushes.
+    pub flush_times: HistogramCounts,
+    /// Merges.
+    pub merge_times: HistogramCounts,
+    /// The cache of blocks of files.
+    pub cache: CacheStatus,
+    /// The memory budget in bytes, and what is taken of it.
+    pub budget_bytes: (u64, u64),
+    /// The shares of the budget.
+    pub shares: Vec<ShareStatus>,
+    /// Why the store refuses writes, if it does.
+    pub refuses_writes: Option<String>,
+}
+
 impl NodeStatus {
     /// Adds another node's counters; the newest commit is the newer of both.
     pub fn add(&mut self, other: &NodeStatus) {
@@ -185,6 +206,19 @@ impl Core {
             }));
         }
         out
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let budget = &self.shares.budget;
+        Metrics {
+            commit_times: self.counters.commit_times.counts(),
+            flush_times: self.counters.flush_times.counts(),
+            merge_times: self.counters.merge_times.counts(),
+            cache: self.shares.cache_status(),
+            budget_bytes: (budget.bytes_max(), budget.bytes()),
+            shares: budget.shares(),
+            refuses_writes: self.poison.get().cloned(),
+        }
     }
 
     pub(crate) fn node_status(&self) -> NodeStatus {

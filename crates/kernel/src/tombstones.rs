@@ -94,6 +94,11 @@ pub(crate) fn note_newest(manifest: &mut Manifest, newest: Version) {
     manifest.opaque.push(Opaque { kind: KIND_NEWEST, bytes });
 }
 
+/// Whether a manifest's entry of this kind says nothing of which rows there are.
+pub(crate) fn changes_no_rows(kind: u8) -> bool {
+    matches!(kind, KIND_UNKNOWN | KIND_NEWEST)
+}
+
 /// Reads them back; deletions wait since `now_us`.
 ///
 /// # Errors

@@ -42,6 +42,7 @@
 //! The bytes are specified in `docs/formats/log.md` and drawn in `format.rs`.
 
 mod check;
+mod copying;
 mod error;
 mod format;
 mod group;
@@ -54,6 +55,7 @@ mod segment;
 mod writer;
 
 pub use check::{Damage, LogCheck, SegmentCheck, check, repair};
+pub use copying::{Hold, Layer, Stretch};
 pub use error::Error;
 pub use format::{FORMAT, KIND_DECIDE, KIND_MAX, KIND_PREPARE, Position};
 pub use group::{Answer, Body};

@@ -5,6 +5,7 @@
 //! anyone, briefly. The counters only tell; nothing is decided by them. `scheduled` in the queue is
 //! true exactly while a job that empties it is submitted or runs.
 
+use crate::copying::{Hold, Holds};
 use crate::format::{KIND_MARK, KIND_MAX, SEGMENT_HEADER_BYTES};
 use crate::group::{Item, Pending};
 use crate::recovery::recover;
@@ -16,7 +17,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use world::{Lane, World};
+use world::{Disk, Lane, World};
 
 /// A log. See the crate's head for what it promises.
 pub struct Log {
@@ -34,6 +35,8 @@ struct Shared {
     spans: Mutex<VecDeque<(u64, u64)>>,
     /// Held by the one who cuts.
     cutting: Mutex<()>,
+    /// Where those begin to need the log who copy it, by number.
+    holds: Mutex<Holds>,
     queued_bytes: AtomicU64,
     end: AtomicU64,
     synced: AtomicU64,
@@ -108,6 +111,7 @@ impl Log {
             writer: Mutex::new(writer),
             spans: Mutex::new(found.spans.into()),
             cutting: Mutex::new(()),
+            holds: Mutex::default(),
             queued_bytes: AtomicU64::new(0),
             end: AtomicU64::new(found.end),
             synced: AtomicU64::new(found.end),
@@ -230,6 +234,7 @@ impl Log {
     /// and before each cut, can tell at the next opening whether segments are missing at the front.
     #[must_use]
     pub fn cut_target(&self, before: Position) -> Option<Position> {
+        let before = self.shared.holds.lock().bound(before);
         let spans = self.shared.spans.lock();
         let kept = spans.iter().position(|span| span.1 > before.0).unwrap_or(spans.len()).min(spans.len().saturating_sub(1));
         (kept > 0).then(|| Position(spans[kept].0 + SEGMENT_HEADER_BYTES))
@@ -244,6 +249,7 @@ impl Log {
     pub fn cut(&self, before: Position) -> Result<u64, Error> {
         let shared = &*self.shared;
         let _cutting = shared.cutting.lock();
+        let before = shared.holds.lock().bound(before);
         let mut bytes = 0;
         loop {
             let (base, limit) = {
@@ -262,6 +268,31 @@ impl Log {
             shared.spans.lock().pop_front();
             bytes += limit - base;
         }
+    }
+}
+
+impl Log {
+    /// Keeps all segments that there are now until the answer is dropped, or lets go of them: for whoever copies the log.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        // A cut under way goes on first: what it removes is not held.
+        let _cutting = self.shared.cutting.lock();
+        let first = self.spans().first().map_or(0, |(base, _)| *base);
+        let number = self.shared.holds.lock().add(Position(first));
+        Hold::new(Arc::clone(self), number)
+    }
+
+    pub(crate) fn move_hold(&self, number: u64, to: Option<Position>) {
+        self.shared.holds.lock().put(number, to);
+    }
+
+    /// Base and limit of each segment on disk, oldest first.
+    pub(crate) fn spans(&self) -> Vec<(u64, u64)> {
+        self.shared.spans.lock().iter().copied().collect()
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.shared.world.disk
     }
 }
 

@@ -1,11 +1,12 @@
 //! The command line: what can be said, and who does it.
 //!
 //! Promises: exit status 0 = all is well; 1 = it failed, and why is on stderr; 2 = the command line
-//! or the configuration is wrong; 3 = done, but some input was refused (`import`); 130 = Ctrl-C.
+//! or the configuration is wrong; 3 = done, but some input was refused (`import`); 130 = Ctrl-C. `sql` has psql's: 2 = no
+//! connection, 3 = a script was ended by an error.
 
 use crate::config::{self, ConfigError, Loaded, SETTINGS};
 use crate::terminal::{Ink, Terminal, say};
-use crate::{Error, bench, cert, check, demo, import, inspect, serve};
+use crate::{Error, backup, bench, cert, check, demo, import, inspect, serve, sql};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,7 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   meridian demo                                     see it work: real readings, a live grid, kill -9
   meridian serve --dir ./data --pg 127.0.0.1:5432   run a node
-  psql -h 127.0.0.1 -U meridian                     talk to it
+  meridian sql                                      talk to it; psql does too
   meridian import readings.csv --to postgres://meridian@127.0.0.1:5432/meridian --time date
   meridian bench table1                             the paper's five measurements, on this machine
 
@@ -43,10 +44,14 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve_command())
+        .subcommand(sql::Arguments::augment_args(Command::new("sql")))
         .subcommand(demo::Arguments::augment_args(Command::new("demo")))
         .subcommand(import::Arguments::augment_args(Command::new("import")))
         .subcommand(inspect::Arguments::augment_args(Command::new("inspect")))
         .subcommand(check::Arguments::augment_args(Command::new("check")))
+        .subcommand(backup::TakeArguments::augment_args(Command::new("backup")))
+        .subcommand(backup::RestoreArguments::augment_args(Command::new("restore")))
+        .subcommand(backup::ListArguments::augment_args(Command::new("backups")))
         .subcommand(cert::Arguments::augment_args(Command::new("cert")))
         .subcommand(bench::command())
         .subcommand(Command::new("config-docs").about("Print docs/configuration.md, made from the declarations").hide(true))
@@ -118,10 +123,14 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
             }
             serve::run(&loaded)
         }
+        Some(("sql", matches)) => sql::run(&arguments::<sql::Arguments>(matches)?),
         Some(("demo", matches)) => demo::run(&arguments::<demo::Arguments>(matches)?),
         Some(("import", matches)) => import::run(&arguments::<import::Arguments>(matches)?),
         Some(("inspect", matches)) => inspect::run(&arguments::<inspect::Arguments>(matches)?),
         Some(("check", matches)) => check::run(&arguments::<check::Arguments>(matches)?),
+        Some(("backup", matches)) => backup::take(&arguments::<backup::TakeArguments>(matches)?),
+        Some(("restore", matches)) => backup::restore(&arguments::<backup::RestoreArguments>(matches)?),
+        Some(("backups", matches)) => backup::list(&arguments::<backup::ListArguments>(matches)?),
         Some(("cert", matches)) => cert::run(&arguments::<cert::Arguments>(matches)?),
         Some(("bench", matches)) => bench::run(matches),
         Some(("config-docs", _)) => {

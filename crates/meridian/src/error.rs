@@ -82,6 +82,15 @@ pub enum Error {
     /// A process could not become one of its fleet, or not stay it.
     #[error("the fleet: {0}")]
     Fleet(String),
+    /// A repository, or what lies in it.
+    #[error("{doing}: {fault}")]
+    Backup {
+        /// What was being done.
+        doing: &'static str,
+        /// What failed.
+        #[source]
+        fault: backup::Error,
+    },
     /// A benchmark or the demo read something else than was written.
     #[error("WRONG ANSWER: {0}")]
     Wrong(String),

@@ -1,12 +1,13 @@
 //! Floor 9: the program `meridian`.
 //!
-//! What it is: the command line over everything below: configuration, `serve`, `demo`, `import`,
+//! What it is: the command line over everything below: configuration, `serve`, `sql`, `demo`, `import`,
 //! `inspect`, `check`, `cert`, `bench`.
 //! What it promises: settings are declared once; what takes more than a second shows progress;
 //! Ctrl-C leaves nothing half-done; the exit status tells how it went (see `cli`).
 //! What it may not know: formats on disk and the planning of queries; the client commands
-//! (`import`, `demo`, `bench`) reach a node only through its doors, like any other client.
+//! (`sql`, `import`, `demo`, `bench`) reach a node only through its doors, like any other client.
 
+mod backup;
 mod bench;
 mod cert;
 mod check;
@@ -27,6 +28,7 @@ mod node;
 mod plot;
 mod progress;
 mod serve;
+mod sql;
 mod table;
 mod terminal;
 

@@ -27,44 +27,85 @@ impl Plot {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let Some((low, high)) = ends(points.iter().map(|point| point.1)) else { return "  (nothing to draw)\n".to_owned() };
         let (first, last) = ends(points.iter().map(|point| point.0)).unwrap_or((0.0, 1.0));
-        let (dots_x, dots_y) = (across * 2, down * 4);
-        let place = |value: f64, low: f64, high: f64, dots: usize| {
-            let part = if high > low { (value - low) / (high - low) } else { 0.5 };
-            ((part * (dots - 1) as f64).round() as usize).min(dots - 1)
-        };
-        let mut cells = vec![0_u8; across * down];
-        let mut dot = |x: usize, y: usize| cells[(y / 4) * across + x / 2] |= DOTS[y % 4][x % 2];
-        let mut before: Option<(usize, usize)> = None;
-        for (x, y) in points {
-            let at = (place(x, first, last, dots_x), dots_y - 1 - place(y, low, high, dots_y));
-            let from = before.unwrap_or(at);
-            let steps = from.0.abs_diff(at.0).max(from.1.abs_diff(at.1)).max(1);
-            for step in 0..=steps {
-                let between =
-                    |a: usize, b: usize| (a as f64 + (b as f64 - a as f64) * step as f64 / steps as f64).round() as usize;
-                dot(between(from.0, at.0), between(from.1, at.1));
-            }
-            before = Some(at);
-        }
-        self.frame(&cells, across, (low, high), labels)
+        let mut canvas = Canvas::new(across, down);
+        let part = |value: f64, low: f64, high: f64| if high > low { (value - low) / (high - low) } else { 0.5 };
+        canvas.line(points.into_iter().map(|(x, y)| Some((part(x, first, last), part(y, low, high)))), 0);
+        self.frame(&canvas, (low, high), labels)
     }
 
-    fn frame(&self, cells: &[u8], across: usize, (low, high): (f64, f64), labels: (&str, &str)) -> String {
-        let down = cells.len() / across;
+    fn frame(&self, canvas: &Canvas, (low, high): (f64, f64), labels: (&str, &str)) -> String {
+        let (across, down) = (canvas.across, canvas.down);
         let mut out = String::new();
-        for (i, row) in cells.chunks(across).enumerate() {
+        for i in 0..down {
             let scale = match i {
                 0 => number(high),
                 i if i + 1 == down => number(low),
                 i if i == down / 2 && down >= 5 => number(low + (high - low) * (down - 1 - i) as f64 / (down - 1) as f64),
                 _ => String::new(),
             };
-            let line: String = row.iter().map(|bits| char::from_u32(0x2800 + u32::from(*bits)).unwrap_or(' ')).collect();
+            let line: String = canvas.row(i).map(|cell| cell.map_or(BLANK, |(dots, _)| dots)).collect();
             out.push_str(&format!("{scale:>SCALE_CHARS$} │{line}\n"));
         }
         let room = across.saturating_sub(labels.0.chars().count());
         out.push_str(&format!("{:SCALE_CHARS$} └{}{:>room$}\n", "", labels.0, labels.1));
         out
+    }
+}
+
+/// Characters to draw lines in.
+#[derive(Clone, Debug)]
+pub struct Canvas {
+    across: usize,
+    down: usize,
+    dots: Vec<u8>,
+    /// Whose line went through a character last.
+    owners: Vec<usize>,
+}
+
+/// A braille character without dots.
+const BLANK: char = '\u{2800}';
+
+impl Canvas {
+    /// So many characters across and down.
+    #[must_use]
+    pub fn new(across: usize, down: usize) -> Canvas {
+        Canvas { across, down, dots: vec![0; across * down], owners: vec![0; across * down] }
+    }
+
+    /// Draws a line of that owner through points, given as parts (0 to 1) of the way from the left and from below; None
+    /// is a gap.
+    pub fn line(&mut self, points: impl Iterator<Item = Option<(f64, f64)>>, owner: usize) {
+        let (dots_x, dots_y) = (self.across * 2, self.down * 4);
+        let place = |part: f64, dots: usize| ((part * (dots - 1) as f64).round() as usize).min(dots - 1);
+        let mut before: Option<(usize, usize)> = None;
+        for point in points {
+            let Some((x, y)) = point else {
+                before = None;
+                continue;
+            };
+            let at = (place(x, dots_x), dots_y - 1 - place(y, dots_y));
+            let from = before.unwrap_or(at);
+            let steps = from.0.abs_diff(at.0).max(from.1.abs_diff(at.1)).max(1);
+            for step in 0..=steps {
+                let between =
+                    |a: usize, b: usize| (a as f64 + (b as f64 - a as f64) * step as f64 / steps as f64).round() as usize;
+                let (x, y) = (between(from.0, at.0), between(from.1, at.1));
+                let cell = (y / 4) * self.across + x / 2;
+                self.dots[cell] |= DOTS[y % 4][x % 2];
+                self.owners[cell] = owner;
+            }
+            before = Some(at);
+        }
+    }
+
+    /// The characters of a row in braille, each with its owner; None where nothing is drawn.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = Option<(char, usize)>> {
+        let cells = row * self.across..(row + 1) * self.across;
+        let cell = |at: usize| {
+            let dots = char::from_u32(0x2800 + u32::from(self.dots[at])).unwrap_or(BLANK);
+            (self.dots[at] != 0).then_some((dots, self.owners[at]))
+        };
+        cells.map(cell)
     }
 }
 

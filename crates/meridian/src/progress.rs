@@ -44,6 +44,11 @@ impl Progress {
         self.started.elapsed()
     }
 
+    /// How much there is, where that is known only by now.
+    pub fn set_total(&mut self, total: u64) {
+        self.total = Some(total);
+    }
+
     /// So much is done; `note` is said behind it.
     pub fn at(&mut self, done: u64, note: &str) {
         let every = if self.terminal.interactive { BAR_EVERY } else { LINE_EVERY };

@@ -10,6 +10,7 @@
 //! configuration -> lock -> users, doors tried -> catalog -> kernel (kinds from the catalog) -> engine -> doors
 //! ```
 
+use crate::backup::Operator;
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
 use crate::holder::holder;
 use crate::progress::now;
@@ -31,7 +32,7 @@ use world::{Disk, DiskError, ThreadCounts, Threads, World};
 const OURS: [&str; 10] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found", "member", "meta", "kinds"];
 
 /// What can be done about lost passwords.
-const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all passwords and give the user meridian a new one (setting password)";
+const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all roles and passwords and give the user meridian a new one (setting password)";
 /// What can be done about a lost tag table.
 const CATALOG_LOST: &str = "; put it back: samples lie under ordinals, and only it says whose those are; `meridian check --repair DIR` makes one in which each tag that has samples is called lost.ORDINAL";
 
@@ -49,8 +50,8 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         tracing::warn!("{warning}");
     }
     let dir = config.dir.as_deref().ok_or_else(|| Error::Usage("serve needs --dir DIR: where the store lies".to_owned()))?;
-    if config.pg == Listen(None) && config.flight == Listen(None) {
-        return Err(Error::Usage("both doors are shut: give --pg or --flight an address".to_owned()));
+    if are_shut(config) {
+        return Err(Error::Usage("all doors are shut: give --pg, --flight or --http an address".to_owned()));
     }
     let started = now();
     let cores = config.threads.0.unwrap_or(1) as usize;
@@ -66,25 +67,32 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let (engine, kernel) = open(loaded, dir, &world)?;
     // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
     let signals = Signals::listen()?;
-    let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
-    if !users.is_empty() {
+    if users.is_there() {
         let noted = kernel.note_neighbour(Neighbour::Passwords);
         noted.map_err(|error| Error::Open { dir: dir.to_path_buf(), problem: error.to_string(), advice: "" })?;
+    } else {
+        let kernel = Arc::downgrade(&kernel);
+        users.note_first(move || match kernel.upgrade() {
+            Some(kernel) => kernel.note_neighbour(Neighbour::Passwords).map_err(|error| error.to_string()),
+            None => Err("the store is closed".to_owned()),
+        });
     }
+    let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world)?;
     drop((kernel, users));
-    let (pg, flight) = (server.pg_address(), server.flight_address());
-    ready.write(&[("pg", pg), ("flight", flight)])?;
+    let (pg, flight, http) = (server.pg_address(), server.flight_address(), server.http_address());
+    ready.write(&[("pg", pg), ("flight", flight), ("http", http)])?;
     tracing::info!(
         dir = %dir.display(),
         pg = pg.map(tracing::field::display),
         flight = flight.map(tracing::field::display),
+        http = http.map(tracing::field::display),
         memory = round_size(config.memory_bytes.bytes()),
         tags = engine.catalog().len(),
         open_files,
         opened_in = round_span(started.elapsed()),
         "ready"
     );
-    tell(pg, flight);
+    tell(pg, flight, http);
     let name = signals.wait();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
@@ -94,6 +102,11 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     tracing::info!(took = round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
     ready.forget();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether no door for clients is to be opened.
+pub fn are_shut(config: &Config) -> bool {
+    [&config.pg, &config.flight, &config.http].into_iter().all(|door| *door == Listen(None))
 }
 
 /// The file that tells whoever started us that all doors are open, and where.
@@ -129,12 +142,15 @@ impl Ready {
 }
 
 /// The addresses on standard output, for whoever started us by hand.
-pub fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+pub fn tell(pg: Option<SocketAddr>, flight: Option<SocketAddr>, http: Option<SocketAddr>) {
     if let Some(pg) = pg {
         say(&format!("PostgreSQL on {pg}: psql -h {} -p {} -U meridian\n", pg.ip(), pg.port()));
     }
     if let Some(flight) = flight {
         say(&format!("Arrow Flight on {flight}\n"));
+    }
+    if let Some(http) = http {
+        say(&format!("HTTP on {http}: curl 'http://{http}/query' -d 'SELECT 1'\n"));
     }
 }
 
@@ -143,8 +159,8 @@ fn must_be_there(dir: &Path, disk: &dyn Disk, users: &Users) -> Result<(), Error
     // Where it can't be told, the kernel refuses the store or makes a new one.
     let Ok(identity) = kernel::identify(disk, dir) else { return Ok(()) };
     let open = |problem: &str, advice| Err(Error::Open { dir: dir.to_path_buf(), problem: problem.to_owned(), advice });
-    if identity.has_passwords && users.is_empty() {
-        return open("it has passwords, but no file users-N holds them", PASSWORDS_LOST);
+    if identity.has_passwords && !users.is_there() {
+        return open("it has roles or passwords, but no file users-N holds them", PASSWORDS_LOST);
     }
     if identity.has_catalog && is_gone(disk, &dir.join("catalog")) {
         return open("its tag table, the directory catalog, is missing", CATALOG_LOST);
@@ -245,7 +261,8 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<(Arc<Engine>, Arc<
     if kernel.rule() != config.rule() {
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
-    let settings = engine_settings(loaded, dir, world)?;
+    let operator = Operator::new(Arc::clone(&kernel), Arc::clone(&catalog), world.clone(), dir);
+    let settings = EngineSettings { operator: Some(Arc::new(operator)), ..engine_settings(loaded, dir, world)? };
     let engine = Engine::alone(Arc::clone(&kernel), catalog, settings).map_err(|error| failed(error.to_string(), false))?;
     Ok((engine, kernel))
 }
@@ -321,6 +338,8 @@ pub fn server_settings(config: &Config, cores: usize) -> Result<server::Settings
     Ok(server::Settings {
         pg_address: address("pg", &config.pg)?,
         flight_address: address("flight", &config.flight)?,
+        http_address: address("http", &config.http)?,
+        http_create_tags: config.http_create_tags,
         tls,
         plaintext_allowed: config.plaintext_allowed,
         loopback_trusted: config.loopback_trusted,
@@ -328,6 +347,7 @@ pub fn server_settings(config: &Config, cores: usize) -> Result<server::Settings
         pg_threads: cores,
         query_threads: cores,
         flight_threads: cores,
+        http_threads: cores,
         connections_max: config.connections_max as usize,
         message_bytes_max: bytes(config.message_bytes_max.0),
         statements_max: config.statements_max as usize,

@@ -414,7 +414,7 @@ fn users() {
     let store = template.copy("served");
     std::fs::remove_file(pick(&store)).unwrap();
     let refusal = Node::try_start(&store, &FLAGS[..FLAGS.len() - 2]).err().unwrap();
-    assert!(refusal.contains("it has passwords") && refusal.contains("check --repair"), "{refusal}");
+    assert!(refusal.contains("it has roles or passwords") && refusal.contains("check --repair"), "{refusal}");
     assert_eq!(files(&store, &["users-"]), Vec::<PathBuf>::new(), "it is left as it was");
 }
 

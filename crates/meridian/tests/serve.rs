@@ -273,7 +273,7 @@ fn wrong_command_lines_and_configurations_say_so() {
         (vec!["serve", "--memory-bytes", "lots"], "is not a size"),
         (vec!["serve", "--config", file], "did you mean \"memory_bytes\""),
         (vec!["serve", "--config", "/nonexistent/meridian.toml"], "/nonexistent/meridian.toml"),
-        (vec!["serve", "--dir", "/tmp/x", "--pg", "none"], "both doors are shut"),
+        (vec!["serve", "--dir", "/tmp/x", "--pg", "none"], "all doors are shut"),
         (vec!["serve", "--dir", "/tmp/x", "--log-level", "a=b=c"], "log_level"),
         (vec!["serve", "--dir", "/tmp/x", "--log-level", "bogus"], "\"bogus\" is no level; give off, error, warn, info"),
         (

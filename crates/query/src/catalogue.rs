@@ -3,7 +3,8 @@
 //! Promises: every relation that SQL sees is told of, with its columns, types, keys, defaults and comments, under numbers
 //! that are the same in every session; the tables have PostgreSQL 16's columns, so that a client's question finds each
 //! that it names; of what is not here (operators, triggers, ..) there is a table without rows.
-//! It doesn't know how clients write their questions (`rewrite/catalogue`), nor who may do what.
+//! It doesn't know how clients write their questions (`rewrite/catalogue`), nor decides who may do what (`access`): it tells
+//! of roles and grants as they stand, and `information_schema` tells each of what it may do something with.
 //!
 //! The tables and their columns are data: `pg_catalog.txt`, `information_schema.txt`, `types.txt`, `procedures.txt`.
 
@@ -11,25 +12,30 @@ mod cells;
 mod constraints;
 mod declared;
 mod described;
+mod granted;
 mod information;
 mod objects;
 mod of_user;
+mod roles;
 mod routines;
 mod rows;
 mod schemas;
+mod told;
 mod types;
 
 pub(crate) use declared::{is_empty, is_table, number_of};
 pub(crate) use objects::{Known, Object};
+pub(crate) use routines::Known as Function;
 pub(crate) use schemas::{Once, Shared, catalogue, register};
 pub use types::PG_TYPE;
-pub(crate) use types::{format_type, type_name_of, type_number};
+pub use types::type_name_of;
+pub(crate) use types::{format_type, type_number};
 
 use constraints::{Constraint, Index};
 use routines::Routine;
 
 /// The number of the role that owns everything.
-pub(crate) const OWNER: i64 = 10;
+pub(crate) const OWNER: i64 = crate::access::role::BOOTSTRAP_ID as i64;
 
 /// The number of the one database.
 const DATABASE_NUMBER: i64 = 1;
@@ -54,8 +60,8 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Of the tables that are here and the functions, by name and sort.
-    pub(crate) fn of(known: &[Known], functions: &[(String, &'static str)]) -> Catalogue {
+    /// Of the tables that are here and the functions.
+    pub(crate) fn of(known: &[Known], functions: &[Function]) -> Catalogue {
         let mut objects = objects::ours(known);
         let indexes = constraints::indexes(&objects);
         let constraints = constraints::constraints(&objects, &indexes);
@@ -137,7 +143,7 @@ impl Catalogue {
         if is("pg_proc")
             && let Some(routine) = self.routine_of(oid)
         {
-            return routine.comment;
+            return routine.comment.as_deref();
         }
         if is("pg_namespace") {
             let found = NAMESPACES.iter().find(|(_, number, _)| *number == oid);

@@ -1,9 +1,10 @@
 //! What one session's plans see (tables, functions, rules), and what one statement's plan sees (its
 //! snapshot).
 
+use crate::access::{Access, Rights};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::session::{Session, SessionSettings, State};
+use crate::session::{Session, State};
 use crate::store::Asker;
 use crate::{catalogue, fleet, functions, rules, tables};
 use datafusion::common::ScalarValue;
@@ -30,6 +31,8 @@ pub(crate) struct StatementContext {
     pub now_us: i64,
     /// Its parameters, from $1 on.
     pub params: Vec<ScalarValue>,
+    /// What it may do.
+    pub rights: Arc<Rights>,
 }
 
 impl StatementContext {
@@ -42,6 +45,7 @@ impl StatementContext {
             avoided,
             now_us: engine.settings.clock.wall_us(),
             params,
+            rights: session.access.rights(),
         }
     }
 
@@ -71,8 +75,8 @@ impl ConfigExtension for PlanOptions {
 pub(crate) fn build(
     engine: &Arc<Engine>,
     id: i32,
-    settings: &SessionSettings,
     state: &Arc<Mutex<State>>,
+    access: &Arc<Access>,
 ) -> Result<SessionContext, Error> {
     let mut config = SessionConfig::new()
         // In a fleet, aggregates are made in two steps: on nodes, and here.
@@ -91,15 +95,15 @@ pub(crate) fn build(
     options.extensions.insert(PlanOptions::default());
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
-    let mut builder = rules::install(builder, engine);
+    let mut builder = rules::install(builder, engine, access);
     if engine.local.is_none() {
         builder = fleet::install(builder, engine);
     }
     let context = SessionContext::new_with_state(builder.build());
-    tables::register(&context, engine)?;
-    functions::register(&context, engine, id, settings, state);
-    let clients = catalogue::catalogue(engine, || functions::names(&context))?;
-    functions::register_clients(&context, &clients, &settings.user);
-    catalogue::register(&context, &clients, &settings.user, tables::node::of_catalogue(engine, state))?;
+    tables::register(&context, engine, access)?;
+    functions::register(&context, engine, id, state, access);
+    let clients = catalogue::catalogue(engine, access, || functions::names(&context, access))?;
+    functions::register_clients(&context, &clients, access);
+    catalogue::register(&context, &clients, access, tables::node::of_catalogue(engine, state, access))?;
     Ok(context)
 }

@@ -60,12 +60,15 @@ impl Request {
     pub(crate) fn begin(self: &Arc<Self>, session: &Arc<Session>) -> Result<CopyIn, Error> {
         session.admit_write("COPY FROM")?;
         let sink = match self.target {
-            Written::Tags => Sink::Tags { definitions: Vec::new(), bytes: 0, columns: self.columns.clone() },
+            Written::Tags => {
+                session.access.rights().admit_making()?;
+                Sink::Tags { definitions: Vec::new(), bytes: 0, columns: self.columns.clone() }
+            }
             Written::Series(sort) => {
                 let place = |name: &str| self.columns.iter().position(|column| column == name);
                 let value = sort.schema().field(2).name();
                 let places = [place("tag"), place("time"), place(value), place("quality")];
-                let ingest = Ingest::new(session, sort);
+                let ingest = Ingest::new(session, sort)?;
                 let (zone, now_us) = (session.time_zone(), session.engine.settings.clock.wall_us());
                 Sink::Series(Box::new(Series { ingest, places, zone, now_us }))
             }

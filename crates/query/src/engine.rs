@@ -5,11 +5,13 @@
 //! begins and ends, when one is cancelled and when `meridian.queries` is read; `clients` is made by the first session;
 //! nothing else changes after `Engine::new`.
 
+use crate::access::Roles;
 use crate::catalogue;
 use crate::error::Error;
 use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
 use crate::operator::Operator;
+use crate::planning::Planners;
 use crate::pool::QueryPool;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
@@ -18,7 +20,8 @@ use catalog::Catalog;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use kernel::{Committed, Deletion, Kernel, Write};
+use kernel::{Committed, Deletion, HistogramCounts, Kernel, Write};
+use parking_lot::RwLock;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -127,11 +130,14 @@ pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: Arc<Running>,
+    pub(crate) planners: Arc<Planners>,
     pub(crate) started_us: i64,
     /// PostgreSQL's catalogue, as all sessions share it.
     pub(crate) clients: catalogue::Once,
     next_session: AtomicI32,
     next_statement: AtomicU64,
+    /// Who there is; replaced once, by whoever opens doors.
+    roles: RwLock<Arc<Roles>>,
 }
 
 impl Engine {
@@ -159,10 +165,12 @@ impl Engine {
             settings,
             runtime,
             running,
+            planners: Arc::default(),
             started_us,
             clients: catalogue::Once::new(),
             next_session,
             next_statement: AtomicU64::new(1),
+            roles: RwLock::new(Roles::in_memory()),
         }))
     }
 
@@ -172,6 +180,17 @@ impl Engine {
     /// As `new`.
     pub fn alone(kernel: Arc<Kernel>, catalog: Arc<Catalog>, settings: EngineSettings) -> Result<Arc<Engine>, Error> {
         Engine::new(Arc::new(Lone(kernel)), Arc::clone(&catalog) as Arc<dyn Tags>, catalog, settings)
+    }
+
+    /// Who there is.
+    #[must_use]
+    pub fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.roles.read())
+    }
+
+    /// Says who there is: before the first session that others open. Until then there is the bootstrap user alone.
+    pub fn set_roles(&self, roles: Arc<Roles>) {
+        *self.roles.write() = roles;
     }
 
     /// A session: one a connection.
@@ -188,9 +207,39 @@ impl Engine {
         (u128::from(hasher.finish()) << 64) | u128::from(self.next_statement.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Whose session that is; None where it runs nothing.
+    pub(crate) fn owner(&self, session: i32) -> Option<String> {
+        self.running.list().into_iter().find(|statement| statement.session == session).map(|statement| statement.user)
+    }
+
     /// Cancels whatever a session runs now; false where there is no such session, or it runs nothing.
     pub fn cancel(&self, session: i32) -> bool {
         self.running.cancel_session(session)
+    }
+
+    /// How long statements took, from the beginning of their execution to their last row; those of a lone node's point path
+    /// are not among them.
+    #[must_use]
+    pub fn statement_times(&self) -> HistogramCounts {
+        self.running.times.counts()
+    }
+
+    /// How many statements run now.
+    #[must_use]
+    pub fn statements_running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Bytes that queries hold of their share.
+    #[must_use]
+    pub fn query_bytes(&self) -> u64 {
+        self.runtime.memory_pool.reserved() as u64
+    }
+
+    /// The wall clock when the engine was made, in microseconds.
+    #[must_use]
+    pub fn started_us(&self) -> i64 {
+        self.started_us
     }
 
     /// Where samples lie.

@@ -109,6 +109,18 @@ conditions! {
     Buckets = "2201G", false;
     /// An OFFSET below zero.
     Offsetting = "2201X", false;
+    /// A logarithm of what has none.
+    Logarithm = "2201E", false;
+    /// A power or a root that is no number.
+    Power = "2201F", false;
+    /// A length of a part of a text below zero.
+    Substring = "22011", false;
+    /// A bound of a window's frame below zero.
+    Frame = "22013", false;
+    /// A count of tiles that makes none.
+    Tiles = "22014", false;
+    /// An array whose parts have different lengths.
+    Ragged = "2202E", false;
     /// Types do not fit together.
     Type = "42804", false;
     /// A parameter's type can't be told.
@@ -153,8 +165,20 @@ conditions! {
     LostWrite = "55000", false;
     /// A setting can't be changed.
     CantChange = "55P02", false;
-    /// A table or setting that this role may not touch.
+    /// A table, tag or setting that this role may not touch.
     Forbidden = "42501", false;
+    /// A role that there is not, or that may not come in.
+    InvalidRole = "28000", false;
+    /// A role that there is already.
+    DuplicateObject = "42710", false;
+    /// A name that is kept for something else.
+    ReservedName = "42939", false;
+    /// Something that can't be granted, or not to this role.
+    InvalidGrant = "0LP01", false;
+    /// Others depend on what was to go.
+    Depended = "2BP01", false;
+    /// Something that is used right now.
+    InUse = "55006", false;
     /// Cancelled by the user, by another session or by a time limit.
     Cancelled = "57014", true;
     /// The server is stopping.
@@ -173,7 +197,7 @@ conditions! {
     Limit = "53400", false;
     /// A statement too large or too deep.
     TooComplex = "54001", false;
-    /// A write beyond what one commit may hold.
+    /// A write beyond what one commit may hold, a value beyond what one may have.
     TooLarge = "54000", false;
     /// Reading or writing a file failed.
     Io = "58030", true;
@@ -195,6 +219,12 @@ impl Error {
         raise(Error::Unsupported, message)
     }
 
+    /// An array whose parts have different lengths; for the floors above.
+    #[must_use]
+    pub fn ragged() -> Error {
+        raise(Error::Ragged, "multidimensional arrays must have array expressions with matching dimensions")
+    }
+
     /// No node of the fleet may serve this now; for the floors above.
     #[must_use]
     pub fn unavailable(message: impl Into<String>) -> Error {
@@ -213,6 +243,18 @@ impl Error {
     #[must_use]
     pub fn unreachable(message: impl Into<String>) -> Error {
         raise(Error::Unreachable, message)
+    }
+
+    /// A file could not be written; for the floors above.
+    #[must_use]
+    pub fn io(message: impl Into<String>) -> Error {
+        raise(Error::Io, message)
+    }
+
+    /// A value that is not allowed; for the floors above.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Error {
+        raise(Error::InvalidParameter, message)
     }
 
     /// A slice is not what the statement was planned for; for the floors above.

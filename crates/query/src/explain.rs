@@ -49,6 +49,10 @@ fn range_shown(range: TimeRange) -> String {
 /// Writes what a scan will look at.
 pub(crate) fn describe(target: &Target, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     match &target.place {
+        Place::Here(..) if target.bound => {
+            // How much there is of others' tags is not told either.
+            write!(out, "tags={}, time={}", target.tags_shown(), range_shown(target.range))?;
+        }
         Place::Here(engine, snapshot) => {
             if let Some(kernel) = &engine.local {
                 describe_here(target, kernel, out)?;

@@ -6,6 +6,7 @@
 //! Promises: both tries see the same snapshot and moment; rows of only one of them are handed on.
 
 use crate::error::{Error, from_datafusion};
+use crate::planning::Planning;
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
@@ -18,14 +19,18 @@ use futures::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 
 /// Starts a plan; the rows as they come.
-pub(crate) async fn run(state: SessionState, plan: &LogicalPlan) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let physical = state.create_physical_plan(plan).await?;
+pub(crate) async fn run(
+    planning: Planning,
+    state: SessionState,
+    plan: &LogicalPlan,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let (state, physical) = planning.physical(state, plan.clone()).await?;
     let can_spill = state.runtime_env().disk_manager.tmp_files_enabled();
     if !can_spill || !has_hash_join(&physical)? {
         return Ok(execute_stream(physical, state.task_ctx())?.boxed());
     }
     let plan = plan.clone();
-    Ok(stream::once(first_or_second(state, plan, physical)).try_flatten().boxed())
+    Ok(stream::once(first_or_second(planning, state, plan, physical)).try_flatten().boxed())
 }
 
 fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
@@ -38,6 +43,7 @@ fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
 }
 
 async fn first_or_second(
+    planning: Planning,
     mut state: SessionState,
     plan: LogicalPlan,
     physical: Arc<dyn ExecutionPlan>,
@@ -48,7 +54,7 @@ async fn first_or_second(
         Some(Err(error)) if is_short_of_memory(&error) => {
             drop(rows);
             state.config_mut().options_mut().optimizer.prefer_hash_join = false;
-            let physical = state.create_physical_plan(&plan).await?;
+            let (state, physical) = planning.physical(state, plan).await?;
             Ok(execute_stream(physical, state.task_ctx())?.boxed())
         }
         Some(first) => Ok(stream::iter([first]).chain(rows).boxed()),

@@ -3,6 +3,7 @@
 //! Promises: every value is checked against its tag's kind as it comes, so that an error names its
 //! row; nothing reaches the kernel before `commit`.
 
+use crate::access::{Missing, Privileges, Rights};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::scan::Sort;
@@ -28,6 +29,8 @@ const NAMES_MAX: usize = 1 << 20;
 pub(crate) struct Ingest {
     engine: Arc<Engine>,
     asker: Asker,
+    /// What the statement may write.
+    rights: Arc<Rights>,
     pub sort: Sort,
     known: FxHashMap<Box<str>, Target>,
     last: Option<(String, Target)>,
@@ -40,10 +43,16 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(session: &Session, sort: Sort) -> Self {
-        Ingest {
+    /// # Errors
+    /// `Error::Forbidden` where nothing may be written to the table.
+    pub(crate) fn new(session: &Session, sort: Sort) -> Result<Self, Error> {
+        let rights = session.access.rights();
+        rights.alive()?;
+        rights.admit(sort.full_name(), Privileges::INSERT)?;
+        Ok(Ingest {
             engine: Arc::clone(&session.engine),
             asker: session.asker(),
+            rights,
             sort,
             known: FxHashMap::default(),
             last: None,
@@ -53,7 +62,7 @@ impl Ingest {
             texts: TextColumn::new(),
             qualities: Vec::new(),
             all_good: true,
-        }
+        })
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -85,10 +94,16 @@ impl Ingest {
     fn look_up(&mut self, name: &str) -> Result<Target, Error> {
         let shown = || name.chars().take(128).collect::<String>();
         let found = self.engine.catalog.find(name).and_then(|tag| Some(Target { tag, kind: self.engine.catalog.kind(tag)? }));
+        let (table, insert) = (self.sort.full_name(), Privileges::INSERT);
         let Some(target) = found else {
+            if let Missing::Refused(error) = self.rights.missing(table, insert, name) {
+                return Err(error);
+            }
             return Err(raise(Error::UnknownTag, format!("tag \"{}\" does not exist", shown()))
                 .with_hint("create it first: INSERT INTO tags (name, kind) VALUES ('..', 'f64')"));
         };
+        // Before anything else is told of it.
+        self.rights.admit_tag(&self.engine.catalog, table, insert, target.tag, name)?;
         if !self.sort.holds(target.kind) {
             let table = if target.kind.is_text() { "events" } else { "samples" };
             let message =

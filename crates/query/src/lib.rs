@@ -19,12 +19,16 @@
 //! [`Prepared::execute`] with parameters; where [`Prepared::point`] gives a plan, it may run that
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
+mod access;
 mod again;
+pub mod array_text;
+mod bulk;
 mod catalogue;
 mod context;
 mod copy;
 mod copy_in;
 mod copy_out;
+mod dialect;
 mod engine;
 mod error;
 mod explain;
@@ -34,11 +38,14 @@ mod functions;
 mod guard;
 mod held;
 mod ingest;
+mod intake;
 mod names;
+mod nesting;
 mod operator;
 mod outcome;
 mod parameter;
 mod passing;
+mod planning;
 mod point;
 mod pool;
 mod prepared;
@@ -60,12 +67,16 @@ mod utility;
 mod value;
 mod write;
 
+pub use access::{Access, BOOTSTRAP, Keeper, Kept, PUBLIC, Privileges, RecordChange, Rights, Roles};
+pub use bulk::Bulk;
 pub use catalogue::PG_TYPE;
+pub use catalogue::type_name_of as type_name;
 pub use copy_in::CopyIn;
 pub use copy_out::{CopyLines, CopyOut};
 pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
 pub use fleet::{Channels, SliceReader, Wanted, worker};
+pub use intake::Submitted;
 pub use operator::{Operator, OperatorFunction, OperatorTable};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
 pub use point::{Cell, PointAnswer, PointPlan, RowSink};
@@ -74,6 +85,7 @@ pub use session::{Block, Session, SessionSettings};
 pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
 pub use time::{Zone, format as format_time, parse as parse_time};
+pub use value::{parse_double, parse_real};
 pub use write::{array_items, tag_definitions};
 
 pub use datafusion::common::ScalarValue;

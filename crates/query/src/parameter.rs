@@ -1,8 +1,9 @@
 //! Parameters from text.
 
+use crate::array_text;
 use crate::error::{Error, raise};
 use crate::time::{Zone, parse as parse_time};
-use crate::write::array_items;
+use crate::value::{parse_double, parse_real};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
@@ -17,15 +18,12 @@ pub(crate) fn parse(wanted: &DataType, text: &str, zone: Zone) -> Result<ScalarV
             "f" | "false" | "off" | "no" | "n" | "0" => ScalarValue::Boolean(Some(false)),
             _ => return Err(raise(Error::InvalidText, format!("invalid input syntax for type boolean: \"{}\"", shown()))),
         },
-        DataType::List(item) => {
-            let items = array_items(text)
-                .ok_or_else(|| raise(Error::InvalidText, format!("malformed array literal: \"{}\"", shown())))?;
-            let values = items.iter().map(|text| {
-                if text == "NULL" { Ok(ScalarValue::try_from(item.data_type())?) } else { parse(item.data_type(), text, zone) }
-            });
-            let values = values.collect::<Result<Vec<_>, Error>>()?;
-            ScalarValue::List(ScalarValue::new_list_nullable(&values, item.data_type()))
+        DataType::List(_) => {
+            let items = array_text::items(text)?;
+            return array_text::list(&items, wanted, &mut |kind, text| parse(kind, text, zone));
         }
+        DataType::Float64 => ScalarValue::Float64(Some(parse_double(text)?)),
+        DataType::Float32 => ScalarValue::Float32(Some(parse_real(text)?)),
         other => ScalarValue::try_from_string(text.trim().to_owned(), other)?,
     })
 }

@@ -6,18 +6,19 @@
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
+use crate::planning::Size;
 use crate::point::{PointAnswer, PointPlan, RowSink};
 use crate::query::{QueryPlan, converted};
-use crate::running::{Ongoing, cancelled, unless_cancelled};
+use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
 use crate::utility::Command;
 use crate::write::WritePlan;
-use crate::{copy_in, copy_out, guard, point, statements, utility, write};
+use crate::{access, copy_in, copy_out, guard, point, statements, utility, write};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
-use futures::StreamExt;
 use futures::stream::{AbortRegistration, Abortable};
+use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 
 /// What a statement was found to be.
@@ -32,6 +33,8 @@ pub(crate) enum Work {
     Session(Arc<Command>),
     /// CHECKPOINT: buffers go to files.
     Checkpoint,
+    /// Roles, GRANT and REVOKE.
+    Roles(Arc<access::parse::Statement>),
 }
 
 /// A prepared statement. Cheap to clone.
@@ -43,10 +46,10 @@ pub struct Prepared {
     parameters: Arc<[DataType]>,
 }
 
-pub(crate) async fn prepare(session: &Arc<Session>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Error> {
+pub(crate) async fn prepare(session: &Arc<Session>, sql: &Arc<str>, types: &[Option<DataType>]) -> Result<Prepared, Error> {
     let made = |work, parameters: Vec<DataType>| Prepared {
         session: Arc::clone(session),
-        sql: sql.into(),
+        sql: Arc::clone(sql),
         work,
         parameters: parameters.into(),
     };
@@ -80,6 +83,15 @@ pub(crate) async fn prepare(session: &Arc<Session>, sql: &str, types: &[Option<D
     }
 }
 
+/// A statement about roles; None where it is of another sort. It is looked for before anything else is done with a text: one of
+/// these may hold a password, so no register or log may see it but as it is shown here.
+pub(crate) fn of_roles(session: &Arc<Session>, sql: &str) -> Result<Option<Prepared>, Error> {
+    let Some((statement, shown)) = access::parse::recognise(sql)? else { return Ok(None) };
+    session.admit()?;
+    let work = Work::Roles(Arc::new(statement));
+    Ok(Some(Prepared { session: Arc::clone(session), sql: shown.into(), work, parameters: Arc::new([]) }))
+}
+
 impl Prepared {
     /// Its text.
     #[must_use]
@@ -94,6 +106,8 @@ impl Prepared {
             Work::Empty => StatementClass::Empty,
             Work::Point(..) | Work::Query(_) => StatementClass::Read,
             Work::Write(_) | Work::Checkpoint => StatementClass::Write,
+            Work::Roles(statement) if statement.is_of_session() => StatementClass::Session,
+            Work::Roles(_) => StatementClass::Write,
             Work::CopyIn(_) => StatementClass::CopyIn,
             Work::CopyOut(_) => StatementClass::CopyOut,
             Work::Session(_) => StatementClass::Session,
@@ -113,7 +127,7 @@ impl Prepared {
             Work::Point(plan, _) => Some(Arc::clone(plan.schema())),
             Work::Query(plan) => Some(Arc::clone(&plan.schema)),
             Work::Session(command) => command.schema(),
-            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) | Work::Checkpoint => None,
+            Work::Empty | Work::Write(_) | Work::CopyIn(_) | Work::CopyOut(_) | Work::Checkpoint | Work::Roles(_) => None,
         }
     }
 
@@ -145,7 +159,7 @@ impl Prepared {
             self.session.engine.readable().await?;
             plan.answer_far(params, &self.session.asker(), sink).await
         };
-        self.supervised(work).await.map(|(answer, ..)| answer)
+        self.session.supervised(&self.sql, work).await.map(|(answer, ..)| answer)
     }
 
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
@@ -155,28 +169,8 @@ impl Prepared {
     /// Whatever went wrong; the transaction block, if any, has then failed. Errors of a row stream
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
-        let (outcome, ongoing, limit_ms) = self.supervised(self.run(params)).await?;
+        let (outcome, ongoing, limit_ms) = self.session.supervised(&self.sql, self.run(params)).await?;
         Ok(self.watched(outcome, ongoing, limit_ms))
-    }
-
-    /// Does a part of the statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
-    async fn supervised<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<(T, Ongoing, u64), Error> {
-        let (ongoing, registration) = self.session.engine.running.begin(self.session.id, &self.session.settings.user, &self.sql);
-        let limit_ms = self.session.state.lock().variables.number("statement_timeout");
-        let started = unless_cancelled(work, registration);
-        let done = if limit_ms == 0 {
-            started.await
-        } else {
-            let limit = std::time::Duration::from_millis(limit_ms);
-            tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(timed_out()))
-        };
-        match done {
-            Ok(done) => Ok((done, ongoing, limit_ms)),
-            Err(error) => {
-                self.session.fail();
-                Err(error)
-            }
-        }
     }
 
     async fn run(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
@@ -187,7 +181,9 @@ impl Prepared {
             let (given, wanted) = (params.len(), self.parameters.len());
             return Err(raise(Error::ParameterCount, format!("{given} parameters were given, but the statement has {wanted}")));
         }
-        self.session.engine.readable().await?;
+        if !matches!(self.work, Work::Roles(_)) {
+            self.session.engine.readable().await?;
+        }
         match &self.work {
             Work::Empty => Ok(Outcome::Command(Completion::plain(""))),
             Work::Point(plan, tree) => self.run_point(plan, tree, params).await.map(Outcome::Rows),
@@ -196,7 +192,12 @@ impl Prepared {
             Work::CopyIn(request) => request.begin(&self.session).map(|copy| Outcome::CopyIn(Box::new(copy))),
             Work::CopyOut(request) => request.begin(&self.session, &self.sql).await.map(|copy| Outcome::CopyOut(Box::new(copy))),
             Work::Session(command) => command.run(&self.session),
+            Work::Roles(statement) => access::run(&self.session, statement).await,
             Work::Checkpoint => {
+                let rights = self.session.access.rights();
+                if !rights.checkpoints {
+                    rights.alive().and_then(|()| rights.admit_acting("CHECKPOINT"))?;
+                }
                 wait(self.session.engine.store.flush()).await?;
                 Ok(Outcome::Command(Completion::plain("CHECKPOINT")))
             }
@@ -215,7 +216,9 @@ impl Prepared {
             return Ok(rows);
         }
         let types: Vec<_> = self.parameters.iter().cloned().map(Some).collect();
-        let (query, _) = QueryPlan::of(&self.session, tree.clone(), &types, &self.sql).await?;
+        let (session, sql, tree) = (Arc::clone(&self.session), Arc::clone(&self.sql), tree.clone());
+        let plan = async move { QueryPlan::of(&session, tree, &types, &sql).await };
+        let (query, _) = self.session.engine.planners.run(Size::of(&self.sql), plan.boxed()).await?;
         query.run(&self.session, params, &self.parameters, &self.sql).await
     }
 
@@ -274,8 +277,4 @@ impl Prepared {
             Some((item, (running, ongoing, session, deadline)))
         })
     }
-}
-
-fn timed_out() -> Error {
-    raise(Error::Cancelled, "canceling statement due to statement timeout")
 }

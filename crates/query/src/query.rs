@@ -1,14 +1,17 @@
 //! Queries that go through a plan: planned once without parameters, optimised and run at each execution.
 
+use crate::access::admit_plan;
 use crate::context::{PlanOptions, StatementContext};
 use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
 use crate::frugal;
 use crate::names;
 use crate::outcome::Rows;
+use crate::planning::{Planning, Size};
 use crate::rewrite;
 use crate::session::Session;
 use crate::suggest;
+use crate::value::{parse_double, parse_real};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -118,28 +121,46 @@ pub(crate) async fn stream(
     types: &[DataType],
     sql: &str,
 ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch, Error>>, Error> {
+    admit_plan(&session.access.rights(), plan)?;
     let sql: Arc<str> = sql.into();
     let shown = |error: DataFusionError| from_datafusion(&error, &sql);
     let values = converted(params, types)?;
-    let plan = if values.is_empty() {
-        plan.clone()
-    } else {
-        plan.clone().with_param_values(ParamValues::from(values.clone())).map_err(shown)?
-    };
+    let planners = Planning { planners: Arc::clone(&session.engine.planners), size: Size::optimised(&sql) };
+    let plan = bound(&planners, plan, &values).await.map_err(shown)?;
     let stream = if session.engine.local.is_some() {
-        frugal::run(statement_state(session, values), &plan).await
+        frugal::run(planners, statement_state(session, values), &plan).await
     } else {
-        fleet::run(session, values, &plan).await
+        fleet::run(&planners, session, values, &plan).await
     };
     let stream = stream.map_err(shown)?;
     let text = Arc::clone(&sql);
     Ok(stream.map(move |batch| batch.map_err(|error| from_datafusion(&error, &text))).boxed())
 }
 
+/// A plan with its parameters' values in it.
+pub(crate) async fn bound(
+    planning: &Planning,
+    plan: &LogicalPlan,
+    values: &[ScalarValue],
+) -> Result<LogicalPlan, DataFusionError> {
+    if values.is_empty() {
+        return Ok(plan.clone());
+    }
+    let (plan, values) = (plan.clone(), ParamValues::from(values.to_vec()));
+    planning.run(async move { plan.with_param_values(values) }).await
+}
+
 /// Parameters as the types that the plan wants.
 pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<Vec<ScalarValue>, Error> {
     let convert = |(value, wanted): (ScalarValue, &DataType)| {
-        if value.data_type() == *wanted { Ok(value) } else { value.cast_to(wanted).map_err(Error::from) }
+        if value.data_type() == *wanted {
+            return Ok(value);
+        }
+        match (wanted, value.try_as_str()) {
+            (DataType::Float64, Some(Some(text))) => Ok(ScalarValue::Float64(Some(parse_double(text)?))),
+            (DataType::Float32, Some(Some(text))) => Ok(ScalarValue::Float32(Some(parse_real(text)?))),
+            _ => value.cast_to(wanted).map_err(Error::from),
+        }
     };
     params.into_iter().zip(types).map(convert).collect()
 }
@@ -169,7 +190,11 @@ pub(crate) async fn planned(
     };
     let arrays = rewrite::array_parameters(&tree);
     let type_of = |number: usize| {
-        let given = given.get(number - 1).cloned().flatten().or_else(|| arrays.get(&number).cloned());
+        let given = given.get(number - 1).cloned().flatten();
+        let given = match (given, arrays.get(&number)) {
+            (Some(given), Some(placed)) => Some(as_deep(given, placed)),
+            (given, placed) => given.or_else(|| placed.cloned()),
+        };
         given.or_else(|| inferred.get(&number).cloned()).map_or(DataType::Utf8, |found| plain(&found))
     };
     let types: Vec<DataType> = (1..=highest).map(type_of).collect();
@@ -190,6 +215,19 @@ pub(crate) async fn planned(
             .with_hint("write the values into the statement"));
     }
     Ok((plan, types))
+}
+
+/// A client's array, which says nothing of its dimensions, with as many as where it stands.
+fn as_deep(given: DataType, placed: &DataType) -> DataType {
+    match (&given, placed) {
+        (DataType::List(item), DataType::List(inner)) if matches!(inner.data_type(), DataType::List(_)) => {
+            if matches!(item.data_type(), DataType::List(_)) {
+                return given;
+            }
+            DataType::new_list(as_deep(given, inner.data_type()), true)
+        }
+        _ => given,
+    }
 }
 
 /// Only queries come here; whatever else DataFusion would do by itself is refused.
@@ -241,6 +279,9 @@ fn plain(found: &DataType) -> DataType {
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 | DataType::UInt64 => DataType::Int64,
         DataType::Int8 => DataType::Int16,
+        // The other side says how many digits it has, not how many a parameter may have.
+        DataType::Decimal128(precision, scale) if *precision < 38 || *scale < 10 => DataType::Decimal128(38, (*scale).max(10)),
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal256(..) => DataType::Decimal128(38, 10),
         other => other.clone(),
     }
 }

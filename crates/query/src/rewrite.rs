@@ -9,6 +9,8 @@
 //! - what USING merges is one column, whatever the join (`using.rs`);
 //! - rows are compared column by column (`compared.rs`), `'{1,2}'::int[]` and `= ANY ('{1,2}')` are arrays (`arrays.rs`);
 //! - times in the arrays of `values_at` are read when the statement runs (`moments.rs`);
+//! - texts without a type take that of the values beside them (`unknown.rs`);
+//! - a number that no double holds is refused;
 //! - quality is compared with its names: `quality = 'good'`;
 //! - VALUES stands in UNION and behind IN as a SELECT (`values.rs`);
 //! - `LIKE p ESCAPE '!'` has its pattern written with backslashes;
@@ -23,6 +25,7 @@ mod compared;
 mod moments;
 mod named;
 mod selects;
+mod unknown;
 mod using;
 mod values;
 
@@ -31,6 +34,7 @@ pub(crate) use arrays::array_parameters;
 use crate::error::{Error, raise};
 use crate::functions::vectors::ESCAPED;
 use crate::functions::{SERIES, SUBSTRING_BY};
+use crate::value::parse_double;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     OrderBy, OrderByExpr, OrderByKind, Statement as Tree, Value, VisitMut, VisitorMut, WindowFrame, WindowFrameBound,
@@ -66,6 +70,10 @@ impl VisitorMut for Rewriter {
         catalogue::query(query, self.depth == 0);
         named::query(query, self.depth == 0);
         self.depth += 1;
+        if let ast::SetExpr::Values(values) = query.body.as_mut() {
+            unknown::values(values);
+        }
+        unknown::set_operation(query.body.as_mut());
         selects::fetch_first(query);
         among::in_lists(query);
         if let Err(error) = values::query(query).and_then(|()| selects::exists_in_lists(query)) {
@@ -107,11 +115,12 @@ impl VisitorMut for Rewriter {
 
 fn rewritten(expr: &mut Expr) -> Result<(), Error> {
     compared::expr(expr)?;
+    unknown::expr(expr);
     match expr {
+        Expr::Value(value) => number(&value.value)?,
         Expr::Cast { expr: inner, data_type, .. } => {
             catalogue::kind(data_type);
             arrays::literal(inner, data_type)?;
-            bytes(inner, data_type);
             microseconds(data_type)?;
             if matches!(data_type, DataType::Interval { .. }) {
                 clocks(inner);
@@ -166,12 +175,25 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
                 *expr = instead;
             }
         }
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("regexp_replace") => replacement(function),
         Expr::Function(function) if selects::has_named(function) => *expr = selects::in_place(function)?,
         Expr::Function(function) if selects::is_array(function) => *expr = selects::gathered(function)?,
         Expr::Function(function) => aggregate(function)?,
         _ => {}
     }
     Ok(())
+}
+
+/// A number that is written with a point or an exponent is a double.
+fn number(value: &Value) -> Result<(), Error> {
+    let Value::Number(text, _) = value else { return Ok(()) };
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    match parse_double(text) {
+        Err(error @ Error::OutOfRange(_)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn is_text(expr: &Expr) -> bool {
@@ -223,6 +245,16 @@ pub(crate) fn quality_of(text: &str) -> Result<Quality, Error> {
     })
 }
 
+/// What `regexp_replace` puts in: `\&` is the whole match, and a dollar is one; to DataFusion they are not.
+fn replacement(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) = list.args.get_mut(2)
+        && let Value::SingleQuotedString(text) = &mut value.value
+    {
+        *text = text.replace('$', "$$").replace("\\&", "\\0");
+    }
+}
+
 /// Times have microseconds, as in PostgreSQL; fewer would have to be rounded to.
 fn microseconds(kind: &mut DataType) -> Result<(), Error> {
     match kind {
@@ -235,16 +267,6 @@ fn microseconds(kind: &mut DataType) -> Result<(), Error> {
         _ => {}
     }
     Ok(())
-}
-
-/// `'\x00ff'::bytea`, whose text DataFusion would take as it is.
-fn bytes(inner: &mut Expr, kind: &DataType) {
-    let Expr::Value(value) = inner else { return };
-    let Value::SingleQuotedString(text) = &value.value else { return };
-    let digits = text.strip_prefix("\\x").filter(|digits| digits.len() % 2 == 0 && digits.bytes().all(|c| c.is_ascii_hexdigit()));
-    if let (DataType::Bytea, Some(digits)) = (kind, digits) {
-        value.value = Value::HexStringLiteral(digits.to_owned());
-    }
 }
 
 /// To how many characters a cast to this type cuts; None where it does not.

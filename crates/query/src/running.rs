@@ -6,6 +6,7 @@
 
 use crate::error::{Error, raise};
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
+use kernel::Histogram;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -42,6 +43,8 @@ struct State {
 pub(crate) struct Running {
     state: Mutex<State>,
     clock: Arc<dyn Clock>,
+    /// How long statements were in the register.
+    pub(crate) times: Histogram,
 }
 
 /// A statement that runs; leaves the register when dropped.
@@ -49,11 +52,13 @@ pub(crate) struct Ongoing {
     register: Arc<Running>,
     id: u64,
     abort: AbortHandle,
+    begun_us: u64,
+    counts: bool,
 }
 
 impl Running {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Running { state: Mutex::default(), clock }
+        Running { state: Mutex::default(), clock, times: Histogram::default() }
     }
 
     /// Enters a statement.
@@ -65,7 +70,8 @@ impl Running {
         let id = state.next;
         let statement = RunningStatement { id, session, user: user.to_owned(), sql: Arc::clone(sql), started_us };
         state.entries.insert(id, Entry { statement, abort: abort.clone() });
-        (Ongoing { register: Arc::clone(self), id, abort }, registration)
+        let begun_us = self.clock.monotonic_us();
+        (Ongoing { register: Arc::clone(self), id, abort, begun_us, counts: true }, registration)
     }
 
     /// Cancels everything a session runs.
@@ -74,6 +80,11 @@ impl Running {
         let mine: Vec<_> = state.entries.values().filter(|entry| entry.statement.session == session).collect();
         mine.iter().for_each(|entry| entry.abort.abort());
         !mine.is_empty()
+    }
+
+    /// How many run now.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().entries.len()
     }
 
     /// What runs now, oldest first.
@@ -97,6 +108,11 @@ impl Ongoing {
         registration
     }
 
+    /// It was prepared here, not executed: its time is not among those of statements.
+    pub(crate) fn only_prepared(mut self) {
+        self.counts = false;
+    }
+
     /// Whether it was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.abort.is_aborted()
@@ -105,6 +121,9 @@ impl Ongoing {
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
+        if self.counts {
+            self.register.times.note_us(self.register.clock.monotonic_us().saturating_sub(self.begun_us));
+        }
         self.register.state.lock().entries.remove(&self.id);
     }
 }
@@ -112,6 +131,11 @@ impl Drop for Ongoing {
 /// The error of a cancelled statement.
 pub(crate) fn cancelled() -> Error {
     raise(Error::Cancelled, "canceling statement due to user request")
+}
+
+/// The error of a statement that took longer than its session allows.
+pub(crate) fn timed_out() -> Error {
+    raise(Error::Cancelled, "canceling statement due to statement timeout")
 }
 
 /// Runs a future that ends early, with 57014, when its statement is cancelled.

@@ -39,6 +39,15 @@ impl Sort {
         }
     }
 
+    /// The table's name, with its schema's.
+    pub(crate) fn full_name(self) -> &'static str {
+        match self {
+            Sort::Doubles => "public.samples",
+            Sort::Integers => "public.integers",
+            Sort::Texts => "public.events",
+        }
+    }
+
     /// The sort of the table of that name.
     pub(crate) fn named(name: &str) -> Option<Sort> {
         [Sort::Doubles, Sort::Integers, Sort::Texts].into_iter().find(|sort| sort.name() == name)
@@ -85,6 +94,8 @@ pub(crate) struct Target {
     pub good_only: bool,
     /// About how many rows a batch has.
     pub batch_rows: usize,
+    /// Whether the role may not see all tags: then EXPLAIN tells of nothing but those that it may.
+    pub bound: bool,
 }
 
 /// What is known of the tags of runs of rows.
@@ -99,6 +110,7 @@ impl Target {
     /// How many tags are meant, for EXPLAIN.
     pub(crate) fn tags_shown(&self) -> String {
         let known = match &self.place {
+            _ if self.bound => None,
             Place::Here(engine, _) => Some(engine.catalog.len()),
             Place::Fleet(away) => Some(away.engine.catalog.len()),
             Place::Node(_) => None,

@@ -8,16 +8,20 @@
 //! by BEGIN; `Open` -> `Failed` by any error; both -> `Idle` by COMMIT or ROLLBACK), how many writes
 //! the block has made, the settings, and the notices and changed settings not yet fetched.
 
+use crate::access::Access;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Notice;
-use crate::prepared::{Prepared, prepare};
+use crate::planning::Size;
+use crate::prepared::{Prepared, of_roles, prepare};
+use crate::running::{Ongoing, timed_out, unless_cancelled};
 use crate::settings::Variables;
 use crate::store::{Asker, Seen};
 use crate::time::Zone;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::prelude::SessionContext;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -77,17 +81,45 @@ pub struct Session {
     pub(crate) settings: SessionSettings,
     pub(crate) context: SessionContext,
     pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) access: Arc<Access>,
     seen: Arc<Seen>,
 }
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, id: i32, settings: SessionSettings) -> Arc<Session> {
-        let state = State { variables: Variables::of(&settings), ..State::default() };
+        let access = Access::of(&engine.roles(), &settings.user);
+        let mut variables = Variables::of(&settings);
+        if let Some(role) = access.session().id().and_then(|id| engine.roles().roster().role(id).cloned()) {
+            variables.begin_with(&role.settings);
+        }
+        let state = State { variables, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         // Only constants of ours go into it, so it fails in every session or in none.
         let context =
-            crate::context::build(&engine, id, &settings, &state).expect("the tables of clients' catalogues are constants");
-        Arc::new(Session { engine, id, settings, context, state, seen: Arc::default() })
+            crate::context::build(&engine, id, &state, &access).expect("the tables of clients' catalogues are constants");
+        let session = Session { engine, id, settings, context, state, access, seen: Arc::default() };
+        session.tell_role();
+        // What it begins with is told with everything else, not as a change.
+        drop(session.take_changes());
+        Arc::new(session)
+    }
+
+    /// Who it is, and whose rights it has.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// Puts into its settings who it is now.
+    pub(crate) fn tell_role(&self) {
+        let (session, current) = (self.access.session_user(), self.access.current_user());
+        let superuser = if self.access.is_unbound() { "on" } else { "off" };
+        let role = if session == current { "none" } else { &*current };
+        let mut state = self.state.lock();
+        for (name, value) in [("is_superuser", superuser), ("session_authorization", &*session), ("role", role)] {
+            let told = state.variables.tell(name, value);
+            state.changes.extend(told);
+        }
     }
 
     /// Its number: what `pg_backend_pid()` gives and a cancel request names.
@@ -108,11 +140,44 @@ impl Session {
     /// # Errors
     /// Whatever is wrong with the statement; the transaction block, if any, has then failed.
     pub async fn prepare(self: &Arc<Self>, sql: &str, types: &[Option<DataType>]) -> Result<Prepared, Error> {
-        let prepared = prepare(self, sql, types).await;
-        if prepared.is_err() {
-            self.fail();
+        match of_roles(self, sql) {
+            Ok(None) => {}
+            Ok(Some(prepared)) => return Ok(prepared),
+            Err(error) => {
+                self.fail();
+                return Err(error);
+            }
         }
-        prepared
+        let sql: Arc<str> = sql.into();
+        let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
+        let work = async move { prepare(&session, &text, &types).await };
+        let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work.boxed())).await?;
+        ongoing.only_prepared();
+        Ok(prepared)
+    }
+
+    /// Does a part of a statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
+    pub(crate) async fn supervised<T>(
+        &self,
+        sql: &Arc<str>,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<(T, Ongoing, u64), Error> {
+        let (ongoing, registration) = self.engine.running.begin(self.id, &self.settings.user, sql);
+        let limit_ms = self.state.lock().variables.number("statement_timeout");
+        let started = unless_cancelled(work, registration);
+        let done = if limit_ms == 0 {
+            started.await
+        } else {
+            let limit = std::time::Duration::from_millis(limit_ms);
+            tokio::time::timeout(limit, started).await.unwrap_or_else(|_| Err(timed_out()))
+        };
+        match done {
+            Ok(done) => Ok((done, ongoing, limit_ms)),
+            Err(error) => {
+                self.fail();
+                Err(error)
+            }
+        }
     }
 
     /// Where it stands in a transaction block.
@@ -149,7 +214,7 @@ impl Session {
     /// Who asks, and how fresh the answer must be, for the store.
     pub(crate) fn asker(&self) -> Asker {
         let consistency = self.state.lock().variables.consistency();
-        Asker { principal: self.settings.user.as_str().into(), consistency, seen: Arc::clone(&self.seen) }
+        Asker { principal: self.access.current_user(), consistency, seen: Arc::clone(&self.seen) }
     }
 
     /// Settings that clients are told of (ParameterStatus) and their values.

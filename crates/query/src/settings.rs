@@ -74,9 +74,11 @@ const DECLARED: &[Declared] = &[
     declared("max_identifier_length", "63", Rule::Fixed, false),
     declared("max_index_keys", "32", Rule::Fixed, false),
     declared("meridian.copy_batch_rows", "0", Rule::Number, false),
+    declared("password_encryption", "scram-sha-256", Rule::Fixed, false),
     declared("plan_cache_mode", "auto", Rule::Free, false),
     declared("quote_all_identifiers", "off", Rule::Switch, false),
     declared("read_consistency", "primary", Rule::Consistency, false),
+    declared("role", "none", Rule::Fixed, false),
     declared("row_security", "on", Rule::Switch, false),
     declared("search_path", "public", Rule::Free, false),
     declared("server_encoding", "UTF8", Rule::Fixed, true),
@@ -128,6 +130,37 @@ impl Variables {
             values.insert("timezone".to_owned(), settings.time_zone.clone());
         }
         Variables { defaults: values.clone(), values, zone }
+    }
+
+    /// Takes on what a role's sessions begin with, which RESET goes back to. What is no longer a setting is left out.
+    pub(crate) fn begin_with(&mut self, settings: &BTreeMap<String, String>) {
+        for (name, value) in settings {
+            if self.set(name, Some(value)).is_ok() {
+                self.defaults.insert(name.clone(), self.values[name].clone());
+            }
+        }
+    }
+
+    /// Writes down what is so; the answer is what clients are told.
+    pub(crate) fn tell(&mut self, name: &str, value: &str) -> Option<(String, String)> {
+        let before = self.values.insert(name.to_owned(), value.to_owned());
+        self.defaults.insert(name.to_owned(), value.to_owned());
+        let reported = DECLARED.iter().any(|setting| setting.name == name && setting.reported);
+        (reported && before.as_deref() != Some(value)).then(|| (spelled(name).to_owned(), value.to_owned()))
+    }
+
+    /// A setting's name and value as they are kept, of a session that is yet to come; the default's where no value is given.
+    pub(crate) fn checked_value(name: &str, value: Option<&str>) -> Result<(String, String), Error> {
+        let mut fresh = Variables::of(&SessionSettings::default());
+        let key = name.to_ascii_lowercase();
+        if let Some(setting) = DECLARED.iter().find(|setting| setting.name == key)
+            && setting.rule == Rule::Fixed
+        {
+            return Err(raise(Error::CantChange, format!("parameter \"{}\" cannot be changed", spelled(setting.name))));
+        }
+        fresh.set(&key, value)?;
+        let value = fresh.values[&key].clone();
+        Ok((key, value))
     }
 
     pub(crate) fn zone(&self) -> Zone {

@@ -4,10 +4,11 @@
 //! order; a statement's `position` counts characters, so that an error's place in it can be shown
 //! in the whole text.
 
+use crate::dialect::Postgres;
 use crate::error::{Error, raise};
 use crate::error::{from_parser, position_of};
+use crate::nesting;
 use datafusion::sql::sqlparser::ast::Statement as Tree;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
@@ -75,7 +76,7 @@ impl LineStarts {
     }
 }
 
-fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
+pub(crate) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(raise(
             Error::TooComplex,
@@ -85,7 +86,7 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, Error> {
     if sql.contains('\0') {
         return Err(raise(Error::Syntax, "the text contains a zero character"));
     }
-    Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|error| {
+    Tokenizer::new(&Postgres, sql).tokenize_with_location().map_err(|error| {
         let place = position_of(sql, error.location.line, error.location.column);
         raise(Error::Syntax, format!("syntax error: {}", error.message)).at(place)
     })
@@ -113,11 +114,12 @@ pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
     }
     let Some(place) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return Ok(None) };
     refuse_time_travel(sql, &tokens)?;
+    nesting::check(&tokens)?;
     drop_search_noise(&mut tokens, place);
     name_blanks(&mut tokens, place);
-    let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
-    let tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    let mut parser = Parser::new(&Postgres).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+    let mut tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
+    nesting::lower(&mut tree)?;
     let next = parser.peek_token();
     if next.token != Token::EOF {
         let place = position_of(sql, next.span.start.line, next.span.start.column);

@@ -1,6 +1,7 @@
 //! The tables that SQL sees: in `public` samples, integers, events, latest and tags; in `meridian`
 //! what the node says of itself.
 
+mod authority;
 mod latest;
 pub(crate) mod node;
 mod operating;
@@ -9,13 +10,18 @@ pub(crate) mod series;
 pub(crate) mod source;
 pub(crate) mod tags;
 
+pub(crate) use authority::GRANTS;
+
+use crate::access::Access;
 use crate::catalogue::Known;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
+use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::TableScan;
 use datafusion::prelude::SessionContext;
 use series::SeriesTable;
 use std::sync::Arc;
@@ -70,28 +76,75 @@ impl SchemaProvider for Hidden {
     }
 }
 
+/// A schema that lists the tables that its reader may do something with, and finds them all.
+#[derive(Debug)]
+struct Listed {
+    name: &'static str,
+    tables: Arc<MemorySchemaProvider>,
+    access: Arc<Access>,
+}
+
+#[async_trait]
+impl SchemaProvider for Listed {
+    fn table_names(&self) -> Vec<String> {
+        let rights = self.access.rights();
+        let mut names = self.tables.table_names();
+        names.retain(|table| {
+            let table = format!("{}.{table}", self.name);
+            table == GRANTS || rights.knows(&table)
+        });
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.tables.table(name).await
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.table_exist(name)
+    }
+}
+
+/// The tables of a schema that something can be granted on; none of a schema that there is not.
+pub(crate) fn names(engine: &Arc<Engine>, schema: &str) -> Vec<&'static str> {
+    match schema {
+        "public" => vec!["samples", "integers", "events", "latest", "tags"],
+        "meridian" => node::NAMES.into_iter().chain(operating::names(engine)).chain(["grants"]).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a scan is of `values_at`.
+pub(crate) fn values_at_scan(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source).is_ok_and(|provider| crate::functions::is_values_at(provider.as_ref()))
+}
+
 /// Those that users see, by schema.
-fn shown(engine: &Arc<Engine>) -> [(&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>); 2] {
+fn shown(engine: &Arc<Engine>, access: &Arc<Access>) -> [(&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>); 2] {
     let mut node = node::all(engine);
     node.extend(operating::all(engine));
+    node.push(authority::grants(engine, access));
     [("public", public(engine)), ("meridian", node)]
 }
 
-/// Their names and columns.
-pub(crate) fn known(engine: &Arc<Engine>) -> Vec<Known> {
+/// Their names and columns, which are the same to everybody.
+pub(crate) fn known(engine: &Arc<Engine>, access: &Arc<Access>) -> Vec<Known> {
     let of_schema = |(schema, tables): (&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>)| {
         tables.into_iter().map(move |(name, table)| (schema, name, table.schema()))
     };
-    shown(engine).into_iter().flat_map(of_schema).collect()
+    shown(engine, access).into_iter().flat_map(of_schema).collect()
 }
 
 /// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>) -> Result<()> {
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, access: &Arc<Access>) -> Result<()> {
     let catalog = Arc::new(MemoryCatalogProvider::new());
-    for (name, schema) in shown(engine).into_iter().chain([(KEYED_SCHEMA, keyed(engine))]) {
+    for (name, schema) in shown(engine, access).into_iter().chain([(KEYED_SCHEMA, keyed(engine))]) {
         let schema = schema_of(schema);
-        let hidden = name == KEYED_SCHEMA;
-        catalog.register_schema(name, if hidden { Arc::new(Hidden(schema)) } else { schema })?;
+        let shown: Arc<dyn SchemaProvider> = match name {
+            KEYED_SCHEMA => Arc::new(Hidden(schema)),
+            _ => Arc::new(Listed { name, tables: schema, access: Arc::clone(access) }),
+        };
+        catalog.register_schema(name, shown)?;
     }
     context.register_catalog(DATABASE, catalog);
     Ok(())

@@ -84,7 +84,8 @@ impl Zone {
     }
 
     /// The moment at which a clock of the zone shows a time.
-    pub(crate) fn moment(self, local_us: i64) -> i64 {
+    #[must_use]
+    pub fn moment(self, local_us: i64) -> i64 {
         if local_us == i64::MIN || local_us == i64::MAX {
             return local_us;
         }

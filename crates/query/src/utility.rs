@@ -186,6 +186,9 @@ impl Command {
                         return Err(raise(Error::TransactionState, "DISCARD ALL cannot run inside a transaction block"));
                     }
                     reset(&mut session.state.lock());
+                    // Whoever gets the connection next from a pool is itself again.
+                    session.access.set_session(None)?;
+                    session.tell_role();
                 }
                 done(tag)
             }

@@ -37,6 +37,49 @@ fn malformed(text: &str, kind: Kind) -> Error {
     raise(Error::InvalidText, format!("invalid value for a tag of kind {}: \"{shown}\"", kind.name()))
 }
 
+fn beyond_float(text: &str, name: &str) -> Error {
+    let shown: String = text.chars().take(64).collect();
+    raise(Error::OutOfRange, format!("\"{shown}\" is out of range for type {name}"))
+}
+
+fn no_float(text: &str, name: &str) -> Error {
+    let shown: String = text.chars().take(64).collect();
+    raise(Error::InvalidText, format!("invalid input syntax for type {name}: \"{shown}\""))
+}
+
+/// Whether a number's text says another number than zero: what became zero all the same was too small.
+fn says_more_than_zero(text: &str) -> bool {
+    let digits = text.split(['e', 'E']).next().unwrap_or(text);
+    digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+}
+
+/// Whether a text says an infinity by its name.
+fn says_infinity(text: &str) -> bool {
+    text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'))
+}
+
+/// A text as a double: digits, or infinity and NaN by their names in any case.
+///
+/// # Errors
+/// `Error::InvalidText`; `Error::OutOfRange` for a number that a double can't hold, or that would be zero as one.
+pub fn parse_double(text: &str) -> Result<f64, Error> {
+    let (text, name) = (text.trim(), "double precision");
+    let value: f64 = text.parse().map_err(|_| no_float(text, name))?;
+    let lost = (value.is_infinite() && !says_infinity(text)) || (value == 0.0 && says_more_than_zero(text));
+    if lost { Err(beyond_float(text, name)) } else { Ok(value) }
+}
+
+/// The same for a float of four bytes.
+///
+/// # Errors
+/// As `parse_double`.
+pub fn parse_real(text: &str) -> Result<f32, Error> {
+    let (text, name) = (text.trim(), "real");
+    let value: f32 = text.parse().map_err(|_| no_float(text, name))?;
+    let lost = (value.is_infinite() && !says_infinity(text)) || (value == 0.0 && says_more_than_zero(text));
+    if lost { Err(beyond_float(text, name)) } else { Ok(value) }
+}
+
 /// The bits of an integer.
 ///
 /// # Errors
@@ -62,8 +105,9 @@ pub(crate) fn bits_of_text(catalog: &Catalog, tag: TagId, kind: Kind, text: &str
     match kind {
         Kind::F64 | Kind::F32 => {
             let value: f64 = text.parse().map_err(|_| malformed(text, kind))?;
-            let overflows = value.is_infinite() && !text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'));
-            if overflows || kind.rounds(text) {
+            let zero = value == 0.0 || (kind == Kind::F32 && value as f32 == 0.0);
+            let lost = (value.is_infinite() && !says_infinity(text)) || (zero && says_more_than_zero(text));
+            if lost || kind.rounds(text) {
                 return Err(misfit(text, kind));
             }
             bits_of_double(kind, value).map_err(|_| misfit(text, kind))
@@ -96,4 +140,27 @@ fn integer_of(kind: Kind, text: &str) -> Result<u64, Error> {
         return Err(misfit(text, kind));
     }
     bits_of_double(kind, value).map_err(|_| misfit(text, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_float_cannot_hold_is_refused() {
+        let state = |text: &str| parse_double(text).map_err(|error| error.sqlstate());
+        for text in ["1e400", "-1e400", "1e-400", "0.1e-330", "1e309"] {
+            assert_eq!(state(text), Err("22003"), "{text}");
+        }
+        for text in ["", "x", "1e", "1.5x", "1_000", "infinit"] {
+            assert_eq!(state(text), Err("22P02"), "{text}");
+        }
+        for (text, value) in [("inf", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY), (" 0e500 ", 0.0), ("5e-324", 5e-324)] {
+            assert_eq!(state(text), Ok(value), "{text}");
+        }
+        assert!(parse_double("NaN").unwrap().is_nan());
+        assert_eq!(parse_real("1e39").unwrap_err().sqlstate(), "22003");
+        assert_eq!(parse_real("1e-50").unwrap_err().sqlstate(), "22003");
+        assert_eq!(parse_real("3.5"), Ok(3.5));
+    }
 }

@@ -31,7 +31,7 @@ counters! {
     pg_accepted,
     /// Connections refused for want of room.
     pg_refused,
-    /// Logins refused, at both doors.
+    /// Logins refused, at all doors.
     logins_refused,
     /// Statements executed on the point path.
     point_statements,
@@ -47,6 +47,28 @@ counters! {
     flight_batches,
     /// Rows committed through Flight.
     flight_rows,
+    /// HTTP connections open now.
+    http_connections,
+    /// HTTP connections accepted.
+    http_accepted,
+    /// HTTP connections refused for want of room.
+    http_refused,
+    /// HTTP requests answered, well or with an error.
+    http_requests,
+    /// HTTP requests answered with a status of 400 or more.
+    http_failed_requests,
+    /// Lines of the line protocol that were written.
+    http_lines,
+    /// Lines of the line protocol that were refused.
+    http_lines_refused,
+    /// Rows committed through the line protocol.
+    http_rows,
+    /// Tags made for fields of lines that had none.
+    http_tags_created,
+    /// Lines whose series was known already.
+    http_series_hits,
+    /// Lines whose series had to be looked up.
+    http_series_misses,
 }
 
 pub(crate) fn add(counter: &AtomicU64, count: u64) {

@@ -78,6 +78,9 @@ pub enum Error {
     /// Kernel or catalog could not be closed cleanly.
     #[error("the store could not be closed cleanly: {0}")]
     Close(String),
+    /// The HTTP door can't be opened.
+    #[error("the HTTP door can't be opened: {0}")]
+    Http(String),
     /// The Flight door can't be opened.
     #[error("the Flight door can't be opened: {0}")]
     Flight(String),

@@ -1,7 +1,8 @@
 //! The server as a whole: checks its settings, opens its doors, and closes them again.
 //!
 //! Threads: `pg_threads` with a runtime of their own each for PostgreSQL connections, one runtime of
-//! `query_threads` for statements that go through a plan, one of `flight_threads` for the Flight door.
+//! `query_threads` for statements that go through a plan, one of `flight_threads` for the Flight door, one of `http_threads`
+//! for the HTTP door.
 
 use crate::counters::Counts;
 use crate::pg;
@@ -9,7 +10,7 @@ use crate::pg::listen::Policy;
 use crate::shared::{Shared, Stage};
 use crate::tls::Tls;
 use crate::users::BOOTSTRAP;
-use crate::{Error, Settings, Users, flight};
+use crate::{Error, Settings, Users, flight, http};
 use query::Engine;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
@@ -31,9 +32,11 @@ pub struct Server {
     shared: Arc<Shared>,
     pg_address: Option<SocketAddr>,
     flight_address: Option<SocketAddr>,
+    http_address: Option<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     query_runtime: Runtime,
     flight_runtime: Option<Runtime>,
+    http_runtime: Option<Runtime>,
 }
 
 impl Server {
@@ -52,7 +55,7 @@ impl Server {
         Ok(())
     }
 
-    /// Opens the doors. When it returns, both accept connections.
+    /// Opens the doors. When it returns, all of them accept connections.
     ///
     /// # Errors
     /// `Error::NoPassword` and `Error::Plaintext` for a listener that other machines could reach
@@ -65,6 +68,7 @@ impl Server {
         for (_, address) in settings.doors() {
             check(address, &settings, users.is_empty(), tls.is_some())?;
         }
+        engine.set_roles(Arc::clone(users.roles()));
         let query_runtime = runtime("query", settings.query_threads)?;
         let shared = Shared::new(settings, engine, users, query_runtime.handle().clone());
         let settings = &shared.settings;
@@ -72,9 +76,11 @@ impl Server {
             shared: Arc::clone(&shared),
             pg_address: None,
             flight_address: None,
+            http_address: None,
             threads: Vec::new(),
             query_runtime,
             flight_runtime: None,
+            http_runtime: None,
         };
         if let Some(address) = settings.pg_address {
             let (listener, bound) = listen("pg", address)?;
@@ -94,6 +100,15 @@ impl Server {
             server.flight_address = Some(bound);
             tracing::info!(address = %bound, tls = tls.is_some(), trusted, "Flight door open");
         }
+        if let Some(address) = settings.http_address {
+            let (listener, bound) = listen("http", address)?;
+            let trusted = settings.loopback_trusted && bound.ip().is_loopback();
+            let runtime = runtime("http", settings.http_threads)?;
+            http::start(&shared, &runtime, listener, trusted, tls.as_ref())?;
+            server.http_runtime = Some(runtime);
+            server.http_address = Some(bound);
+            tracing::info!(address = %bound, tls = tls.is_some(), trusted, "HTTP door open");
+        }
         Ok(server)
     }
 
@@ -107,6 +122,12 @@ impl Server {
     #[must_use]
     pub fn flight_address(&self) -> Option<SocketAddr> {
         self.flight_address
+    }
+
+    /// Where the HTTP door listens.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// Counters since the start.
@@ -134,7 +155,7 @@ impl Server {
             // A thread that panicked has said so in the log.
             let _ = thread.join();
         }
-        if let Some(runtime) = self.flight_runtime {
+        for runtime in [self.flight_runtime, self.http_runtime].into_iter().flatten() {
             runtime.shutdown_timeout(CANCEL_MAX);
         }
         self.query_runtime.shutdown_timeout(CANCEL_MAX);
@@ -150,8 +171,9 @@ impl Server {
 
     /// Waits until no connection and no stream is open, but no longer than that.
     fn await_quiet(&self, limit: Duration) {
-        let open =
-            || self.shared.counters.pg_connections.load(Ordering::Relaxed) + self.shared.flight_open.load(Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        let counts = [&counters.pg_connections, &self.shared.flight_open, &counters.http_connections];
+        let open = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
         self.query_runtime.block_on(async {
             let quiet = async {
                 while open() > 0 {

@@ -11,6 +11,10 @@ pub struct Settings {
     pub pg_address: Option<SocketAddr>,
     /// Where the Arrow Flight door listens; port 0 takes a free one; None = closed.
     pub flight_address: Option<SocketAddr>,
+    /// Where the HTTP door listens; port 0 takes a free one; None = closed.
+    pub http_address: Option<SocketAddr>,
+    /// Whether lines of the line protocol may make the tags that they name.
+    pub http_create_tags: bool,
     /// Certificate and key; None = plaintext.
     pub tls: Option<TlsPaths>,
     /// Whether a listener that other machines reach may go without TLS.
@@ -26,7 +30,10 @@ pub struct Settings {
     pub query_threads: usize,
     /// Threads that serve the Flight door; at least 1.
     pub flight_threads: usize,
-    /// Connections of the PostgreSQL door at one time; more are refused with 53300.
+    /// Threads that serve the HTTP door; at least 1.
+    pub http_threads: usize,
+    /// Connections of the PostgreSQL door at one time, more are refused with 53300; and of the HTTP door, where more are
+    /// answered 503.
     pub connections_max: usize,
     /// The longest message taken from a client, in bytes; longer ones are refused before any of it is kept.
     pub message_bytes_max: usize,
@@ -52,7 +59,7 @@ pub struct Settings {
 impl Settings {
     /// The doors that are to be opened: the setting and the address.
     pub(crate) fn doors(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-        let doors = [("pg", self.pg_address), ("flight", self.flight_address)];
+        let doors = [("pg", self.pg_address), ("flight", self.flight_address), ("http", self.http_address)];
         doors.into_iter().filter_map(|(setting, address)| Some((setting, address?)))
     }
 }
@@ -62,6 +69,8 @@ impl Default for Settings {
         Settings {
             pg_address: Some(SocketAddr::from(([127, 0, 0, 1], 5432))),
             flight_address: None,
+            http_address: None,
+            http_create_tags: true,
             tls: None,
             plaintext_allowed: false,
             loopback_trusted: true,
@@ -69,6 +78,7 @@ impl Default for Settings {
             pg_threads: 2,
             query_threads: 2,
             flight_threads: 2,
+            http_threads: 2,
             connections_max: 1000,
             message_bytes_max: 64 << 20,
             statements_max: 10_000,

@@ -1,8 +1,9 @@
-//! What both doors and all connections share.
+//! What all doors and all connections share.
 //!
 //! Shared state: `stop` is sent by `Server::stop` alone; `connections` is under its own mutex,
 //! touched when a connection opens, closes or is asked to cancel; counters are atomic.
 
+use crate::auth::Authenticator;
 use crate::counters::Counters;
 use crate::{Settings, Users};
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) engine: Arc<Engine>,
     pub(crate) users: Arc<Users>,
+    /// For the Flight and the HTTP door.
+    pub(crate) authenticator: Authenticator,
     pub(crate) counters: Counters,
     /// Flight calls that run now.
     pub(crate) flight_open: AtomicU64,
@@ -42,6 +45,8 @@ pub(crate) struct Shared {
 /// What others may know and do of an open connection.
 pub(crate) struct Connected {
     session: Arc<Session>,
+    /// Whom it logged in as.
+    role: Arc<str>,
     secret: [u8; 4],
     cancelled: Notify,
 }
@@ -62,16 +67,27 @@ impl Shared {
         let stop = watch::Sender::new(Stage::Running);
         let connections = Mutex::default();
         let (counters, flight_open) = (Counters::default(), AtomicU64::new(0));
-        Arc::new(Shared { settings, engine, users, counters, flight_open, query_runtime, stop, connections })
+        let authenticator = Authenticator::new(Arc::clone(&users));
+        Arc::new(Shared { settings, engine, users, authenticator, counters, flight_open, query_runtime, stop, connections })
     }
 
-    /// Enters a session in the list; the answer holds its secret for cancel requests.
-    pub(crate) fn register(self: &Arc<Self>, session: Arc<Session>) -> Registered {
+    /// Enters a session in the list; the answer holds its secret for cancel requests. None where its role has as many as it may have.
+    pub(crate) fn register(self: &Arc<Self>, session: Arc<Session>) -> Option<Registered> {
+        let role = session.access().session_user();
+        let limit = self.users.roles().connections_max(&role);
         let mut secret = [0; 4];
         self.users.fill_random(&mut secret);
-        let connected = Arc::new(Connected { session, secret, cancelled: Notify::new() });
-        self.connections.lock().insert(connected.session.id(), Arc::clone(&connected));
-        Registered { shared: Arc::clone(self), connected }
+        let connected = Arc::new(Connected { session, role: Arc::clone(&role), secret, cancelled: Notify::new() });
+        let mut connections = self.connections.lock();
+        if let Some(limit) = limit {
+            let open = connections.values().filter(|other| other.role == role).count();
+            if open >= limit as usize {
+                return None;
+            }
+        }
+        connections.insert(connected.session.id(), Arc::clone(&connected));
+        drop(connections);
+        Some(Registered { shared: Arc::clone(self), connected })
     }
 
     /// Cancels what a connection runs, if the secret is its own. Tells nobody whether it was.

@@ -1,4 +1,4 @@
-//! TLS by rustls: one certificate for both doors. TLS 1.2 and 1.3.
+//! TLS by rustls: one certificate for all doors. TLS 1.2 and 1.3.
 //!
 //! Promises: a certificate or key that can't be used is refused at the start, by name, never
 //! answered by plaintext.
@@ -24,6 +24,8 @@ pub struct TlsPaths {
 pub(crate) struct Tls {
     /// For the PostgreSQL door.
     pub(crate) config: Arc<rustls::ServerConfig>,
+    /// For the HTTP door.
+    pub(crate) http_config: Arc<rustls::ServerConfig>,
     /// The certificate as PEM, for the Flight door and SCRAM's channel binding.
     pub(crate) certificate_pem: Vec<u8>,
     /// The key as PEM, for the Flight door.
@@ -49,7 +51,9 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(certificates, key)
             .map_err(|cause| wrong(&paths.key, cause.to_string()))?;
+        let mut http_config = config.clone();
+        http_config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.alpn_protocols = vec![b"postgresql".to_vec()];
-        Ok(Tls { config: Arc::new(config), certificate_pem, key_pem })
+        Ok(Tls { config: Arc::new(config), http_config: Arc::new(http_config), certificate_pem, key_pem })
     }
 }

@@ -24,10 +24,10 @@ mod manifest;
 mod opening;
 pub mod wire;
 
-pub use codec::{FORMAT as MANIFEST_FORMAT, encode as encode_manifest};
+pub use codec::{FORMAT as MANIFEST_FORMAT, decode as decode_manifest, encode as encode_manifest};
 pub use directory::SliceDirectory;
 pub use error::Error;
 pub use head::{FileHead, FileType};
 pub use inspection::{Inspection, Table, describe_manifest};
 pub use manifest::{EpochStart, FileMeta, FileNumber, FilePlace, Manifest, ManifestEdit, Opaque, Producer, StoreId, file_path};
-pub use opening::{DirectoryCheck, check_directory, files_in, identify, inspect_manifest};
+pub use opening::{DirectoryCheck, check_directory, files_in, identify, inspect_manifest, manifest_path};

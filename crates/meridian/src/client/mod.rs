@@ -5,8 +5,14 @@
 //! its own words; where and how it connects is read as psql reads it (`target`, `passfile`, `tls`).
 
 mod passfile;
+mod socket;
 mod target;
 mod tls;
+mod wire;
+
+pub use socket::Refused;
+pub use target::{Defaults, Target};
+pub use wire::{Column, Event, Report, Row, Wire};
 
 use crate::Error;
 use crate::error::told;
@@ -14,7 +20,6 @@ use bytes::Bytes;
 use futures::SinkExt;
 use std::pin::pin;
 use std::time::Duration;
-use target::Target;
 use tls::Tls;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -132,7 +137,7 @@ impl Session {
 }
 
 /// Where a connection goes, for messages.
-fn place(config: &Config) -> String {
+pub fn place(config: &Config) -> String {
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),
         Some(Host::Unix(path)) => path.display().to_string(),

@@ -31,6 +31,19 @@ pub struct Target {
     pub trust: Trust,
 }
 
+/// What stands where the connection string is silent; each may be silent too.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// The host, or the directory of a socket.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The user; `meridian` where nobody says.
+    pub user: Option<String>,
+    /// The database.
+    pub database: Option<String>,
+}
+
 /// Where a system keeps the roots that it trusts (`sslrootcert=system`).
 const SYSTEM_ROOTS: [&str; 4] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
@@ -61,7 +74,15 @@ impl Target {
     /// # Errors
     /// `Error::Usage` for what is no connection string, and for a mode that is unknown or lacks its roots.
     pub fn read(to: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Target, Error> {
-        let wrong = |problem: String| Error::Usage(format!("--to is no connection string: {problem}"));
+        Target::read_with(to, &Defaults::default(), environment)
+    }
+
+    /// The same, with what stands where it is silent.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_with(to: &str, defaults: &Defaults, environment: &dyn Fn(&str) -> Option<String>) -> Result<Target, Error> {
+        let wrong = |problem: String| Error::Usage(format!("the connection string can't be read: {problem}"));
         let mut protection = Protection::default();
         let rest = if to.starts_with("postgres://") || to.starts_with("postgresql://") {
             take_from_url(to, &mut protection)
@@ -75,9 +96,7 @@ impl Target {
         let usual_roots = home.as_ref().map(|home| home.join(".postgresql/root.crt"));
         let (ssl, trust) = read_mode(&mode, roots.as_deref(), usual_roots)?;
         config.ssl_mode(ssl);
-        if config.get_user().is_none() {
-            config.user("meridian");
-        }
+        fill(&mut config, defaults);
         if config.get_password().is_none() {
             let path = protection.passfile.or_else(|| environment("PGPASSFILE")).map(PathBuf::from);
             let path = path.or_else(|| home.map(|home| home.join(".pgpass")));
@@ -88,6 +107,24 @@ impl Target {
             }
         }
         Ok(Target { config, trust })
+    }
+}
+
+fn fill(config: &mut Config, defaults: &Defaults) {
+    if config.get_hosts().is_empty()
+        && config.get_hostaddrs().is_empty()
+        && let Some(host) = &defaults.host
+    {
+        config.host(host);
+    }
+    if let (true, Some(port)) = (config.get_ports().is_empty(), defaults.port) {
+        config.port(port);
+    }
+    if config.get_user().is_none() {
+        config.user(defaults.user.as_deref().unwrap_or("meridian"));
+    }
+    if let (None, Some(database)) = (config.get_dbname(), &defaults.database) {
+        config.dbname(database);
     }
 }
 

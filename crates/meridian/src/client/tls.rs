@@ -51,6 +51,19 @@ impl Tls {
         config.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(Tls { config: Arc::new(config) })
     }
+
+    /// Encrypts a connection to that host.
+    ///
+    /// # Errors
+    /// Those of the handshake.
+    pub async fn protect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &str,
+        socket: S,
+    ) -> io::Result<tokio_rustls::client::TlsStream<S>> {
+        let name = ServerName::try_from(host).map_err(io::Error::other)?.to_owned();
+        TlsConnector::from(Arc::clone(&self.config)).connect(name, socket).await
+    }
 }
 
 /// What a node's certificate is held against.

@@ -83,16 +83,21 @@ settings! {
         /// File into which the addresses are written once the node takes connections: one line a
         /// door, such as "pg=127.0.0.1:40123". Useful with port 0.
         ready_file: Option<PathBuf> = "none";
-        /// Threads of each kind: connections and point queries, other statements, Flight;
+        /// Threads of each kind: connections and point queries, other statements, Flight, HTTP;
         /// auto = one a core.
         threads: AutoCount = "auto", "1" to "1024";
     }
     "Doors" {
         /// Where the PostgreSQL door listens. Port 0 takes any free port.
         pg: Listen = "127.0.0.1:5432";
-        /// Where the Arrow Flight door (bulk ingest) listens.
+        /// Where the Arrow Flight door (bulk ingest, Flight SQL) listens.
         flight: Listen = "none";
-        /// Connections of the PostgreSQL door at one time; more are refused with SQLSTATE 53300.
+        /// Where the HTTP door (SQL, InfluxDB's line protocol, health, metrics) listens.
+        http: Listen = "none";
+        /// Whether lines of the line protocol may make the tags that they name.
+        http_create_tags: bool = "true";
+        /// Connections of the PostgreSQL door at one time, more are refused with SQLSTATE 53300; and of the HTTP door,
+        /// where more are answered 503.
         connections_max: u32 = "1000", "1" to "100000";
         /// Longest message taken from a client; longer ones are refused before any of it is kept.
         message_bytes_max: Bytes = "64MiB", "64KiB" to "1GiB";
@@ -105,7 +110,8 @@ settings! {
         statement_max: Option<Duration> = "never", "1ms" to "30d";
         /// How long a connection may be idle before it is closed.
         idle_max: Option<Duration> = "never", "1s" to "365d";
-        /// How long logging in may take.
+        /// How long logging in may take; at the HTTP door also how long a request's head may, a pause within
+        /// its body, and one between requests.
         login_max: Duration = "1min", "1s" to "1h";
         /// How long a graceful stop waits for statements that still run, and after that for buffers
         /// to be flushed; what is not flushed then is replayed from the log at the next start.

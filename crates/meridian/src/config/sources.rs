@@ -86,7 +86,7 @@ fn with_origin(cause: ConfigError, texts: &BTreeMap<&'static str, (String, Origi
 }
 
 /// Variables of ours that are not settings.
-const VARIABLES: [&str; 1] = ["MERIDIAN_CONFIG"];
+const VARIABLES: [&str; 2] = ["MERIDIAN_CONFIG", "MERIDIAN_HISTORY"];
 
 fn strangers(environment: &HashMap<String, String>) -> Vec<String> {
     let mut names: Vec<&String> = environment.keys().filter(|name| name.starts_with("MERIDIAN_")).collect();

@@ -89,7 +89,7 @@ fn slices_schema() -> SchemaRef {
     ]))
 }
 
-fn operations_schema() -> SchemaRef {
+pub fn operations_schema() -> SchemaRef {
     let text = |name| field(name, DataType::Utf8);
     let number = |name| field(name, DataType::Int64);
     Arc::new(Schema::new(vec![

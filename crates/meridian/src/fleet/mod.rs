@@ -18,7 +18,9 @@ mod store;
 mod tags;
 mod users;
 
-use crate::config::{Config, Listen, Loaded};
+pub use admin::operations_schema;
+
+use crate::config::{Config, Loaded};
 use crate::progress::now;
 use crate::serve::{self, Ready, Signals};
 use crate::terminal::say;
@@ -88,11 +90,12 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     };
     let pg = server.as_ref().and_then(Server::pg_address);
     let flight = server.as_ref().and_then(Server::flight_address);
+    let http = server.as_ref().and_then(Server::http_address);
     if let Some(pg) = pg {
         runtime.block_on(process.announce(pg))?;
     }
-    ready.write(&[("pg", pg), ("flight", flight), ("fleet", Some(process.address))])?;
-    tell(&process, pg, flight);
+    ready.write(&[("pg", pg), ("flight", flight), ("http", http), ("fleet", Some(process.address))])?;
+    tell(&process, [pg, flight, http]);
     tracing::info!(
         node = %process.member.node,
         dir = %dir.display(),
@@ -162,8 +165,8 @@ fn clients(loaded: &Loaded, roles: Roles, world: &World) -> Result<Option<server
     if !roles.scheduler {
         return Ok(None);
     }
-    if config.pg == Listen(None) && config.flight == Listen(None) {
-        return Err(Error::Usage("a scheduler is the door of clients: give --pg or --flight an address".to_owned()));
+    if serve::are_shut(config) {
+        return Err(Error::Usage("a scheduler is the door of clients: give --pg, --flight or --http an address".to_owned()));
     }
     let settings = serve::server_settings(config, config.threads.0.unwrap_or(1) as usize)?;
     // The fleet may have users: that is seen once it is reached.
@@ -194,9 +197,9 @@ fn certificates(config: &Config) -> Result<(OwnCertificate, Tls), Error> {
 }
 
 /// The addresses on standard output, for whoever started us by hand.
-fn tell(process: &Process, pg: Option<SocketAddr>, flight: Option<SocketAddr>) {
+fn tell(process: &Process, [pg, flight, http]: [Option<SocketAddr>; 3]) {
     say(&format!("node {} of the fleet, on {}\n", process.member.node, process.address));
-    serve::tell(pg, flight);
+    serve::tell(pg, flight, http);
 }
 
 #[cfg(test)]

@@ -1,27 +1,36 @@
-//! The users of a fleet: in meta, so that they hold at every door; those that a scheduler kept by itself before are taken over.
+//! The roles of a fleet: in meta, so that they hold at every door; those that a scheduler kept by itself before are taken over.
 //!
 //! Promises: the users' file of a scheduler's directory is read and left as it is; a name that the fleet has already stays as it is
-//! there. May not know how a password is checked.
+//! there. A change holds at this door when it is answered, and at the others once their watch of meta tells them. May not know how a
+//! password is checked, or what a record says.
 
 use crate::Error;
 use ::meta::Meta;
-use cluster::fleet::{LoginListener, Logins};
+use cluster::fleet::{LoginChange, LoginListener, Logins};
+use query::{Kept, RecordChange};
 use server::{Keeper, Users};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use world::World;
 
-/// Keeps users in meta.
+/// Keeps roles in meta.
 struct InMeta {
     logins: OnceLock<Logins>,
     runtime: Handle,
 }
 
+fn login_change(change: &RecordChange) -> LoginChange {
+    LoginChange { name: change.name.clone(), was: change.was.clone(), now: change.now.clone() }
+}
+
 impl Keeper for InMeta {
-    fn keep(&self, name: &str, verifier: &str) -> Result<(), String> {
-        let logins = self.logins.get().ok_or("the fleet's users were not read yet")?;
-        self.runtime.block_on(logins.put(name, verifier, true)).map(drop).map_err(|fault| fault.to_string())
+    fn swap(&self, changes: &[RecordChange]) -> Result<Option<Vec<Kept>>, query::Error> {
+        let unread = || query::Error::unavailable("the fleet's roles were not read yet");
+        let logins = self.logins.get().ok_or_else(unread)?;
+        let changes: Vec<LoginChange> = changes.iter().map(login_change).collect();
+        let failed = |fault: ::meta::Error| query::Error::unavailable(format!("the fleet's roles can't be kept: {fault}"));
+        self.runtime.block_on(logins.swap(&changes)).map_err(failed)
     }
 }
 
@@ -29,9 +38,12 @@ impl Keeper for InMeta {
 struct Doors(Arc<Users>);
 
 impl LoginListener for Doors {
-    fn has(&self, name: &str, verifier: &str) {
-        if !self.0.learn(name, Some(verifier)) {
-            tracing::error!(name, "what the fleet keeps of a user's password can't be read: is it of another release?");
+    fn has(&self, name: &str, record: &str) {
+        if !self.0.learn(name, Some(record)) {
+            tracing::error!(
+                name,
+                "what the fleet keeps of a role can't be read, and nobody is let in by it: is it of another release?"
+            );
         }
     }
 
@@ -40,7 +52,7 @@ impl LoginListener for Doors {
     }
 }
 
-/// The fleet's users, followed from now on, with those of a scheduler's directory taken over.
+/// The fleet's roles, followed from now on, with those of a scheduler's directory taken over.
 ///
 /// # Errors
 /// `Error::Fleet`, and those of a users' file that can't be read.
@@ -48,13 +60,18 @@ pub async fn open(meta: Arc<dyn Meta>, dir: &Path, world: &World, runtime: &Hand
     let own = Users::open(world.clone(), dir)?;
     let keeper = Arc::new(InMeta { logins: OnceLock::new(), runtime: runtime.clone() });
     let users = Users::kept_by(world.clone(), Arc::<InMeta>::clone(&keeper));
-    let failed = |fault: ::meta::Error| Error::Fleet(format!("the fleet's users: {fault}"));
+    let failed = |fault: ::meta::Error| Error::Fleet(format!("the fleet's roles: {fault}"));
     let logins = Logins::follow(meta, Arc::new(Doors(Arc::clone(&users))), runtime).await.map_err(failed)?;
     let known: Vec<String> = users.all().into_iter().map(|(name, _)| name).collect();
-    for (name, verifier) in own.all().into_iter().filter(|(name, _)| !known.contains(name)) {
-        let standing = logins.put(&name, &verifier, false).await.map_err(failed)?;
-        users.learn(&name, Some(&standing));
-        tracing::info!(name, "a user of this scheduler is now one of the whole fleet");
+    for (name, record) in own.all().into_iter().filter(|(name, _)| !known.contains(name)) {
+        let change = LoginChange { name: name.clone(), was: None, now: Some(record.clone()) };
+        let standing = match logins.swap(&[change]).await.map_err(failed)? {
+            None => Some(record),
+            // Another scheduler was first.
+            Some(standing) => standing.into_iter().find_map(|(_, record)| record),
+        };
+        users.learn(&name, standing.as_deref());
+        tracing::info!(name, "a role of this scheduler is now one of the whole fleet");
     }
     // Set once, here.
     drop(keeper.logins.set(logins));

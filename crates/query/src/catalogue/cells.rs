@@ -4,9 +4,9 @@ use super::declared::Declared;
 use super::types;
 use arrow::array::{
     ArrayRef, BooleanBuilder, Float32Builder, Float64Builder, Int16Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
-    StringBuilder, new_null_array,
+    StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use datafusion::error::Result;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub(super) enum Cell {
     Text(String),
     Number(i64),
     Flag(bool),
+    /// Microseconds since 1970.
+    Moment(i64),
     Numbers(Vec<i64>),
     Texts(Vec<String>),
 }
@@ -98,8 +100,15 @@ pub(super) fn batch(relation: &Declared, rows: &[Row]) -> Result<RecordBatch> {
     let schema = schema_of(relation);
     let column = |field: &Arc<arrow::datatypes::Field>| {
         let blank = blank(relation, field.data_type());
-        let own =
-            |row: &Row| row.iter().find(|(name, _)| name == field.name()).map_or_else(|| blank.clone(), |(_, cell)| cell.clone());
+        // Rows of a table mostly name their columns alike.
+        let mut at = 0;
+        let own = |row: &Row| {
+            let is = |(name, _): &(&'static str, Cell)| name == field.name();
+            if !row.get(at).is_some_and(is) {
+                at = row.iter().position(is).unwrap_or(usize::MAX);
+            }
+            row.get(at).map_or_else(|| blank.clone(), |(_, cell)| cell.clone())
+        };
         array(field.data_type(), rows.iter().map(own).collect())
     };
     let columns = schema.fields().iter().map(column).collect::<Result<Vec<ArrayRef>>>()?;
@@ -147,6 +156,11 @@ fn array(kind: &DataType, cells: Vec<Cell>) -> Result<ArrayRef> {
             let mut builder = StringBuilder::new();
             cells.iter().for_each(|cell| builder.append_option(if let Cell::Text(text) = cell { Some(text) } else { None }));
             Arc::new(builder.finish())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
+            let moment = |cell: &Cell| if let Cell::Moment(us) = cell { Some(*us) } else { None };
+            let moments: TimestampMicrosecondArray = cells.iter().map(moment).collect();
+            Arc::new(moments.with_timezone(Arc::clone(zone)))
         }
         DataType::List(item) => list(item, &cells)?,
         other => new_null_array(other, cells.len()),

@@ -15,10 +15,11 @@ pub(super) struct Declared {
 }
 
 /// Those that have rows, or may have.
-const FILLED: [&str; 26] = [
+const FILLED: [&str; 27] = [
     "pg_am",
     "pg_attrdef",
     "pg_attribute",
+    "pg_auth_members",
     "pg_authid",
     "pg_class",
     "pg_collation",

@@ -77,6 +77,10 @@ const ALL: &[Described] = &[
     Described { schema: "meridian", name: "operations", kind: "v", key: &[], comment: "what the fleet is busy with", columns: &[] },
     Described { schema: "meridian", name: "replicas", kind: "v", key: &[], comment: "copies of slices as their nodes see them", columns: &[] },
     Described { schema: "meridian", name: "set_aside", kind: "v", key: &[], comment: "log tails that a recovery put aside", columns: &[] },
+    Described { schema: "meridian", name: "grants", kind: "v", key: &[], comment: "what was granted on tables and groups of tags",
+        columns: &[told("role", "whom it was granted to"), told("table", "what it was granted on"),
+            told("tags", "or the condition of the tags that it was granted on"), told("privileges", "what may be done"),
+            told("grantable", "what of it may be granted on"), told("grantor", "who granted it")] },
     Described { schema: "meridian", name: "schedulers", kind: "v", key: &[], comment: "who keeps the tag table", columns: &[] },
 ];
 

@@ -1,14 +1,37 @@
-//! The rows of `information_schema`'s views that are the same for every session.
+//! The rows of `information_schema`'s views that tell of relations, keys and functions: each role is told of its own.
 
 use super::cells::{Cell, Row, row};
 use super::objects::Column;
+use super::told::Told;
 use super::types::{self, format_type};
 use super::{Catalogue, Constraint, Object};
 use crate::context::DATABASE;
 
+/// The views of which each role has rows of its own.
+pub(super) const BOUNDED: [&str; 10] = [
+    "tables",
+    "views",
+    "columns",
+    "element_types",
+    "table_constraints",
+    "key_column_usage",
+    "constraint_column_usage",
+    "constraint_table_usage",
+    "referential_constraints",
+    "routines",
+];
+
 /// The rows of a view.
-pub(super) fn of(name: &str, catalogue: &Catalogue) -> Vec<Row> {
-    let relations = || catalogue.objects.iter().filter(|object| object.kind != "i");
+pub(super) fn of(name: &str, catalogue: &Catalogue, told: &Told) -> Vec<Row> {
+    let relations = || catalogue.objects.iter().filter(|object| object.kind != "i" && told.of_table(object));
+    let constraints = |told: &dyn Fn(&Object) -> bool, rows: &dyn Fn(&Object, &Constraint) -> Vec<Row>| -> Vec<Row> {
+        let of = |constraint: &Constraint| {
+            let object = catalogue.object(constraint.table).filter(|object| told(object));
+            object.map(|object| rows(object, constraint)).unwrap_or_default()
+        };
+        catalogue.constraints.iter().flat_map(of).collect()
+    };
+    let (rules, own) = (|object: &Object| told.of_rules(object), |_: &Object| told.of_own());
     match name {
         "information_schema_catalog_name" => vec![row! { catalog_name = DATABASE }],
         "character_sets" => vec![row! {
@@ -19,7 +42,7 @@ pub(super) fn of(name: &str, catalogue: &Catalogue) -> Vec<Row> {
         "views" => relations().filter(|object| object.kind == "v").map(view).collect(),
         "columns" => relations().flat_map(columns).collect(),
         "element_types" => relations().flat_map(elements).collect(),
-        "table_constraints" => constraints(catalogue, |object, constraint| {
+        "table_constraints" => constraints(&rules, &|object, constraint| {
             vec![row! {
                 constraint_catalog = DATABASE, constraint_schema = object.schema, constraint_name = constraint.name.as_str(),
                 table_catalog = DATABASE, table_schema = object.schema, table_name = object.name.as_str(),
@@ -27,16 +50,16 @@ pub(super) fn of(name: &str, catalogue: &Catalogue) -> Vec<Row> {
                 is_deferrable = "NO", initially_deferred = "NO", enforced = "YES",
             }]
         }),
-        "key_column_usage" => constraints(catalogue, keys),
-        "constraint_column_usage" => constraints(catalogue, |object, constraint| used(catalogue, object, constraint)),
-        "constraint_table_usage" => constraints(catalogue, |object, constraint| {
+        "key_column_usage" => constraints(&|object| told.of_table(object), &keys),
+        "constraint_column_usage" => constraints(&own, &|object, constraint| used(catalogue, object, constraint)),
+        "constraint_table_usage" => constraints(&own, &|object, constraint| {
             let table = constraint.refers.as_ref().and_then(|(table, _)| catalogue.object(*table)).unwrap_or(object);
             vec![row! {
                 table_catalog = DATABASE, table_schema = table.schema, table_name = table.name.as_str(),
                 constraint_catalog = DATABASE, constraint_schema = object.schema, constraint_name = constraint.name.as_str(),
             }]
         }),
-        "referential_constraints" => constraints(catalogue, |object, constraint| {
+        "referential_constraints" => constraints(&rules, &|object, constraint| {
             let unique = catalogue.index(constraint.index).map(|index| index.name.clone());
             let rule = |_: &(i64, Vec<i64>)| {
                 row! {
@@ -47,7 +70,7 @@ pub(super) fn of(name: &str, catalogue: &Catalogue) -> Vec<Row> {
             };
             constraint.refers.iter().map(rule).collect()
         }),
-        "routines" => catalogue.routines.iter().map(routine).collect(),
+        "routines" => catalogue.routines.iter().filter(|of| told.of_routine(of)).map(routine).collect(),
         _ => Vec::new(),
     }
 }
@@ -118,13 +141,6 @@ fn elements(object: &Object) -> Vec<Row> {
         })
     };
     object.columns.iter().enumerate().filter_map(one).collect()
-}
-
-/// Rows of each constraint, with its table.
-fn constraints(catalogue: &Catalogue, rows: impl Fn(&Object, &Constraint) -> Vec<Row>) -> Vec<Row> {
-    let of =
-        |constraint: &Constraint| catalogue.object(constraint.table).map(|object| rows(object, constraint)).unwrap_or_default();
-    catalogue.constraints.iter().flat_map(of).collect()
 }
 
 fn keys(object: &Object, constraint: &Constraint) -> Vec<Row> {

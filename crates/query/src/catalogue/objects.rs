@@ -64,6 +64,11 @@ impl Object {
         format!("{}.{}", self.schema, quoted(&self.name))
     }
 
+    /// Whether everybody may read it.
+    pub(super) fn is_open(&self) -> bool {
+        ["pg_catalog", "information_schema"].contains(&self.schema) || (self.schema == "meridian" && self.name == "grants")
+    }
+
     /// Whether rows can be written to it.
     pub(crate) fn is_writable(&self) -> bool {
         self.schema == "public" && self.kind == "r"

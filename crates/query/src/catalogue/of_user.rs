@@ -1,59 +1,71 @@
-//! Tables of the catalogue that show who owns a thing: made when a query reads them, for the session's user.
+//! Tables of the catalogue that depend on who asks, or on who there is: made when a query reads them, of the roles of that
+//! moment.
 
 use super::cells::{Row, row};
-use super::{Catalogue, NAMESPACES, OWNER};
+use super::told::Told;
+use super::{Catalogue, NAMESPACES, granted, information, roles};
+use crate::access::Access;
+use crate::access::role::BOOTSTRAP_ID;
 use crate::context::DATABASE;
 
 /// Makes the rows of a table.
-pub(super) type Rows = fn(&Catalogue, &str) -> Vec<Row>;
+pub(super) type Rows = fn(&Catalogue, &Access) -> Vec<Row>;
 
 /// The tables of `pg_catalog`.
-pub(super) const OF_CATALOGUE: [(&str, Rows); 8] = [
-    ("pg_authid", roles),
-    ("pg_group", |_, _| Vec::new()),
+pub(super) const OF_CATALOGUE: [(&str, Rows); 10] = [
+    ("pg_auth_members", roles::members),
+    ("pg_authid", roles::roles),
+    ("pg_class", granted::classes),
+    ("pg_group", roles::groups),
     ("pg_indexes", indexes),
-    ("pg_roles", roles),
-    ("pg_shadow", users),
+    ("pg_roles", roles::roles),
+    ("pg_shadow", roles::users),
     ("pg_tables", tables),
-    ("pg_user", users),
+    ("pg_user", roles::users),
     ("pg_views", views),
 ];
 
 /// The tables of `information_schema`.
-pub(super) const OF_SCHEMA: [(&str, Rows); 2] = [("schemata", schemata), ("enabled_roles", enabled)];
+pub(super) const OF_SCHEMA: [(&str, Rows); 8] = [
+    ("administrable_role_authorizations", roles::administrable),
+    ("applicable_roles", roles::applicable),
+    ("column_privileges", granted::columns),
+    ("enabled_roles", roles::enabled),
+    ("role_column_grants", granted::columns_of_roles),
+    ("role_table_grants", granted::tables_of_roles),
+    ("schemata", schemata),
+    ("table_privileges", granted::tables),
+];
 
-fn roles(_: &Catalogue, user: &str) -> Vec<Row> {
-    vec![row! {
-        oid = OWNER, rolname = user, rolsuper = true, rolinherit = true, rolcreaterole = false, rolcreatedb = false,
-        rolcanlogin = true, rolreplication = false, rolbypassrls = false, rolconnlimit = -1_i64, rolpassword = "********",
-    }]
+/// The rows of a view of `information_schema` that is the same to all whose rights have no bounds.
+pub(super) fn bounded(name: &str, catalogue: &Catalogue, access: &Access) -> Vec<Row> {
+    information::of(name, catalogue, &Told::of(&access.rights()))
 }
 
-fn users(_: &Catalogue, user: &str) -> Vec<Row> {
-    vec![row! {
-        usename = user, usesysid = OWNER, usecreatedb = false, usesuper = true, userepl = false, usebypassrls = false,
-        passwd = "********",
-    }]
+fn owner(access: &Access) -> String {
+    access.roles().roster().name_of(BOOTSTRAP_ID)
 }
 
-fn tables(catalogue: &Catalogue, user: &str) -> Vec<Row> {
+fn tables(catalogue: &Catalogue, access: &Access) -> Vec<Row> {
+    let owner = owner(access);
     let tables = catalogue.objects.iter().filter(|object| object.kind == "r");
     let one = |table: &super::Object| {
         let keyed = catalogue.indexes.iter().any(|index| index.table == table.oid);
         row! {
-            schemaname = table.schema, tablename = table.name.as_str(), tableowner = user, hasindexes = keyed, hasrules = false,
-            hastriggers = false, rowsecurity = false,
+            schemaname = table.schema, tablename = table.name.as_str(), tableowner = owner.as_str(), hasindexes = keyed,
+            hasrules = false, hastriggers = false, rowsecurity = false,
         }
     };
     tables.map(one).collect()
 }
 
-fn views(catalogue: &Catalogue, user: &str) -> Vec<Row> {
+fn views(catalogue: &Catalogue, access: &Access) -> Vec<Row> {
+    let owner = owner(access);
     let views = catalogue.objects.iter().filter(|object| object.kind == "v");
-    views.map(|view| row! { schemaname = view.schema, viewname = view.name.as_str(), viewowner = user }).collect()
+    views.map(|view| row! { schemaname = view.schema, viewname = view.name.as_str(), viewowner = owner.as_str() }).collect()
 }
 
-fn indexes(catalogue: &Catalogue, _: &str) -> Vec<Row> {
+fn indexes(catalogue: &Catalogue, _: &Access) -> Vec<Row> {
     let one = |index: &super::Index| {
         let table = catalogue.object(index.table)?;
         Some(row! {
@@ -64,11 +76,10 @@ fn indexes(catalogue: &Catalogue, _: &str) -> Vec<Row> {
     catalogue.indexes.iter().filter_map(one).collect()
 }
 
-fn schemata(_: &Catalogue, user: &str) -> Vec<Row> {
-    let one = |(name, ..): &(&'static str, i64, &'static str)| row! { catalog_name = DATABASE, schema_name = *name, schema_owner = user };
+fn schemata(_: &Catalogue, access: &Access) -> Vec<Row> {
+    let owner = owner(access);
+    let one = |(name, ..): &(&'static str, i64, &'static str)| {
+        row! { catalog_name = DATABASE, schema_name = *name, schema_owner = owner.as_str() }
+    };
     NAMESPACES.iter().map(one).collect()
-}
-
-fn enabled(_: &Catalogue, user: &str) -> Vec<Row> {
-    vec![row! { role_name = user }]
 }

@@ -17,8 +17,11 @@ pub(crate) struct Routine {
     /// What it takes and gives, as SQL writes it; None where that depends on what it is given.
     pub(super) takes: Option<&'static str>,
     pub(super) gives: Option<&'static str>,
-    pub(super) comment: Option<&'static str>,
+    pub(super) comment: Option<String>,
 }
+
+/// A function of this engine: its name, its sort, what it does.
+pub(crate) type Known = (String, &'static str, Option<String>);
 
 impl Routine {
     /// Its number.
@@ -43,19 +46,20 @@ const OURS: &[(&str, &str, &str, &str)] = &[
     ("meridian_set_rule", "w1 bigint, b1 bigint, w2 bigint, b2 bigint, buckets bigint, day interval", "text", "sets the distribution rule before the first tag"),
 ];
 
-/// All of them: `functions` are those of this engine, by name and sort.
-pub(super) fn all(functions: &[(String, &'static str)]) -> Vec<Routine> {
+/// All of them: `functions` are those of this engine.
+pub(super) fn all(functions: &[Known]) -> Vec<Routine> {
     let read = |line: &'static str| {
         let mut words = line.split(' ');
         let (name, oid) = (words.next()?, words.next()?.parse().ok()?);
         Some(Routine { oid, name: name.to_owned(), kind: "f", schema: "pg_catalog", takes: None, gives: None, comment: None })
     };
     let mut all: Vec<Routine> = lines(include_str!("procedures.txt")).filter_map(read).collect();
-    let mut names: Vec<(&str, &'static str)> = functions.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
-    names.extend([("first", "a"), ("last", "a"), ("values_at", "f")]);
+    let mut names: Vec<(&str, &'static str, Option<&String>)> =
+        functions.iter().map(|(name, kind, comment)| (name.as_str(), *kind, comment.as_ref())).collect();
+    names.extend([("first", "a", None), ("last", "a", None), ("values_at", "f", None)]);
     names.sort_unstable();
-    names.dedup_by_key(|(name, _)| *name);
-    for (name, kind) in names {
+    names.dedup_by_key(|(name, ..)| *name);
+    for (name, kind, comment) in names {
         // What only rules put into plans is nobody's to call.
         if name.starts_with("__") || all.iter().any(|routine| routine.name == name) {
             continue;
@@ -69,7 +73,7 @@ pub(super) fn all(functions: &[(String, &'static str)]) -> Vec<Routine> {
             schema: if mine { "public" } else { "pg_catalog" },
             takes: own.map(|(_, takes, ..)| *takes),
             gives: own.map(|(_, _, gives, _)| *gives),
-            comment: own.map(|(.., comment)| *comment),
+            comment: own.map(|(.., comment)| (*comment).to_owned()).or_else(|| comment.cloned()),
         });
     }
     all

@@ -139,7 +139,7 @@ fn descriptions(catalogue: &Catalogue) -> Vec<Row> {
         }
     }
     for routine in &catalogue.routines {
-        rows.extend(routine.comment.map(|text| row(routine.oid, OF_PROCEDURES, 0, text)));
+        rows.extend(routine.comment.as_deref().map(|text| row(routine.oid, OF_PROCEDURES, 0, text)));
     }
     rows.extend(NAMESPACES.iter().map(|(_, oid, text)| row(*oid, OF_NAMESPACES, 0, text)));
     rows

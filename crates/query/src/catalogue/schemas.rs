@@ -1,10 +1,12 @@
 //! The schemas `pg_catalog` and `information_schema` of a session: one copy of what is the same for all, and beside it
-//! what is the session's own.
+//! what depends on who asks, or on the session's state.
 
 use super::cells::{batch, schema_of};
 use super::declared::DECLARED;
-use super::of_user::{OF_CATALOGUE, OF_SCHEMA, Rows};
-use super::{Catalogue, information, rows};
+use super::of_user::{self, OF_CATALOGUE, OF_SCHEMA, Rows};
+use super::told::Told;
+use super::{Catalogue, Function, information, rows};
+use crate::access::Access;
 use crate::context::DATABASE;
 use crate::engine::Engine;
 use arrow::datatypes::SchemaRef;
@@ -55,12 +57,12 @@ impl SchemaProvider for Layered {
     }
 }
 
-/// A table that is made for its user when a query reads it.
+/// A table that is made of its user's rights, and of the roles that there are, when a query reads it.
 struct OfUser {
     relation: usize,
     schema: SchemaRef,
     catalogue: Arc<Catalogue>,
-    user: Arc<str>,
+    access: Arc<Access>,
     rows: Rows,
 }
 
@@ -87,8 +89,49 @@ impl TableProvider for OfUser {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = (self.rows)(&self.catalogue, &self.user);
+        let rows = (self.rows)(&self.catalogue, &self.access);
         let batch = batch(&DECLARED[self.relation], &rows)?;
+        MemTable::try_new(self.schema(), vec![vec![batch]])?.scan(state, projection, filters, limit).await
+    }
+}
+
+/// A view of `information_schema` that tells each role of what it may do something with: the one that all share, to whom
+/// nothing is forbidden.
+struct Bounded {
+    relation: usize,
+    whole: Arc<dyn TableProvider>,
+    catalogue: Arc<Catalogue>,
+    access: Arc<Access>,
+}
+
+impl fmt::Debug for Bounded {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(DECLARED[self.relation].name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for Bounded {
+    fn schema(&self) -> SchemaRef {
+        self.whole.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.access.is_unbound() {
+            return self.whole.scan(state, projection, filters, limit).await;
+        }
+        let relation = &DECLARED[self.relation];
+        let batch = batch(relation, &of_user::bounded(relation.name, &self.catalogue, &self.access))?;
         MemTable::try_new(self.schema(), vec![vec![batch]])?.scan(state, projection, filters, limit).await
     }
 }
@@ -99,7 +142,11 @@ fn shared(catalogue: Catalogue) -> Result<Arc<Shared>> {
     let mut schemas: [Tables; 2] = [Tables::new(), Tables::new()];
     for relation in DECLARED.iter() {
         let of_catalogue = relation.schema == "pg_catalog";
-        let rows = if of_catalogue { rows::of(relation.name, &catalogue) } else { information::of(relation.name, &catalogue) };
+        let rows = if of_catalogue {
+            rows::of(relation.name, &catalogue)
+        } else {
+            information::of(relation.name, &catalogue, &Told::EVERYTHING)
+        };
         let batches = if rows.is_empty() { Vec::new() } else { vec![batch(relation, &rows)?] };
         let table = Arc::new(MemTable::try_new(schema_of(relation), vec![batches])?);
         schemas[usize::from(!of_catalogue)].insert(relation.name, table);
@@ -108,14 +155,14 @@ fn shared(catalogue: Catalogue) -> Result<Arc<Shared>> {
 }
 
 /// Those of one session's user.
-fn of_user(schema: &str, tables: &[(&'static str, Rows)], catalogue: &Arc<Catalogue>, user: &Arc<str>) -> Tables {
+fn of_user(schema: &str, tables: &[(&'static str, Rows)], catalogue: &Arc<Catalogue>, access: &Arc<Access>) -> Tables {
     let table = |(name, rows): &(&'static str, Rows)| {
         let relation = DECLARED.iter().position(|relation| relation.schema == schema && relation.name == *name)?;
         let table = OfUser {
             relation,
             schema: schema_of(&DECLARED[relation]),
             catalogue: Arc::clone(catalogue),
-            user: Arc::clone(user),
+            access: Arc::clone(access),
             rows: *rows,
         };
         Some((*name, Arc::new(table) as Arc<dyn TableProvider>))
@@ -123,15 +170,29 @@ fn of_user(schema: &str, tables: &[(&'static str, Rows)], catalogue: &Arc<Catalo
     tables.iter().filter_map(table).collect()
 }
 
+/// The views of `information_schema` that tell one session's user of what it may do something with.
+fn bounded(shared: &Shared, access: &Arc<Access>) -> Tables {
+    let table = |(relation, of): (usize, &super::declared::Declared)| {
+        let whole = Arc::clone(shared.schemas[1].get(of.name).filter(|_| of.schema == "information_schema")?);
+        let (catalogue, access) = (Arc::clone(&shared.catalogue), Arc::clone(access));
+        Some((of.name, Arc::new(Bounded { relation, whole, catalogue, access }) as Arc<dyn TableProvider>))
+    };
+    DECLARED.iter().enumerate().filter(|(_, of)| information::BOUNDED.contains(&of.name)).filter_map(table).collect()
+}
+
 /// What the engine's sessions share.
 ///
 /// # Errors
 /// A table that can't be made, which is a fault of ours.
-pub(crate) fn catalogue(engine: &Arc<Engine>, functions: impl FnOnce() -> Vec<(String, &'static str)>) -> Result<Arc<Shared>> {
+pub(crate) fn catalogue(
+    engine: &Arc<Engine>,
+    access: &Arc<Access>,
+    functions: impl FnOnce() -> Vec<Function>,
+) -> Result<Arc<Shared>> {
     if let Some(there) = engine.clients.get() {
         return Ok(Arc::clone(there));
     }
-    let made = shared(Catalogue::of(&crate::tables::known(engine), &functions()))?;
+    let made = shared(Catalogue::of(&crate::tables::known(engine, access), &functions()))?;
     Ok(Arc::clone(engine.clients.get_or_init(|| made)))
 }
 
@@ -142,13 +203,13 @@ pub(crate) fn catalogue(engine: &Arc<Engine>, functions: impl FnOnce() -> Vec<(S
 pub(crate) fn register(
     context: &SessionContext,
     shared: &Shared,
-    user: &str,
+    access: &Arc<Access>,
     own: Vec<(&'static str, Arc<dyn TableProvider>)>,
 ) -> Result<()> {
-    let user: Arc<str> = user.into();
-    let mut first = of_user("pg_catalog", &OF_CATALOGUE, &shared.catalogue, &user);
+    let mut first = of_user("pg_catalog", &OF_CATALOGUE, &shared.catalogue, access);
     first.extend(own);
-    let second = of_user("information_schema", &OF_SCHEMA, &shared.catalogue, &user);
+    let mut second = bounded(shared, access);
+    second.extend(of_user("information_schema", &OF_SCHEMA, &shared.catalogue, access));
     let Some(catalog) = context.catalog(DATABASE) else { return Ok(()) };
     for ((name, own), shared) in [("pg_catalog", first), ("information_schema", second)].into_iter().zip(&shared.schemas) {
         catalog.register_schema(name, Arc::new(Layered { own, shared: Arc::clone(shared) }))?;

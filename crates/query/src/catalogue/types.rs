@@ -109,14 +109,17 @@ fn name_of(kind: &DataType) -> &'static str {
 pub(super) fn number_of(kind: &DataType) -> i64 {
     match kind {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            by_number(number_of(item.data_type())).map_or(1009, |of| of.array)
+            // An array of arrays is one of several dimensions, whose type is that of one.
+            let of = number_of(item.data_type());
+            by_number(of).map_or(1009, |kind| if kind.array == 0 { of } else { kind.array })
         }
         plain => by_name(name_of(plain)).map_or(25, |of| of.oid),
     }
 }
 
 /// What SQL calls the type of values of a column.
-pub(crate) fn type_name_of(kind: &DataType) -> String {
+#[must_use]
+pub fn type_name_of(kind: &DataType) -> String {
     format_type(number_of(kind), None)
 }
 

@@ -7,7 +7,8 @@ use crate::text;
 use crate::time::Zone;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -64,28 +65,61 @@ pub(crate) fn write_value(column: &ArrayRef, row: usize, zone: Zone, out: &mut V
             let interval = column.as_primitive::<IntervalMonthDayNanoType>().value(row);
             text::write_interval(out, interval.months, interval.days, interval.nanoseconds / 1000);
         }
+        DataType::Binary => text::write_bytes(out, column.as_binary::<i32>().value(row)),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            text::write_time(out, column.as_primitive::<Time64MicrosecondType>().value(row).unsigned_abs());
+        }
         DataType::List(_) => {
             let items = column.as_list::<i32>().value(row);
-            out.push(b'{');
-            for item in 0..items.len() {
-                if item > 0 {
-                    out.push(b',');
-                }
-                if items.is_null(item) {
-                    out.extend_from_slice(b"NULL");
-                    continue;
-                }
-                let start = out.len();
-                write_value(&items, item, zone, out)?;
-                text::quote_element(out, start);
-            }
-            out.push(b'}');
+            write_list(&items, zone, out)?;
         }
         _ => {
             let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default())?;
             out.extend_from_slice(formatter.value(row).try_to_string()?.as_bytes());
         }
     }
+    Ok(())
+}
+
+/// The lengths of all dimensions that an array's items have beneath it; an array without items has none.
+///
+/// # Errors
+/// `Error::Ragged` where parts have different lengths.
+fn shape(items: &ArrayRef) -> Result<Vec<usize>, Error> {
+    if !matches!(items.data_type(), DataType::List(_)) || items.is_empty() {
+        return Ok(if items.is_empty() { Vec::new() } else { vec![items.len()] });
+    }
+    let lists = items.as_list::<i32>();
+    let mut inner: Option<Vec<usize>> = None;
+    for row in 0..lists.len() {
+        let here = if lists.is_null(row) { return Err(Error::ragged()) } else { shape(&lists.value(row))? };
+        if inner.get_or_insert_with(|| here.clone()) != &here {
+            return Err(Error::ragged());
+        }
+    }
+    let inner = inner.unwrap_or_default();
+    Ok(if inner.is_empty() { inner } else { [vec![items.len()], inner].concat() })
+}
+
+fn write_list(items: &ArrayRef, zone: Zone, out: &mut Vec<u8>) -> Result<(), Error> {
+    out.push(b'{');
+    // Parts without items make an array without dimensions.
+    let count = if shape(items)?.is_empty() { 0 } else { items.len() };
+    for item in 0..count {
+        if item > 0 {
+            out.push(b',');
+        }
+        if items.is_null(item) {
+            out.extend_from_slice(b"NULL");
+        } else if matches!(items.data_type(), DataType::List(_)) {
+            write_list(&items.as_list::<i32>().value(item), zone, out)?;
+        } else {
+            let start = out.len();
+            write_value(items, item, zone, out)?;
+            text::quote_element(out, start);
+        }
+    }
+    out.push(b'}');
     Ok(())
 }
 

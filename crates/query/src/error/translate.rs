@@ -201,7 +201,7 @@ fn misplaced(line: &str, lower: &str) -> Option<Error> {
         raise(Error::Windowing, "window functions are not allowed here").with_hint("ask for them in a subquery, or use QUALIFY")
     } else if has("limit must be >= 0") {
         raise(Error::Limiting, "LIMIT must not be negative")
-    } else if has("offset must be >= 0") {
+    } else if has("offset must be >= 0") || has("offset must be >=0") {
         raise(Error::Offsetting, "OFFSET must not be negative")
     } else if has("order by column out of bounds") {
         let position = line.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty()).unwrap_or_default();
@@ -210,6 +210,30 @@ fn misplaced(line: &str, lower: &str) -> Option<Error> {
         raise(Error::ColumnPosition, "ORDER BY position 0 is not in the select list")
     } else if has("cannot find column with position") {
         raise(Error::ColumnPosition, line)
+    } else {
+        return None;
+    })
+}
+
+/// An argument that a function of DataFusion's refuses, by the condition that PostgreSQL has for it.
+fn refused_argument(line: &str, lower: &str) -> Option<Error> {
+    let has = |part: &str| lower.contains(part);
+    Some(if has("negative count not allowed") || has("overlay start position must be") {
+        raise(Error::Substring, "negative substring length not allowed").with_detail(line)
+    } else if has("zero raised to a negative power") || has("cannot take square root") {
+        raise(Error::Power, line)
+    } else if has("ntile requires a positive integer") {
+        raise(Error::Tiles, "argument of ntile must be greater than zero")
+    } else if has("frame offsets for rows / groups must be non negative") {
+        raise(Error::Frame, "the offset of a frame must not be negative")
+    } else if has("percentile value must be between") || has("is too large to store in a decimal") {
+        raise(Error::OutOfRange, line)
+    } else if has("invalid unicode scalar value: -") {
+        raise(Error::InvalidParameter, "character number must be positive")
+    } else if has("invalid unicode scalar value") {
+        raise(Error::TooLarge, "requested character not valid for encoding").with_detail(line)
+    } else if has("unable to parse date from") || has("month value '") || has("day value '") || has("year value '") {
+        raise(Error::TimeOverflow, "date field value out of range").with_detail(line)
     } else {
         return None;
     })
@@ -284,7 +308,7 @@ fn from_text(text: &str, sql: &str) -> Error {
     if has("schema error: no field named") || has("no field named") {
         return raise(Error::UnknownColumn, line);
     }
-    if let Some(error) = misplaced(&line, &lower) {
+    if let Some(error) = misplaced(&line, &lower).or_else(|| refused_argument(&line, &lower)) {
         return error;
     }
     if has("must appear in the group by") || has("could not be resolved from available columns") || has("must be in group by") {
@@ -302,7 +326,7 @@ fn from_text(text: &str, sql: &str) -> Error {
     if (has("timestamp") || has("date") || has("time")) && (has("parsing") || has("parse") || has("cannot cast string")) {
         return raise(Error::InvalidTime, line);
     }
-    if (has("timestamp") || has("date")) && (has("overflow") || has("out of range")) {
+    if (has("timestamp") || has("date") || has("to interval(")) && (has("overflow") || has("out of range")) {
         return raise(Error::TimeOverflow, line);
     }
     if has("can't cast value") || has("overflow") || has("out of range") {

@@ -199,6 +199,8 @@ impl NodeMessage {
             range: TimeRange { first: Timestamp(self.first), last: Timestamp(self.last) },
             good_only: self.good_only,
             batch_rows: usize::try_from(self.batch_rows).unwrap_or(usize::MAX).clamp(1, 1 << 20),
+            // What is read here was resolved by whoever sent it.
+            bound: false,
         })
     }
 

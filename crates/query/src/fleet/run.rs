@@ -12,6 +12,7 @@ use crate::context::PlanOptions;
 use crate::engine::Engine;
 use crate::error::{Error, from_datafusion};
 use crate::frugal;
+use crate::planning::Planning;
 use crate::query::fleet_state;
 use crate::session::Session;
 use arrow::array::RecordBatch;
@@ -74,6 +75,7 @@ pub(crate) fn carry(state: &mut SessionState, options: PlanOptions, metrics: boo
 
 /// Runs a plan of a fleet.
 pub(crate) async fn run(
+    planning: &Planning,
     session: &Session,
     values: Vec<ScalarValue>,
     plan: &LogicalPlan,
@@ -83,7 +85,7 @@ pub(crate) async fn run(
     let mut pause = Duration::ZERO;
     loop {
         let state = fleet_state(session, values.clone(), avoided.clone(), plan);
-        let fault = match frugal::run(state, plan).await {
+        let fault = match frugal::run(planning.clone(), state, plan).await {
             Err(fault) => fault,
             Ok(rows) => match begun(rows).await {
                 Ok(rows) => return Ok(rows),

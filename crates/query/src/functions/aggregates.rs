@@ -4,13 +4,16 @@
 //! - `min` and `max` of floats know infinity, and NaN as the largest of all (`keyed.rs`);
 //! - `sum`, `avg`, `variance` and `stddev` of floats over a moving frame forget a NaN, an infinity or a
 //!   large number once the frame has left it (`moving.rs`);
-//! - `sum` and `avg` know intervals (`span_totals.rs`).
+//! - `sum` and `avg` know intervals (`span_totals.rs`);
+//! - `avg` of numerics has the digits of a quotient (`decimal_mean.rs`).
 //!
 //! Everything else is handed on to DataFusion's.
 
+use super::decimal_mean::{self, DecimalMean};
 use super::dressed::{Dressed, DressedGroups};
 use super::keyed::{Keyed, KeyedGroups};
 use super::moving::{Measure, Moving};
+use super::quotients::{is_decimal, mean_type};
 use super::span_totals::{self, SpanTotal};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
@@ -84,13 +87,19 @@ fn of_spans(ours: Ours, kind: &DataType) -> Option<SpanTotal> {
 fn mean_takes(given: &[DataType]) -> Result<Vec<DataType>> {
     match given {
         [DataType::Interval(_)] => Ok(vec![crate::schema::span_type()]),
-        [DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Duration(_)] => Ok(given.to_vec()),
+        [kind] if is_decimal(kind) || matches!(kind, DataType::Duration(_)) => Ok(given.to_vec()),
         [kind] if kind.is_numeric() || kind.is_null() => Ok(vec![DataType::Float64]),
         _ => {
             let types: Vec<String> = given.iter().map(ToString::to_string).collect();
             Err(DataFusionError::Plan(format!("No function matches avg({})", types.join(", "))))
         }
     }
+}
+
+/// The mean of numerics, if it is one.
+fn of_decimals(ours: Ours, args: &AccumulatorArgs<'_>) -> Option<DecimalMean> {
+    let kind = args.expr_fields.first()?.data_type();
+    (ours == Ours::Moving(Measure::Mean) && is_decimal(kind)).then(|| DecimalMean::of(kind, args.is_distinct))
 }
 
 fn is_float(kind: &DataType) -> bool {
@@ -123,7 +132,8 @@ impl AggregateUDFImpl for Amended {
             _ => return self.inner.coerce_types(given),
         }
         use DataType::{
-            Decimal128, Duration, Float16, Float32, Float64, Int8, Int16, Int32, Int64, Interval, UInt8, UInt16, UInt32, UInt64,
+            Decimal32, Decimal64, Decimal128, Decimal256, Duration, Float16, Float32, Float64, Int8, Int16, Int32, Int64,
+            Interval, UInt8, UInt16, UInt32, UInt64,
         };
         match given {
             // Not bigint, though they add up as such: types may be settled twice, and bigint would be numeric then.
@@ -131,7 +141,7 @@ impl AggregateUDFImpl for Amended {
             [UInt32] => Ok(vec![WIDE]),
             [Int64 | UInt64 | DataType::Null] => Ok(vec![WIDE]),
             [Float16 | Float32 | Float64] => Ok(vec![Float64]),
-            [Decimal128(..) | Interval(_) | Duration(_)] => Ok(given.to_vec()),
+            [Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..) | Interval(_) | Duration(_)] => Ok(given.to_vec()),
             _ => Err(DataFusionError::Plan(format!(
                 "No function matches sum({})",
                 given.first().map_or("".to_owned(), DataType::to_string)
@@ -145,6 +155,11 @@ impl AggregateUDFImpl for Amended {
         }
         if given.first().is_some_and(|kind| of_spans(self.ours, kind).is_some()) {
             return Ok(crate::schema::span_type());
+        }
+        if let (Ours::Moving(Measure::Mean), [kind]) = (self.ours, given)
+            && is_decimal(kind)
+        {
+            return Ok(mean_type(kind));
         }
         self.inner.return_type(given)
     }
@@ -169,6 +184,9 @@ impl AggregateUDFImpl for Amended {
         if let Some(total) = of_spans(self.ours, args.return_type()) {
             return Ok(Box::new(total));
         }
+        if let Some(mean) = of_decimals(self.ours, &args) {
+            return Ok(Box::new(mean));
+        }
         let inner = self.inner.accumulator(args)?;
         Ok(if self.ours == Ours::Extreme { inner } else { Box::new(Dressed { inner }) })
     }
@@ -176,6 +194,9 @@ impl AggregateUDFImpl for Amended {
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if let Some(total) = of_spans(self.ours, args.return_type()) {
             return Ok(Box::new(total));
+        }
+        if let Some(mean) = of_decimals(self.ours, &args) {
+            return Ok(Box::new(mean));
         }
         let float = is_float(args.return_type()) && args.expr_fields.first().is_some_and(|field| is_float(field.data_type()));
         match self.ours {
@@ -193,7 +214,9 @@ impl AggregateUDFImpl for Amended {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        of_spans(self.ours, args.return_type()).is_none() && self.inner.groups_accumulator_supported(args)
+        of_spans(self.ours, args.return_type()).is_none()
+            && of_decimals(self.ours, &args).is_none()
+            && self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
@@ -206,6 +229,11 @@ impl AggregateUDFImpl for Amended {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if let (Ours::Moving(Measure::Mean), Some(field)) = (self.ours, args.input_fields.first())
+            && is_decimal(field.data_type())
+        {
+            return Ok(decimal_mean::state_fields(args.name, field.data_type(), args.is_distinct));
+        }
         match of_spans(self.ours, args.return_field.data_type()) {
             Some(_) => Ok(span_totals::state_fields(args.name)),
             None => self.inner.state_fields(args),

@@ -1,6 +1,8 @@
 //! Functions that clients ask PostgreSQL's catalogue with: what is visible, defined, described, and numbers by names.
 
 use super::simple::Simple;
+use crate::access::Access;
+use crate::access::role::RoleId;
 use crate::catalogue::{self, Catalogue, Object};
 use crate::error::{Error, raise};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
@@ -147,25 +149,32 @@ fn unknown(what: &str, name: &str) -> Error {
 }
 
 /// The number of an object of a sort by its name; of a number itself.
-fn number_of(sort: &str, user: &str, catalogue: &Catalogue, name: &str) -> Option<i64> {
+fn number_of(sort: &str, access: &Access, catalogue: &Catalogue, name: &str) -> Option<i64> {
     match sort {
         "class" => catalogue.relation(name).map(|object| object.oid),
         "type" => catalogue::type_number(name),
         "proc" => catalogue.routine(name).map(|routine| routine.number()),
         "namespace" => catalogue::namespace_number(name.trim_matches('"')),
-        "role" => (name.trim_matches('"') == user).then_some(catalogue::OWNER),
+        "role" => {
+            let parts = catalogue::parts(name);
+            let roster = access.roles().roster();
+            parts.last().and_then(|name| roster.named(name)).map(|role| i64::from(role.id))
+        }
         _ => None,
     }
 }
 
 /// The name of an object of a sort by its number.
-fn name_of(sort: &str, user: &str, catalogue: &Catalogue, oid: i64) -> Option<String> {
+fn name_of(sort: &str, access: &Access, catalogue: &Catalogue, oid: i64) -> Option<String> {
     match sort {
         "class" => catalogue.object(oid).map(Object::shown),
         "type" => Some(catalogue::format_type(oid, None)).filter(|name| name != "???"),
         "proc" => catalogue.routine_of(oid).map(|routine| routine.name.clone()),
         "namespace" => catalogue::NAMESPACES.iter().find(|(_, number, _)| *number == oid).map(|(name, ..)| (*name).to_owned()),
-        "role" => (oid == catalogue::OWNER).then(|| user.to_owned()),
+        "role" => {
+            let roster = access.roles().roster();
+            RoleId::try_from(oid).ok().and_then(|id| roster.role(id)).map(|role| catalogue::quoted(&role.name))
+        }
         _ => None,
     }
 }
@@ -179,17 +188,17 @@ pub(crate) const SORTS: [(&str, &str, &str, &str, &str); 5] = [
     ("role", "role", "__number_of_role", "__name_of_role", "to_regrole"),
 ];
 
-/// Objects by number and by name; roles depend on who asks.
-pub(super) fn names(catalogue: &Arc<Catalogue>, user: &str) -> Vec<ScalarUDF> {
+/// Objects by number and by name; roles are those of the moment.
+pub(super) fn names(catalogue: &Arc<Catalogue>, access: &Arc<Access>) -> Vec<ScalarUDF> {
     let mut out = Vec::new();
     for (sort, what, number_name, name_name, lenient) in SORTS {
-        let (one, two, three) = (user.to_owned(), user.to_owned(), user.to_owned());
-        let found = move |catalogue: &Catalogue, user: &str, arg: Arg| match arg {
+        let (one, two, three) = (Arc::clone(access), Arc::clone(access), Arc::clone(access));
+        let found = move |catalogue: &Catalogue, access: &Access, arg: Arg| match arg {
             Arg::Number(oid) => Ok(Some(oid)),
             Arg::Text(name) if name.trim() == "-" => Ok(Some(0)),
             Arg::Text(name) => match name.trim().parse() {
                 Ok(oid) => Ok(Some(oid)),
-                Err(_) => number_of(sort, user, catalogue, &name).map(Some).ok_or_else(|| unknown(what, &name)),
+                Err(_) => number_of(sort, access, catalogue, &name).map(Some).ok_or_else(|| unknown(what, &name)),
             },
             Arg::Null | Arg::Flag => Ok(None),
         };

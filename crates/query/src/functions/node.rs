@@ -2,10 +2,10 @@
 
 use super::simple::Simple;
 use super::typed::Typed;
+use crate::access::{Access, admit_cancel};
 use crate::context::DATABASE;
 use crate::engine::Engine;
 use crate::schema::time_type;
-use crate::session::SessionSettings;
 use crate::time::Zone;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
@@ -13,14 +13,6 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 use std::sync::Arc;
-
-/// How a thing and a privilege on it are named, with or without a role before them.
-const PRIVILEGES: &[&[DataType]] = &[
-    &[DataType::Int64, DataType::Utf8],
-    &[DataType::Utf8, DataType::Utf8],
-    &[DataType::Utf8, DataType::Int64, DataType::Utf8],
-    &[DataType::Utf8, DataType::Utf8, DataType::Utf8],
-];
 
 fn text(name: &'static str, value: String) -> ScalarUDF {
     Simple::make(name, Vec::new(), DataType::Utf8, Volatility::Stable, move |_, rows| {
@@ -32,15 +24,30 @@ fn nothing(name: &'static str, takes: Vec<DataType>) -> ScalarUDF {
     Simple::make(name, takes, DataType::Utf8, Volatility::Stable, |_, rows| Ok(Arc::new(StringArray::new_null(rows))))
 }
 
-pub(super) fn all(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> Vec<ScalarUDF> {
+/// A role's name, as it is when it is asked for.
+fn role(name: &'static str, access: &Arc<Access>, of: fn(&Access) -> Arc<str>) -> ScalarUDF {
+    let access = Arc::clone(access);
+    Simple::make(name, Vec::new(), DataType::Utf8, Volatility::Stable, move |_, rows| {
+        Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&*of(&access), rows))))
+    })
+}
+
+pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<ScalarUDF> {
     let release = format!("PostgreSQL 16.0 (Meridian {})", engine.settings.release);
     let cancel = {
-        let engine = Arc::clone(engine);
+        let (engine, access) = (Arc::clone(engine), Arc::clone(access));
         move |args: &[ArrayRef], _: usize| -> datafusion::error::Result<ArrayRef> {
             let ids = args[0].as_primitive::<Int64Type>().iter();
             // Numbers of sessions have 32 bits; no other names one.
-            let cancel = |id: i64| i32::try_from(id).is_ok_and(|id| engine.cancel(id));
-            Ok(Arc::new(ids.map(|id| id.map(cancel)).collect::<BooleanArray>()))
+            let cancel = |id: i64| -> datafusion::error::Result<bool> {
+                let Ok(id) = i32::try_from(id) else { return Ok(false) };
+                if let Some(owner) = engine.owner(id) {
+                    admit_cancel(&access, &owner)?;
+                }
+                Ok(engine.cancel(id))
+            };
+            let all = ids.map(|id| id.map(cancel).transpose()).collect::<datafusion::error::Result<Vec<_>>>()?;
+            Ok(Arc::new(BooleanArray::from(all)))
         }
     };
     let mut out = vec![
@@ -48,9 +55,9 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> 
         text("current_database", DATABASE.to_owned()),
         text("current_catalog", DATABASE.to_owned()),
         text("current_schema", "public".to_owned()),
-        text("current_user", settings.user.clone()),
-        text("session_user", settings.user.clone()),
-        text("user", settings.user.clone()),
+        role("current_user", access, Access::current_user),
+        role("user", access, Access::current_user),
+        role("session_user", access, Access::session_user),
         text("inet_server_addr", String::new()),
         Simple::make("pg_backend_pid", Vec::new(), DataType::Int32, Volatility::Stable, move |_, rows| {
             Ok(Arc::new(Int32Array::from_value(id, rows)))
@@ -60,7 +67,7 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, settings: &SessionSettings) -> 
     ];
     out.push(database_size(engine));
     out.extend(times(engine));
-    out.extend(catalogue(settings.user.clone()));
+    out.extend(catalogue());
     out
 }
 
@@ -94,10 +101,6 @@ fn times(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
 /// One of several lists of types.
 fn one_of(lists: &[&[DataType]]) -> Signature {
     Signature::one_of(lists.iter().map(|types| TypeSignature::Exact(types.to_vec())).collect(), Volatility::Stable)
-}
-
-fn yes_of(name: &'static str, lists: &[&[DataType]]) -> ScalarUDF {
-    Simple::any_of(name, one_of(lists), DataType::Boolean, |_, rows| Ok(Arc::new(BooleanArray::from(vec![true; rows]))))
 }
 
 /// The type of a value, by the name that SQL has for it.
@@ -140,18 +143,8 @@ fn database_size(engine: &Arc<Engine>) -> ScalarUDF {
 }
 
 /// What is asked beside the tables of `pg_catalog`.
-fn catalogue(user: String) -> Vec<ScalarUDF> {
+fn catalogue() -> Vec<ScalarUDF> {
     vec![
-        Simple::make("pg_get_userbyid", vec![DataType::Int64], DataType::Utf8, Volatility::Stable, move |args, _| {
-            let ids = args[0].as_primitive::<Int64Type>().iter();
-            Ok(Arc::new(ids.map(|id| id.map(|_| user.as_str())).collect::<StringArray>()))
-        }),
-        yes_of("has_database_privilege", PRIVILEGES),
-        yes_of("pg_has_role", PRIVILEGES),
-        yes_of("has_schema_privilege", PRIVILEGES),
-        yes_of("has_table_privilege", PRIVILEGES),
-        yes_of("has_any_column_privilege", PRIVILEGES),
-        yes_of("has_function_privilege", PRIVILEGES),
         nothing("inet_client_addr", Vec::new()),
         nothing("inet_client_port", Vec::new()),
         nothing("inet_server_port", Vec::new()),

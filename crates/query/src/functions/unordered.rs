@@ -1,4 +1,4 @@
-//! DataFusion's functions of numbers without what they say of order.
+//! DataFusion's functions of numbers without what they say of order, and with PostgreSQL's domains (`domains.rs`).
 //!
 //! They look at the range of their argument for it, and fail where its type or range is not known or not theirs
 //! (`abs(a % b)`, any `acos`): then a plan that sorts by one is refused although it is right.
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 const NAMES: &[&str] = &[
     "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "ceil", "cos", "cosh", "degrees", "exp", "floor", "ln",
-    "log", "log10", "log2", "radians", "round", "signum", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
+    "log", "log10", "log2", "power", "radians", "round", "signum", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
 ];
 
 /// Puts them in the place of DataFusion's.
@@ -55,6 +55,7 @@ impl ScalarUDFImpl for Unordered {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        super::domains::check(self.inner.name(), &args.args, args.number_rows)?;
         self.inner.invoke_with_args(args)
     }
 }

@@ -3,6 +3,7 @@
 //! Its arguments may be anything that no row has to be read for: literals, parameters, `now()`, casts and
 //! arrays of such. They are computed when the statement runs.
 
+use crate::access::Access;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::point::{far_value_rows, value_rows};
@@ -24,11 +25,12 @@ use std::sync::Arc;
 
 pub(super) struct ValuesAt {
     engine: Arc<Engine>,
+    access: Arc<Access>,
 }
 
 impl ValuesAt {
-    pub(super) fn new(engine: &Arc<Engine>) -> Self {
-        ValuesAt { engine: Arc::clone(engine) }
+    pub(super) fn new(engine: &Arc<Engine>, access: &Arc<Access>) -> Self {
+        ValuesAt { engine: Arc::clone(engine), access: Arc::clone(access) }
     }
 }
 
@@ -48,12 +50,23 @@ impl TableFunctionImpl for ValuesAt {
                 .with_hint("its arrays are literals, parameters or computed from them; join its rows with what they are for")
                 .into());
         }
-        Ok(Arc::new(ValuesAtTable { engine: Arc::clone(&self.engine), tags: tags.clone(), times: times.clone() }))
+        Ok(Arc::new(ValuesAtTable {
+            engine: Arc::clone(&self.engine),
+            access: Arc::clone(&self.access),
+            tags: tags.clone(),
+            times: times.clone(),
+        }))
     }
+}
+
+/// Whether a table is this function's.
+pub(crate) fn is_values_at(table: &dyn TableProvider) -> bool {
+    table.downcast_ref::<ValuesAtTable>().is_some()
 }
 
 struct ValuesAtTable {
     engine: Arc<Engine>,
+    access: Arc<Access>,
     tags: Expr,
     times: Expr,
 }
@@ -110,15 +123,15 @@ impl TableProvider for ValuesAtTable {
         let times = computed(state, &self.times, &schema::time_type())?;
         let columns = chosen(projection, &schema::VALUES_AT);
         let shown = Arc::new(schema::VALUES_AT.project(&columns)?);
-        let (engine, statement) = (Arc::clone(&self.engine), statement(state)?);
+        let (engine, access, statement) = (Arc::clone(&self.engine), Arc::clone(&self.access), statement(state)?);
         let snapshot = statement.snapshot();
         let zone = super::typed::zone_of(state.config_options());
         let title = format!("ValuesAt: pairs={}", tags.len());
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| -> std::result::Result<(), Error> {
             let rows = match &snapshot {
-                Some(snapshot) => value_rows(&engine, snapshot, Arc::clone(&tags), &times, zone)?,
+                Some(snapshot) => value_rows(&engine, &access, snapshot, Arc::clone(&tags), &times, zone)?,
                 None => {
-                    let asked = far_value_rows(&engine, Arc::clone(&tags), &times, zone, &statement.asker);
+                    let asked = far_value_rows(&engine, &access, Arc::clone(&tags), &times, zone, &statement.asker);
                     tokio::runtime::Handle::current().block_on(asked)?
                 }
             };

@@ -5,6 +5,7 @@ use super::operands::{array, range, rows_limit};
 use super::resolved::{Many, Pairs, moments};
 use super::run::{Plan, PointAnswer, Question, shown_pairs};
 use super::{PointPlan, RowSink};
+use crate::access::Access;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::outcome::Rows;
@@ -40,23 +41,25 @@ impl Plan {
     async fn answer_far(&self, params: &[ScalarValue], asker: &Asker, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
         const NOTHING: Result<PointAnswer, Error> = Ok(PointAnswer::Done(0));
         let store = &self.engine.store;
+        let bound = self.bound()?;
+        let rights = bound.as_deref();
         match &self.question {
             Question::Latest(tag) => {
-                let Some((name, tag, _)) = self.tag(tag, params)? else { return NOTHING };
+                let Some((name, tag, _)) = self.tag(tag, params, rights)? else { return NOTHING };
                 let one = Many::one(name, tag);
                 self.many(&store.latest_many(one.tags.clone(), asker).await?, &one, sink)
             }
             Question::LatestMany(tags) => {
-                let Some(many) = Many::of(&self.engine, array(tags, params)?)? else { return NOTHING };
+                let Some(many) = Many::of(&self.engine, rights, array(tags, params)?)? else { return NOTHING };
                 self.many(&store.latest_many(many.tags.clone(), asker).await?, &many, sink)
             }
             Question::ValuesAt { tags, times } => {
-                let pairs = Pairs::of(&self.engine, array(tags, params)?, array(times, params)?)?;
+                let pairs = Pairs::of(&self.engine, rights, array(tags, params)?, array(times, params)?)?;
                 let Some(pairs) = pairs else { return NOTHING };
                 self.answers(&store.values_at(pairs.questions.clone(), asker).await?, &pairs, sink)
             }
             Question::Range { tag, lows, highs, descending, limit } => {
-                let Some((name, tag, _)) = self.tag(tag, params)? else { return NOTHING };
+                let Some((name, tag, _)) = self.tag(tag, params, rights)? else { return NOTHING };
                 let Some(range) = range(lows, highs, params)? else { return NOTHING };
                 let newest = rows_limit(limit.as_ref(), params)? == Some(1) && *descending;
                 if !newest || range.first != Timestamp::MIN {
@@ -72,12 +75,14 @@ impl Plan {
 /// The rows of `values_at`, for a plan.
 pub(crate) async fn far_value_rows(
     engine: &Arc<Engine>,
+    access: &Arc<Access>,
     tags: ArrayRef,
     times: &ArrayRef,
     zone: Zone,
     asker: &Asker,
 ) -> Result<RecordBatch, Error> {
-    let pairs = Pairs::of(engine, Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
+    let rights = access.rights();
+    let pairs = Pairs::of(engine, Some(&rights), Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
     let columns = engine.store.values_at(pairs.questions.clone(), asker).await?;
-    shown_pairs(engine, &columns, &pairs)
+    shown_pairs(engine, access, &columns, &pairs)
 }

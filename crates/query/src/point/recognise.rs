@@ -27,7 +27,8 @@ pub(crate) fn recognise(session: &Arc<Session>, tree: &Tree, types: &[Option<Dat
     let fields: Vec<Field> = columns.iter().map(|column| source.field(*column).clone()).collect();
     let schema: SchemaRef = Arc::new(names::shown(&Schema::new(fields), shown.as_ref()));
     let columns = columns.into_iter().map(|index| Column::of(source.field(index).name())).collect::<Option<Vec<_>>>()?;
-    let inner = Arc::new(Plan { engine: Arc::clone(&session.engine), table, columns, question });
+    let inner =
+        Arc::new(Plan { engine: Arc::clone(&session.engine), access: Arc::clone(&session.access), table, columns, question });
     Some((PointPlan { inner, schema }, parameters))
 }
 

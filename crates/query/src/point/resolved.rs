@@ -1,5 +1,6 @@
 //! Arrays of names, and of (name, time) pairs, once their tags are looked up.
 
+use crate::access::{Privileges, Rights};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::schema;
@@ -8,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMicrosecondAr
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use std::sync::Arc;
-use types::{TagId, Timestamp};
+use types::{Kinds, TagId, Timestamp};
 
 /// Tags of an array of names: a set, so each comes once, as from a plan.
 pub(super) struct Many {
@@ -20,7 +21,7 @@ pub(super) struct Many {
 
 impl Many {
     /// None for NULL.
-    pub(super) fn of(engine: &Engine, names: Option<ArrayRef>) -> Result<Option<Many>, Error> {
+    pub(super) fn of(engine: &Engine, rights: Option<&Rights>, names: Option<ArrayRef>) -> Result<Option<Many>, Error> {
         let Some(names) = names else { return Ok(None) };
         let names = texts(&names)?.as_string::<i32>().clone();
         let mut wanted: Vec<(&str, usize)> =
@@ -29,7 +30,11 @@ impl Many {
         wanted.dedup_by_key(|(name, _)| *name);
         let texts: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
         let found = engine.catalog.find_many(&texts);
-        let (rows, tags) = wanted.iter().zip(found).filter_map(|((_, row), tag)| tag.map(|tag| (*row, tag))).unzip();
+        let seen = |name: &str, tag: &TagId| {
+            rights.is_none_or(|rights| rights.has_tag(&engine.catalog, "public.latest", Privileges::SELECT, *tag, name))
+        };
+        let known = wanted.iter().zip(found).filter_map(|((name, row), tag)| Some((*row, tag.filter(|tag| seen(name, tag))?)));
+        let (rows, tags) = known.unzip();
         Ok(Some(Many { rows, tags, names }))
     }
 
@@ -62,7 +67,12 @@ impl Default for Pairs {
 
 impl Pairs {
     /// None where an array is NULL.
-    pub(super) fn of(engine: &Engine, names: Option<ArrayRef>, times: Option<ArrayRef>) -> Result<Option<Pairs>, Error> {
+    pub(super) fn of(
+        engine: &Engine,
+        rights: Option<&Rights>,
+        names: Option<ArrayRef>,
+        times: Option<ArrayRef>,
+    ) -> Result<Option<Pairs>, Error> {
         let (Some(names), Some(times)) = (names, times) else { return Ok(None) };
         if names.len() != times.len() {
             let message = format!("values_at: {} tags but {} times", names.len(), times.len());
@@ -73,8 +83,17 @@ impl Pairs {
         let wanted: Vec<&str> = names.iter().map(Option::unwrap_or_default).collect();
         let mut questions = Vec::with_capacity(wanted.len());
         let mut places = vec![None; wanted.len()];
+        let rights = rights.filter(|rights| !rights.is_unbound());
+        let seen = |name: &str, tag: TagId| {
+            let reads = |rights: &Rights| {
+                let kind = engine.catalog.kind(tag);
+                kind.is_some_and(|kind| rights.reads_kind(&engine.catalog, kind, tag, name))
+            };
+            rights.is_none_or(reads)
+        };
         for (row, tag) in engine.catalog.find_many(&wanted).into_iter().enumerate() {
-            if let Some(tag) = tag.filter(|_| names.is_valid(row) && times.is_valid(row)) {
+            let asked = names.is_valid(row) && times.is_valid(row);
+            if let Some(tag) = tag.filter(|tag| asked && seen(wanted[row], *tag)) {
                 places[row] = Some(questions.len());
                 questions.push((tag, Timestamp(times.value(row))));
             }

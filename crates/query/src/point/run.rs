@@ -4,6 +4,7 @@ use super::gathered::Gathered;
 use super::operands::{array, range, rows_limit, wrong_parameter};
 use super::resolved::{Many, Pairs, moments};
 use super::{Cell, PointPlan, RowSink};
+use crate::access::{Access, Privileges, Rights};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::outcome::Rows;
@@ -59,6 +60,16 @@ impl Table {
             Table::Events => &schema::EVENTS,
             Table::Latest => &schema::LATEST,
             Table::ValuesAt => &schema::VALUES_AT,
+        }
+    }
+
+    /// The table's name, with its schema's; of `values_at` that of the table that most of its rows are of.
+    fn full_name(self) -> &'static str {
+        match self {
+            Table::Samples | Table::ValuesAt => "public.samples",
+            Table::Integers => "public.integers",
+            Table::Events => "public.events",
+            Table::Latest => "public.latest",
         }
     }
 
@@ -132,6 +143,7 @@ pub(crate) enum Question {
 /// A recognised question.
 pub(crate) struct Plan {
     pub engine: Arc<Engine>,
+    pub access: Arc<Access>,
     pub table: Table,
     pub columns: Vec<Column>,
     pub question: Question,
@@ -179,23 +191,25 @@ impl PointPlan {
 impl Plan {
     fn execute(&self, params: &[ScalarValue], sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
         let Some(kernel) = &self.engine.local else { return Ok(PointAnswer::TooLong) };
+        let bound = self.bound()?;
+        let rights = bound.as_deref();
         match &self.question {
             Question::Latest(tag) => {
-                let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
+                let Some((name, tag, kind)) = self.tag(tag, params, rights)? else { return Ok(PointAnswer::Done(0)) };
                 let Some(reading) = kernel.latest(tag)? else { return Ok(PointAnswer::Done(0)) };
                 self.reading(name, kind, &reading, sink)
             }
             Question::LatestMany(tags) => {
-                let Some(many) = Many::of(&self.engine, array(tags, params)?)? else { return Ok(PointAnswer::Done(0)) };
+                let Some(many) = Many::of(&self.engine, rights, array(tags, params)?)? else { return Ok(PointAnswer::Done(0)) };
                 self.many(&kernel.latest_many(&many.tags)?, &many, sink)
             }
             Question::ValuesAt { tags, times } => {
-                let pairs = Pairs::of(&self.engine, array(tags, params)?, array(times, params)?)?;
+                let pairs = Pairs::of(&self.engine, rights, array(tags, params)?, array(times, params)?)?;
                 let Some(pairs) = pairs else { return Ok(PointAnswer::Done(0)) };
                 self.answers(&kernel.snapshot().values_at(&pairs.questions)?, &pairs, sink)
             }
             Question::Range { tag, lows, highs, descending, limit } => {
-                let Some((name, tag, kind)) = self.tag(tag, params)? else { return Ok(PointAnswer::Done(0)) };
+                let Some((name, tag, kind)) = self.tag(tag, params, rights)? else { return Ok(PointAnswer::Done(0)) };
                 let Some(range) = range(lows, highs, params)? else { return Ok(PointAnswer::Done(0)) };
                 let limit = rows_limit(limit.as_ref(), params)?;
                 if limit == Some(1) && *descending && range.first == Timestamp::MIN {
@@ -207,11 +221,30 @@ impl Plan {
         }
     }
 
-    /// The tag that an operand names, where it is there and of the table's kinds.
+    /// What the session may do, where that is not everything: looked up anew for each execution.
+    ///
+    /// # Errors
+    /// `Error::Forbidden` where nothing of the table may be read, `Error::InvalidRole`.
+    pub(super) fn bound(&self) -> Result<Option<Arc<Rights>>, Error> {
+        if self.access.is_unbound() {
+            return Ok(None);
+        }
+        let rights = self.access.rights();
+        rights.alive()?;
+        let admit = |table: &str| rights.admit(table, Privileges::SELECT);
+        match admit(self.table.full_name()) {
+            Err(error) if self.table == Table::ValuesAt => admit("public.events").map_err(|_| error),
+            admitted => admitted,
+        }?;
+        Ok(Some(rights))
+    }
+
+    /// The tag that an operand names, where it is there, of the table's kinds, and may be read.
     pub(super) fn tag<'a>(
         &'a self,
         operand: &'a Operand<String>,
         params: &'a [ScalarValue],
+        rights: Option<&Rights>,
     ) -> Result<Option<(&'a str, TagId, Kind)>, Error> {
         let name = match operand {
             Operand::Value(name) => name.as_str(),
@@ -225,6 +258,11 @@ impl Plan {
             },
         };
         let Some(tag) = self.engine.catalog.find(name) else { return Ok(None) };
+        if let Some(rights) = rights
+            && !rights.has_tag(&self.engine.catalog, self.table.full_name(), Privileges::SELECT, tag, name)
+        {
+            return Ok(None);
+        }
         let kind = self.engine.catalog.kind(tag).filter(|kind| self.table.holds(*kind));
         Ok(kind.map(|kind| (name, tag, kind)))
     }
@@ -402,22 +440,29 @@ pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, Error> {
 /// The rows of `values_at`, for a plan: as a snapshot has them.
 pub(crate) fn value_rows(
     engine: &Arc<Engine>,
+    access: &Arc<Access>,
     snapshot: &Snapshot,
     tags: ArrayRef,
     times: &ArrayRef,
     zone: Zone,
 ) -> Result<RecordBatch, Error> {
-    let pairs = Pairs::of(engine, Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
-    shown_pairs(engine, &snapshot.values_at(&pairs.questions)?, &pairs)
+    let rights = access.rights();
+    let pairs = Pairs::of(engine, Some(&rights), Some(tags), Some(moments(times, zone)?))?.unwrap_or_default();
+    shown_pairs(engine, access, &snapshot.values_at(&pairs.questions)?, &pairs)
 }
 
 /// The rows of `values_at` with all its columns.
-pub(super) fn shown_pairs(engine: &Arc<Engine>, columns: &kernel::ReadingColumns, pairs: &Pairs) -> Result<RecordBatch, Error> {
+pub(super) fn shown_pairs(
+    engine: &Arc<Engine>,
+    access: &Arc<Access>,
+    columns: &kernel::ReadingColumns,
+    pairs: &Pairs,
+) -> Result<RecordBatch, Error> {
     let schema = Arc::clone(&schema::VALUES_AT);
     let shown = schema.fields().iter().filter_map(|field| Column::of(field.name())).collect();
     let nothing = || Operand::Value(ScalarValue::Null);
     let question = Question::ValuesAt { tags: nothing(), times: nothing() };
-    let plan = Plan { engine: Arc::clone(engine), table: Table::ValuesAt, columns: shown, question };
+    let plan = Plan { engine: Arc::clone(engine), access: Arc::clone(access), table: Table::ValuesAt, columns: shown, question };
     let mut gathered = Gathered::new(&schema);
     plan.answers(columns, pairs, &mut gathered)?;
     gathered.finish(&schema)

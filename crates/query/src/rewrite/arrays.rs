@@ -5,9 +5,9 @@
 
 use super::catalogue::OID_BYTES;
 use super::parameter;
+use crate::array_text::{Item, items, shape};
 use crate::catalogue::PG_TYPE;
-use crate::error::{Error, raise};
-use crate::write::array_items;
+use crate::error::Error;
 use arrow::datatypes::{DataType as Type, Field, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, Statement as Tree, TableFactor,
@@ -52,6 +52,7 @@ fn item_type(element: &DataType) -> Option<Type> {
         DataType::Date => Type::Date32,
         DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => crate::schema::time_type(),
         DataType::Timestamp(_, _) => Type::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => Type::new_list(item_type(element)?, true),
         _ => return None,
     })
 }
@@ -114,33 +115,37 @@ pub(super) fn operand(left: &Expr, right: &mut Expr) -> Result<(), Error> {
     if !matches!(right, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_))) {
         return Ok(());
     }
-    let data_type = array_of(compared(left));
-    literal(right, &data_type)?;
+    let mut data_type = array_of(compared(left));
+    literal(right, &mut data_type)?;
     let array = Box::new(std::mem::replace(right, Expr::value(Value::Null)));
     *right = Expr::Cast { kind: CastKind::Cast, expr: array, data_type, array: false, format: None };
     Ok(())
 }
 
-/// Puts the array in the place of its text; anything else stays.
+/// Puts the array in the place of its text; anything else stays. A type of one dimension gets as many as the text has.
 ///
 /// # Errors
-/// `Error::InvalidText` where the text is no array of one dimension.
-pub(super) fn literal(inner: &mut Expr, kind: &DataType) -> Result<(), Error> {
-    let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = kind else { return Ok(()) };
+/// `Error::InvalidText` where the text is no array.
+pub(super) fn literal(inner: &mut Expr, kind: &mut DataType) -> Result<(), Error> {
+    let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = &*kind else { return Ok(()) };
     let Expr::Value(value) = &*inner else { return Ok(()) };
     let Value::SingleQuotedString(text) = &value.value else { return Ok(()) };
-    if matches!(element.as_ref(), DataType::Array(_)) || text.trim_start().starts_with("{{") {
-        return Err(raise(Error::Unsupported, "arrays of several dimensions are not supported"));
+    let items = items(text)?;
+    let mut element = element.as_ref().clone();
+    while let DataType::Array(ArrayElemTypeDef::SquareBracket(deeper, _)) = element {
+        element = *deeper;
     }
-    let items = array_items(text).ok_or_else(|| {
-        let shown: String = text.chars().take(64).collect();
-        raise(Error::InvalidText, format!("malformed array literal: \"{shown}\"")).with_hint("write it as '{1,2,NULL}'")
-    })?;
-    let item = |item: String| match item.as_str() {
-        "NULL" => Expr::value(Value::Null),
-        _ => Expr::value(Value::SingleQuotedString(item)),
-    };
-    let elem = items.into_iter().map(item).collect();
-    *inner = Expr::Array(Array { elem, named: true });
+    let dimensions = shape(&items).map_or(1, |shape| shape.len().max(1));
+    *kind = (0..dimensions).fold(element, |element, _| array_of(element));
+    *inner = array(items);
     Ok(())
+}
+
+fn array(items: Vec<Item>) -> Expr {
+    let item = |item: Item| match item {
+        Item::Null => Expr::value(Value::Null),
+        Item::Text(text) => Expr::value(Value::SingleQuotedString(text)),
+        Item::Array(items) => array(items),
+    };
+    Expr::Array(Array { elem: items.into_iter().map(item).collect(), named: true })
 }

@@ -50,7 +50,10 @@ const AGGREGATES: [&str; 12] = [
 ];
 
 /// Arrays that are NULL in every row of the catalogue.
-const NO_ARRAYS: [&str; 4] = ["reloptions", "relacl", "attoptions", "attacl"];
+const NO_ARRAYS: [&str; 3] = ["reloptions", "attoptions", "attacl"];
+
+/// Arrays that are not taken apart: those, and what was granted.
+const WHOLE_ARRAYS: [&str; 4] = ["reloptions", "relacl", "attoptions", "attacl"];
 
 /// Sorts of types that there are none of: rows, domains, enums, ranges and multiranges.
 const NO_TYPES: [&str; 5] = ["c", "d", "e", "r", "m"];
@@ -379,7 +382,9 @@ fn no_table(factor: &TableFactor) -> bool {
             name.0.len() == 2
                 && catalogue_name(name).as_deref() == Some("unnest")
                 && args.args.len() == 1
-                && NO_ARRAYS.iter().any(|column| args.args[0].to_string().to_ascii_lowercase().ends_with(&format!(".{column}")))
+                && WHOLE_ARRAYS
+                    .iter()
+                    .any(|column| args.args[0].to_string().to_ascii_lowercase().ends_with(&format!(".{column}")))
         }
         TableFactor::NestedJoin { table_with_joins, .. } => no_source(table_with_joins),
         _ => false,

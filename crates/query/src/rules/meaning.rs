@@ -6,9 +6,10 @@
 //! - computed floats have one NaN; intervals compare by their length.
 
 use crate::functions::{
-    AS_TYPE, checked, interval_key, is_moment, is_one_nan, local, moment, moved, negated, one_nan, one_zero, read_local,
-    read_time, rounded, shown,
+    AS_TYPE, checked, divided, interval_key, is_decimal, is_moment, is_one_nan, joined, local, moment, moved, narrowed, negated,
+    one_nan, one_zero, read_bytes, read_float, read_local, read_time, rounded, shown,
 };
+use crate::planning;
 use crate::schema::{local_type, time_type};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
@@ -33,6 +34,7 @@ impl AnalyzerRule for Meaning {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let rewritten = plan.transform_up_with_subqueries(|node| {
+            planning::check()?;
             // A scan's own conditions come later, from filters that this rule has seen.
             if matches!(node, LogicalPlan::TableScan(_)) {
                 return Ok(Transformed::no(node));
@@ -240,7 +242,10 @@ fn computes(name: &str) -> bool {
 /// A cast as PostgreSQL means it; the expression itself where DataFusion means the same.
 fn converted(inner: Expr, schema: &DFSchema, to: &DataType) -> std::result::Result<Expr, Expr> {
     let from = &type_of(&inner, schema);
-    let shows = is_time(from) || *from == DataType::Date32 || is_float(from) || is_interval(from);
+    let shows = is_time(from)
+        || is_float(from)
+        || is_interval(from)
+        || matches!(from, DataType::Date32 | DataType::Binary | DataType::List(_));
     Ok(if is_text(to) && shows {
         let inner = if is_time(from) { exact(inner, from) } else { inner };
         cast(shown(inner), to.clone())
@@ -254,10 +259,22 @@ fn converted(inner: Expr, schema: &DFSchema, to: &DataType) -> std::result::Resu
         cast(local(cast(inner, time_type())), to.clone())
     } else if to.is_integer() && is_float(from) {
         cast(rounded(inner), to.clone())
+    } else if is_float(to) && is_text(from) {
+        cast(read_float(inner, to), to.clone())
+    } else if is_float(to) && is_decimal(from) {
+        cast(double_of(inner), to.clone())
+    } else if *to == DataType::Binary && is_text(from) {
+        read_bytes(inner)
+    } else if *to == DataType::Float32 && *from == DataType::Float64 {
+        narrowed(inner)
     } else if let (true, DataType::Decimal128(precision, scale)) = (to.is_integer(), from)
         && *scale > 0
     {
         cast(cast(inner, DataType::Decimal128(*precision, 0)), to.clone())
+    } else if let (true, DataType::Decimal256(precision, scale)) = (to.is_integer(), from)
+        && *scale > 0
+    {
+        cast(cast(inner, DataType::Decimal256(*precision, 0)), to.clone())
     } else {
         return Err(inner);
     })
@@ -281,6 +298,23 @@ fn operated(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
         return checked(op, left.clone(), right.clone())
             .map_or_else(|| Transformed::no(again(Box::new(left), Box::new(right))), Transformed::yes);
     }
+    if op == Operator::StringConcat && is_text(&a) && is_text(&b) {
+        let whole = joined(*left, *right);
+        let wide = [DataType::Utf8View, DataType::LargeUtf8].into_iter().find(|kind| a == *kind || b == *kind);
+        return Transformed::yes(match wide {
+            Some(kind) => cast(whole, kind),
+            None => whole,
+        });
+    }
+    // Most were planned so; these are the ones whose types were not known then, and others rely on the type by now.
+    if is_decimal(&a) && is_decimal(&b) && matches!(op, Operator::Divide | Operator::Modulo) {
+        let kind = type_of(&again(left.clone(), right.clone()), schema);
+        let (left, right) = (*left, *right);
+        return divided(op, left.clone(), right.clone()).map_or_else(
+            || Transformed::no(again(Box::new(left), Box::new(right))),
+            |exact| Transformed::yes(cast(exact, kind)),
+        );
+    }
     if compares(op) && (float_within(&left, schema).is_some() || float_within(&right, schema).is_some()) {
         let double = |expr: Box<Expr>| Box::new(as_double(*expr, schema));
         return Transformed::yes(again(double(left), double(right)));
@@ -299,7 +333,8 @@ const FLOAT_SCALE: i8 = 15;
 /// The float that was made a numeric to be compared with one.
 fn float_within<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<&'a Expr> {
     let Expr::Cast(Cast { expr, field }) = expr else { return None };
-    let made = matches!(field.data_type(), DataType::Decimal128(_, scale) if *scale >= FLOAT_SCALE);
+    let made =
+        matches!(field.data_type(), DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) if *scale >= FLOAT_SCALE);
     (made && is_float(&type_of(expr, schema))).then_some(expr)
 }
 
@@ -307,7 +342,16 @@ fn float_within<'a>(expr: &'a Expr, schema: &DFSchema) -> Option<&'a Expr> {
 /// large ones) can be compared, and small ones are not zero.
 fn as_double(expr: Expr, schema: &DFSchema) -> Expr {
     let expr = float_within(&expr, schema).cloned().unwrap_or(expr);
-    if type_of(&expr, schema) == DataType::Float64 { expr } else { cast(expr, DataType::Float64) }
+    match type_of(&expr, schema) {
+        DataType::Float64 => expr,
+        kind if is_decimal(&kind) => double_of(expr),
+        _ => cast(expr, DataType::Float64),
+    }
+}
+
+/// A numeric as the nearest double: by its digits, since those that many have no double to be divided by ten with.
+fn double_of(numeric: Expr) -> Expr {
+    read_float(cast(numeric, DataType::Utf8), &DataType::Float64)
 }
 
 /// A time in microseconds.

@@ -1,6 +1,7 @@
 //! Joins and semi-joins of samples with `tags`: the conditions on `tags` are computed while
 //! planning, so that only the tags they leave are scanned. The join itself stays as it is.
 
+use crate::access::{Access, Privileges};
 use crate::engine::Engine;
 use crate::schema;
 use crate::tables::series::SeriesTable;
@@ -26,11 +27,12 @@ const TAGS_MAX: u64 = 200_000;
 /// The rule.
 pub(super) struct NarrowByTags {
     engine: Arc<Engine>,
+    access: Arc<Access>,
 }
 
 impl NarrowByTags {
-    pub(super) fn new(engine: &Arc<Engine>) -> Self {
-        NarrowByTags { engine: Arc::clone(engine) }
+    pub(super) fn new(engine: &Arc<Engine>, access: &Arc<Access>) -> Self {
+        NarrowByTags { engine: Arc::clone(engine), access: Arc::clone(access) }
     }
 }
 
@@ -93,7 +95,9 @@ impl NarrowByTags {
 
     /// The tags for which all filters hold.
     fn kept(&self, filters: &[Expr]) -> Result<Option<Vec<TagId>>> {
-        let found = candidates(&self.engine, filters);
+        // Conditions are computed of tags that may be seen, and of no others.
+        let reach = self.access.rights().reach(&self.engine.catalog, "public.tags", Privileges::SELECT)?;
+        let found = candidates(&self.engine, filters, &reach);
         if found.is_none() && self.engine.catalog.len() > TAGS_MAX {
             return Ok(None);
         }

@@ -9,6 +9,7 @@
 
 mod push;
 
+use crate::planning;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, NullEquality, TableReference};
@@ -34,10 +35,13 @@ impl AnalyzerRule for Unnest {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::Join(join) => self.lateral(join),
-            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => self.scalars(node),
-            node => Ok(Transformed::no(node)),
+        let rewritten = plan.transform_up_with_subqueries(|node| {
+            planning::check()?;
+            match node {
+                LogicalPlan::Join(join) => self.lateral(join),
+                LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => self.scalars(node),
+                node => Ok(Transformed::no(node)),
+            }
         })?;
         Ok(rewritten.data)
     }

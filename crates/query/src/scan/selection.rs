@@ -3,6 +3,7 @@
 
 use super::condition::{Asked, Condition, asked, names_of, pattern_of, prefix_of};
 use super::labelled::label_condition;
+use crate::access::Reach;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use arrow::array::{Array, AsArray, RecordBatch, StringViewBuilder};
@@ -31,16 +32,21 @@ pub(crate) struct Selected {
 }
 
 /// Resolves filters (conjuncts) against the catalog as it stands. `within` narrows the tags further. Filters are
-/// those that `asked` knows: another one would be left out silently, so it is an error.
+/// those that `asked` knows: another one would be left out silently, so it is an error. Of tags that are not within `reach`, no
+/// expression of the user's is computed: its errors would tell of them.
 pub(crate) fn select(
     engine: &Arc<Engine>,
     holds: &dyn Fn(Kind) -> bool,
     filters: &[Expr],
     within: Option<&Arc<[TagId]>>,
+    reach: &Reach,
     evaluate: &mut Evaluate<'_>,
 ) -> Result<Selected> {
     let mut out = Selected { tags: TagSelection::All, range: TimeRange::ALL, good_only: false };
-    let mut list: Option<Vec<TagId>> = within.map(|tags| tags.to_vec());
+    let mut list: Option<Vec<TagId>> = match (within, reach.tags()) {
+        (Some(within), Some(reach)) => Some(common(within, reach)),
+        (only, None) | (None, only) => only.map(|tags| tags.to_vec()),
+    };
     let mut filter = TagFilter::default();
     let mut filtered = false;
     let mut others = Vec::new();
@@ -62,7 +68,7 @@ pub(crate) fn select(
                 {
                     filter.pattern = Some(pattern);
                     filtered = true;
-                } else if let Some(condition) = label_condition(&expr) {
+                } else if let Some(condition) = label_condition(&expr).filter(|_| reach.tells_labels()) {
                     filter.conditions.push(condition);
                     filtered = true;
                 } else {

@@ -2,6 +2,7 @@
 
 use super::source::{SourceScan, chosen};
 use super::statement;
+use crate::access::Privileges;
 use crate::context::StatementContext;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -77,10 +78,12 @@ impl TableProvider for LatestTable {
         let columns = chosen(projection, &schema::LATEST);
         let schema = Arc::new(schema::LATEST.project(&columns)?);
         let mut computed = |expr: &Expr, candidates: &[TagId]| evaluate(state, &self.engine.catalog, expr, candidates);
-        let tags = select(&self.engine, &|_| true, filters, None, &mut computed)?.tags;
-        let shown = if let TagSelection::List(list) = &tags { list.len().to_string() } else { "all".to_owned() };
-        let title = format!("LatestScan: tags={shown} of {}", self.engine.catalog.len());
         let statement = statement(state)?;
+        let reach = statement.rights.reach(&self.engine.catalog, "public.latest", Privileges::SELECT)?;
+        let tags = select(&self.engine, &|_| true, filters, None, &reach, &mut computed)?.tags;
+        let shown = if let TagSelection::List(list) = &tags { list.len().to_string() } else { "all".to_owned() };
+        let of = reach.tags().map_or_else(|| self.engine.catalog.len(), |tags| tags.len() as u64);
+        let title = format!("LatestScan: tags={shown} of {of}");
         let engine = Arc::clone(&self.engine);
         let of_batch = Arc::clone(&schema);
         let make = move |taker: &mut dyn FnMut(RecordBatch) -> bool| {

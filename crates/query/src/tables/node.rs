@@ -1,6 +1,7 @@
 //! Schema `meridian`, and two tables of `pg_catalog`: what the node says of itself, as it stands when a query reads it.
 
 use super::source::made_anew;
+use crate::access::Access;
 use crate::engine::Engine;
 use crate::session::State;
 use crate::store::NodeReport;
@@ -19,10 +20,10 @@ use tokio::runtime::Handle;
 use types::TimeRange;
 
 /// One column and its values.
-type Column = (&'static str, ArrayRef);
+pub(super) type Column = (&'static str, ArrayRef);
 
 /// Makes the columns of a table from what nodes say of themselves.
-type Columns = Arc<dyn Fn(&Engine, &[NodeReport]) -> Vec<Column> + Send + Sync>;
+pub(super) type Columns = Arc<dyn Fn(&Engine, &[NodeReport]) -> Vec<Column> + Send + Sync>;
 
 /// A table made anew for each query.
 pub(crate) struct NodeTable {
@@ -235,9 +236,14 @@ fn pg_settings(state: &Mutex<State>) -> Vec<Column> {
     ]
 }
 
-/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them.
-fn pg_stat_activity(engine: &Engine) -> Vec<Column> {
+/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them. What others run is told to those who may know.
+fn pg_stat_activity(engine: &Engine, access: &Access) -> Vec<Column> {
     let all = engine.running.list();
+    let (rights, own) = (access.rights(), access.session_user());
+    let told = |query: &crate::running::RunningStatement| {
+        let may = rights.is_unbound() || rights.monitors || *query.user == *own;
+        if may { query.sql.to_string() } else { "<insufficient privilege>".to_owned() }
+    };
     let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
     let none = || Arc::new(StringArray::new_null(all.len())) as ArrayRef;
     let started = || times(all.iter().map(|query| query.started_us));
@@ -260,19 +266,22 @@ fn pg_stat_activity(engine: &Engine) -> Vec<Column> {
         ("state", same("active")),
         ("backend_xid", none()),
         ("backend_xmin", none()),
-        ("query", texts(all.iter().map(|query| query.sql.to_string()))),
+        ("query", texts(all.iter().map(told))),
         ("backend_type", same("client backend")),
     ]
 }
 
-type Named = (&'static str, Arc<dyn TableProvider>);
+pub(super) type Named = (&'static str, Arc<dyn TableProvider>);
 
-fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -> Vec<Named> {
+pub(super) fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -> Vec<Named> {
     let of_nodes = |name| ["slices", "file_groups", "files", "node"].contains(&name);
     let table =
         |(name, columns)| (name, Arc::new(NodeTable::new(engine, name, of_nodes(name), columns)) as Arc<dyn TableProvider>);
     made.into_iter().map(table).collect()
 }
+
+/// The names of the tables of the schema.
+pub(super) const NAMES: [&str; 6] = ["slices", "file_groups", "files", "settings", "queries", "node"];
 
 /// The tables of the schema.
 pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
@@ -288,13 +297,13 @@ pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
 }
 
 /// Those of `pg_catalog` that are made anew for each query.
-pub(crate) fn of_catalogue(engine: &Arc<Engine>, state: &Arc<Mutex<State>>) -> Vec<Named> {
-    let state = Arc::clone(state);
+pub(crate) fn of_catalogue(engine: &Arc<Engine>, state: &Arc<Mutex<State>>, access: &Arc<Access>) -> Vec<Named> {
+    let (state, access) = (Arc::clone(state), Arc::clone(access));
     tables(
         engine,
         vec![
             ("pg_settings", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_settings(&state))),
-            ("pg_stat_activity", Arc::new(|engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine))),
+            ("pg_stat_activity", Arc::new(move |engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine, &access))),
         ],
     )
 }

@@ -48,6 +48,12 @@ impl TableProvider for Operating {
     }
 }
 
+/// Their names.
+pub(super) fn names(engine: &Engine) -> Vec<&'static str> {
+    let Some(operator) = &engine.settings.operator else { return Vec::new() };
+    operator.tables().into_iter().map(|table| table.name).collect()
+}
+
 pub(super) fn all(engine: &Arc<Engine>) -> Vec<(&'static str, Arc<dyn TableProvider>)> {
     let Some(operator) = &engine.settings.operator else { return Vec::new() };
     let made = |table: OperatorTable| {

@@ -2,6 +2,7 @@
 
 use super::source::chosen;
 use super::statement;
+use crate::access::Privileges;
 use crate::engine::Engine;
 use crate::fleet::{Away, Names};
 use crate::scan::condition::asked;
@@ -58,8 +59,10 @@ impl SeriesTable {
     /// What filters ask for, over the statement's snapshot.
     pub(crate) fn target(&self, state: &dyn Session, filters: &[Expr]) -> Result<Target> {
         let mut computed = |expr: &Expr, candidates: &[TagId]| evaluate(state, &self.engine.catalog, expr, candidates);
-        let selected = select(&self.engine, &|kind| self.sort.holds(kind), filters, self.within.as_ref(), &mut computed)?;
         let statement = statement(state)?;
+        let reach = statement.rights.reach(&self.engine.catalog, self.sort.full_name(), Privileges::SELECT)?;
+        let holds = |kind| self.sort.holds(kind);
+        let selected = select(&self.engine, &holds, filters, self.within.as_ref(), &reach, &mut computed)?;
         let place = match statement.snapshot() {
             Some(snapshot) => Place::Here(Arc::clone(&self.engine), snapshot),
             None => Place::Fleet(Arc::new(Away::new(&self.engine, &selected))),
@@ -71,6 +74,7 @@ impl SeriesTable {
             range: selected.range,
             good_only: selected.good_only,
             batch_rows: self.engine.settings.batch_rows,
+            bound: reach.tags().is_some(),
         })
     }
 }

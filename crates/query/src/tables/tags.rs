@@ -1,6 +1,8 @@
 //! `tags`: the tag table, read page by page.
 
 use super::source::{SourceScan, chosen};
+use super::statement;
+use crate::access::{Privileges, Reach};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::point::span;
@@ -58,8 +60,19 @@ fn over_tag(filter: &Expr) -> Option<Expr> {
     renamed.ok().map(|renamed| renamed.data)
 }
 
-/// The tags that filters may leave; None = all of them. The filters are applied again.
-pub(crate) fn candidates(engine: &Engine, filters: &[Expr]) -> Option<Vec<TagId>> {
+/// The tags within reach that filters may leave; None = all of them. The filters are applied again.
+pub(crate) fn candidates(engine: &Engine, filters: &[Expr], reach: &Reach) -> Option<Vec<TagId>> {
+    match (filtered(engine, filters), reach.tags()) {
+        (Some(mut found), Some(_)) => {
+            found.retain(|tag| reach.has(*tag));
+            Some(found)
+        }
+        (None, Some(tags)) => Some(tags.to_vec()),
+        (found, None) => found,
+    }
+}
+
+fn filtered(engine: &Engine, filters: &[Expr]) -> Option<Vec<TagId>> {
     let mut filter = TagFilter::default();
     let mut narrowed = false;
     for expr in filters {
@@ -116,16 +129,18 @@ impl TableProvider for TagTable {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = chosen(projection, &schema::TAGS);
         let schema = Arc::new(schema::TAGS.project(&columns)?);
-        let wanted: Option<Arc<[TagId]>> = candidates(&self.engine, filters).map(Into::into);
+        let reach = statement(state)?.rights.reach(&self.engine.catalog, "public.tags", Privileges::SELECT)?;
+        let wanted: Option<Arc<[TagId]>> = candidates(&self.engine, filters, &reach).map(Into::into);
         let shown = wanted.as_ref().map_or_else(|| "all".to_owned(), |tags| tags.len().to_string());
-        let title = format!("TagScan: tags={shown} of {}", self.engine.catalog.len());
+        let of = reach.tags().map_or_else(|| self.engine.catalog.len(), |tags| tags.len() as u64);
+        let title = format!("TagScan: tags={shown} of {of}");
         let engine = Arc::clone(&self.engine);
         let of_batch = Arc::clone(&schema);
         let most = limit.unwrap_or(usize::MAX);

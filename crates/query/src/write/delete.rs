@@ -6,9 +6,11 @@
 //! asked: it hands no filter down where WHERE has a subquery.
 
 use super::WritePlan;
+use crate::access::{Privileges, admit_plan, refused};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::query::{converted, planned, statement_state, stream};
+use crate::planning::{Planning, Size};
+use crate::query::{bound, converted, planned, statement_state, stream};
 use crate::rewrite;
 use crate::scan::{Place, Sort, Target};
 use crate::session::Session;
@@ -17,7 +19,7 @@ use crate::tables::series::{ORDINAL, SeriesTable};
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType, UInt64Type};
 use catalog::TagFilter;
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::ScalarValue;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::{Expr as Expression, LogicalPlan, LogicalPlanBuilder};
@@ -29,6 +31,7 @@ use types::{Kinds, TagId, Timestamp};
 
 /// A planned DELETE: a query for keys.
 pub(crate) struct Plan {
+    sort: Sort,
     keys: LogicalPlan,
 }
 
@@ -45,7 +48,7 @@ pub(crate) async fn plan(
     let mut tree = super::tags::with_selection(&query, selection)?;
     rewrite::tree(&mut tree)?;
     let (keys, parameters) = planned(session, tree, types, sql).await?;
-    Ok((WritePlan::Delete(Plan { keys }), parameters))
+    Ok((WritePlan::Delete(Plan { sort, keys }), parameters))
 }
 
 /// Runs it; how many samples went.
@@ -56,21 +59,36 @@ pub(crate) async fn run(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    admit_plan(&rights, &plan.keys)?;
+    rights.admit(plan.sort.full_name(), Privileges::DELETE)?;
+    let reach = rights.reach(&session.engine.catalog, plan.sort.full_name(), Privileges::DELETE)?;
     let values = converted(params.clone(), types)?;
     let state = statement_state(session, values.clone());
-    let bound =
-        if values.is_empty() { plan.keys.clone() } else { plan.keys.clone().with_param_values(ParamValues::from(values))? };
-    let optimized = state.optimize(&bound)?;
+    let planning = Planning { planners: Arc::clone(&session.engine.planners), size: Size::optimised(sql) };
+    let bound = bound(&planning, &plan.keys, &values).await?;
+    let logical = bound.clone();
+    let (state, optimized) = planning.run(async move { state.optimize(&logical).map(|plan| (state, plan)) }).await?;
     if matches!(optimized, LogicalPlan::EmptyRelation(_)) {
         return Ok(0);
     }
     if let Some((table, filters)) = whole_range(&optimized) {
         let target = table.target(&state, &filters)?;
-        if !target.good_only {
+        let whole = match &target.tags {
+            TagSelection::All => reach.tags().is_none(),
+            TagSelection::List(tags) => tags.iter().all(|tag| reach.has(*tag)),
+        };
+        // Where not all may be deleted it depends on which have samples.
+        if !target.good_only && whole {
             return delete_range(session, target, &bound, sql).await;
         }
     }
     let keys = keys(session, plan, params, types, sql).await?;
+    if let Some((tag, _)) = keys.iter().find(|(tag, _)| !reach.has(*tag)) {
+        // It was read, so its name may be told.
+        let name = session.engine.catalog.get(*tag).map(|tag| tag.definition.name).unwrap_or_default();
+        return Err(refused(&name).with_detail("nothing was deleted"));
+    }
     let rows = keys.len() as u64;
     if rows > 0 {
         session.engine.delete(Deletion::Points(keys), &session.asker()).wait().await?;

@@ -119,7 +119,7 @@ fn check_width(found: usize, wanted: usize, may_be_less: bool) -> Result<(), Err
 }
 
 /// What VALUES mean in their columns, whatever the other rows have there: a text in the time column is a time, and numbers in
-/// the value column become texts, so that one double among them rounds no integer.
+/// the other columns become texts, so that one double among them rounds no integer.
 fn as_columns(source: &mut Query, places: &[Option<usize>; 4]) {
     let SetExpr::Values(values) = source.body.as_mut() else { return };
     let take = |expr: &mut Expr| std::mem::replace(expr, Expr::Value(Value::Null.into()));
@@ -133,9 +133,12 @@ fn as_columns(source: &mut Query, places: &[Option<usize>; 4]) {
                 other => other,
             };
         }
-        if let Some(expr) = places[2].and_then(|place| row.content.get_mut(place)) {
-            let (kind, data_type) = (CastKind::Cast, ast::DataType::Text);
-            *expr = Expr::Cast { kind, expr: Box::new(take(expr)), data_type, array: false, format: None };
+        // A quality may be a name in one row and a number in another, a tag's name a number in one.
+        for place in [places[0], places[2], places[3]].into_iter().flatten() {
+            if let Some(expr) = row.content.get_mut(place) {
+                let (kind, data_type) = (CastKind::Cast, ast::DataType::Text);
+                *expr = Expr::Cast { kind, expr: Box::new(take(expr)), data_type, array: false, format: None };
+            }
         }
     }
 }
@@ -148,7 +151,7 @@ pub(crate) async fn run(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
-    let mut ingest = Ingest::new(session, plan.sort);
+    let mut ingest = Ingest::new(session, plan.sort)?;
     let (zone, now_us) = (session.time_zone(), session.engine.settings.clock.wall_us());
     match &plan.source {
         Source::Literals(rows) => {

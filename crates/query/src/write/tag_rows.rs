@@ -1,5 +1,6 @@
 //! A tag's columns as SQL writes them, and the definition that they make.
 
+use crate::array_text::{Item, items};
 use crate::error::{Error, find_word, raise};
 use crate::schema;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -297,34 +298,13 @@ fn texts(value: TagValue) -> Result<Vec<String>, Error> {
     }
 }
 
-/// The items of PostgreSQL's text form of an array, as in `{off,"on \\"1\\""}`; None where it is not one.
+/// The items of PostgreSQL's text form of an array, as in `{off,"on \\"1\\""}`; None where it is not one of one dimension.
 #[must_use]
 pub fn array_items(text: &str) -> Option<Vec<String>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let mut out = Vec::new();
-    let mut item = String::new();
-    let (mut quoted, mut was_quoted) = (false, false);
-    let mut rest = inner.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '\\' => item.push(rest.next()?),
-            '"' => {
-                quoted = !quoted;
-                was_quoted = true;
-            }
-            ',' if !quoted => {
-                out.push(if was_quoted { std::mem::take(&mut item) } else { std::mem::take(&mut item).trim().to_owned() });
-                was_quoted = false;
-            }
-            '{' | '}' if !quoted => return None,
-            c => item.push(c),
-        }
-    }
-    if quoted {
-        return None;
-    }
-    if !inner.trim().is_empty() {
-        out.push(if was_quoted { item } else { item.trim().to_owned() });
-    }
-    Some(out)
+    let text_of = |item| match item {
+        Item::Null => Some("NULL".to_owned()),
+        Item::Text(text) => Some(text),
+        Item::Array(_) => None,
+    };
+    items(text).ok()?.into_iter().map(text_of).collect()
 }

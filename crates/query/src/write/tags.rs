@@ -3,6 +3,7 @@
 use super::rows::at_row;
 use super::tag_rows::TagColumn;
 use super::{Draft, WritePlan, check_column};
+use crate::access::Privileges;
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::query::{planned, stream};
@@ -120,6 +121,7 @@ pub(super) async fn run_insert(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    session.access.rights().admit_making()?;
     let mut definitions: Vec<TagDefinition> = Vec::new();
     let mut batches = stream(session, &plan.source, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
@@ -142,6 +144,13 @@ pub(super) async fn run_insert(
 
 /// Makes tags, all or none; with `skip_existing` those whose names are not there yet.
 pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition>, skip_existing: bool) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    if !rights.is_unbound() {
+        let refused = |(row, definition): (usize, &TagDefinition)| {
+            rights.may_create(definition).map_err(|error| at_row(error, row as u64 + 1))
+        };
+        definitions.iter().enumerate().try_for_each(refused)?;
+    }
     if skip_existing {
         let mut seen = HashSet::new();
         definitions
@@ -198,6 +207,9 @@ pub(super) async fn run_update(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    rights.alive()?;
+    rights.admit("public.tags", Privileges::UPDATE)?;
     let mut changes: Vec<(TagId, TagDefinition)> = Vec::new();
     let mut batches = stream(session, &plan.rows, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
@@ -208,11 +220,16 @@ pub(super) async fn run_update(
             let id = TagId(ordinals.value(row) as u64);
             // Dropped since the query saw it: nothing to change.
             let Some(tag) = session.engine.catalog.get(id) else { continue };
+            let before = (!rights.is_unbound()).then(|| tag.definition.clone());
             let mut draft = Draft::of(tag.definition);
             for (column, name) in columns.iter().zip(&plan.columns) {
                 draft.set(name, column.get(row)?)?;
             }
-            changes.push((id, draft.finish()?));
+            let after = draft.finish()?;
+            if let Some(before) = before {
+                rights.may_change(&before, &after)?;
+            }
+            changes.push((id, after));
         }
     }
     let rows = changes.len() as u64;
@@ -244,6 +261,10 @@ pub(super) async fn run_delete(
     types: &[DataType],
     sql: &str,
 ) -> Result<u64, Error> {
+    let rights = session.access.rights();
+    rights.alive()?;
+    // Whole tags go only with the table: who may delete a group's samples may not take the group away.
+    rights.admit("public.tags", Privileges::DELETE)?;
     let mut tags: Vec<TagId> = Vec::new();
     let mut batches = stream(session, &plan.rows, params, types, sql).await?;
     while let Some(batch) = batches.next().await {

@@ -58,8 +58,8 @@ async fn what_is_never_there_is_not_planned() {
         ("SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_enum), NOT EXISTS (SELECT 1 FROM pg_catalog.pg_enum)", "false|true"),
         (
             "SELECT r.rolname, ARRAY(SELECT b.rolname FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles b
-             ON (m.roleid = b.oid) WHERE m.member = r.oid) AS memberof FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_'",
-            "meridian|[]",
+             ON (m.roleid = b.oid) WHERE m.member = r.oid) AS memberof FROM pg_catalog.pg_roles r WHERE r.rolname !~ '^pg_' ORDER BY 1",
+            "meridian|[] meridian_operator|[]",
         ),
     ])
     .await;

@@ -12,7 +12,7 @@ async fn copy_in(house: &House, sql: &str, data: &str, cut: usize) -> Result<Str
     copy.finish().await.map(|completion| completion.tag)
 }
 
-async fn copy_out(house: &House, sql: &str) -> (String, String) {
+pub async fn copy_out(house: &House, sql: &str) -> (String, String) {
     let Ok(Outcome::CopyOut(mut copy)) = house.run(sql, Vec::new()).await else { panic!("{sql}: no COPY") };
     let mut out = Vec::new();
     while let Some(chunk) = copy.chunks.next().await {

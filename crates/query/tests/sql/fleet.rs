@@ -1,7 +1,7 @@
 //! SQL over several nodes answers as one node does, whatever the statement; a node that moved its slices, or dies, is
 //! gone round before the first row and named after it.
 
-mod nodes;
+pub mod nodes;
 mod questions;
 
 use crate::fixture::House;

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod access;
+mod arrays;
+mod bounds;
 mod by_day;
 mod catalogue;
 mod copy;
@@ -12,6 +15,8 @@ mod fleet;
 mod functions;
 mod joins;
 mod meaning;
+mod numerics;
+mod planning;
 mod pushdown;
 mod reads;
 mod sessions;
@@ -19,4 +24,5 @@ mod spill;
 mod statements;
 mod subqueries;
 mod thinning;
+mod unknowns;
 mod unreadable;

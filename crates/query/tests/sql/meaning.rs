@@ -3,13 +3,13 @@
 
 use crate::fixture::House;
 
-async fn check(house: &House, rows: &[(&str, &str)]) {
+pub async fn check(house: &House, rows: &[(&str, &str)]) {
     for (sql, expect) in rows {
         assert_eq!(house.rows(&format!("SELECT {sql}")).await.join(" "), *expect, "{sql}");
     }
 }
 
-async fn refused(house: &House, rows: &[(&str, &str)]) {
+pub async fn refused(house: &House, rows: &[(&str, &str)]) {
     for (sql, state) in rows {
         assert_eq!(house.error(&format!("SELECT {sql}")).await.sqlstate(), *state, "{sql}");
     }

@@ -12,6 +12,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow_flight::ActionType;
 use bytes::Bytes;
 use catalog::Catalog;
+use query::Access;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tonic::Status;
@@ -25,23 +26,27 @@ pub(crate) fn list() -> Vec<ActionType> {
 }
 
 /// Runs one.
-pub(crate) fn run(catalog: &Catalog, action: &str, body: &[u8]) -> Result<Bytes, Status> {
+pub(crate) fn run(catalog: &Catalog, access: &Access, action: &str, body: &[u8]) -> Result<Bytes, Status> {
     match action {
-        "resolve" => resolve(catalog, body),
+        "resolve" => resolve(catalog, access, body),
         other => {
             let shown: String = other.chars().take(64).collect();
-            Err(Status::unimplemented(format!("there is no action \"{shown}\"; there is \"resolve\"")))
+            Err(Status::unimplemented(format!("there is no action \"{shown}\"; see ListActions")))
         }
     }
 }
 
-fn resolve(catalog: &Catalog, body: &[u8]) -> Result<Bytes, Status> {
+fn resolve(catalog: &Catalog, access: &Access, body: &[u8]) -> Result<Bytes, Status> {
     // Reading changes nothing; Arrow's reader may assert on bytes that it did not expect.
     let names = catch_unwind(AssertUnwindSafe(|| names(body))).unwrap_or_else(|_| Err(malformed("it can't be read")))?;
+    let rights = access.rights();
+    rights.may_resolve().map_err(|error| Status::permission_denied(error.to_string()))?;
     let mut ordinals = Vec::new();
     for part in &names {
         let part: Vec<&str> = part.as_string::<i32>().iter().map(Option::unwrap_or_default).collect();
-        ordinals.extend(catalog.find_many(&part).into_iter().map(|tag| tag.map(|tag| tag.0)));
+        let found = part.iter().zip(catalog.find_many(&part));
+        // A tag that may neither be read nor written is none.
+        ordinals.extend(found.map(|(name, tag)| tag.filter(|tag| rights.resolves(catalog, *tag, name)).map(|tag| tag.0)));
     }
     let schema = Arc::new(Schema::new(vec![Field::new("tag", DataType::UInt64, true)]));
     let failed = |cause: arrow::error::ArrowError| Status::internal(cause.to_string());

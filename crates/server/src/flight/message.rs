@@ -21,6 +21,8 @@ use tonic::Status;
 const DICTIONARY_BYTES_MAX: usize = 512 << 20;
 /// The most columns a schema may have.
 const COLUMNS_MAX: usize = 64;
+/// The most columns that parameters may have, as in PostgreSQL.
+const PARAMETERS_MAX: usize = 65_535;
 
 /// What a message was.
 pub(crate) enum Message {
@@ -39,13 +41,23 @@ pub(crate) enum Message {
 pub(crate) struct Decoder {
     schema: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
+    /// Whether columns may be of types that no table has, and there may be none.
+    any_type: bool,
 }
+
+/// Rows that a batch without a byte may have: columns of nothing but NULL have none.
+const EMPTY_ROWS_MAX: i64 = 1 << 16;
 
 pub(crate) fn malformed(what: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("malformed message: {what}"))
 }
 
 impl Decoder {
+    /// One for whoever converts columns itself: parameters of statements, bulk ingestion.
+    pub(crate) fn of_any_type() -> Decoder {
+        Decoder { any_type: true, ..Decoder::default() }
+    }
+
     /// Decodes the next message.
     pub(crate) fn decode(&mut self, data: &FlightData) -> Result<Message, Status> {
         if data.data_header.is_empty() {
@@ -61,14 +73,14 @@ impl Decoder {
             ipc::MessageHeader::Schema => {
                 let schema = message.header_as_schema().ok_or_else(|| malformed("it has no schema"))?;
                 let schema = caught(|| Ok(ipc::convert::fb_to_schema(schema)))?;
-                check_schema(&schema)?;
+                check_schema(&schema, self.any_type)?;
                 self.dictionaries.clear();
                 self.schema = Some(Arc::new(schema));
                 Ok(Message::Schema(self.schema()?))
             }
             ipc::MessageHeader::DictionaryBatch => {
                 let batch = message.header_as_dictionary_batch().ok_or_else(|| malformed("it has no dictionary"))?;
-                check_body(batch.data().ok_or_else(|| malformed("its dictionary has no data"))?, &data.data_body)?;
+                check_body(batch.data().ok_or_else(|| malformed("its dictionary has no data"))?, &data.data_body, 0)?;
                 let schema = self.schema()?;
                 let body = aligned(&data.data_body);
                 caught(|| {
@@ -82,7 +94,7 @@ impl Decoder {
             }
             ipc::MessageHeader::RecordBatch => {
                 let batch = message.header_as_record_batch().ok_or_else(|| malformed("it has no batch"))?;
-                check_body(batch, &data.data_body)?;
+                check_body(batch, &data.data_body, if self.any_type { EMPTY_ROWS_MAX } else { 0 })?;
                 let schema = self.schema()?;
                 let body = aligned(&data.data_body);
                 let dictionaries = &self.dictionaries;
@@ -111,9 +123,13 @@ fn aligned(body: &Bytes) -> Buffer {
 }
 
 /// Only types are taken that a table here has columns of: flat ones, lists of texts and maps of texts.
-fn check_schema(schema: &Schema) -> Result<(), Status> {
-    if schema.fields().is_empty() || schema.fields().len() > COLUMNS_MAX {
-        return Err(Status::invalid_argument(format!("a schema has 1 to {COLUMNS_MAX} columns")));
+fn check_schema(schema: &Schema, any_type: bool) -> Result<(), Status> {
+    let (least, most) = if any_type { (0, PARAMETERS_MAX) } else { (1, COLUMNS_MAX) };
+    if !(least..=most).contains(&schema.fields().len()) {
+        return Err(Status::invalid_argument(format!("a schema has {least} to {most} columns")));
+    }
+    if any_type {
+        return check_any(schema);
     }
     let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8);
     let flat = |data_type: &DataType| data_type.is_primitive() || *data_type == DataType::Boolean || text(data_type);
@@ -138,8 +154,31 @@ fn check_schema(schema: &Schema) -> Result<(), Status> {
     Ok(())
 }
 
+/// Any values and lists of values; nothing deeper.
+fn check_any(schema: &Schema) -> Result<(), Status> {
+    let flat = |data_type: &DataType| match data_type {
+        DataType::Dictionary(key, value) => key.is_dictionary_key_type() && !value.is_nested(),
+        other => !other.is_nested(),
+    };
+    let taken = |data_type: &DataType| match data_type {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => flat(item.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => pair.len() == 2 && pair.iter().all(|part| flat(part.data_type())),
+            _ => false,
+        },
+        other => flat(other),
+    };
+    match schema.fields().iter().find(|field| !taken(field.data_type())) {
+        Some(field) => {
+            let (name, found) = (field.name(), field.data_type());
+            Err(Status::invalid_argument(format!("column \"{name}\" has type {found}, which is not taken")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Offsets and lengths must lie within the body.
-fn check_body(batch: ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), Status> {
+fn check_body(batch: ipc::RecordBatch<'_>, body: &[u8], rows_min: i64) -> Result<(), Status> {
     if batch.compression().is_some() {
         return Err(Status::invalid_argument("compressed bodies are not taken"));
     }
@@ -154,7 +193,7 @@ fn check_body(batch: ipc::RecordBatch<'_>, body: &[u8]) -> Result<(), Status> {
     }
     let nodes = batch.nodes().ok_or_else(|| malformed("it has no nodes"))?;
     // A row takes at least a bit of each column: more rows than bits is a lie that would take memory.
-    let rows_max = (body.len() as i64).saturating_mul(8);
+    let rows_max = (body.len() as i64).saturating_mul(8).max(rows_min);
     let sane = |rows: i64| (0..=rows_max).contains(&rows);
     if !sane(batch.length()) || nodes.iter().any(|node| !sane(node.length()) || !(0..=node.length()).contains(&node.null_count()))
     {

@@ -1,5 +1,5 @@
-//! The columnar door: Arrow Flight `DoPut` of samples, events and tags, and a few actions.
-//! `docs/flight.md` is the user's side: schemas, numbers, acknowledgements.
+//! The columnar door: Arrow Flight `DoPut` of samples, events and tags, a few actions, and Flight SQL.
+//! `docs/flight.md` is the user's side: schemas, numbers, acknowledgements, statements.
 //!
 //! Promises: a batch is acknowledged when it is durable, in order; it is kept whole or not at all; a
 //! retry under the same producer and number doubles nothing; what a stream may have in flight is
@@ -9,32 +9,41 @@
 //!   FlightData -> message (checked, decoded) -> samples (columns of the kernel) -> kernel.write
 //!                                            -> tags -> catalog.create           | tickets, in order
 //!   PutResult <------------------------------------------------------------------+
+//!   commands of Flight SQL -> sql -> sessions of the engine
 //! ```
 
 mod actions;
-mod auth;
 pub mod client;
 mod kinds;
 mod message;
+mod peer;
 mod put;
 mod samples;
 mod service;
+mod sql;
 mod tags;
 
+pub(crate) use peer::Peer;
 pub use put::{ACK_BYTES, Ack};
 
 use crate::Error;
 use crate::shared::{Shared, Stage};
 use crate::tls::Tls;
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::StreamExt;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 /// Bytes a client may send ahead of what was read, a stream and a connection.
 const WINDOW_BYTES: u32 = 16 << 20;
+/// How often a silent client is asked whether it is still there, and how long it may take to answer: a session of one that
+/// is gone without a word would stay for ever.
+const ASK_EVERY: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The largest HTTP/2 frame.
 const FRAME_BYTES: u32 = 1 << 20;
 
@@ -50,7 +59,7 @@ pub(crate) fn start(
     // A listener and a server belong to the runtime that they are made in.
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| failed(&cause))?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|accepted| accepted.map(peer::Socket::new));
     let limit = shared.settings.flight_message_bytes_max;
     let service = FlightServiceServer::new(service::Service::new(Arc::clone(shared), trusted))
         .max_decoding_message_size(limit)
@@ -59,7 +68,9 @@ pub(crate) fn start(
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
-        .max_concurrent_streams(256);
+        .max_concurrent_streams(256)
+        .http2_keepalive_interval(Some(ASK_EVERY))
+        .http2_keepalive_timeout(Some(ANSWER_MAX));
     if let Some(tls) = tls {
         let identity = Identity::from_pem(&tls.certificate_pem, &tls.key_pem);
         server = server.tls_config(ServerTlsConfig::new().identity(identity)).map_err(|cause| failed(&cause))?;

@@ -7,14 +7,16 @@
 //! it is still acknowledged, then the error ends the stream. Nothing of the failed batch is kept.
 
 use super::message::{Decoder, Message, malformed};
-use super::samples::{Converter, Shape, row_of};
+use super::samples::{Check, Columns, Converter, Shape, row_of};
 use super::tags;
 use crate::counters::add;
 use crate::shared::{Shared, Stage};
 use arrow::array::RecordBatch;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use bytes::Bytes;
+use catalog::Catalog;
 use kernel::{Committed, Write};
+use query::Access;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -104,14 +106,23 @@ pub(crate) fn producer_id(text: &str) -> ProducerId {
     ProducerId(u128::from_be_bytes(half))
 }
 
+pub(crate) type Answers = mpsc::Sender<Result<PutResult, Status>>;
+
 /// What is to be answered, in order.
 enum Pending {
     Batch { number: u64, answer: oneshot::Receiver<Result<Ack, Status>>, room: OwnedSemaphorePermit },
     Failed(Status),
 }
 
-/// Counts a stream for as long as it is open.
-struct Open(Arc<Shared>);
+/// Counts a stream, or another call that a stop waits for, for as long as it is open.
+pub(crate) struct Open(Arc<Shared>);
+
+impl Open {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Open {
+        shared.flight_open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(shared))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -119,14 +130,33 @@ impl Drop for Open {
     }
 }
 
-/// Serves a stream; the answers come out of the channel.
-pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc::Receiver<Result<PutResult, Status>> {
+/// Where the answers of a stream go, and come out.
+pub(crate) fn answers() -> (Answers, mpsc::Receiver<Result<PutResult, Status>>) {
+    mpsc::channel(ACKS_WAITING)
+}
+
+/// The first message of a stream; None where it has none.
+pub(crate) async fn first(shared: &Shared, stream: &mut Streaming<FlightData>) -> Result<Option<FlightData>, Status> {
+    let mut stop = shared.stop.subscribe();
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stage| *stage != Stage::Running) => Err(Status::unavailable("the server is shutting down")),
+        first = stream.message() => first,
+    }
+}
+
+/// Serves a stream whose first message was read already.
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    access: Arc<Access>,
+    first: FlightData,
+    stream: Streaming<FlightData>,
+    answers: Answers,
+) {
     add(&shared.counters.flight_streams, 1);
-    shared.flight_open.fetch_add(1, Ordering::Relaxed);
-    let open = Open(Arc::clone(&shared));
+    let open = Open::new(&shared);
     let (pending_sender, pending) = mpsc::unbounded_channel();
-    let (answers_sender, answers) = mpsc::channel(ACKS_WAITING);
-    tokio::spawn(answer(Arc::clone(&shared), pending, answers_sender, open));
+    tokio::spawn(answer(Arc::clone(&shared), pending, answers, open));
     tokio::spawn(async move {
         let waiting_kib =
             (shared.settings.flight_waiting_bytes_max / KIB).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
@@ -140,22 +170,21 @@ pub(crate) fn serve(shared: Arc<Shared>, stream: Streaming<FlightData>) -> mpsc:
             waiting_kib,
             room: Arc::new(Semaphore::new(waiting_kib)),
             pending: pending_sender,
-            asker: query::Asker::new("flight"),
+            asker: query::Asker::new(&access.session_user()),
+            access,
         };
-        if let Err(status) = put.read(stream).await {
+        let done = match put.take(&first).await {
+            Ok(()) => put.read(stream).await,
+            failed => failed,
+        };
+        if let Err(status) = done {
             // Nobody listens where the client has gone.
             let _ = put.pending.send(Pending::Failed(status));
         }
     });
-    answers
 }
 
-async fn answer(
-    shared: Arc<Shared>,
-    mut pending: mpsc::UnboundedReceiver<Pending>,
-    answers: mpsc::Sender<Result<PutResult, Status>>,
-    open: Open,
-) {
+async fn answer(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pending>, answers: Answers, open: Open) {
     while let Some(next) = pending.recv().await {
         let answer = match next {
             Pending::Failed(status) => Err(status),
@@ -191,6 +220,7 @@ struct Put {
     room: Arc<Semaphore>,
     pending: mpsc::UnboundedSender<Pending>,
     asker: query::Asker,
+    access: Arc<Access>,
 }
 
 impl Put {
@@ -262,6 +292,11 @@ impl Put {
         let catalog = self.shared.engine.catalog();
         let Some(shape) = &self.shape else {
             let definitions = tags::definitions(batch)?;
+            let rights = self.access.rights();
+            if !rights.is_unbound() {
+                let refused = |(row, error): (usize, query::Error)| tags::status_of(&error.with_detail(format!("row {row}")));
+                rights.may_make(&definitions).map_err(refused)?;
+            }
             let rows = definitions.len() as u64;
             self.shared.engine.tags().create(definitions).on_done(move |done| {
                 let ack = Ack { number, commit: 0, rows, duplicate: false };
@@ -273,7 +308,7 @@ impl Put {
             });
             return Ok(answer);
         };
-        let columns = self.converter.columns(catalog, shape, batch)?;
+        let columns = columns_of(&mut self.converter, catalog, &self.access, shape, batch, None)?;
         let producer = match self.target {
             Some(Target::Samples(producer)) => producer,
             _ => None,
@@ -297,6 +332,39 @@ impl Put {
         }
         Ok(answer)
     }
+}
+
+/// What is told of a tag that may not be written to, whether or not it is there.
+fn refused(row: Option<usize>) -> Status {
+    let place = row.map_or_else(String::new, |row| format!("row {row}: "));
+    Status::permission_denied(format!("{place}permission denied for the tag, or there is none"))
+}
+
+/// The columns of a batch, as far as a role may write to its tags: asked of each batch anew.
+pub(crate) fn columns_of(
+    converter: &mut Converter,
+    catalog: &Catalog,
+    access: &Access,
+    shape: &Shape,
+    batch: &RecordBatch,
+    check: Option<Check<'_>>,
+) -> Result<Columns, Status> {
+    if access.is_unbound() {
+        return converter.columns(catalog, shape, batch, |_| Ok(()), check);
+    }
+    let rights = access.rights();
+    rights.may_write(shape.texts).map_err(|error| Status::permission_denied(error.to_string()))?;
+    let admit = |tags: &[TagId]| match rights.first_refused(catalog, shape.texts, tags) {
+        Ok(None) => Ok(()),
+        Ok(row) => Err(refused(row)),
+        Err(error) => Err(Status::permission_denied(error.to_string())),
+    };
+    let whole = rights.writes_all(shape.texts);
+    // Of tags that are not there it hears what it would hear of those that it may not write to.
+    converter.columns(catalog, shape, batch, admit, check).map_err(|status| match status.code() {
+        tonic::Code::NotFound if !whole => refused(None),
+        _ => status,
+    })
 }
 
 /// Hands the answer to a commit on once it is there.

@@ -92,9 +92,9 @@ enum Tags {
     Made(Vec<TagId>),
 }
 
-impl Columns {
-    pub(crate) fn tags(&self) -> &[TagId] {
-        match &self.tags {
+impl Tags {
+    fn as_slice(&self) -> &[TagId] {
+        match self {
             Tags::Made(tags) => tags,
             Tags::Lent(ordinals) => {
                 let ordinals: &[u64] = ordinals;
@@ -103,6 +103,12 @@ impl Columns {
                 unsafe { std::slice::from_raw_parts(ordinals.as_ptr().cast::<TagId>(), ordinals.len()) }
             }
         }
+    }
+}
+
+impl Columns {
+    pub(crate) fn tags(&self) -> &[TagId] {
+        self.tags.as_slice()
     }
 
     pub(crate) fn times(&self) -> &[Timestamp] {
@@ -132,13 +138,30 @@ struct Names {
     ordinals: Vec<Option<TagId>>,
 }
 
+/// Asked of a row, its tag and that one's kind.
+pub(crate) type Check<'a> = &'a dyn Fn(usize, TagId, Kind) -> Result<(), Status>;
+
 impl Converter {
-    /// The columns of a batch.
-    pub(crate) fn columns(&mut self, catalog: &Catalog, shape: &Shape, batch: &RecordBatch) -> Result<Columns, Status> {
+    /// The columns of a batch, whose tags are admitted before anything is told of them; then `check` is asked of each row's.
+    pub(crate) fn columns(
+        &mut self,
+        catalog: &Catalog,
+        shape: &Shape,
+        batch: &RecordBatch,
+        admit: impl Fn(&[TagId]) -> Result<(), Status>,
+        check: Option<Check<'_>>,
+    ) -> Result<Columns, Status> {
         for index in [Some(shape.tag), Some(shape.time), Some(shape.value), shape.quality].into_iter().flatten() {
             refuse_nulls(batch, index)?;
         }
         let tags = self.tags(catalog, batch.column(shape.tag))?;
+        admit(tags.as_slice())?;
+        if let Some(check) = check {
+            for (row, tag) in tags.as_slice().iter().enumerate() {
+                let kind = self.kinds.get(catalog, *tag).ok_or_else(|| unknown(row, *tag))?;
+                check(row, *tag, kind)?;
+            }
+        }
         let times = times(batch.column(shape.time))?;
         let qualities = shape.quality.map(|index| batch.column(index).as_primitive::<UInt8Type>().values().clone());
         let empty = ScalarBuffer::from(Vec::new());

@@ -1,7 +1,8 @@
-//! The gRPC service: Handshake, DoPut, DoAction, ListActions. All else is not here yet, and says so.
+//! The gRPC service: who calls, and which room answers: the columnar door's own, or Flight SQL's.
 
-use super::auth::Authenticator;
+use super::sql::{self, Sql};
 use super::{actions, put};
+use crate::auth::{Caller, Refused};
 use crate::counters::add;
 use crate::shared::Shared;
 use arrow_flight::flight_service_server::FlightService;
@@ -11,6 +12,7 @@ use arrow_flight::{
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use query::Access;
 use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
@@ -20,27 +22,45 @@ type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
 pub(crate) struct Service {
     shared: Arc<Shared>,
-    authenticator: Authenticator,
+    trusted: bool,
+    sql: Arc<Sql>,
 }
 
 impl Service {
     pub(crate) fn new(shared: Arc<Shared>, trusted: bool) -> Self {
-        let authenticator = Authenticator::new(Arc::clone(&shared.users), trusted);
-        Service { shared, authenticator }
+        let sql = Arc::new(Sql::new(Arc::clone(&shared)));
+        Service { shared, trusted, sql }
     }
 
     async fn user(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        let user = self.authenticator.user(metadata).await;
-        if let Err(status) = &user {
+        self.noted(self.shared.authenticator.user(authorization(metadata), self.trusted).await)
+    }
+
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let header = authorization(request.metadata());
+        self.noted(self.shared.authenticator.caller(header, self.trusted, request.extensions()).await)
+    }
+
+    /// What a caller may do.
+    fn access(&self, caller: &Caller) -> Arc<Access> {
+        Access::of(&self.shared.engine.roles(), &caller.user)
+    }
+
+    fn noted<T>(&self, who: Result<T, Refused>) -> Result<T, Status> {
+        who.map_err(|refused| {
             add(&self.shared.counters.logins_refused, 1);
-            tracing::warn!(message = status.message(), "Flight call refused");
-        }
-        user
+            tracing::warn!(message = %refused, "Flight call refused");
+            sql::error::named(Status::unauthenticated(refused.to_string()))
+        })
     }
 }
 
+fn authorization(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get("authorization").and_then(|value| value.to_str().ok())
+}
+
 fn absent<T>(what: &str) -> Result<Response<T>, Status> {
-    Err(Status::unimplemented(format!("{what} is not supported; samples and tags are written by DoPut, and read by SQL")))
+    Err(Status::unimplemented(format!("{what} is not supported; samples and tags are written by DoPut, and read by Flight SQL")))
 }
 
 #[tonic::async_trait]
@@ -55,7 +75,7 @@ impl FlightService for Service {
 
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Self::HandshakeStream>, Status> {
         let user = self.user(request.metadata()).await?;
-        let token = self.authenticator.token(&user);
+        let token = self.shared.authenticator.token(&user, self.trusted);
         let header = token.parse().map_err(|_| Status::internal("a token is plain ASCII"))?;
         let payload = token.into_bytes().into();
         let answer = HandshakeResponse { protocol_version: 0, payload };
@@ -65,43 +85,85 @@ impl FlightService for Service {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        self.user(request.metadata()).await?;
-        let answers = put::serve(Arc::clone(&self.shared), request.into_inner());
-        Ok(Response::new(ReceiverStream::new(answers).boxed()))
+        let caller = self.caller(&request).await?;
+        let access = self.access(&caller);
+        let (shared, sql) = (Arc::clone(&self.shared), Arc::clone(&self.sql));
+        let mut stream = request.into_inner();
+        let (answers, results) = put::answers();
+        // Clients may wait for this answer before they send anything.
+        tokio::spawn(async move {
+            let first = match put::first(&shared, &mut stream).await {
+                Ok(Some(first)) => first,
+                Ok(None) => return,
+                // Nobody listens where the client has gone.
+                Err(status) => return drop(answers.send(Err(status)).await),
+            };
+            if !sql::is_command(first.flight_descriptor.as_ref()) {
+                return put::serve(shared, access, first, stream, answers);
+            }
+            // What a client no longer waits for is given up.
+            tokio::select! {
+                done = sql.put(&caller, first, stream) => {
+                    drop(answers.send(done.map(|app_metadata| PutResult { app_metadata })).await);
+                }
+                () = answers.closed() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(results).boxed()))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        self.user(request.metadata()).await?;
+        let caller = self.caller(&request).await?;
+        let access = self.access(&caller);
         let Action { r#type, body } = request.into_inner();
+        if let Some(bodies) = self.sql.action(&caller, &r#type, &body).await? {
+            let results = bodies.into_iter().map(|body| Ok(arrow_flight::Result { body }));
+            return Ok(Response::new(stream::iter(results.collect::<Vec<_>>()).boxed()));
+        }
         let shared = Arc::clone(&self.shared);
-        let done = tokio::task::spawn_blocking(move || actions::run(shared.engine.catalog(), &r#type, &body)).await;
+        let done = tokio::task::spawn_blocking(move || actions::run(shared.engine.catalog(), &access, &r#type, &body)).await;
         let body = done.map_err(|cause| Status::internal(cause.to_string()))??;
         Ok(Response::new(stream::iter([Ok(arrow_flight::Result { body })]).boxed()))
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
         self.user(request.metadata()).await?;
-        Ok(Response::new(stream::iter(actions::list().into_iter().map(Ok)).boxed()))
+        Ok(Response::new(stream::iter(actions::list().into_iter().chain(sql::actions()).map(Ok).collect::<Vec<_>>()).boxed()))
     }
 
     async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         absent("ListFlights")
     }
 
-    async fn get_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        absent("GetFlightInfo")
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let caller = self.caller(&request).await?;
+        let descriptor = request.into_inner();
+        if !sql::is_command(Some(&descriptor)) {
+            return absent("GetFlightInfo of a path");
+        }
+        self.sql.flight_info(&caller, descriptor).await.map(Response::new)
     }
 
-    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        absent("PollFlightInfo")
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        // A query is ready to be read once it is planned: there is nothing to poll for.
+        let info = self.get_flight_info(request).await?.into_inner();
+        Ok(Response::new(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() }))
     }
 
-    async fn get_schema(&self, _: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        absent("GetSchema")
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let caller = self.caller(&request).await?;
+        let descriptor = request.into_inner();
+        if !sql::is_command(Some(&descriptor)) {
+            return absent("GetSchema of a path");
+        }
+        let schema = self.sql.schema(&caller, &descriptor).await?;
+        Ok(Response::new(SchemaResult { schema }))
     }
 
-    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        absent("DoGet")
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let caller = self.caller(&request).await?;
+        let rows = self.sql.get(&caller, &request.into_inner().ticket).await?;
+        Ok(Response::new(rows))
     }
 
     async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {

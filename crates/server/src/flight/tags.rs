@@ -98,6 +98,7 @@ pub(crate) fn status_of(error: &query::Error) -> Status {
         E::DuplicateTag(_) => Status::already_exists(message),
         E::UnknownTag(_) => Status::not_found(message),
         E::Check(_) => Status::invalid_argument(message),
+        E::Forbidden(_) | E::InvalidRole(_) => Status::permission_denied(message),
         E::DiskFull(_) => Status::resource_exhausted(message),
         E::Io(_) | E::Unavailable(_) | E::Unreachable(_) | E::ShuttingDown(_) => Status::unavailable(message),
         _ => Status::internal(message),

@@ -16,10 +16,14 @@ use super::socket::{End, FLUSH_BYTES, Wire};
 use super::{notice_of, report_of};
 use crate::counters::add;
 use crate::shared::{Registered, Shared, Stage};
-use query::{Block, Session};
+use query::{Block, Session, StatementText};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Longer texts are cut into statements on another thread than the connection's.
+const SPLIT_HERE_BYTES: usize = 16 << 10;
 
 /// A connection with a session.
 pub(crate) struct Connection {
@@ -50,8 +54,7 @@ pub(super) enum Ask {
 }
 
 impl Connection {
-    pub(crate) fn new(wire: Wire, shared: &Arc<Shared>, session: Arc<Session>) -> Connection {
-        let registered = shared.register(Arc::clone(&session));
+    pub(crate) fn new(wire: Wire, shared: &Arc<Shared>, session: Arc<Session>, registered: Registered) -> Connection {
         Connection {
             wire,
             session,
@@ -217,21 +220,32 @@ impl Connection {
         }
     }
 
-    /// Prepares a statement on the query runtime.
+    /// Prepares a statement on the query runtime. A client that goes away ends it.
     pub(super) async fn prepare(
         &mut self,
         sql: String,
         types: Vec<Option<arrow::datatypes::DataType>>,
     ) -> Result<Result<query::Prepared, Report>, End> {
         let session = Arc::clone(&self.session);
-        let planned = self.shared.query_runtime.spawn(async move { session.prepare(&sql, &types).await });
-        tokio::select! {
-            prepared = planned => Ok(match prepared {
-                Ok(prepared) => prepared.map_err(|error| report_of(&error)),
-                Err(_) => Err(super::job::internal()),
-            }),
-            end = self.wire.watch() => Err(end),
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(async move { session.prepare(&sql, &types).await }, &self.shared.query_runtime);
+        Ok(match self.answered(tasks.join_next()).await? {
+            Some(Ok(prepared)) => prepared.map_err(|error| report_of(&error)),
+            _ => Err(super::job::internal()),
+        })
+    }
+
+    /// Cuts a text into its statements: here where it is short, so that a long one holds up no other connection.
+    pub(super) async fn split(&mut self, sql: String) -> Result<Result<Vec<StatementText>, Report>, End> {
+        if sql.len() <= SPLIT_HERE_BYTES {
+            return Ok(query::split(&sql).map_err(|error| report_of(&error)));
         }
+        let mut tasks = JoinSet::new();
+        tasks.spawn_blocking_on(move || query::split(&sql), &self.shared.query_runtime);
+        Ok(match self.answered(tasks.join_next()).await? {
+            Some(Ok(statements)) => statements.map_err(|error| report_of(&error)),
+            _ => Err(super::job::internal()),
+        })
     }
 
     /// The next thing a job says.

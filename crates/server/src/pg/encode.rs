@@ -21,13 +21,14 @@ use std::sync::Arc;
 
 /// A column ready to be written row by row.
 pub(crate) struct Column {
-    values: Values,
+    pub(crate) values: Values,
     binary: bool,
-    zone: Zone,
+    pub(crate) zone: Zone,
     nulls: Option<arrow::buffer::NullBuffer>,
 }
 
-enum Values {
+/// A column's values, by how they are written.
+pub(crate) enum Values {
     Bool(BooleanArray),
     I16(arrow::array::Int16Array),
     I32(arrow::array::Int32Array),
@@ -46,11 +47,97 @@ enum Values {
     Interval(arrow::array::IntervalMonthDayNanoArray),
     /// Already written as decimal text.
     Numeric(StringArray),
-    List {
-        offsets: Vec<i32>,
-        items: Box<Column>,
-        element: PgType,
-    },
+    List(Box<Nested>),
+}
+
+/// An array of one dimension or several.
+pub(crate) struct Nested {
+    /// The lists of each dimension, the outermost first.
+    pub(crate) levels: Vec<Level>,
+    pub(crate) items: Column,
+    element: PgType,
+}
+
+/// Where the parts of each list of a dimension lie in the next, and which lists are NULL.
+pub(crate) struct Level {
+    pub(crate) offsets: Vec<i32>,
+    pub(crate) nulls: Option<arrow::buffer::NullBuffer>,
+}
+
+/// As in PostgreSQL.
+const DIMENSIONS_MAX: usize = 6;
+
+impl Nested {
+    /// The lengths of all dimensions of a row's array and its items; an array without items has no dimensions.
+    fn shape(&self, row: usize) -> Result<(Vec<usize>, std::ops::Range<usize>), Report> {
+        let ragged = || super::report_of(&query::Error::ragged());
+        let (mut shape, mut lists) = (Vec::with_capacity(self.levels.len()), row..row + 1);
+        for (depth, level) in self.levels.iter().enumerate() {
+            if depth > 0 && level.nulls.as_ref().is_some_and(|nulls| lists.clone().any(|list| nulls.is_null(list))) {
+                return Err(ragged());
+            }
+            let length = |list: usize| (level.offsets[list + 1] - level.offsets[list]) as usize;
+            let first = lists.clone().next().map_or(0, length);
+            if lists.clone().any(|list| length(list) != first) {
+                return Err(ragged());
+            }
+            shape.push(first);
+            lists = level.offsets[lists.start] as usize..level.offsets[lists.end] as usize;
+            if first == 0 {
+                return Ok((Vec::new(), 0..0));
+            }
+        }
+        Ok((shape, lists))
+    }
+
+    fn is_null(&self, item: usize) -> bool {
+        self.items.nulls.as_ref().is_some_and(|nulls| nulls.is_null(item))
+    }
+
+    fn write_text(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
+        let (shape, items) = self.shape(row)?;
+        if shape.is_empty() {
+            out.extend_from_slice(b"{}");
+            return Ok(());
+        }
+        for (index, item) in items.clone().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            // A brace for each dimension that begins, or ends, with this item.
+            let mut block = 1;
+            let at_edge = |block: &mut usize, length: &usize, at: usize| {
+                *block *= length;
+                (at.is_multiple_of(*block)).then_some(())
+            };
+            let opens = shape.iter().rev().map_while(|length| at_edge(&mut block, length, index)).count();
+            out.extend(std::iter::repeat_n(b'{', opens));
+            if self.is_null(item) {
+                out.extend_from_slice(b"NULL");
+            } else {
+                let start = out.len();
+                self.items.write_text(item, out)?;
+                text::quote_element(out, start);
+            }
+            let mut block = 1;
+            let closes = shape.iter().rev().map_while(|length| at_edge(&mut block, length, index + 1)).count();
+            out.extend(std::iter::repeat_n(b'}', closes));
+        }
+        Ok(())
+    }
+
+    fn write_binary(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
+        let (shape, items) = self.shape(row)?;
+        let nulls = items.clone().any(|item| self.is_null(item));
+        out.extend_from_slice(&(shape.len() as i32).to_be_bytes());
+        out.extend_from_slice(&i32::from(nulls).to_be_bytes());
+        out.extend_from_slice(&self.element.oid.to_be_bytes());
+        for length in shape {
+            out.extend_from_slice(&(length as i32).to_be_bytes());
+            out.extend_from_slice(&1_i32.to_be_bytes());
+        }
+        items.clone().try_for_each(|item| self.items.write(item, out))
+    }
 }
 
 impl Column {
@@ -113,7 +200,7 @@ impl Column {
     /// Writes length and value of a row; -1 for NULL.
     #[inline]
     pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
-        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        if self.is_null(row) {
             out.extend_from_slice(&(-1_i32).to_be_bytes());
             return Ok(());
         }
@@ -129,7 +216,13 @@ impl Column {
         Ok(())
     }
 
-    fn write_text(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
+    /// Whether a row is NULL.
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    /// Writes a row's value, which is not NULL, as PostgreSQL's text.
+    pub(crate) fn write_text(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Report> {
         match &self.values {
             Values::Bool(values) => out.push(if values.value(row) { b't' } else { b'f' }),
             Values::I16(values) => text::write_i64(out, values.value(row).into()),
@@ -150,22 +243,7 @@ impl Column {
                 let value = values.value(row);
                 text::write_interval(out, value.months, value.days, value.nanoseconds / 1000);
             }
-            Values::List { offsets, items, .. } => {
-                out.push(b'{');
-                for item in offsets[row]..offsets[row + 1] {
-                    if item > offsets[row] {
-                        out.push(b',');
-                    }
-                    if items.nulls.as_ref().is_some_and(|nulls| nulls.is_null(item as usize)) {
-                        out.extend_from_slice(b"NULL");
-                    } else {
-                        let start = out.len();
-                        items.write_text(item as usize, out)?;
-                        text::quote_element(out, start);
-                    }
-                }
-                out.push(b'}');
-            }
+            Values::List(nested) => nested.write_text(row, out)?,
         }
         Ok(())
     }
@@ -195,18 +273,7 @@ impl Column {
                 out.extend_from_slice(&value.months.to_be_bytes());
             }
             Values::Numeric(values) => value::write_numeric(out, values.value(row)),
-            Values::List { offsets, items, element } => {
-                let (first, last) = (offsets[row], offsets[row + 1]);
-                let dimensions = i32::from(last > first);
-                out.extend_from_slice(&dimensions.to_be_bytes());
-                out.extend_from_slice(&1_i32.to_be_bytes());
-                out.extend_from_slice(&element.oid.to_be_bytes());
-                if last > first {
-                    out.extend_from_slice(&(last - first).to_be_bytes());
-                    out.extend_from_slice(&1_i32.to_be_bytes());
-                }
-                (first..last).try_for_each(|item| items.write(item as usize, out))?;
-            }
+            Values::List(nested) => nested.write_binary(row, out)?,
         }
         Ok(())
     }
@@ -221,10 +288,27 @@ fn int8(value: u64) -> Result<i64, Report> {
 }
 
 fn list(array: &ListArray, binary: bool, zone: Zone) -> Result<Values, Report> {
-    let items = array.values();
+    let level = |array: &ListArray| Level { offsets: array.value_offsets().to_vec(), nulls: array.logical_nulls() };
+    let mut levels = vec![level(array)];
+    let mut items = array.values().clone();
+    loop {
+        items = match items.data_type() {
+            DataType::List(_) => items,
+            DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                let target = DataType::List(item.clone());
+                cast(&items, &target).map_err(|cause| Report::error("22003", cause.to_string()))?
+            }
+            _ => break,
+        };
+        if levels.len() == DIMENSIONS_MAX {
+            return Err(Report::error("54000", format!("an array has more than {DIMENSIONS_MAX} dimensions")));
+        }
+        let inner = items.as_list::<i32>();
+        levels.push(level(inner));
+        items = inner.values().clone();
+    }
     let element = PgType::of(items.data_type());
-    let items = Box::new(Column::new(items, binary, zone)?);
-    Ok(Values::List { offsets: array.value_offsets().to_vec(), items, element })
+    Ok(Values::List(Box::new(Nested { levels, items: Column::new(&items, binary, zone)?, element })))
 }
 
 fn dictionary(array: &ArrayRef) -> Result<Values, Report> {

@@ -56,9 +56,11 @@ fn lists_are_arrays() {
     let expected = vec![Some("{a,NULL,\"b c\"}".to_owned()), Some("{}".to_owned()), None];
     assert_eq!(texts(Arc::clone(&array)), expected);
     let binary = written(array, true).unwrap();
-    let (element, values) = value::read_array(binary[0].as_ref().unwrap()).unwrap();
-    assert_eq!((element, values), (25, vec![Some(&b"a"[..]), None, Some(&b"b c"[..])]));
-    assert_eq!(value::read_array(binary[1].as_ref().unwrap()), Some((25, vec![])));
+    let array = value::read_array(binary[0].as_ref().unwrap()).unwrap();
+    assert_eq!((array.shape, array.values), (vec![3], vec![Some(&b"a"[..]), None, Some(&b"b c"[..])]));
+    assert_eq!(binary[0].as_ref().unwrap()[8..12], 25_i32.to_be_bytes());
+    let empty = value::read_array(binary[1].as_ref().unwrap()).unwrap();
+    assert_eq!((empty.shape, empty.values), (vec![], vec![]));
     assert_eq!(binary[2], None);
 }
 
@@ -80,4 +82,56 @@ fn what_does_not_fit_is_refused() {
         texts(Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN]))),
         [Some("290309-12-21 19:59:05.224192 BC".to_owned())]
     );
+}
+
+type Lists = Option<Vec<Option<Vec<Option<i32>>>>>;
+
+fn lists_of_lists(rows: &[Lists]) -> ArrayRef {
+    let mut builder = ListBuilder::new(ListBuilder::new(arrow::array::Int32Builder::new()));
+    for row in rows {
+        for list in row.iter().flatten() {
+            builder.values().values().append_slice(&[]);
+            list.iter().flatten().for_each(|item| builder.values().values().append_option(*item));
+            builder.values().append(list.is_some());
+        }
+        builder.append(row.is_some());
+    }
+    Arc::new(builder.finish())
+}
+
+#[test]
+fn arrays_of_arrays_have_dimensions() {
+    let list = |items: &[i32]| Some(items.iter().copied().map(Some).collect());
+    let rows = vec![
+        Some(vec![list(&[1, 2]), list(&[3, 4])]),
+        None,
+        Some(vec![]),
+        Some(vec![list(&[]), list(&[])]),
+        Some(vec![Some(vec![None, Some(7)])]),
+    ];
+    let array = lists_of_lists(&rows);
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(texts(Arc::clone(&array)), [some("{{1,2},{3,4}}"), None, some("{}"), some("{}"), some("{{NULL,7}}")]);
+    assert_eq!(PgType::of(array.data_type()).oid, 1007);
+    let binary = written(Arc::clone(&array), true).unwrap();
+    let words = |words: &[i32]| Some(words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>());
+    assert_eq!(binary[0], words(&[2, 0, 23, 2, 1, 2, 1, 4, 1, 4, 2, 4, 3, 4, 4]));
+    assert_eq!(binary[2], words(&[0, 0, 23]));
+    assert_eq!(binary[4], words(&[2, 1, 23, 1, 1, 2, 1, -1, 4, 7]));
+    // A part of an array is looked at where it begins.
+    assert_eq!(texts(array.slice(4, 1)), [some("{{NULL,7}}")]);
+    for ragged in [vec![list(&[1]), list(&[2, 3])], vec![list(&[1]), None]] {
+        for binary in [false, true] {
+            assert_eq!(written(lists_of_lists(&[Some(ragged.clone())]), binary).unwrap_err().sqlstate, "2202E");
+        }
+    }
+}
+
+#[test]
+fn items_are_quoted_once() {
+    let mut builder = ListBuilder::new(ListBuilder::new(ListBuilder::new(StringBuilder::new())));
+    builder.values().values().append_value([Some("a\"\\"), Some(""), Some("null"), None]);
+    builder.values().append(true);
+    builder.append(true);
+    assert_eq!(texts(Arc::new(builder.finish())), [Some(r#"{{{"a\"\\","","null",NULL}}}"#.to_owned())]);
 }

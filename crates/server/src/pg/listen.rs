@@ -221,7 +221,8 @@ async fn log_in(
         time_zone,
     };
     let mut wanted = startup.settings.clone();
-    if let Some(limit) = shared.settings.statement_max {
+    let own_limit = shared.users.roles().has_setting(&startup.user, "statement_timeout");
+    if let Some(limit) = shared.settings.statement_max.filter(|_| !own_limit) {
         wanted.insert(0, ("statement_timeout".to_owned(), limit.as_millis().to_string()));
     }
     let engine = Arc::clone(&shared.engine);
@@ -230,7 +231,15 @@ async fn log_in(
         configure(&session, &wanted).await.map(|()| session)
     });
     match opened.await {
-        Ok(Ok(session)) => Ok(Connection::new(wire, shared, session)),
+        Ok(Ok(session)) => match shared.register(Arc::clone(&session)) {
+            Some(registered) => Ok(Connection::new(wire, shared, session, registered)),
+            None => {
+                add(&shared.counters.pg_refused, 1);
+                let report = Report::fatal("53300", format!("too many connections for role \"{}\"", startup.user))
+                    .hinted("close idle connections, or raise the role's CONNECTION LIMIT");
+                Err((Some(wire), End::Fatal(report)))
+            }
+        },
         Ok(Err(report)) => Err((Some(wire), End::Fatal(report))),
         Err(_) => Err((Some(wire), End::Fatal(super::job::internal()))),
     }

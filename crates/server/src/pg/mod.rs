@@ -12,8 +12,8 @@
 
 mod connection;
 mod copy;
-mod encode;
-mod error;
+pub(crate) mod encode;
+pub(crate) mod error;
 mod extended;
 mod frame;
 mod job;
@@ -22,15 +22,15 @@ mod output;
 mod parameters;
 mod point;
 mod simple;
-mod socket;
+pub(crate) mod socket;
 mod startup;
-mod types;
+pub(crate) mod types;
 mod value;
 
 use error::{Report, Severity};
 
 /// An engine's error as clients are told.
-fn report_of(error: &query::Error) -> Report {
+pub(crate) fn report_of(error: &query::Error) -> Report {
     Report {
         severity: Severity::Error,
         sqlstate: error.sqlstate().into(),

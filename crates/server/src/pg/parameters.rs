@@ -11,6 +11,7 @@ use arrow::array::{ArrayRef, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
+use query::array_text::Item;
 use query::{Zone, parse_time};
 use std::sync::Arc;
 
@@ -61,24 +62,17 @@ fn text(wanted: &DataType, bytes: &[u8], zone: Zone) -> Result<ScalarValue, Repo
             ScalarValue::Int32(Some(number.parse().map_err(|cause| integer(cause, &wrong("integer"), "integer"))?))
         }
         DataType::Int64 => ScalarValue::Int64(Some(number.parse().map_err(|cause| integer(cause, &wrong("bigint"), "bigint"))?)),
-        DataType::Float32 => ScalarValue::Float32(Some(number.parse().map_err(|_| wrong("real"))?)),
-        DataType::Float64 => ScalarValue::Float64(Some(number.parse().map_err(|_| wrong("double precision"))?)),
+        DataType::Float32 => ScalarValue::Float32(Some(query::parse_real(number).map_err(|error| super::report_of(&error))?)),
+        DataType::Float64 => ScalarValue::Float64(Some(query::parse_double(number).map_err(|error| super::report_of(&error))?)),
         DataType::Boolean => ScalarValue::Boolean(Some(boolean(number).ok_or_else(|| wrong("boolean"))?)),
         DataType::Timestamp(TimeUnit::Microsecond, zone_name @ Some(_)) => {
             let us = parse_time(text, zone).map_err(|error| super::report_of(&error))?;
             ScalarValue::TimestampMicrosecond(Some(us), zone_name.clone())
         }
         DataType::Binary => ScalarValue::Binary(Some(bytea(text).ok_or_else(|| wrong("bytea"))?)),
-        DataType::List(item) => {
-            let elements = value::parse_array(text).ok_or_else(|| Report::error("22P02", "malformed array literal"))?;
-            let values: Result<Vec<ScalarValue>, Report> = elements
-                .into_iter()
-                .map(|element| match element {
-                    None => Ok(ScalarValue::try_from(item.data_type()).unwrap_or(ScalarValue::Null)),
-                    Some(element) => self::text(item.data_type(), element.as_bytes(), zone),
-                })
-                .collect();
-            list(item, values?)?
+        DataType::List(_) => {
+            let items = query::array_text::items(text).map_err(|error| super::report_of(&error))?;
+            list_of(&items, wanted, zone)?
         }
         _ => ScalarValue::Utf8(Some(text.to_owned())),
     })
@@ -142,25 +136,73 @@ fn binary(wanted: &DataType, bytes: &[u8]) -> Option<Result<ScalarValue, Report>
             ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months, days, nanoseconds }))
         }
         DataType::Decimal128(..) => ScalarValue::Utf8(Some(value::read_numeric(bytes)?)),
-        DataType::List(item) => {
-            let (_, elements) = value::read_array(bytes)?;
-            let mut values = Vec::with_capacity(elements.len());
-            for element in elements {
-                match element {
-                    None => values.push(ScalarValue::try_from(item.data_type()).unwrap_or(ScalarValue::Null)),
-                    Some(bytes) => match binary(item.data_type(), bytes)? {
+        DataType::List(_) => {
+            let array = value::read_array(bytes)?;
+            let mut element = wanted;
+            let mut depth = 0;
+            while let DataType::List(item) = element {
+                (element, depth) = (item.data_type(), depth + 1);
+            }
+            if !array.shape.is_empty() && array.shape.len() != depth {
+                return Some(Err(other_dimensions()));
+            }
+            let mut values = Vec::with_capacity(array.values.len());
+            for value in array.values {
+                match value {
+                    None => values.push(ScalarValue::try_from(element).unwrap_or(ScalarValue::Null)),
+                    Some(bytes) => match binary(element, bytes)? {
                         Ok(value) => values.push(value),
                         Err(report) => return Some(Err(report)),
                     },
                 }
             }
-            return Some(list(item, values));
+            return Some(lists(wanted, &array.shape, values));
         }
         _ => return None,
     }))
 }
 
+fn other_dimensions() -> Report {
+    Report::error("0A000", "an array of other dimensions than its type").hinted("say its dimensions where it stands: $1::int[][]")
+}
+
+/// The items of a text as a list of this type.
+fn list_of(items: &[Item], wanted: &DataType, zone: Zone) -> Result<ScalarValue, Report> {
+    let DataType::List(item) = wanted else { return Err(other_dimensions()) };
+    let element = item.data_type();
+    let nested = matches!(element, DataType::List(_));
+    let one = |item: &Item| match item {
+        Item::Array(items) if nested => list_of(items, element, zone),
+        Item::Null if !nested => Ok(ScalarValue::try_from(element).unwrap_or(ScalarValue::Null)),
+        Item::Text(value) if !nested => text(element, value.as_bytes(), zone),
+        _ => Err(other_dimensions()),
+    };
+    list(item, items.iter().map(one).collect::<Result<_, _>>()?)
+}
+
+/// Values as a list of this type, whose dimensions have these lengths.
+fn lists(wanted: &DataType, shape: &[usize], values: Vec<ScalarValue>) -> Result<ScalarValue, Report> {
+    let DataType::List(item) = wanted else { return Err(other_dimensions()) };
+    let [length, inner @ ..] = shape else { return list(item, Vec::new()) };
+    if inner.is_empty() {
+        return list(item, values);
+    }
+    let each = values.len() / length.max(&1);
+    let parts = values.chunks(each.max(1)).map(|part| lists(item.data_type(), inner, part.to_vec()));
+    list(item, parts.collect::<Result<_, _>>()?)
+}
+
 fn list(item: &Arc<Field>, values: Vec<ScalarValue>) -> Result<ScalarValue, Report> {
+    // Texts that are left for the engine to read are read here: a list has one type.
+    let of_type = |value: ScalarValue| {
+        let settled = value.data_type() == *item.data_type();
+        if settled {
+            Ok(value)
+        } else {
+            value.cast_to(item.data_type()).map_err(|cause| Report::error("22P02", cause.to_string()))
+        }
+    };
+    let values = values.into_iter().map(of_type).collect::<Result<Vec<_>, Report>>()?;
     let items: ArrayRef = if values.is_empty() {
         arrow::array::new_empty_array(item.data_type())
     } else {

@@ -4,7 +4,6 @@ use super::connection::Connection;
 use super::error::Report;
 use super::extended::{columns_of, describe_rows};
 use super::job::{Event, Job};
-use super::report_of;
 use super::socket::{End, FLUSH_BYTES};
 use query::StatementText;
 use std::time::Duration;
@@ -16,7 +15,7 @@ impl Connection {
         self.statements.remove(&b""[..]);
         self.portals.remove(&b""[..]);
         let statements = match String::from_utf8(sql) {
-            Ok(sql) => query::split(&sql).map_err(|error| report_of(&error)),
+            Ok(sql) => self.split(sql).await?,
             Err(_) => Err(Report::error("22021", "invalid byte sequence for encoding \"UTF8\"")),
         };
         match statements {
@@ -47,9 +46,10 @@ impl Connection {
             return Ok(Err(Report::error("42P02", message)));
         }
         let timer = self.timer();
-        let mut job = self.start(prepared, Vec::new(), Vec::new());
+        let mut job = self.start(prepared.clone(), Vec::new(), Vec::new());
         let answer = self.relay(&mut job).await?;
-        self.log_slow(timer, &statement.text);
+        // Its own text: without passwords.
+        self.log_slow(timer, prepared.sql());
         Ok(answer)
     }
 

@@ -5,7 +5,7 @@
 //! most `login_max`, and learn nothing of which users exist. Where TLS is configured and the
 //! listener is reached from other machines, plaintext is refused.
 
-use super::error::Report;
+use super::error::{Report, Severity};
 use super::frame::{self, Fields};
 use super::socket::{End, Socket, Wire};
 use crate::Settings;
@@ -211,7 +211,10 @@ pub(crate) async fn authenticate(wire: &mut Wire, startup: &Startup, policy: &Po
         let unknown: Vec<&str> = startup.unknown.iter().map(String::as_str).collect();
         wire.output.negotiate_protocol(0, &unknown);
     }
-    if !policy.trusted {
+    if policy.trusted {
+        let believed = users.roles().believe(&startup.user);
+        believed.map_err(|error| End::Fatal(Report { severity: Severity::Fatal, ..super::report_of(&error) }))?;
+    } else {
         scram(wire, startup, policy, users).await?;
     }
     wire.output.authentication_ok();

@@ -83,14 +83,55 @@ impl PgType {
             DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => NUMERIC,
             DataType::Dictionary(_, values) => PgType::of(values),
             DataType::RunEndEncoded(_, values) => PgType::of(values.data_type()),
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => PgType::of_field(item).array(),
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                // An array of arrays is one of several dimensions, whose type is that of one.
+                match PgType::of_field(item) {
+                    of if ARRAYS.iter().any(|(_, oid)| *oid == of.oid) => of,
+                    of => of.array(),
+                }
+            }
             _ => TEXT,
         }
     }
 
-    /// The array of this type; text where there is none (arrays of arrays print as text).
+    /// The array of this type; text where there is none.
     pub(crate) fn array(self) -> PgType {
         ARRAYS.iter().find(|(element, _)| *element == self).map_or(TEXT, |(_, oid)| PgType { oid: *oid, size: -1 })
+    }
+
+    /// Its name in PostgreSQL; that of an array ends with [].
+    pub(crate) fn name(self) -> &'static str {
+        let array = ARRAYS.iter().find(|(_, array)| *array == self.oid).map(|(element, _)| element.oid);
+        match (array.unwrap_or(self.oid), array.is_some()) {
+            (16, false) => "boolean",
+            (16, true) => "boolean[]",
+            (17, false) => "bytea",
+            (17, true) => "bytea[]",
+            (20, false) => "bigint",
+            (20, true) => "bigint[]",
+            (21, false) => "smallint",
+            (21, true) => "smallint[]",
+            (23, false) => "integer",
+            (23, true) => "integer[]",
+            (700, false) => "real",
+            (700, true) => "real[]",
+            (701, false) => "double precision",
+            (701, true) => "double precision[]",
+            (1082, false) => "date",
+            (1082, true) => "date[]",
+            (1083, false) => "time",
+            (1083, true) => "time[]",
+            (1114, false) => "timestamp",
+            (1114, true) => "timestamp[]",
+            (1184, false) => "timestamptz",
+            (1184, true) => "timestamptz[]",
+            (1186, false) => "interval",
+            (1186, true) => "interval[]",
+            (1700, false) => "numeric",
+            (1700, true) => "numeric[]",
+            (_, true) => "text[]",
+            _ => "text",
+        }
     }
 
     /// The Arrow type that a parameter of this type is taken as; None for types not known here.

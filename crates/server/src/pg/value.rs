@@ -99,70 +99,40 @@ pub(crate) fn read_numeric(bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// The elements of a one-dimensional array in binary form: (element's type, values; None = NULL).
-/// None where it is malformed or has more than one dimension.
-pub(crate) fn read_array(bytes: &[u8]) -> Option<(u32, Vec<Option<&[u8]>>)> {
+/// An array in binary form: the lengths of its dimensions, its values (None = NULL).
+pub(crate) struct BinaryArray<'a> {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<Option<&'a [u8]>>,
+}
+
+/// As in PostgreSQL.
+const DIMENSIONS_MAX: usize = 6;
+
+/// An array in binary form. None where it is malformed.
+pub(crate) fn read_array(bytes: &[u8]) -> Option<BinaryArray<'_>> {
     let mut fields = super::frame::Fields::new(bytes);
-    let dimensions = fields.i32().ok()?;
+    let dimensions = usize::try_from(fields.i32().ok()?).ok().filter(|count| *count <= DIMENSIONS_MAX)?;
     fields.i32().ok()?;
-    let element = fields.i32().ok()? as u32;
-    if dimensions == 0 {
-        return Some((element, Vec::new()));
+    // The type of the elements is known from the statement.
+    fields.i32().ok()?;
+    let mut shape = Vec::with_capacity(dimensions);
+    let mut count = usize::from(dimensions > 0);
+    for _ in 0..dimensions {
+        let length = usize::try_from(fields.i32().ok()?).ok()?;
+        fields.i32().ok()?;
+        count = count.checked_mul(length)?;
+        shape.push(length);
     }
-    let count = usize::try_from(fields.i32().ok()?).ok()?;
-    fields.i32().ok()?;
     // Each element takes at least its length: a count beyond that is a lie, and takes no memory.
-    if dimensions != 1 || count > fields.rest().len() / 4 {
+    if count > fields.rest().len() / 4 {
         return None;
     }
     let values: Option<Vec<_>> = (0..count).map(|_| fields.value().ok()).collect();
     fields.end().ok()?;
-    Some((element, values?))
-}
-
-/// The elements of a one-dimensional array in text form (`{a,"b c",NULL}`). None where it is
-/// malformed or has more than one dimension.
-pub(crate) fn parse_array(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let mut values = Vec::new();
-    if inner.trim().is_empty() {
-        return Some(values);
+    if count == 0 {
+        shape.clear();
     }
-    let mut rest = inner.chars().peekable();
-    loop {
-        while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
-        let (mut value, mut quoted) = (String::new(), false);
-        if rest.next_if_eq(&'"').is_some() {
-            quoted = true;
-            loop {
-                match rest.next()? {
-                    '"' => break,
-                    '\\' => value.push(rest.next()?),
-                    other => value.push(other),
-                }
-            }
-            while rest.next_if(|c| c.is_ascii_whitespace()).is_some() {}
-        } else {
-            while let Some(c) = rest.next_if(|c| *c != ',') {
-                match c {
-                    '{' | '}' | '"' => return None,
-                    '\\' => value.push(rest.next()?),
-                    other => value.push(other),
-                }
-            }
-            value.truncate(value.trim_end().len());
-            if value.is_empty() {
-                return None;
-            }
-        }
-        let null = !quoted && value.eq_ignore_ascii_case("null");
-        values.push((!null).then_some(value));
-        match rest.next() {
-            None => return Some(values),
-            Some(',') => {}
-            Some(_) => return None,
-        }
-    }
+    Some(BinaryArray { shape, values: values? })
 }
 
 #[cfg(test)]
@@ -183,24 +153,29 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_read_in_both_forms() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(parse_array(r#"{a, "b,\"c" ,NULL,"NULL"}"#), Some(vec![some("a"), some("b,\"c"), None, some("NULL")]));
-        assert_eq!(parse_array("{}"), Some(vec![]));
-        for text in ["", "{", "a", "{a,}", "{,a}", "{{a}}", "{\"a}", "{\"a\"b}", "{a}}"] {
-            assert_eq!(parse_array(text), None, "{text}");
-        }
+    fn binary_arrays_are_read() {
         let mut bytes = Vec::new();
         for word in [1_i32, 0, 25, 2, 1, 1] {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
         bytes.extend_from_slice(b"x\xff\xff\xff\xff");
-        assert_eq!(read_array(&bytes), Some((25, vec![Some(&b"x"[..]), None])));
+        let read = |bytes: &[u8]| {
+            read_array(bytes).map(|array| {
+                let values = array.values.into_iter().map(|value| value.map(<[u8]>::to_vec)).collect::<Vec<_>>();
+                (array.shape, values)
+            })
+        };
+        assert_eq!(read(&bytes), Some((vec![2], vec![Some(b"x".to_vec()), None])));
         for cut in 0..bytes.len() {
-            assert_eq!(read_array(&bytes[..cut]), None, "cut at {cut}");
+            assert_eq!(read(&bytes[..cut]), None, "cut at {cut}");
         }
         bytes[12..16].copy_from_slice(&i32::MAX.to_be_bytes());
-        assert_eq!(read_array(&bytes), None, "a count beyond the bytes that are there");
+        assert_eq!(read(&bytes), None, "a count beyond the bytes that are there");
+        let words = |words: &[i32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+        let two = words(&[2, 0, 23, 1, 1, 2, 1, 4, 5, 4, 6]);
+        assert_eq!(read(&two), Some((vec![1, 2], vec![Some(words(&[5])), Some(words(&[6]))])));
+        assert_eq!(read(&words(&[2, 0, 23, i32::MAX, 1, i32::MAX, 1])), None);
+        assert_eq!(read(&words(&[7, 0, 23, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])), None);
     }
 
     #[test]

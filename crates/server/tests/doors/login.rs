@@ -1,13 +1,16 @@
 //! Who may come in: passwords, TLS, and what a server refuses to be started with.
 
+use crate::flight_sql;
 use crate::node::{Node, directory, samples, samples_schema, settings};
 use crate::wire::{Raw, field, message, sqlstate};
+use base64::Engine as _;
 use server::flight::client::{Client, Options};
 use server::{Error, Server, Settings, TlsPaths, Users};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
+use tonic::transport::Endpoint;
 use types::Kind;
 use world::{ThreadCounts, Threads, World};
 
@@ -118,6 +121,7 @@ async fn both_doors_speak_tls() {
     let login = Some(("meridian".to_owned(), "pencil 铅笔".to_owned()));
     let client = Client::connect(&url, &Options { login, authority_pem: Some(pem) }).await.unwrap();
     assert_eq!(client.resolve(&["t0"]).await.unwrap(), [None]);
+    flight_sql_over_tls(&url).await;
     let mut raw = Raw::connect(node.pg());
     raw.send(&[0, 0, 0, 8, 4, 210, 22, 47]);
     let mut answer = [0];
@@ -128,6 +132,56 @@ async fn both_doors_speak_tls() {
     let mut rest = Vec::new();
     let _ = std::io::Read::read_to_end(&mut raw.stream, &mut rest);
     assert!(Raw::connect(node.pg()).stream.peer_addr().is_ok());
+}
+
+/// Who gives a password with each call has a session all the same: the connection's.
+async fn flight_sql_over_tls(url: &str) {
+    let pem = std::fs::read(data("test-certificate.pem")).unwrap();
+    let tls = tonic::transport::ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(pem));
+    let channel = Endpoint::from_shared(url.to_owned()).unwrap().tls_config(tls).unwrap();
+    let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("meridian:pencil 铅笔"));
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = flight_sql::Sql::new(channel.connect().await.unwrap());
+        client.set_header("authorization", login.clone());
+        clients.push(client);
+    }
+    clients[0].execute("SET timezone = 'Asia/Shanghai'".to_owned(), None).await.unwrap();
+    assert_eq!(flight_sql::text(&mut clients[0], "SHOW timezone").await, "Asia/Shanghai");
+    assert_eq!(flight_sql::text(&mut clients[1], "SHOW timezone").await, "UTC");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_http_door_speaks_tls_alone() {
+    use rustls::pki_types::pem::PemObject;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let node = Node::start(Settings { tls: tls(), ..guarded() });
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = std::fs::read(data("test-certificate.pem")).unwrap();
+    for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let socket = tokio::net::TcpStream::connect(node.http()).await.unwrap();
+    let mut stream = connector.connect("localhost".try_into().unwrap(), socket).await.unwrap();
+    let credentials = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "meridian:pencil 铅笔");
+    let request = format!(
+        "POST /query?format=csv HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\nContent-Length: 13\r\n\r\nSELECT 1 AS n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("n\r\n1\r\n"), "{answer}");
+    // Plain words are no handshake.
+    let mut plain = tokio::net::TcpStream::connect(node.http()).await.unwrap();
+    plain.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,6 +214,10 @@ fn a_server_that_others_could_reach_unprotected_does_not_start() {
     assert!(matches!(try_start(Settings { password: password.clone(), ..open.clone() }), Err(Error::Plaintext(_))));
     let flight = Settings { pg_address: None, flight_address: everywhere, password: password.clone(), ..settings() };
     assert!(matches!(try_start(flight), Err(Error::Plaintext(_))));
+    let http =
+        Settings { pg_address: None, flight_address: None, http_address: everywhere, password: password.clone(), ..settings() };
+    assert!(matches!(try_start(http.clone()), Err(Error::Plaintext(_))));
+    assert!(matches!(try_start(Settings { password: None, ..http }), Err(Error::NoPassword(_))));
     let wrong = TlsPaths { certificate: data("test-key.pem"), key: data("test-key.pem") };
     assert!(matches!(
         try_start(Settings { password: password.clone(), tls: Some(wrong), ..open.clone() }),

@@ -4,11 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test should end it")]
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: sockets, files, clocks")]
 
+mod access;
 mod flight;
+mod flight_sql;
+mod flight_sql_catalogue;
 mod flight_tags;
 mod garbage;
+mod http;
+mod http_garbage;
+mod http_lines;
 mod login;
 mod node;
 mod noise;
 mod pg;
+mod planning;
+mod web;
 mod wire;

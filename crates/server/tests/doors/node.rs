@@ -20,6 +20,7 @@ static DIRECTORIES: AtomicU32 = AtomicU32::new(0);
 pub struct Node {
     pub server: Option<Server>,
     pub engine: Arc<Engine>,
+    pub users: Arc<Users>,
     pub threads: Arc<Threads>,
     pub dir: PathBuf,
 }
@@ -43,10 +44,11 @@ impl Drop for Node {
     }
 }
 
-/// Settings of both doors on free ports of the loopback.
+/// Settings of all doors on free ports of the loopback.
 pub fn settings() -> Settings {
     let free = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-    Settings { pg_address: free, flight_address: free, stop_max: std::time::Duration::from_millis(300), ..Settings::default() }
+    let stop_max = std::time::Duration::from_millis(300);
+    Settings { pg_address: free, flight_address: free, http_address: free, stop_max, ..Settings::default() }
 }
 
 pub fn directory() -> PathBuf {
@@ -65,8 +67,8 @@ impl Node {
         let kernel = Kernel::open(world.clone(), &dir, kernel::Settings::default(), kinds).unwrap();
         let engine = Engine::alone(kernel, catalog, EngineSettings::new(world.clock.clone())).unwrap();
         let users = Users::open(world.clone(), &dir).unwrap();
-        let server = Server::start(settings, Arc::clone(&engine), users, &world).unwrap();
-        Node { server: Some(server), engine, threads, dir }
+        let server = Server::start(settings, Arc::clone(&engine), Arc::clone(&users), &world).unwrap();
+        Node { server: Some(server), engine, users, threads, dir }
     }
 
     pub fn plain() -> Node {
@@ -79,6 +81,10 @@ impl Node {
 
     pub fn pg(&self) -> SocketAddr {
         self.server().pg_address().unwrap()
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.server().http_address().unwrap()
     }
 
     /// A PostgreSQL client of this node; its connection runs in the background.

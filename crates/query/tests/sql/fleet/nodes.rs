@@ -62,7 +62,7 @@ const STALE_AFTER: Duration = Duration::from_millis(10);
 impl SliceReader for Reader {
     fn readable(&self, wanted: &Wanted) -> BoxFuture<'static, Result<Snapshot, Error>> {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(wanted.principal, "meridian");
+        assert!(!wanted.principal.is_empty());
         let snapshot = self.0.kernel.snapshot();
         let held = self.0.held.lock();
         let stale = wanted.slices.iter().find(|(slice, epoch)| held.get(slice) != Some(epoch));

@@ -51,6 +51,17 @@ const GROUPS: [&str; 6] =
 
 const OTHERS: &[&str] = &[
     "SELECT 1 + 1",
+    "SELECT tag, time, value::numeric / 7, value::numeric % 7 FROM integers ORDER BY tag, time LIMIT 50",
+    "SELECT tag, sum(value) / 7, avg(value::numeric), avg(DISTINCT value::numeric) FROM integers GROUP BY tag ORDER BY tag",
+    "SELECT count(*) FROM integers WHERE value::numeric / 3 > 33.3333::numeric",
+    "SELECT tag, sum(value::numeric / 7) FROM integers GROUP BY tag HAVING sum(value::numeric / 7) > 0 ORDER BY tag",
+    "SELECT sum(value::numeric / 0) FROM integers",
+    "SELECT count(*) FROM samples WHERE value < ('1' || quality)::float8 + ('-1e' || quality)::float8",
+    "SELECT count(*) FROM samples WHERE value < ('1e400' || left(tag, 0))::float8",
+    "SELECT text || '!', repeat(text, 3), text::text || quality FROM events ORDER BY time, tag",
+    "SELECT repeat('xy', 100000000 + quality) FROM events WHERE tag = 't'",
+    "SELECT ln(value - 1000000) FROM samples WHERE tag = 'g'",
+    "SELECT CASE WHEN quality = 192 THEN '1' ELSE value END FROM samples ORDER BY time, tag LIMIT 20",
     "SELECT count(*) FROM tags",
     "SELECT name, unit FROM tags WHERE labels ->> 'site' = 'north' ORDER BY name",
     "SELECT * FROM samples",

@@ -1,0 +1,52 @@
+//! Floor 6: backups. A running store is copied to another place, and laid from there again.
+//!
+//! What it is: the format of a repository (`docs/formats/backup.md`), taking a backup of a kernel and a catalog, checking one,
+//! laying one in an empty directory, and removing old ones.
+//! What it promises: a backup is the store at one moment, with everything that was answered before it; a file that lies in the
+//! repository already is not copied again, nor is a file group whose version is the same; a backup counts once its head is whole,
+//! and then all that it names was written before; what was changed or lost since is named, and never laid.
+//! What it may not know: SQL, users, the network: a place is handed in.
+
+mod copying;
+mod error;
+mod head;
+mod laying;
+mod place;
+mod pruning;
+mod reuse;
+mod taking;
+
+pub use error::Error;
+pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
+pub use laying::{lay, verify};
+pub use place::{Directory, Place};
+pub use pruning::{Pruned, keep_newest};
+pub use taking::{Source, Taken, take};
+
+/// How far work is, for whoever shows it; an answer of `Break` ends the work with `Error::Cancelled`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes dealt with.
+    pub done: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Who is told of progress.
+pub type Report<'a> = &'a (dyn Fn(Progress) -> std::ops::ControlFlow<()> + Sync);
+
+/// The newest whole backup of a repository, and all others: newest first.
+///
+/// # Errors
+/// `Error::Place`. Heads that are not whole are left out: they never counted.
+pub fn list(place: &dyn Place) -> Result<Vec<Head>, Error> {
+    head::list(place)
+}
+
+/// The head of a backup.
+///
+/// # Errors
+/// `Error::Unknown`, `Error::Damaged`, `Error::Place`.
+pub fn find(place: &dyn Place, id: &str) -> Result<Head, Error> {
+    head::find(place, id)
+}

@@ -1,0 +1,271 @@
+//! `meridian backup`, `restore` and `backups`: a running node is copied to a repository, a store is made from there, and what is
+//! there is shown, checked and removed. docs/operations.md says how they are used.
+//!
+//! Promises: a backup is taken by the node itself, while it goes on; Ctrl-C cancels it, and the repository is as it was. A restored
+//! store is checked, block by block, before it is called whole.
+
+mod operator;
+mod place;
+
+pub use operator::Operator;
+
+use crate::client::{Session, quote};
+use crate::config::units::{round_size, round_span};
+use crate::progress::{Progress, now};
+use crate::table::{Table, thousands};
+use crate::terminal::{Ink, Terminal, say};
+use crate::{Error, check, interrupt};
+use ::backup::{Head, Place};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use world::{Disk, RealDisk};
+
+/// How often progress is asked for.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Take a backup
+#[derive(Debug, clap::Args)]
+#[command(
+    about = "Copy a running node to a repository",
+    after_help = "\
+Examples:
+  meridian backup --from postgres://meridian@127.0.0.1:5432/meridian --to /backups/plant
+  meridian backup --from postgres://.. --to /backups/plant --keep 14
+
+The node itself writes it: the path is one of its machine. What a backup before brought is not copied again.
+`meridian backups /backups/plant` shows what is there, `meridian restore` makes a store of it."
+)]
+pub struct TakeArguments {
+    /// The node: postgres://user@host:port/database
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// The repository: a directory of the node's machine, by its whole path
+    #[arg(long, value_name = "PLACE")]
+    pub to: String,
+    /// Afterwards keep only so many of the newest backups
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+}
+
+/// Make a store of a backup
+#[derive(Debug, clap::Args)]
+#[command(
+    about = "Make a store from a repository, and check it",
+    after_help = "\
+Examples:
+  meridian restore --from /backups/plant --dir ./store                                  the newest backup
+  meridian restore --from /backups/plant --dir ./store --backup 20260131T235959Z-1a2b3c
+  meridian serve --dir ./store"
+)]
+pub struct RestoreArguments {
+    /// The repository
+    #[arg(long, value_name = "PLACE")]
+    pub from: String,
+    /// A new or empty directory for the store
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The backup, by its name; the newest where it is left out
+    #[arg(long, value_name = "NAME")]
+    pub backup: Option<String>,
+    /// Do not read the restored store once more, block by block
+    #[arg(long)]
+    pub no_check: bool,
+}
+
+/// Show a repository
+#[derive(Debug, clap::Args)]
+#[command(about = "Show the backups of a repository; check or remove them")]
+pub struct ListArguments {
+    /// The repository
+    pub place: String,
+    /// Read everything that the backups name, and compare it with its digests
+    #[arg(long)]
+    pub verify: bool,
+    /// Remove all but so many of the newest backups, and what only those needed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn failed(doing: &'static str) -> impl Fn(::backup::Error) -> Error {
+    move |fault| match fault {
+        ::backup::Error::Cancelled => Error::Interrupted,
+        fault => Error::Backup { doing, fault },
+    }
+}
+
+/// Runs `meridian backup`.
+///
+/// # Errors
+/// `Error::Node`, `Error::Interrupted`.
+pub fn take(arguments: &TakeArguments) -> Result<ExitCode, Error> {
+    interrupt::listen();
+    let watch = Session::connect(&arguments.from, "meridian backup")?;
+    let worker = Session::connect(&arguments.from, "meridian backup")?;
+    let process = worker.number("SELECT pg_backend_pid()")?;
+    let keep = arguments.keep.map_or(String::new(), |keep| format!(", {keep}"));
+    let sql = format!("SELECT meridian_backup({}{keep})", quote(&arguments.to));
+    let (done, answer) = mpsc::channel();
+    let ask = move || {
+        // Whoever waits may be gone.
+        let _ = done.send(worker.query(&sql));
+    };
+    std::thread::Builder::new().name("backup".to_owned()).spawn(ask).map_err(Error::system("starting a thread"))?;
+    let mut progress = Progress::start("backup", "bytes", None);
+    let mut cancelled = false;
+    loop {
+        match answer.recv_timeout(LOOK) {
+            Ok(answered) => {
+                progress.end();
+                let said = match answered {
+                    Err(_) if cancelled => return Err(Error::Interrupted),
+                    answered => answered?,
+                };
+                let said = said.rows.first().and_then(|row| row.first()).cloned().flatten().unwrap_or_default();
+                say(&format!("{said}\n"));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(Error::Node { doing: "backup", problem: "no answer came".to_owned() });
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if interrupt::asked() && !cancelled {
+            watch.query(&format!("SELECT pg_cancel_backend({process})"))?;
+            cancelled = true;
+        }
+        let told = watch.query("SELECT done, total FROM meridian.operations WHERE operation = 'backup'")?;
+        let number = |column: usize| told.rows.first()?.get(column)?.as_deref()?.parse::<u64>().ok();
+        if let (Some(done), Some(total)) = (number(0), number(1)) {
+            progress.set_total(total);
+            progress.at(done, "");
+        }
+    }
+}
+
+fn on_terminal(progress: &parking_lot::Mutex<Progress>, at: ::backup::Progress) -> ControlFlow<()> {
+    let mut progress = progress.lock();
+    progress.set_total(at.of);
+    progress.at(at.done, "");
+    if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// Runs `meridian restore`.
+///
+/// # Errors
+/// `Error::Backup`, `Error::Interrupted`, those of `check`.
+pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
+    interrupt::listen();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let place = place::open(&arguments.from, &disk)?;
+    let head = chosen(&*place, arguments.backup.as_deref())?;
+    let started = now();
+    let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(head.bytes)));
+    let report = |at| on_terminal(&progress, at);
+    ::backup::lay(&*place, &head, &disk, &arguments.dir, &report).map_err(failed("restoring"))?;
+    drop(progress);
+    say(&format!(
+        "backup {} lies in {}: {} in {}\n",
+        head.id,
+        arguments.dir.display(),
+        round_size(head.bytes),
+        round_span(started.elapsed())
+    ));
+    if arguments.no_check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    check::run(&check::Arguments { dir: arguments.dir.clone(), repair: false, json: false })
+}
+
+fn chosen(place: &dyn Place, name: Option<&str>) -> Result<Head, Error> {
+    match name {
+        Some(name) => ::backup::find(place, name).map_err(failed("restoring")),
+        None => {
+            let newest = ::backup::list(place).map_err(failed("restoring"))?.into_iter().next();
+            newest.ok_or_else(|| Error::Usage(format!("{} holds no backup", place.name())))
+        }
+    }
+}
+
+/// Runs `meridian backups`.
+///
+/// # Errors
+/// `Error::Backup`, `Error::Interrupted`.
+pub fn list(arguments: &ListArguments) -> Result<ExitCode, Error> {
+    interrupt::listen();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let place = place::open(&arguments.place, &disk)?;
+    if let Some(keep) = arguments.keep {
+        let pruned = ::backup::keep_newest(&*place, keep as usize).map_err(failed("removing old backups"))?;
+        if !arguments.json {
+            say(&format!("{} backups removed, {} objects\n", pruned.backups.len(), pruned.objects));
+        }
+    }
+    let heads = ::backup::list(&*place).map_err(failed("reading the repository"))?;
+    let (mut wrong, mut wrongs) = (Vec::new(), Vec::new());
+    for head in &heads {
+        let mut count = 0;
+        if arguments.verify {
+            let progress = parking_lot::Mutex::new(Progress::start(format!("verify {}", head.id), "bytes", Some(head.bytes)));
+            let report = |at| on_terminal(&progress, at);
+            let found = ::backup::verify(&*place, head, &report).map_err(failed("verifying"))?;
+            count = found.len();
+            wrong.extend(found.into_iter().map(|fault| format!("{}: {fault}", head.id)));
+        }
+        wrongs.push(count);
+    }
+    if arguments.json {
+        let told: Vec<_> = heads.iter().zip(&wrongs).map(|(head, wrong)| as_json(head, *wrong)).collect();
+        say(&format!("{:#}\n", json!({ "place": place.name(), "backups": told, "wrong": wrong })));
+    } else {
+        say(&shown(&heads, &wrongs, arguments.verify));
+    }
+    let terminal = Terminal::stderr();
+    wrong.iter().for_each(|line| eprintln!("{} {line}", terminal.ink(Ink::Red, "damaged:")));
+    Ok(ExitCode::from(u8::from(!wrong.is_empty())))
+}
+
+fn moment(head: &Head) -> String {
+    DateTime::<Utc>::from_timestamp_micros(head.moment_us)
+        .map_or_else(|| head.moment_us.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S Z").to_string())
+}
+
+fn as_json(head: &Head, wrong: usize) -> serde_json::Value {
+    json!({
+        "backup": head.id,
+        "moment": moment(head),
+        "store": head.store,
+        "release": head.release,
+        "commit": head.commit,
+        "tags": head.tags,
+        "files": head.files.len(),
+        "bytes": head.bytes,
+        "new_bytes": head.new_bytes,
+        "wrong": wrong,
+    })
+}
+
+fn shown(heads: &[Head], wrongs: &[usize], verified: bool) -> String {
+    let mut table = Table::new(["backup", "moment", "tags", "files", "bytes", "new bytes", if verified { "wrong" } else { "" }]);
+    for (head, wrong) in heads.iter().zip(wrongs) {
+        let wrong = if verified { wrong.to_string() } else { String::new() };
+        let files = thousands(head.files.len() as u64);
+        table.row([
+            head.id.clone(),
+            moment(head),
+            thousands(head.tags),
+            files,
+            round_size(head.bytes),
+            round_size(head.new_bytes),
+            wrong,
+        ]);
+    }
+    if heads.is_empty() { "no backups\n".to_owned() } else { table.show(&Terminal::stdout(), 0) }
+}

@@ -1,0 +1,228 @@
+//! A lone node's backups by SQL: `meridian_backup(place [, keep])`, and the one that runs in `meridian.operations`.
+//!
+//! Promises: one backup at a time; it runs on a thread of its own, and a statement that is cancelled ends it.
+
+use super::place;
+use crate::fleet::operations_schema;
+use ::backup::{Progress, Source};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::datatypes::DataType;
+use catalog::Catalog;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kernel::Kernel;
+use parking_lot::Mutex;
+use query::{Error, OperatorFunction, OperatorTable, Report, ScalarValue};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use world::World;
+
+/// Files that come and go while they are copied are looked at again so often.
+const TRIES: usize = 10;
+
+/// Whom a lone node's operators ask.
+pub struct Operator(Arc<Inner>);
+
+struct Inner {
+    kernel: Arc<Kernel>,
+    catalog: Arc<Catalog>,
+    world: World,
+    dir: PathBuf,
+    running: Mutex<Option<Running>>,
+}
+
+/// A backup that runs.
+#[derive(Clone)]
+struct Running {
+    place: String,
+    since_us: i64,
+    progress: Progress,
+}
+
+impl Operator {
+    /// Of the store in a directory.
+    #[must_use]
+    pub fn new(kernel: Arc<Kernel>, catalog: Arc<Catalog>, world: World, dir: &Path) -> Operator {
+        Operator(Arc::new(Inner { kernel, catalog, world, dir: dir.to_path_buf(), running: Mutex::default() }))
+    }
+}
+
+fn report(message: impl Into<String>) -> Box<Report> {
+    Box::new(Report { message: message.into(), ..Report::default() })
+}
+
+/// Gives up a backup whose statement is gone.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl query::Operator for Operator {
+    fn tables(&self) -> Vec<OperatorTable> {
+        vec![OperatorTable { name: "operations", schema: operations_schema() }]
+    }
+
+    fn rows(&self, _table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
+        let running = self.0.running.lock().clone();
+        async move { batch(running.as_ref()) }.boxed()
+    }
+
+    fn functions(&self) -> Vec<OperatorFunction> {
+        vec![OperatorFunction {
+            name: "meridian_backup",
+            arguments: vec![DataType::Utf8, DataType::Int64],
+            optional: 1,
+            strict: true,
+        }]
+    }
+
+    fn call(&self, _function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>> {
+        let inner = Arc::clone(&self.0);
+        async move {
+            let (to, keep) = match &arguments[..] {
+                [ScalarValue::Utf8(Some(to)), rest @ ..] => (to.clone(), rest.first().cloned()),
+                _ => return Err(Error::InvalidParameter(report("a backup needs the place where it is to lie"))),
+            };
+            let keep = match keep {
+                None => None,
+                Some(ScalarValue::Int64(Some(keep))) if keep > 0 => usize::try_from(keep).ok(),
+                Some(_) => return Err(Error::InvalidParameter(report("at least one backup is kept"))),
+            };
+            let cancelled = Arc::new(AtomicBool::new(false));
+            let waiting = Waiting(Arc::clone(&cancelled));
+            let done = tokio::task::spawn_blocking(move || inner.back_up(&to, keep, &cancelled)).await;
+            drop(waiting);
+            done.unwrap_or_else(|fault| Err(Error::Internal(report(format!("the backup's thread ended: {fault}")))))
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    fn back_up(&self, to: &str, keep: Option<usize>, cancelled: &AtomicBool) -> Result<String, Error> {
+        if Path::new(to.strip_prefix("file://").unwrap_or(to)).is_relative() && !to.contains("://") {
+            let message = format!("\"{to}\" is no whole path: the node writes the backup, in whatever directory it runs");
+            return Err(Error::InvalidParameter(report(message)));
+        }
+        let place = place::open(to, &self.world.disk).map_err(|fault| Error::InvalidParameter(report(fault.to_string())))?;
+        let since_us = self.world.clock.wall_us();
+        {
+            let mut running = self.running.lock();
+            if let Some(other) = &*running {
+                let message = format!("a backup to {} runs already; wait for it, or cancel it", other.place);
+                return Err(Error::CantChange(report(message)));
+            }
+            *running = Some(Running { place: place.name(), since_us, progress: Progress::default() });
+        }
+        let _ends = Ends(self);
+        let source = self.freeze()?;
+        let tell = |progress: Progress| {
+            if let Some(running) = self.running.lock().as_mut() {
+                running.progress = progress;
+            }
+            if cancelled.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let taken = ::backup::take(&*place, source, &tell).map_err(told)?;
+        let mut said = format!(
+            "backup {} of {} tags lies in {}: {} bytes, {} of them new",
+            taken.head.id,
+            taken.head.tags,
+            place.name(),
+            taken.head.bytes,
+            taken.head.new_bytes
+        );
+        if let Some(keep) = keep {
+            let pruned = ::backup::keep_newest(&*place, keep).map_err(told)?;
+            said.push_str(&format!("; {} older ones removed", pruned.backups.len()));
+        }
+        tracing::info!(
+            backup = taken.head.id,
+            place = place.name(),
+            bytes = taken.head.bytes,
+            new_bytes = taken.head.new_bytes,
+            "backed up"
+        );
+        Ok(said)
+    }
+
+    /// The samples first: so that every sample has its tag.
+    fn freeze(&self) -> Result<Source, Error> {
+        let unready = |fault: String| Error::Unavailable(report(format!("the store can't be backed up: {fault}")));
+        let moment_us = self.world.clock.wall_us();
+        let store = self.kernel.freeze().wait().map_err(|_| unready("it is being closed".to_owned()))?;
+        let store = store.map_err(|fault| unready(fault.to_string()))?;
+        let tags = self.catalog.freeze().wait().map_err(|_| unready("it is being closed".to_owned()))?;
+        let tags = tags.map_err(|fault| unready(fault.to_string()))?;
+        let beside = self.users().map_err(unready)?;
+        let (tag_count, release) = (self.catalog.len(), env!("CARGO_PKG_VERSION").to_owned());
+        Ok(Source { store, tags, tag_count, beside, moment_us, release, random: self.world.random.next_u64() })
+    }
+
+    /// The users' files: another one may take the place of one that is being read.
+    fn users(&self) -> Result<Vec<(String, Vec<u8>)>, String> {
+        let disk = &*self.world.disk;
+        let mut fault = String::new();
+        for _ in 0..TRIES {
+            let names = disk.list(&self.dir).map_err(|fault| fault.to_string())?;
+            let names = names.into_iter().map(|entry| entry.name).filter(|name| name.starts_with("users-"));
+            let read = |name: String| {
+                let file = disk.open(&self.dir.join(&name), world::Access::Read)?;
+                let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+                file.read_at(0, &mut bytes)?;
+                Ok((name, bytes))
+            };
+            match names.map(read).collect::<Result<Vec<_>, world::DiskError>>() {
+                Ok(files) => return Ok(files),
+                Err(failed) => fault = failed.to_string(),
+            }
+        }
+        Err(fault)
+    }
+}
+
+/// The backup that runs is over, however.
+struct Ends<'a>(&'a Inner);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        *self.0.running.lock() = None;
+    }
+}
+
+fn told(fault: ::backup::Error) -> Error {
+    let report = report(fault.to_string());
+    match fault {
+        ::backup::Error::Foreign { .. } | ::backup::Error::Format { .. } => Error::CantChange(report),
+        ::backup::Error::Cancelled => Error::Cancelled(report),
+        _ => Error::Io(report),
+    }
+}
+
+fn batch(running: Option<&Running>) -> Result<RecordBatch, Error> {
+    let schema = operations_schema();
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(running.map(|_| value))) };
+        let count = |value: &dyn Fn(&Running) -> u64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(running.map(|running| number(value(running)))))
+        };
+        match field.name().as_str() {
+            "operation" => text("backup"),
+            "why" => text(running.map_or("", |running| running.place.as_str())),
+            "step" => text("copying"),
+            "done" => count(&|running| running.progress.done),
+            "total" => count(&|running| running.progress.of),
+            "since" => {
+                let since = TimestampMicrosecondArray::from_iter_values(running.map(|running| running.since_us));
+                Arc::new(since.with_timezone("UTC"))
+            }
+            _ => new_null_array(field.data_type(), usize::from(running.is_some())),
+        }
+    });
+    Ok(RecordBatch::try_new(Arc::clone(&schema), columns.collect())?)
+}
