@@ -37,6 +37,6 @@ assert more.write_database("samples", engine, if_table_exists="append") == 1
 assert polars.read_database("SELECT count(*) AS n FROM samples WHERE tag = 'df.u'", engine)["n"][0] == 1001
 # connectorx (read_database_uri) reads by the text protocol where it is asked to: its default is COPY in binary.
 import connectorx
-uri = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{PGDATABASE}?cxprotocol=cursor".format(**os.environ)
-got = connectorx.read_sql(uri, "SELECT tag, time, value, quality FROM samples WHERE tag = 'df.v' ORDER BY time", return_type="pandas")
+uri = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**os.environ)
+got = connectorx.read_sql(uri, "SELECT tag, time, value, quality FROM samples WHERE tag = 'df.v' ORDER BY time", return_type="pandas", protocol="cursor")
 assert len(got) == 1000 and got["value"].tolist() == frame["value"].tolist(), got.dtypes
