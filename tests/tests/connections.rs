@@ -1,5 +1,7 @@
 //! Many connections and slow ones: everybody is answered, and the server's memory stays within bounds.
 
+#![expect(clippy::disallowed_methods, reason = "tests from outside: real processes and time")]
+
 use std::time::{Duration, Instant};
 use tests::{Directory, RawClient, Server};
 use tokio::task::JoinSet;
