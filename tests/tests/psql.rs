@@ -221,7 +221,7 @@ fn descriptions_tell_the_truth() {
             ),
             ("\\df values_at", &["public|values_at|record|tags text[], times timestamp with time zone[]|func"]),
             ("\\sf values_at", &["CREATE OR REPLACE FUNCTION public.values_at(tags text[], times timestamp with time zone[])"]),
-            ("\\dT timestamptz", &["pg_catalog|timestamp with time zone|NULL"]),
+            ("\\dT timestamptz", &["pg_catalog|timestamp with time zone|"]),
             (
                 "SELECT obj_description('samples'::regclass, 'pg_class') LIKE '%samples%', col_description('samples'::regclass, 4) LIKE '%OPC%';",
                 &["t|t"],

@@ -20,9 +20,9 @@ use crate::catalogue as pg_catalog;
 use crate::error::Error;
 use crate::names::{self, Shown};
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, Value, Visit, Visitor,
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, TimezoneInfo, Value, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -151,6 +151,13 @@ pub(super) fn kind(kind: &mut DataType) {
                 "bool" => DataType::Boolean,
                 "float8" => DataType::DoublePrecision,
                 "float4" => DataType::Real,
+                "numeric" => DataType::Numeric(ExactNumberInfo::None),
+                "bytea" => DataType::Bytea,
+                "date" => DataType::Date,
+                "time" => DataType::Time(None, TimezoneInfo::None),
+                "timestamp" => DataType::Timestamp(None, TimezoneInfo::None),
+                "timestamptz" => DataType::Timestamp(None, TimezoneInfo::Tz),
+                "interval" => DataType::Interval { fields: None, precision: None },
                 _ => return,
             };
         }

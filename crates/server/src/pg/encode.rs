@@ -349,14 +349,19 @@ fn formatted(array: &ArrayRef) -> Result<StringArray, Report> {
 }
 
 /// The values of a column whose metadata names another type of PostgreSQL's: numbers of objects have four bytes, vectors are
-/// their items with blanks between.
-fn shaped(field: &Field, array: &ArrayRef) -> Result<ArrayRef, Report> {
+/// their items with blanks between, and in binary a character that is none is a zero.
+fn shaped(field: &Field, array: &ArrayRef, binary: bool) -> Result<ArrayRef, Report> {
     let Some(kind) = field.metadata().get(query::PG_TYPE) else { return Ok(Arc::clone(array)) };
     let wrong = |cause: arrow::error::ArrowError| Report::error("22003", cause.to_string());
     match kind.as_str() {
         "oid" | "regproc" | "xid" => {
             let options = CastOptions { safe: false, ..CastOptions::default() };
             cast_with_options(array, &DataType::Int32, &options).map_err(wrong)
+        }
+        "char" if binary => {
+            let Some(texts) = array.as_string_opt::<i32>() else { return Ok(Arc::clone(array)) };
+            let shown = |text: &str| if text.is_empty() { "\0".to_owned() } else { text.to_owned() };
+            Ok(Arc::new(texts.iter().map(|text| text.map(shown)).collect::<StringArray>()))
         }
         "int2vector" | "oidvector" => {
             let lists = array.as_list::<i32>();
@@ -386,8 +391,8 @@ pub(crate) fn write_rows(
         .iter()
         .enumerate()
         .map(|(index, array)| {
-            let array = shaped(batch.schema_ref().field(index), array)?;
-            Column::new(&array, super::frame::is_binary(formats, index), zone)
+            let binary = super::frame::is_binary(formats, index);
+            Column::new(&shaped(batch.schema_ref().field(index), array, binary)?, binary, zone)
         })
         .collect();
     let columns = columns?;
