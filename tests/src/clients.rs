@@ -1,4 +1,4 @@
-//! Real clients, run as their users run them: psql and Python.
+//! Real clients, run as their users run them: psql, Python, Java and Node.
 
 use crate::Server;
 use std::path::PathBuf;
@@ -49,9 +49,44 @@ pub fn start_python(server: &Server, script: &str, words: &[&str]) -> Child {
 /// # Panics
 /// When the script ends with anything but 0.
 pub fn python(server: &Server, script: &str, words: &[&str]) {
-    let output = python_command(server, script, words).output().expect("python can be started");
+    run(server, script, &mut python_command(server, script, words));
+}
+
+/// Runs a Java program of `tests/clients` with the PostgreSQL JDBC driver; panics with what it printed when it fails.
+///
+/// # Panics
+/// When the program ends with anything but 0.
+pub fn java(server: &Server, program: &str) {
+    let driver = std::env::var_os("MERIDIAN_TEST_JDBC").unwrap_or_else(|| "/usr/share/java/postgresql.jar".into());
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(driver).arg(in_package("clients").join(program));
+    run(server, program, &mut command);
+}
+
+/// Runs a script of `tests/clients` with Node and the packages that `xtask` installs; panics with what it printed when it fails.
+///
+/// # Panics
+/// When the script ends with anything but 0.
+pub fn node(server: &Server, script: &str) {
+    let packages = std::env::var_os("MERIDIAN_TEST_NODE").unwrap_or_else(|| "node_modules".into());
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", packages).arg(in_package("clients").join(script));
+    run(server, script, &mut command);
+}
+
+fn run(server: &Server, what: &str, command: &mut Command) {
+    let output = addressed(server, command).stdin(Stdio::null()).output().expect("the program is installed");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{script} ended with {}:\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{what} ended with {}:\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+}
+
+/// Tells a client where the server is, as PostgreSQL's own are told.
+fn addressed<'a>(server: &Server, command: &'a mut Command) -> &'a mut Command {
+    command
+        .env("PGHOST", "127.0.0.1")
+        .env("PGPORT", server.port().to_string())
+        .env("PGUSER", "test")
+        .env("PGDATABASE", "meridian")
 }
 
 /// A path in this package, where it is now: several clones share what is built, so what runs may have been built elsewhere.
@@ -68,11 +103,7 @@ fn python_command(server: &Server, script: &str, words: &[&str]) -> Command {
     let path = in_package("clients").join(script);
     let mut command = Command::new(python);
     command.arg(&path).args(words).stdin(Stdio::null());
-    command
-        .env("PGHOST", "127.0.0.1")
-        .env("PGPORT", server.port().to_string())
-        .env("PGUSER", "test")
-        .env("PGDATABASE", "meridian");
+    addressed(server, &mut command);
     command.env("FLIGHT", &server.flight).env("HTTP", &server.http).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

@@ -20,7 +20,7 @@ mod server;
 mod wire;
 pub mod workload;
 
-pub use clients::{in_package, psql, python, start_psql, start_python};
+pub use clients::{in_package, java, node, psql, python, start_psql, start_python};
 pub use dice::Dice;
 pub use directory::Directory;
 pub use disk::SmallDisk;

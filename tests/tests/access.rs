@@ -44,7 +44,7 @@ CREATE USER other;
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     for line in [
         "analyst|3 connections                                              +",
-        "latest|table|meridian=arwd/meridian+",
+        "latest|view|meridian=arwd/meridian+",
         "tags|table|meridian=arwd/meridian+",
         "=r/meridian",
         "me|analyst",

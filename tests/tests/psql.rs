@@ -1,6 +1,6 @@
 //! psql against a real server: what a person types in the first five minutes, and what psql itself asks.
 
-use tests::{Directory, Server, psql};
+use tests::{Directory, Server, psql, python};
 
 /// Runs a script; the output must hold the expected lines in order, and errors exactly the expected ones.
 fn check(server: &Server, script: &str, lines: &[&str], errors: &[&str]) {
@@ -125,7 +125,7 @@ fn psql_describes_the_tables() {
     with_server("psql-describe", |server| {
         let output = psql(
             server,
-            "\\pset tuples_only on\n\\dt\n\\d samples\n\\d+ tags\nSELECT count(*) > 0 FROM meridian.settings;\nSELECT version() LIKE '%Meridian%';\n",
+            "\\pset tuples_only on\n\\d\n\\d samples\n\\d+ tags\nSELECT count(*) > 0 FROM meridian.settings;\nSELECT version() LIKE '%Meridian%';\n",
         );
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -135,4 +135,116 @@ fn psql_describes_the_tables() {
         }
         assert!(out.lines().filter(|line| *line == "t").count() == 2, "{out}");
     });
+}
+
+/// Commands that describe something, of all sorts of things.
+const PLAIN: &str = r"\d \dt \dv \di \ds \dm \dE \dtS \dvS \dS \d+ \dt+ \dv+ \di+ \dn \dn+ \df \df+ \da \dw \du \du+ \dg \l \l+ \dp \z \dT \dT+ \dTS
+    \db \db+ \dc \dC \dd \ddp \dD \des \det \deu \dew \dF \dFd \dFp \dFt \dL \do \dO \dP \drds \dRp \dRs \dx \dX \dy \dA+ \dAc \dAf \dAo \dAp \dconfig \dl";
+
+/// Of one thing.
+const NAMED: [&str; 14] = [
+    "\\d samples",
+    "\\d+ samples",
+    "\\d tags",
+    "\\d+ tags",
+    "\\d latest",
+    "\\d+ latest",
+    "\\d samples_pkey",
+    "\\d+ samples_pkey",
+    "\\d meridian.*",
+    "\\d+ pg_catalog.pg_class",
+    "\\d information_schema.columns",
+    "\\dconfig *",
+    "\\dfS now",
+    "\\dTS+ timestamptz",
+];
+
+/// Plain, with `+` and with a pattern: psql asks nothing that is not answered.
+#[test]
+fn every_describing_command_is_answered() {
+    with_server("psql-commands", |server| {
+        for command in PLAIN.split_whitespace().chain(NAMED) {
+            let output = psql(server, &format!("{command}\n"));
+            let err = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!err.contains("ERROR"), "{command}:\n{err}");
+        }
+    });
+}
+
+/// What they show is what there is.
+#[test]
+fn descriptions_tell_the_truth() {
+    with_server("psql-truth", |server| {
+        let rows = [
+            (
+                "\\dt",
+                &[
+                    "public|events|table|meridian",
+                    "public|integers|table|meridian",
+                    "public|samples|table|meridian",
+                    "public|tags|table|meridian",
+                ][..],
+            ),
+            ("\\dv", &["public|latest|view|meridian"]),
+            (
+                "\\di",
+                &[
+                    "public|events_pkey|index|meridian|events",
+                    "public|samples_pkey|index|meridian|samples",
+                    "public|tags_pkey|index|meridian|tags",
+                ],
+            ),
+            ("\\dn", &["meridian|meridian", "public|meridian"]),
+            ("\\l", &["meridian|meridian|UTF8|C|C||libc|"]),
+            (
+                "\\d samples",
+                &[
+                    "tag|text||not null|",
+                    "time|timestamp with time zone||not null|now()",
+                    "value|double precision||not null|",
+                    "quality|smallint||not null|192",
+                    "Indexes:",
+                    "    \"samples_pkey\" PRIMARY KEY, btree (tag, \"time\")",
+                    "Foreign-key constraints:",
+                    "    \"samples_tag_fkey\" FOREIGN KEY (tag) REFERENCES tags(name) ON UPDATE CASCADE ON DELETE CASCADE",
+                ],
+            ),
+            ("\\d tags", &["states|text[]|||", "Referenced by:"]),
+            ("\\d latest", &["age|interval||not null|"]),
+            (
+                "\\d samples_pkey",
+                &[
+                    "tag|text|yes|tag",
+                    "time|timestamp with time zone|yes|\"time\"",
+                    "primary key, btree, for table \"public.samples\"",
+                ],
+            ),
+            ("\\df values_at", &["public|values_at|record|tags text[], times timestamp with time zone[]|func"]),
+            ("\\sf values_at", &["CREATE OR REPLACE FUNCTION public.values_at(tags text[], times timestamp with time zone[])"]),
+            ("\\dT timestamptz", &["pg_catalog|timestamp with time zone|"]),
+            (
+                "SELECT obj_description('samples'::regclass, 'pg_class') LIKE '%samples%', col_description('samples'::regclass, 4) LIKE '%OPC%';",
+                &["t|t"],
+            ),
+            (
+                "SELECT 'samples'::regclass, 'samples'::regclass::oid, c.oid::regclass FROM pg_class c WHERE oid = 'samples'::regclass;",
+                &["samples|16384|samples"],
+            ),
+        ];
+        for (command, lines) in rows {
+            check(server, &format!("{command}\n"), lines, &[]);
+        }
+        check(server, "SELECT 'nothing'::regclass;\n", &[], &["42P01"]);
+        check(server, "\\sf nothing\n", &[], &["42883"]);
+    });
+}
+
+/// A terminal: completion by Tab, \watch, \copy, \crosstabview, \gdesc and interrupts.
+#[test]
+fn psql_in_a_terminal() {
+    let directory = Directory::new("psql-terminal");
+    let server = Server::start(directory.path(), &[]);
+    let place = directory.path().to_str().expect("a temporary path is text").to_owned();
+    python(&server, "psql_completion.py", &[&place]);
+    assert!(server.stop().success(), "the server ends with 0 on SIGTERM");
 }

@@ -20,13 +20,21 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("faketime", "faketime"),
+    // Clients: a Java program is compiled as it is run.
+    ("javac", "default-jdk-headless"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
+
+/// Files by the Debian package that brings them.
+const FILES: &[(&str, &str)] = &[("/usr/share/java/postgresql.jar", "libpostgresql-jdbc-java")];
+
+/// npm packages, for the clients' scripts.
+const NODE: &[&str] = &["pg@8", "pg-cursor@2", "pg-query-stream@4", "pg-copy-streams@7", "postgres@3"];
 
 /// Python packages, for the clients' scripts and the comparisons.
 const PYTHON: &[&str] = &[
     "psycopg[binary]==3.3.*",
-    "asyncpg==0.31.*",
-    "SQLAlchemy==2.0.*",
     "duckdb",
     "pytz",
     "adbc-driver-flightsql==1.13.*",
@@ -35,10 +43,16 @@ const PYTHON: &[&str] = &[
     "influxdb-client==1.50.*",
     "prometheus-client==0.26.*",
     "pyarrow==26.*",
+    "asyncpg==0.31.*",
+    "psycopg2-binary==2.9.*",
+    "SQLAlchemy[asyncio]==2.0.*",
+    "pandas==3.*",
+    "polars==2.*",
+    "connectorx==0.4.*",
 ];
 /// What they are imported as.
-const MODULES: &str = "import psycopg, asyncpg, sqlalchemy, duckdb, pytz, \
-                       adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, pyarrow";
+const MODULES: &str = "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, \
+    pyarrow, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {
@@ -48,9 +62,18 @@ pub fn cache() -> PathBuf {
         .join("meridian")
 }
 
-/// Installs what is missing. The answer is the Python that has the packages.
-pub fn install() -> Result<PathBuf, String> {
-    let missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+/// Where the clients' packages are.
+pub struct Clients {
+    /// The Python that has them.
+    pub python: PathBuf,
+    /// The directory of Node's.
+    pub node: PathBuf,
+}
+
+/// Installs what is missing.
+pub fn install() -> Result<Clients, String> {
+    let mut missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    missing.extend(FILES.iter().filter(|(file, _)| !Path::new(file).is_file()).map(|(_, package)| *package));
     if !missing.is_empty() {
         println!("xtask: installing {}", missing.join(" "));
         run(Command::new("apt-get").args(["update", "-qq"]))?;
@@ -59,7 +82,20 @@ pub fn install() -> Result<PathBuf, String> {
             .args(&missing)
             .env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    python()
+    Ok(Clients { python: python()?, node: node()? })
+}
+
+fn node() -> Result<PathBuf, String> {
+    let home = cache().join("node");
+    let modules = home.join("node_modules");
+    let name = |package: &&str| package.split('@').next().is_some_and(|name| modules.join(name).is_dir());
+    if NODE.iter().all(name) {
+        return Ok(modules);
+    }
+    println!("xtask: installing {} for Node", NODE.join(", "));
+    std::fs::create_dir_all(&home).map_err(|error| format!("can't make {}: {error}", home.display()))?;
+    run(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&home).args(NODE))?;
+    Ok(modules)
 }
 
 fn python() -> Result<PathBuf, String> {

@@ -14,10 +14,10 @@ const KEPT: Duration = Duration::from_secs(86_400);
 /// Runs all checks; words given go to the test runner as filters, and only the tests are run.
 pub fn run(filters: &[String]) -> Result<(), String> {
     let start = Instant::now();
-    let python = needs::install()?;
+    let clients = needs::install()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| needs::cache().join("target"), Into::into);
     let nextest = needs::found("cargo-nextest");
-    let cargo = |words: &[&str]| cargo(words, &target, &python);
+    let cargo = |words: &[&str]| cargo(words, &target, &clients);
 
     forget_old(&target.join("debug"));
     step("build", || needs::run(&mut cargo(&["build", "--workspace", "--all-targets", "--locked"])))?;
@@ -43,10 +43,11 @@ fn plain(cargo: &impl Fn(&[&str]) -> Command) -> Command {
     cargo(&["test", "--workspace", "--locked", "--lib", "--bins", "--tests", "--no-fail-fast"])
 }
 
-fn cargo(words: &[&str], target: &Path, python: &Path) -> Command {
+fn cargo(words: &[&str], target: &Path, clients: &needs::Clients) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(crate::root());
-    command.env("CARGO_TARGET_DIR", target).env("MERIDIAN_TEST_PYTHON", python);
+    command.env("CARGO_TARGET_DIR", target).env("MERIDIAN_TEST_PYTHON", &clients.python);
+    command.env("MERIDIAN_TEST_NODE", &clients.node);
     // What it keeps is of one clone: of no use to the next, and 20 GB after ten of them.
     command.env("CARGO_INCREMENTAL", "0");
     command.env("MERIDIAN_BINARY", target.join("debug/meridian"));

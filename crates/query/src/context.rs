@@ -7,7 +7,7 @@ use crate::error::{Error, raise};
 use crate::session::Session;
 use crate::store::Asker;
 use crate::tables::Own;
-use crate::{fleet, functions, rules, tables};
+use crate::{catalogue, fleet, functions, rules, tables};
 use datafusion::common::ScalarValue;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::extensions_options;
@@ -119,7 +119,7 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<Sess
         .with_batch_size(engine.settings.batch_rows.max(1))
         .with_default_catalog_and_schema(DATABASE, "public")
         .with_create_default_catalog_and_schema(false)
-        .with_information_schema(true);
+        .with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
@@ -135,7 +135,11 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<Sess
         builder = fleet::install(builder, engine);
     }
     let context = SessionContext::new_with_state(builder.build());
-    tables::register(&context, engine, own)?;
-    functions::register(&context, engine, id, own.state, own.access);
+    let access = own.access;
+    tables::register(&context, engine, access)?;
+    functions::register(&context, engine, id, own.state, access);
+    let clients = catalogue::catalogue(engine, access, || functions::names(&context, access))?;
+    functions::register_clients(&context, &clients, access);
+    catalogue::register(&context, &clients, access, tables::session::all(engine, own))?;
     Ok(context)
 }

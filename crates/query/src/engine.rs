@@ -2,10 +2,11 @@
 //! of running statements, and the tables, functions and rules that SQL sees.
 //!
 //! Shared state: `running` (a mutex around the register of statements) is touched when a statement
-//! begins and ends, when one is cancelled and when `meridian.queries` is read; nothing else changes
-//! after `Engine::new`.
+//! begins and ends, when one is cancelled and when `meridian.queries` is read; `clients` is made by the first session;
+//! nothing else changes after `Engine::new`.
 
 use crate::access::Roles;
+use crate::catalogue;
 use crate::error::Error;
 use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
@@ -133,6 +134,8 @@ pub struct Engine {
     pub(crate) sessions: Sessions,
     pub(crate) planners: Arc<Planners>,
     pub(crate) started_us: i64,
+    /// PostgreSQL's catalogue, as all sessions share it.
+    pub(crate) clients: catalogue::Once,
     next_session: AtomicI32,
     next_statement: AtomicU64,
     /// Who there is; replaced once, by whoever opens doors.
@@ -167,6 +170,7 @@ impl Engine {
             sessions: Sessions::default(),
             planners: Arc::default(),
             started_us,
+            clients: catalogue::Once::new(),
             next_session,
             next_statement: AtomicU64::new(1),
             roles: RwLock::new(Roles::in_memory()),

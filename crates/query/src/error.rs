@@ -7,9 +7,11 @@
 use std::fmt;
 use thiserror::Error as ThisError;
 
+mod place;
 mod translate;
 
-pub(crate) use translate::{find_word, from_datafusion, from_parser, nearest, position_of};
+pub(crate) use place::{find_word, position_of};
+pub(crate) use translate::{from_datafusion, from_parser, nearest};
 
 /// What an error says to its reader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +101,8 @@ conditions! {
     Windowing = "42P20", false;
     /// A LIMIT below zero.
     Limiting = "2201W", false;
+    /// An escape of LIKE that is none, or that escapes nothing.
+    InvalidEscape = "22025", false;
     /// A regular expression that is none.
     InvalidRegex = "2201B", false;
     /// Bounds or a count of `width_bucket` that make no buckets.

@@ -129,12 +129,16 @@ impl Visitor for Guard {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Refusal> {
         match factor {
-            TableFactor::Table { with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, .. } => {
+            TableFactor::Table {
+                name, with_hints, version, with_ordinality, partitions, json_path, sample, index_hints, ..
+            } => {
+                // psql asks so of triggers, which there are none of.
+                let ordinality = *with_ordinality && !name.to_string().ends_with("pg_partition_ancestors");
                 refuse_if(&[
                     (version.is_some(), "reading a table as of an earlier time or version", Some("of")),
                     (sample.is_some(), "TABLESAMPLE", Some("tablesample")),
                     (!with_hints.is_empty() || !index_hints.is_empty(), "a table hint", Some("with")),
-                    (*with_ordinality, "WITH ORDINALITY", Some("ordinality")),
+                    (ordinality, "WITH ORDINALITY", Some("ordinality")),
                     (!partitions.is_empty(), "PARTITION after a table", Some("partition")),
                     (json_path.is_some(), "a path into a table", None),
                 ])

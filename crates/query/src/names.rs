@@ -4,6 +4,7 @@
 //! outermost columns are named anew: a column by its name, a function by its function's,
 //! `?column?` otherwise.
 
+use crate::catalogue::PG_TYPE;
 use arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Tree};
 
@@ -82,7 +83,7 @@ fn name(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The schema as it is shown: named anew, every column nullable, no metadata.
+/// The schema as it is shown: named anew, every column nullable, of its metadata only what names its type in PostgreSQL.
 pub(crate) fn shown(schema: &Schema, items: Option<&Vec<Shown>>) -> Schema {
     let own = |index: usize| schema.field(index).name().split(APART).next().unwrap_or_default().to_owned();
     let count = schema.fields().len();
@@ -104,6 +105,9 @@ pub(crate) fn shown(schema: &Schema, items: Option<&Vec<Shown>>) -> Schema {
             }
         }
     }
-    let field = |(field, name): (&arrow::datatypes::FieldRef, String)| Field::new(name, field.data_type().clone(), true);
+    let field = |(field, name): (&arrow::datatypes::FieldRef, String)| {
+        let told = field.metadata().get(PG_TYPE).map(|kind| (PG_TYPE.to_owned(), kind.clone()));
+        Field::new(name, field.data_type().clone(), true).with_metadata(told.into_iter().collect())
+    };
     Schema::new(schema.fields().iter().zip(names).map(field).collect::<Vec<_>>())
 }

@@ -207,7 +207,7 @@ async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusio
     state.statement_to_plan(Parsed::Statement(Box::new(tree))).await
 }
 
-/// Plans a statement and finds its parameters' types: those given, those inferred, else text.
+/// Plans a statement and finds its parameters' types: those given, those that where they stand tells, those inferred, else text.
 pub(crate) async fn planned(
     session: &Arc<Session>,
     tree: Tree,
@@ -225,10 +225,10 @@ pub(crate) async fn planned(
         Ok(plan) => inferred_types(&plan).map_err(shown)?,
         Err(_) => BTreeMap::new(),
     };
-    let arrays = rewrite::array_parameters(&tree);
+    let placed = rewrite::placed_parameters(&tree);
     let type_of = |number: usize| {
         let given = given.get(number - 1).cloned().flatten();
-        let given = match (given, arrays.get(&number)) {
+        let given = match (given, placed.get(&number)) {
             (Some(given), Some(placed)) => Some(as_deep(given, placed)),
             (given, placed) => given.or_else(|| placed.cloned()),
         };
@@ -305,7 +305,10 @@ pub(crate) fn plain(found: &DataType) -> DataType {
         DataType::LargeList(item) | DataType::ListView(item) => {
             DataType::List(Arc::new(Field::new("item", plain(item.data_type()), true)))
         }
-        DataType::List(item) => DataType::List(Arc::new(Field::new("item", plain(item.data_type()), true))),
+        DataType::List(item) => {
+            let plain = Field::new("item", plain(item.data_type()), true);
+            DataType::List(Arc::new(plain.with_metadata(item.metadata().clone())))
+        }
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Timestamp(_, Some(_)) => crate::schema::time_type(),
         DataType::Timestamp(_, None) => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),

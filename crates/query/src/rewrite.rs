@@ -12,8 +12,12 @@
 //! - texts without a type take that of the values beside them (`unknown.rs`);
 //! - a number that no double holds is refused;
 //! - quality is compared with its names: `quality = 'good'`;
+//! - VALUES stands in UNION and behind IN as a SELECT (`values.rs`);
+//! - `LIKE p ESCAPE '!'` has its pattern written with backslashes;
+//! - `x IN (SELECT ..)` in a list or a key to sort by looks into an array (`among.rs`);
 //! - PostgreSQL's own catalogue is asked in terms of what is here of it.
 
+mod among;
 mod apart;
 mod arrays;
 mod catalogue;
@@ -23,10 +27,12 @@ mod named;
 mod selects;
 mod unknown;
 mod using;
+mod values;
 
-pub(crate) use arrays::array_parameters;
+pub(crate) use arrays::placed_parameters;
 
 use crate::error::{Error, raise};
+use crate::functions::vectors::ESCAPED;
 use crate::functions::{SERIES, SUBSTRING_BY};
 use crate::value::parse_double;
 use datafusion::sql::sqlparser::ast::{
@@ -61,7 +67,7 @@ impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Error> {
-        catalogue::query(query);
+        catalogue::query(query, self.depth == 0);
         named::query(query, self.depth == 0);
         self.depth += 1;
         if let ast::SetExpr::Values(values) = query.body.as_mut() {
@@ -69,7 +75,8 @@ impl VisitorMut for Rewriter {
         }
         unknown::set_operation(query.body.as_mut());
         selects::fetch_first(query);
-        if let Err(error) = selects::exists_in_lists(query) {
+        among::in_lists(query);
+        if let Err(error) = values::query(query).and_then(|()| selects::exists_in_lists(query)) {
             return ControlFlow::Break(error);
         }
         match apart::query(query).and_then(|()| using::query(query)) {
@@ -84,8 +91,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
-        catalogue::table(factor);
-        match series(factor).and_then(|()| moments::of_values_at(factor)) {
+        match catalogue::table(factor).and_then(|()| series(factor)).and_then(|()| moments::of_values_at(factor)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -93,7 +99,10 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         catalogue::expr(expr);
-        ControlFlow::Continue(())
+        match values::expr(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
@@ -113,9 +122,7 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
             catalogue::kind(data_type);
             arrays::literal(inner, data_type)?;
             microseconds(data_type)?;
-            if matches!(data_type, DataType::Interval { .. }) {
-                clocks(inner);
-            }
+            written(inner, data_type);
             if let Some(length) = cut_length(data_type)? {
                 cut(expr, length);
             }
@@ -150,6 +157,13 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
         }
         Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => arrays::operand(left, right)?,
         Expr::Interval(span) => clocks(&mut span.value),
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) =
+                escape_char.take_if(|escape| !matches!(&escape.value, Value::SingleQuotedString(c) if c == "\\"))
+            {
+                **pattern = selects::call(ESCAPED, vec![pattern.as_ref().clone(), Expr::Value(escape)]);
+            }
+        }
         Expr::Function(function) if selects::is_modulo(function) => *expr = selects::modulo(function),
         Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. } if is_text(pattern) => {
             *expr = selects::call(SUBSTRING_BY, vec![text.as_ref().clone(), pattern.as_ref().clone()]);
@@ -251,6 +265,20 @@ fn microseconds(kind: &mut DataType) -> Result<(), Error> {
         _ => {}
     }
     Ok(())
+}
+
+/// A text that is cast, as DataFusion reads it: `'1 day 04:05'::interval`, and `'\x00ff'::bytea`, of which a function of texts
+/// would be given the text, and not its bytes.
+fn written(inner: &mut Expr, kind: &DataType) {
+    if matches!(kind, DataType::Interval { .. }) {
+        clocks(inner);
+    }
+    let Expr::Value(value) = inner else { return };
+    let Value::SingleQuotedString(text) = &value.value else { return };
+    let digits = text.strip_prefix("\\x").filter(|digits| digits.len() % 2 == 0 && digits.bytes().all(|c| c.is_ascii_hexdigit()));
+    if let (DataType::Bytea, Some(digits)) = (kind, digits) {
+        value.value = Value::HexStringLiteral(digits.to_owned());
+    }
 }
 
 /// To how many characters a cast to this type cuts; None where it does not.

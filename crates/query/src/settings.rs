@@ -45,24 +45,41 @@ const fn declared(name: &'static str, default: &'static str, rule: Rule, reporte
 
 const DECLARED: &[Declared] = &[
     declared("application_name", "", Rule::Free, true),
+    declared("backslash_quote", "safe_encoding", Rule::Free, false),
     declared("bytea_output", "hex", Rule::Fixed, false),
+    declared("check_function_bodies", "on", Rule::Switch, false),
     declared("client_encoding", "UTF8", Rule::Encoding, true),
     declared("client_min_messages", "notice", Rule::Free, false),
     declared("datestyle", "ISO, MDY", Rule::DateStyle, true),
+    declared("default_table_access_method", "", Rule::Free, false),
+    declared("default_tablespace", "", Rule::Free, false),
+    declared("default_transaction_deferrable", "off", Rule::Switch, false),
     declared("default_transaction_isolation", "read committed", Rule::Free, false),
     declared("default_transaction_read_only", "off", Rule::Switch, true),
+    declared("escape_string_warning", "on", Rule::Switch, false),
     declared("extra_float_digits", "1", Rule::Number, false),
     declared("idle_in_transaction_session_timeout", "0", Rule::Milliseconds, false),
     declared("in_hot_standby", "off", Rule::Fixed, true),
     declared("integer_datetimes", "on", Rule::Fixed, true),
     declared("intervalstyle", "postgres", Rule::Fixed, true),
     declared("is_superuser", "on", Rule::Fixed, true),
+    declared("jit", "off", Rule::Switch, false),
+    declared("lc_collate", "C", Rule::Fixed, false),
+    declared("lc_ctype", "C", Rule::Fixed, false),
+    declared("lc_messages", "C", Rule::Free, false),
+    declared("lc_monetary", "C", Rule::Free, false),
+    declared("lc_numeric", "C", Rule::Free, false),
+    declared("lc_time", "C", Rule::Free, false),
     declared("lock_timeout", "0", Rule::Milliseconds, false),
     declared("max_identifier_length", "63", Rule::Fixed, false),
+    declared("max_index_keys", "32", Rule::Fixed, false),
     declared("meridian.copy_batch_rows", "0", Rule::Number, false),
     declared("password_encryption", "scram-sha-256", Rule::Fixed, false),
+    declared("plan_cache_mode", "auto", Rule::Free, false),
+    declared("quote_all_identifiers", "off", Rule::Switch, false),
     declared("read_consistency", "primary", Rule::Consistency, false),
     declared("role", "none", Rule::Fixed, false),
+    declared("row_security", "on", Rule::Switch, false),
     declared("search_path", "public", Rule::Free, false),
     declared("server_encoding", "UTF8", Rule::Fixed, true),
     declared("server_version", "16.0", Rule::Fixed, true),
@@ -72,9 +89,16 @@ const DECLARED: &[Declared] = &[
     declared("statement_timeout", "0", Rule::Milliseconds, false),
     declared("synchronous_commit", "on", Rule::Free, false),
     declared("timezone", "UTC", Rule::Zone, true),
+    declared("transaction_deferrable", "off", Rule::Switch, false),
     declared("transaction_isolation", "read committed", Rule::Free, false),
     declared("transaction_read_only", "off", Rule::Switch, false),
+    declared("work_mem", "4MB", Rule::Free, false),
+    declared("xmloption", "content", Rule::Free, false),
 ];
+
+/// How many settings of its own (`app.user`) a client may make, and how long name and value may be together, in bytes.
+const OWN_MAX: usize = 64;
+const OWN_BYTES_MAX: usize = 8 << 10;
 
 /// How clients spell some of the names.
 fn spelled(name: &str) -> &str {
@@ -175,6 +199,9 @@ impl Variables {
     pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Result<Option<(String, String)>, Error> {
         let key = name.to_ascii_lowercase();
         let Some(setting) = DECLARED.iter().find(|setting| setting.name == key) else {
+            if key.contains('.') && !key.starts_with("meridian.") {
+                return self.set_own(key, value).map(|()| None);
+            }
             return Err(raise(Error::UnknownObject, format!("unrecognized configuration parameter \"{name}\"")));
         };
         let value = match value {
@@ -186,6 +213,23 @@ impl Variables {
         }
         self.values.insert(key, value.clone());
         Ok(setting.reported.then(|| (spelled(setting.name).to_owned(), value)))
+    }
+}
+
+impl Variables {
+    /// A setting of the client's own, which means nothing here and is kept for it, as in PostgreSQL.
+    fn set_own(&mut self, key: String, value: Option<&str>) -> Result<(), Error> {
+        let Some(value) = value else {
+            self.values.remove(&key);
+            return Ok(());
+        };
+        let own = self.values.keys().filter(|key| key.contains('.') && !key.starts_with("meridian.")).count();
+        if key.len() + value.len() > OWN_BYTES_MAX || (own >= OWN_MAX && !self.values.contains_key(&key)) {
+            let message = format!("a session may have {OWN_MAX} settings of its own, each of {OWN_BYTES_MAX} bytes");
+            return Err(raise(Error::Limit, message));
+        }
+        self.values.insert(key, value.to_owned());
+        Ok(())
     }
 }
 
@@ -209,11 +253,17 @@ fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> 
             milliseconds(value).map_or_else(|| wrong("a whole number of ms, or with a unit: 10s, 5min"), |ms| Ok(ms.to_string()))
         }
         Rule::Consistency => Consistency::parse(value).map(|known| known.to_string()),
-        Rule::Encoding if ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) => Ok("UTF8".to_owned()),
+        Rule::Encoding if is_utf8(value) => Ok("UTF8".to_owned()),
         Rule::Encoding => wrong("only UTF8 is supported"),
         Rule::DateStyle if value.to_ascii_lowercase().starts_with("iso") => Ok(now.to_owned()),
         Rule::DateStyle => wrong("only ISO is supported"),
     }
+}
+
+/// Whether a name of an encoding means UTF-8: as in PostgreSQL only its letters and digits count (asyncpg sends `'utf-8'`).
+fn is_utf8(name: &str) -> bool {
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    ["utf8", "unicode"].contains(&letters.to_ascii_lowercase().as_str())
 }
 
 fn milliseconds(value: &str) -> Option<u64> {

@@ -112,6 +112,7 @@ pub(crate) fn parse(sql: &str) -> Result<Option<Tree>, Error> {
     nesting::check(&tokens)?;
     drop_search_noise(&mut tokens, place);
     drop_deferrable(&mut tokens, place);
+    name_blanks(&mut tokens, place);
     let mut parser = Parser::new(&Postgres).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut tree = parser.parse_statement().map_err(|error| from_parser(&error, sql))?;
     nesting::lower(&mut tree)?;
@@ -199,6 +200,22 @@ fn drop_deferrable(tokens: &mut Vec<TokenWithSpan>, from: usize) {
         }
     }
     tokens.drain(first..=place);
+}
+
+/// `trim(TRAILING FROM x)` trims blanks, which the parser wants to see written.
+fn name_blanks(tokens: &mut Vec<TokenWithSpan>, from: usize) {
+    let is = |token: &TokenWithSpan, keywords: &[Keyword]| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && keywords.contains(&word.keyword));
+    let mut at = from;
+    while at + 2 < tokens.len() {
+        let space = matches!(tokens[at + 1].token, Token::Whitespace(_));
+        let sides = [Keyword::TRAILING, Keyword::LEADING, Keyword::BOTH];
+        if space && is(&tokens[at], &sides) && is(&tokens[at + 2], &[Keyword::FROM]) {
+            let span = tokens[at + 1].span;
+            let blank = [Token::SingleQuotedString(" ".to_owned()), Token::Whitespace(Whitespace::Space)];
+            drop(tokens.splice(at + 2..at + 2, blank.map(|token| TokenWithSpan { token, span })));
+        }
+        at += 1;
+    }
 }
 
 #[cfg(test)]

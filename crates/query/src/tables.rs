@@ -3,18 +3,18 @@
 
 mod authority;
 pub(crate) mod latest;
-mod node;
+pub(crate) mod node;
 mod operating;
 pub(crate) mod partial;
-pub(crate) mod pg_catalog;
 pub(crate) mod series;
-mod session;
+pub(crate) mod session;
 pub(crate) mod source;
 pub(crate) mod tags;
 
 pub(crate) use authority::GRANTS;
 
 use crate::access::Access;
+use crate::catalogue::Known;
 use crate::context::{DATABASE, StatementContext};
 use crate::engine::Engine;
 use crate::scan::Sort;
@@ -121,27 +121,30 @@ pub(crate) fn values_at_scan(scan: &TableScan) -> bool {
     source_as_provider(&scan.source).is_ok_and(|provider| crate::functions::is_values_at(provider.as_ref()))
 }
 
-/// Registers them in a session's context.
-pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, own: &Own<'_>) -> Result<()> {
-    let access = own.access;
-    let catalog = Arc::new(MemoryCatalogProvider::new());
-    let (tables, mut node) = (public(engine), node::all(engine));
+/// Those that users see, by schema.
+fn shown(engine: &Arc<Engine>, access: &Arc<Access>) -> [(&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>); 2] {
+    let mut node = node::all(engine);
     node.extend(operating::all(engine));
     node.push(authority::grants(engine, access));
-    let known: Vec<pg_catalog::Known> = [("public", &tables), ("meridian", &node)]
-        .into_iter()
-        .flat_map(|(schema, tables)| tables.iter().map(move |(name, table)| (schema, *name, table.schema())))
-        .collect();
-    let mut clients = pg_catalog::all(&known)?;
-    clients.extend(session::all(engine, own));
-    clients.extend(authority::of_catalogue(engine, access, &known));
-    for (name, schema) in [("public", tables), ("meridian", node), ("pg_catalog", clients), (KEYED_SCHEMA, keyed(engine))] {
+    [("public", public(engine)), ("meridian", node)]
+}
+
+/// Their names and columns, which are the same to everybody.
+pub(crate) fn known(engine: &Arc<Engine>, access: &Arc<Access>) -> Vec<Known> {
+    let of_schema = |(schema, tables): (&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>)| {
+        tables.into_iter().map(move |(name, table)| (schema, name, table.schema()))
+    };
+    shown(engine, access).into_iter().flat_map(of_schema).collect()
+}
+
+/// Registers them in a session's context.
+pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, access: &Arc<Access>) -> Result<()> {
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    for (name, schema) in shown(engine, access).into_iter().chain([(KEYED_SCHEMA, keyed(engine))]) {
         let schema = schema_of(schema);
-        let listed = |schema| Listed { name, tables: schema, access: Arc::clone(access) };
         let shown: Arc<dyn SchemaProvider> = match name {
             KEYED_SCHEMA => Arc::new(Hidden(schema)),
-            "pg_catalog" => schema,
-            _ => Arc::new(listed(schema)),
+            _ => Arc::new(Listed { name, tables: schema, access: Arc::clone(access) }),
         };
         catalog.register_schema(name, shown)?;
     }

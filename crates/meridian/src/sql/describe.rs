@@ -78,28 +78,15 @@ impl Shell {
         fine
     }
 
-    /// Whether a Meridian answers, not a PostgreSQL.
-    fn is_meridian(&mut self) -> bool {
-        let answer = self.link.borrow_mut().ask("SELECT version()", None);
-        answer.is_ok_and(|answer| answer.rows.iter().flatten().flatten().any(|version| version.contains("Meridian")))
-    }
-
     fn functions(&mut self, pattern: Option<&str>) -> bool {
-        if self.is_meridian() {
-            let condition = pattern.map_or_else(String::new, |pattern| format!(" WHERE {}", like("routine_name", pattern)));
-            return self.show_rows(&format!(
-                "SELECT routine_name AS function, lower(max(function_type)) AS kind, max(syntax_example) AS call, \
-                 split_part(btrim(max(description), E' \\n'), '. ', 1) AS description \
-                 FROM information_schema.routines{condition} GROUP BY routine_name ORDER BY 1"
-            ));
-        }
         let condition = pattern.map_or_else(
             || " AND n.nspname NOT IN ('pg_catalog', 'information_schema')".to_owned(),
             |pattern| format!(" AND {}", like("p.proname", pattern)),
         );
         self.show_rows(&format!(
             "SELECT n.nspname AS schema, p.proname AS function, pg_catalog.pg_get_function_result(p.oid) AS result, \
-             pg_catalog.pg_get_function_arguments(p.oid) AS arguments FROM pg_catalog.pg_proc AS p \
+             pg_catalog.pg_get_function_arguments(p.oid) AS arguments, \
+             pg_catalog.obj_description(p.oid, 'pg_proc') AS description FROM pg_catalog.pg_proc AS p \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE true{condition} ORDER BY 1, 2, 4"
         ))
     }

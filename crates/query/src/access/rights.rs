@@ -117,6 +117,11 @@ impl Rights {
         self.superuser
     }
 
+    /// Whether these are also a role's rights; a superuser has those of all.
+    pub(crate) fn holds(&self, role: RoleId) -> bool {
+        self.superuser || self.roles.contains(&role)
+    }
+
     /// Refuses whoever is no role.
     pub(crate) fn alive(&self) -> Result<(), Error> {
         if self.exists {

@@ -3,6 +3,7 @@
 //! DataFusion's variants name who failed, not what was wrong, so its texts are matched here and
 //! nowhere else; what no rule knows becomes XX000 with the text kept, never a guess.
 
+use super::place::{begins_word, find_relation, find_word, position_of};
 use super::{Error, Report, raise};
 use arrow::error::ArrowError;
 use datafusion::common::{Diagnostic, SchemaError};
@@ -58,7 +59,13 @@ pub(crate) fn from_datafusion(error: &DataFusionError, sql: &str) -> Error {
     let position = error.diagnostic().and_then(|diagnostic: &Diagnostic| diagnostic.span).and_then(|span| {
         position_of(sql, span.start.line, span.start.column) //
     });
-    translated(error, sql).at(position)
+    // What the parser noted is the exact place; of words that we put into the statement it noted none, or a wrong one.
+    let noted = position.filter(|position| begins_word(sql, *position));
+    let mut error = translated(error, sql);
+    if noted.is_some() {
+        error.report_mut().position = noted;
+    }
+    error
 }
 
 fn translated(error: &DataFusionError, sql: &str) -> Error {
@@ -268,6 +275,16 @@ fn unread_cast(line: &str) -> Option<Error> {
     }
 }
 
+/// A function that is not there, or not with these arguments.
+fn unknown_function(line: &str, lower: &str, sql: &str) -> Option<Error> {
+    if let Some(name) = line.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
+        let error = raise(Error::UnknownFunction, format!("function {name} does not exist"));
+        return Some(error.at(find_word(sql, name)));
+    }
+    let said = ["invalid function", "could not find a matching", "no function matches", "failed to coerce arguments"];
+    said.iter().any(|part| lower.contains(part)).then(|| raise(Error::UnknownFunction, line))
+}
+
 fn from_text(text: &str, sql: &str) -> Error {
     let line = first_line(text);
     let lower = line.to_lowercase();
@@ -283,14 +300,10 @@ fn from_text(text: &str, sql: &str) -> Error {
         let name = name.strip_prefix("meridian.").unwrap_or(name);
         let bare = name.rsplit('.').next().unwrap_or(name);
         return raise(Error::UnknownTable, format!("relation \"{}\" does not exist", name.trim_start_matches("public.")))
-            .at(find_word(sql, bare));
+            .at(find_relation(sql, bare));
     }
-    if has("invalid function")
-        || has("could not find a matching")
-        || has("no function matches")
-        || has("failed to coerce arguments")
-    {
-        return raise(Error::UnknownFunction, line);
+    if let Some(error) = unknown_function(&line, &lower, sql) {
+        return error;
     }
     if has("schema error: no field named") || has("no field named") {
         return raise(Error::UnknownColumn, line);
@@ -359,25 +372,6 @@ fn first_line(text: &str) -> String {
         line = line.strip_prefix(prefix).unwrap_or(line);
     }
     line.trim_end_matches('.').to_owned()
-}
-
-/// The character (from 1) that stands at a line and column (both from 1).
-pub(crate) fn position_of(sql: &str, line: u64, column: u64) -> Option<u32> {
-    if line == 0 || column == 0 {
-        return None;
-    }
-    let before: usize = sql.split('\n').take(usize::try_from(line - 1).ok()?).map(|text| text.chars().count() + 1).sum();
-    u32::try_from(before as u64 + column).ok()
-}
-
-/// The first place of a whole word in the statement (from 1), whatever its case.
-pub(crate) fn find_word(sql: &str, word: &str) -> Option<u32> {
-    let (lower, word) = (sql.to_ascii_lowercase(), word.to_ascii_lowercase());
-    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let found = lower.match_indices(&word).find(|(at, _)| {
-        !is_part(lower[..*at].chars().next_back()) && !is_part(lower[at + word.len()..].chars().next()) //
-    })?;
-    u32::try_from(sql[..found.0].chars().count() + 1).ok()
 }
 
 /// The known name that a mistyped one probably meant.

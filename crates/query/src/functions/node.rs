@@ -14,17 +14,10 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 use std::sync::Arc;
 
-/// A relation by its number or its name.
-const RELATIONS: &[&[DataType]] = &[&[DataType::Int64], &[DataType::Utf8]];
-
 fn text(name: &'static str, value: String) -> ScalarUDF {
     Simple::make(name, Vec::new(), DataType::Utf8, Volatility::Stable, move |_, rows| {
         Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&value, rows))))
     })
-}
-
-fn yes(name: &'static str, takes: Vec<DataType>) -> ScalarUDF {
-    Simple::make(name, takes, DataType::Boolean, Volatility::Stable, |_, rows| Ok(Arc::new(BooleanArray::from(vec![true; rows]))))
 }
 
 fn nothing(name: &'static str, takes: Vec<DataType>) -> ScalarUDF {
@@ -117,16 +110,11 @@ fn one_of(lists: &[&[DataType]]) -> Signature {
     Signature::one_of(lists.iter().map(|types| TypeSignature::Exact(types.to_vec())).collect(), Volatility::Stable)
 }
 
-fn nothing_of(name: &'static str, gives: DataType, lists: &[&[DataType]]) -> ScalarUDF {
-    let none = gives.clone();
-    Simple::any_of(name, one_of(lists), gives, move |_, rows| Ok(new_null_array(&none, rows)))
-}
-
 /// The type of a value, by the name that SQL has for it.
 fn type_names() -> ScalarUDF {
     let takes = |given: &[DataType]| (given.len() == 1).then(|| given.to_vec());
     let body = |args: &[ArrayRef], _: Zone| -> datafusion::error::Result<ArrayRef> {
-        let name = crate::tables::pg_catalog::type_name_of(args[0].data_type());
+        let name = crate::catalogue::type_name_of(args[0].data_type());
         Ok(Arc::new(StringArray::from(vec![name; args[0].len()])))
     };
     Typed { name: "pg_typeof", aliases: &[], takes, gives: |_| DataType::Utf8, body }.udf().as_ref().clone()
@@ -164,24 +152,6 @@ fn database_size(engine: &Arc<Engine>) -> ScalarUDF {
 /// What is asked beside the tables of `pg_catalog`.
 fn catalogue() -> Vec<ScalarUDF> {
     vec![
-        Simple::make("pg_encoding_to_char", vec![DataType::Int64], DataType::Utf8, Volatility::Immutable, |args, _| {
-            let ids = args[0].as_primitive::<Int64Type>().iter();
-            Ok(Arc::new(ids.map(|id| id.map(|id| if id == 6 { "UTF8" } else { "" })).collect::<StringArray>()))
-        }),
-        yes("pg_table_is_visible", vec![DataType::Int64]),
-        yes("pg_type_is_visible", vec![DataType::Int64]),
-        yes("pg_function_is_visible", vec![DataType::Int64]),
-        nothing_of("obj_description", DataType::Utf8, &[&[DataType::Int64], &[DataType::Int64, DataType::Utf8]]),
-        nothing("col_description", vec![DataType::Int64, DataType::Int64]),
-        nothing("shobj_description", vec![DataType::Int64, DataType::Utf8]),
-        nothing("pg_get_expr", vec![DataType::Utf8, DataType::Int64]),
-        nothing("pg_get_viewdef", vec![DataType::Int64, DataType::Boolean]),
-        // What a table takes on disk is not known by table: slices hold them all.
-        nothing_of("pg_table_size", DataType::Int64, RELATIONS),
-        nothing_of("pg_relation_size", DataType::Int64, RELATIONS),
-        nothing_of("pg_indexes_size", DataType::Int64, RELATIONS),
-        nothing_of("pg_total_relation_size", DataType::Int64, RELATIONS),
-        nothing_of("pg_tablespace_size", DataType::Int64, RELATIONS),
         // There are no advisory locks to be unlocked: pools ask so when they take a connection back.
         nothing("pg_advisory_unlock_all", Vec::new()),
         nothing("inet_client_addr", Vec::new()),
@@ -189,11 +159,5 @@ fn catalogue() -> Vec<ScalarUDF> {
         nothing("inet_server_port", Vec::new()),
         type_names(),
         sizes(),
-        nothing("pg_tablespace_location", vec![DataType::Int64]),
-        Simple::make("format_type", vec![DataType::Int64, DataType::Int64], DataType::Utf8, Volatility::Stable, |args, rows| {
-            let oids = args[0].as_primitive::<Int64Type>();
-            let name = |row: usize| oids.is_valid(row).then(|| crate::tables::pg_catalog::type_name(oids.value(row)));
-            Ok(Arc::new((0..rows).map(name).collect::<StringArray>()))
-        }),
     ]
 }

@@ -1,5 +1,5 @@
 //! Operators and forms that become functions of ours while a statement is planned: `->>`, the difference of
-//! two times, intervals times and over numbers, dates and intervals, EXTRACT.
+//! two times, intervals times and over numbers, dates and intervals, booleans and texts, EXTRACT.
 
 use super::calendar::DATE_PART;
 use super::chain;
@@ -49,7 +49,7 @@ fn exact(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(Operator, Expr, Exp
     (plain(&left) && plain(&right)).then_some((op, a, b))
 }
 
-/// `true = 't'`: a text without a type beside a boolean is one. DataFusion finds no type that they have together.
+/// `indisprimary = 't'`: a text without a type beside a boolean is one. DataFusion finds no type that they have together.
 fn truths(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
     let is_truth = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Boolean));

@@ -5,9 +5,9 @@
 use super::simple::Simple;
 use crate::access::role::{Role, RoleId};
 use crate::access::{Access, Privileges, Rights, no_role};
+use crate::catalogue::Object;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
-use crate::tables::pg_catalog::table_of;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
@@ -106,13 +106,7 @@ fn unrecognized(word: &str) -> Error {
 
 /// Whether a role may do one of these with a table.
 fn table(engine: &Arc<Engine>, rights: &Rights, thing: &Thing, list: &str) -> std::result::Result<Option<bool>, Error> {
-    let table = match thing {
-        Thing::Number(number) => match table_of(engine, *number) {
-            Some(table) => table,
-            None => return Ok(None),
-        },
-        Thing::Name(name) => known_table(engine, name)?,
-    };
+    let Some(table) = table_of(engine, thing)? else { return Ok(None) };
     let mut any = false;
     for word in words(list) {
         let open = table == crate::tables::GRANTS || table.starts_with("pg_catalog.") || table.starts_with("information_schema.");
@@ -126,24 +120,18 @@ fn table(engine: &Arc<Engine>, rights: &Rights, thing: &Thing, list: &str) -> st
     Ok(Some(any))
 }
 
-/// A table's full name from what may leave its schema out, and be quoted.
-fn known_table(engine: &Arc<Engine>, name: &str) -> std::result::Result<String, Error> {
-    let parts: Vec<String> = name
-        .split('.')
-        .map(|part| match part.strip_prefix('"').and_then(|part| part.strip_suffix('"')) {
-            Some(quoted) => quoted.to_owned(),
-            None => part.to_lowercase(),
-        })
-        .collect();
-    let full = match parts.as_slice() {
-        [table] if crate::tables::pg_catalog::is_table(table) => format!("pg_catalog.{table}"),
-        [table] => format!("public.{table}"),
-        [.., schema, table] => format!("{schema}.{table}"),
-        [] => String::new(),
-    };
-    let (schema, table) = full.split_once('.').unwrap_or_default();
-    let known = crate::tables::names(engine, schema).contains(&table) || ["pg_catalog", "information_schema"].contains(&schema);
-    if known { Ok(full) } else { Err(raise(Error::UnknownTable, format!("relation \"{name}\" does not exist"))) }
+/// A relation's full name; None where there is none of that number.
+fn table_of(engine: &Arc<Engine>, thing: &Thing) -> std::result::Result<Option<String>, Error> {
+    // Made by the first session, before it plans anything.
+    let Some(shared) = engine.clients.get() else { return Ok(None) };
+    let full = |object: &Object| format!("{}.{}", object.schema, object.name);
+    match thing {
+        Thing::Number(number) => Ok(shared.catalogue.object(*number).map(full)),
+        Thing::Name(name) => match shared.catalogue.relation(name) {
+            Some(object) => Ok(Some(full(object))),
+            None => Err(raise(Error::UnknownTable, format!("relation \"{name}\" does not exist"))),
+        },
+    }
 }
 
 /// What everybody may do with schemas, the database and functions, and what only superusers may.

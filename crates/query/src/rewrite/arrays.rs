@@ -1,18 +1,22 @@
-//! Arrays that are written as texts, and parameters that must be arrays though nobody says so.
+//! Arrays that are written as texts, and parameters whose type where they stand tells, arrays above all.
 //!
 //! - `'{1,2}'::int[]`: a text that is cast to an array becomes the array that it writes, and so does one behind ANY or ALL;
-//! - clients send lists without a type (psycopg does): `tag = ANY ($1)`, `$1::text[]` and `values_at($1, $2)` tell what they are.
+//! - clients send lists without a type (psycopg does): `tag = ANY ($1)`, `$1::text[]` and `values_at($1, $2)` tell what they are;
+//! - a parameter that is cast is of the type of the cast, as in PostgreSQL: `$1::int` takes an integer.
 
+use super::catalogue::OID_BYTES;
 use super::parameter;
 use crate::array_text::{Item, items, shape};
+use crate::catalogue::PG_TYPE;
 use crate::error::Error;
-use arrow::datatypes::{DataType as Type, TimeUnit};
+use arrow::datatypes::{DataType as Type, Field, TimeUnit};
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, Statement as Tree, TableFactor,
     TimezoneInfo, Value, Visit, Visitor,
 };
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 fn array_of(element: DataType) -> DataType {
     DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None))
@@ -36,7 +40,7 @@ fn compared(expr: &Expr) -> DataType {
     }
 }
 
-/// The type of an array's items, of those that parameters can have.
+/// The Arrow type of a type, of those that parameters and the items of their arrays can have.
 fn item_type(element: &DataType) -> Option<Type> {
     Some(match element {
         DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::String(_) => Type::Utf8,
@@ -47,6 +51,10 @@ fn item_type(element: &DataType) -> Option<Type> {
         DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Float(_) => Type::Float64,
         DataType::Boolean | DataType::Bool => Type::Boolean,
         DataType::Date => Type::Date32,
+        DataType::Bytea => Type::Binary,
+        DataType::Interval { .. } => crate::schema::span_type(),
+        DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Type::Time64(TimeUnit::Microsecond),
+        DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => Type::Decimal128(38, 10),
         DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => crate::schema::time_type(),
         DataType::Timestamp(_, _) => Type::Timestamp(TimeUnit::Microsecond, None),
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => Type::new_list(item_type(element)?, true),
@@ -54,20 +62,24 @@ fn item_type(element: &DataType) -> Option<Type> {
     })
 }
 
-/// The types of parameters that are arrays by where they stand.
-pub(crate) fn array_parameters(tree: &Tree) -> BTreeMap<usize, Type> {
-    struct Arrays(BTreeMap<usize, Type>);
+/// The types of parameters that are told by where they stand: arrays, and what is cast.
+pub(crate) fn placed_parameters(tree: &Tree) -> BTreeMap<usize, Type> {
+    struct Placed(BTreeMap<usize, Type>);
 
-    impl Arrays {
+    impl Placed {
         fn note(&mut self, expr: &Expr, element: &DataType) {
             if let (Some(number), Some(item)) = (parameter(expr), item_type(element)) {
                 // What is said at the parameter itself is met later, and stands.
-                self.0.insert(number, Type::new_list(item, true));
+                let mut field = Field::new("item", item, true);
+                if matches!(element, DataType::Int8(Some(OID_BYTES))) {
+                    field = field.with_metadata([(PG_TYPE.to_owned(), "oid".to_owned())].into());
+                }
+                self.0.insert(number, Type::List(Arc::new(field)));
             }
         }
     }
 
-    impl Visitor for Arrays {
+    impl Visitor for Placed {
         type Break = ();
 
         fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
@@ -89,15 +101,20 @@ pub(crate) fn array_parameters(tree: &Tree) -> BTreeMap<usize, Type> {
                 Expr::Cast { expr, data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)), .. } => {
                     self.note(expr, element);
                 }
+                Expr::Cast { expr, data_type, .. } => {
+                    if let (Some(number), Some(kind)) = (parameter(expr), item_type(data_type)) {
+                        self.0.insert(number, kind);
+                    }
+                }
                 _ => {}
             }
             ControlFlow::Continue(())
         }
     }
 
-    let mut arrays = Arrays(BTreeMap::new());
-    let _ = tree.visit(&mut arrays);
-    arrays.0
+    let mut placed = Placed(BTreeMap::new());
+    let _ = tree.visit(&mut placed);
+    placed.0
 }
 
 /// A text behind ANY or ALL as the array that it writes.

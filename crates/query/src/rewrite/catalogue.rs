@@ -1,24 +1,37 @@
 //! What clients write of PostgreSQL's own catalogue, in terms of the little of it that is here.
 //!
 //! - names may carry `pg_catalog.` before them, or, for its tables, leave it out;
-//! - its types are named by ours: `oid` is a bigint, `name` and `regtype` are text;
+//! - its types are named by ours: `oid` is a bigint, `name` is text;
+//! - objects are numbers or names (`regs.rs`), arrays are taken apart (`vectors.rs`);
+//! - its tables have `tableoid` (`system.rs`);
+//! - no type is an enum, a domain, a range or a row, so that what is asked of those only is not planned;
 //! - a SELECT from one of its tables that never has rows has none, whatever it asks, so that nothing
 //!   of it is planned: alone it becomes an empty SELECT of as many columns, as a value NULL, as an
 //!   array an empty one, under EXISTS false.
 //!
 //! It doesn't know what the tables hold; only which never hold anything.
 
+mod regs;
+mod system;
+mod vectors;
+
+use super::selects;
+use crate::catalogue as pg_catalog;
+use crate::error::Error;
 use crate::names::{self, Shown};
-use crate::tables::pg_catalog;
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, Expr, FunctionArguments, GroupByExpr, Ident, JoinOperator,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value, Visit, Visitor,
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, TimezoneInfo, Value, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use std::ops::ControlFlow;
 
 const SCHEMA: &str = "pg_catalog";
+
+/// How many bytes a number of an object has in PostgreSQL.
+pub(super) const OID_BYTES: u64 = 4;
 
 /// Functions whose answer over no rows is a row.
 const AGGREGATES: [&str; 12] = [
@@ -41,6 +54,9 @@ const NO_ARRAYS: [&str; 3] = ["reloptions", "attoptions", "attacl"];
 
 /// Arrays that are not taken apart: those, and what was granted.
 const WHOLE_ARRAYS: [&str; 4] = ["reloptions", "relacl", "attoptions", "attacl"];
+
+/// Sorts of types that there are none of: rows, domains, enums, ranges and multiranges.
+const NO_TYPES: [&str; 5] = ["c", "d", "e", "r", "m"];
 
 fn lower(part: &ObjectNamePart) -> String {
     part.as_ident().map(|ident| ident.value.to_ascii_lowercase()).unwrap_or_default()
@@ -80,8 +96,36 @@ pub(super) fn function_name(name: &mut ObjectName) {
     *name = ObjectName::from(vec![Ident::new(own)]);
 }
 
+/// Functions that are tables.
+const TABLES: [&str; 5] = ["generate_series", "range", "unnest", "values_at", "pg_get_keywords"];
+
+/// A function of one value in FROM, `string_to_array(..) AS s`, as what it is: a row of that value.
+fn one_row(factor: &mut TableFactor) -> Result<(), Error> {
+    let TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } = factor else { return Ok(()) };
+    let Some(own) = catalogue_name(name).filter(|own| !TABLES.contains(&own.as_str()) && !own.starts_with("meridian_")) else {
+        return Ok(());
+    };
+    let plain = args.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => Some(arg.clone()),
+        _ => None,
+    });
+    let Some(args) = plain.collect::<Option<Vec<_>>>() else { return Ok(()) };
+    let mut shown =
+        alias.take().unwrap_or(TableAlias { explicit: true, name: Ident::new(own.as_str()), columns: Vec::new(), at: None });
+    let column = if shown.columns.is_empty() { shown.name.clone() } else { shown.columns.remove(0).name };
+    let Expr::Subquery(mut row) = selects::subquery(selects::call(&own, args), Vec::new())? else { return Ok(()) };
+    if let SetExpr::Select(select) = row.body.as_mut()
+        && let Some(SelectItem::UnnamedExpr(value)) = select.projection.first().cloned()
+    {
+        select.projection = vec![SelectItem::ExprWithAlias { expr: value, alias: column }];
+    }
+    *factor = TableFactor::Derived { lateral: false, subquery: row, alias: Some(shown), sample: None };
+    Ok(())
+}
+
 /// A table of the catalogue gets its schema, a function in FROM loses it.
-pub(super) fn table(factor: &mut TableFactor) {
+pub(super) fn table(factor: &mut TableFactor) -> Result<(), Error> {
+    one_row(factor)?;
     match factor {
         TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => function_name(name),
         TableFactor::Table { name, args: None, .. } if name.0.len() == 1 && pg_catalog::is_table(&lower(&name.0[0])) => {
@@ -89,6 +133,7 @@ pub(super) fn table(factor: &mut TableFactor) {
         }
         _ => {}
     }
+    Ok(())
 }
 
 /// A type's name becomes that of ours.
@@ -97,18 +142,25 @@ pub(super) fn kind(kind: &mut DataType) {
         DataType::Custom(name, _) => {
             let Some(own) = catalogue_name(name) else { return };
             *kind = match own.as_str() {
-                "text" | "name" | "varchar" | "bpchar" | "char" | "regclass" | "regtype" | "regproc" | "regprocedure"
-                | "regnamespace" | "regrole" => DataType::Text,
-                "oid" | "int8" | "xid" => DataType::BigInt(None),
+                "text" | "name" | "varchar" | "bpchar" | "char" | "cstring" => DataType::Text,
+                // Known again where it is the type of a parameter's items (`arrays.rs`).
+                "oid" => DataType::Int8(Some(OID_BYTES)),
+                "int8" | "xid" => DataType::BigInt(None),
                 "int4" => DataType::Integer(None),
                 "int2" => DataType::SmallInt(None),
                 "bool" => DataType::Boolean,
                 "float8" => DataType::DoublePrecision,
                 "float4" => DataType::Real,
+                "numeric" => DataType::Numeric(ExactNumberInfo::None),
+                "bytea" => DataType::Bytea,
+                "date" => DataType::Date,
+                "time" => DataType::Time(None, TimezoneInfo::None),
+                "timestamp" => DataType::Timestamp(None, TimezoneInfo::None),
+                "timestamptz" => DataType::Timestamp(None, TimezoneInfo::Tz),
+                "interval" => DataType::Interval { fields: None, precision: None },
                 _ => return,
             };
         }
-        DataType::Regclass => *kind = DataType::Text,
         DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) => self::kind(inner),
         _ => {}
     }
@@ -129,15 +181,24 @@ fn no_elements() -> Expr {
 
 /// A subquery that never has rows becomes what it says.
 pub(super) fn expr(expr: &mut Expr) {
+    regs::expr(expr);
+    vectors::expr(expr);
+    if let Expr::Case { operand: None, conditions, else_result, .. } = expr {
+        let arrays = conditions.iter().filter(|when| never_true(&when.condition)).find_map(|when| array_of(&when.result));
+        if let (Some(kind), Some(other)) = (arrays, else_result)
+            && matches!(other.as_ref(), Expr::Value(value) if matches!(value.value, Value::Null))
+        {
+            **other = cast(other.as_ref().clone(), kind);
+        }
+        conditions.retain(|when| !never_true(&when.condition));
+    }
     let instead = match expr {
+        // A CASE without a condition is what its ELSE says.
+        Expr::Case { operand: None, conditions, else_result, .. } if conditions.is_empty() => {
+            else_result.as_ref().map_or_else(|| Expr::value(Value::Null), |instead| instead.as_ref().clone())
+        }
         Expr::Subquery(query) if never(query) => null(),
         Expr::Subquery(query) => return only_row(query),
-        Expr::Cast { expr: literal, data_type, .. } if is_regclass(data_type) => {
-            match literal_text(literal).and_then(class_oid) {
-                Some(oid) => oid,
-                None => return,
-            }
-        }
         Expr::Exists { subquery, negated } if never(subquery) => Expr::value(Value::Boolean(*negated)),
         Expr::Function(function) if catalogue_name(&function.name).as_deref() == Some("array") => match &function.args {
             FunctionArguments::Subquery(query) if never(query) => no_elements(),
@@ -146,35 +207,6 @@ pub(super) fn expr(expr: &mut Expr) {
         _ => return,
     };
     *expr = instead;
-}
-
-fn is_regclass(kind: &DataType) -> bool {
-    match kind {
-        DataType::Regclass => true,
-        DataType::Custom(name, _) => catalogue_name(name).as_deref() == Some("regclass"),
-        _ => false,
-    }
-}
-
-fn literal_text(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A table's number by its name, `'samples'::regclass`; None for a number.
-fn class_oid(name: &str) -> Option<Expr> {
-    let own = name.rsplit('.').next().unwrap_or(name);
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if own.is_empty() || !own.chars().all(word) || own.chars().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
-    let sql = format!("(SELECT first_value(oid) FROM pg_catalog.pg_class WHERE relname = '{}')", own.to_ascii_lowercase());
-    Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).ok()?.parse_expr().ok()
 }
 
 /// DataFusion plans a correlated value only where an aggregate says that it is one; a value asked of
@@ -186,11 +218,13 @@ fn only_row(query: &mut Query) {
     if !plain || !ungrouped || select.projection.len() != 1 || !select.from.iter().all(of_catalogue) || select.from.is_empty() {
         return;
     }
-    let [item @ SelectItem::UnnamedExpr(_)] = select.projection.as_mut_slice() else { return };
+    let [item @ (SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })] = select.projection.as_mut_slice() else {
+        return;
+    };
     if !one_value(item) {
         return;
     }
-    let SelectItem::UnnamedExpr(value) = item else { return };
+    let (SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) = item else { return };
     if let Ok(call) =
         Parser::new(&PostgreSqlDialect {}).try_with_sql(&format!("first_value({value})")).and_then(|mut p| p.parse_expr())
     {
@@ -206,18 +240,37 @@ fn of_catalogue(source: &TableWithJoins) -> bool {
     table(&source.relation) && source.joins.iter().all(|join| table(&join.relation))
 }
 
+fn column_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(column) => Some(column.value.to_ascii_lowercase()),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|column| column.value.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+/// The type of `(SELECT array_agg(..) ..)` that is not planned: an array, of texts, which every client can read.
+fn array_of(expr: &Expr) -> Option<DataType> {
+    let Expr::Subquery(query) = expr else { return None };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [SelectItem::UnnamedExpr(Expr::Function(function)) | SelectItem::ExprWithAlias { expr: Expr::Function(function), .. }] =
+        select.projection.as_slice()
+    else {
+        return None;
+    };
+    let gathers = catalogue_name(&function.name).as_deref() == Some("array_agg");
+    gathers.then(|| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(DataType::Text), None)))
+}
+
 /// Whether a condition on the catalogue's columns asks for what is NULL in every row.
 fn never_true(condition: &Expr) -> bool {
     match condition {
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => never_true(left) || never_true(right),
-        Expr::IsNotNull(column) => {
-            let column = match column.as_ref() {
-                Expr::Identifier(column) => Some(column),
-                Expr::CompoundIdentifier(parts) => parts.last(),
-                _ => None,
-            };
-            column.is_some_and(|column| NO_ARRAYS.contains(&column.value.to_ascii_lowercase().as_str()))
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+            let kind = matches!(right.as_ref(), Expr::Value(value)
+                if matches!(&value.value, Value::SingleQuotedString(kind) if NO_TYPES.contains(&kind.as_str())));
+            kind && column_name(left).is_some_and(|name| name == "typtype")
         }
+        Expr::IsNotNull(column) => column_name(column).is_some_and(|name| NO_ARRAYS.contains(&name.as_str())),
         _ => false,
     }
 }
@@ -226,8 +279,14 @@ fn never(query: &Query) -> bool {
     matches!(query.body.as_ref(), SetExpr::Select(select) if has_no_rows(select))
 }
 
-/// Every SELECT of the query that never has rows becomes an empty one.
-pub(super) fn query(query: &mut Query) {
+/// Every SELECT of the query that never has rows becomes an empty one; the outermost list shows objects by their names.
+pub(super) fn query(query: &mut Query, outermost: bool) {
+    system::query(query);
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && outermost
+    {
+        regs::shown(&mut select.projection);
+    }
     if body(&mut query.body) {
         query.order_by = None;
     }
@@ -240,12 +299,26 @@ fn body(set: &mut SetExpr) -> bool {
             clear(select);
             true
         }
+        // No table is a part of another, so that none has ancestors. What is asked for are numbers of tables.
+        SetExpr::Select(select) if asks_ancestors(select) => {
+            clear(select);
+            if let [SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_mut_slice() {
+                *expr = cast(Expr::value(Value::Null), DataType::BigInt(None));
+            }
+            false
+        }
         SetExpr::SetOperation { left, right, .. } => {
             let left = body(left);
             body(right) && left
         }
         _ => false,
     }
+}
+
+fn asks_ancestors(select: &Select) -> bool {
+    let [SelectItem::UnnamedExpr(Expr::Function(function))] = select.projection.as_slice() else { return false };
+    let name = catalogue_name(&function.name);
+    select.from.is_empty() && name.is_some_and(|name| ["pg_partition_ancestors", "pg_partition_tree"].contains(&name.as_str()))
 }
 
 fn clear(select: &mut Select) {

@@ -19,6 +19,36 @@ use std::ops::ControlFlow;
 
 /// Gives later columns of one name names of their own.
 pub(super) fn keep_apart(query: &mut Query) {
+    let before = names_of(query);
+    keep_all_apart(query);
+    // A key that is the name of a column means that column still.
+    let after = names_of(query);
+    let changed = before.into_iter().zip(&after).filter(|(old, _)| !after.contains(old));
+    let renamed: Vec<(String, Ident)> = changed.map(|(old, new)| (old, Ident::with_quote('"', new))).collect();
+    if let Some(order) = &mut query.order_by
+        && let ast::OrderByKind::Expressions(keys) = &mut order.kind
+    {
+        for key in keys {
+            if let Expr::Identifier(name) = &key.expr
+                && let Some((_, new)) = renamed.iter().find(|(old, _)| *old == names::ident(name))
+            {
+                key.expr = Expr::Identifier(new.clone());
+            }
+        }
+    }
+}
+
+/// The names that the outermost list gives by AS.
+fn names_of(query: &Query) -> Vec<String> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return Vec::new() };
+    let alias = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { alias, .. } => names::ident(alias),
+        _ => String::new(),
+    };
+    select.projection.iter().map(alias).collect()
+}
+
+fn keep_all_apart(query: &mut Query) {
     let mut waiting = vec![query.body.as_mut()];
     while let Some(body) = waiting.pop() {
         match body {

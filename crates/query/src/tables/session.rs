@@ -2,12 +2,12 @@
 
 use super::node::{Column, Columns, Named, numbers, tables, texts, times};
 use crate::access::Access;
+use crate::catalogue::type_name_of;
 use crate::cursors::Cursors;
 use crate::engine::Engine;
 use crate::named::Names;
 use crate::session::State;
 use crate::store::NodeReport;
-use crate::tables::pg_catalog::type_name_of;
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, ListBuilder, StringArray, StringBuilder};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -119,7 +119,7 @@ fn pg_cursors(cursors: Option<Arc<Cursors>>) -> Vec<Column> {
 }
 
 /// The tables, each made anew for each query. Named statements and cursors hold plans, and those hold these tables: hence weak.
-pub(super) fn all(engine: &Arc<Engine>, own: &Own<'_>) -> Vec<Named> {
+pub(crate) fn all(engine: &Arc<Engine>, own: &Own<'_>) -> Vec<Named> {
     let (state, access) = (Arc::clone(own.state), Arc::clone(own.access));
     let (names, cursors) = (Arc::downgrade(own.names), Arc::downgrade(own.cursors));
     let made: Vec<(&'static str, Columns)> = vec![

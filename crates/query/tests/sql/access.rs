@@ -1,6 +1,7 @@
 //! Roles: every way of reading and writing, held against a plain model of what each role may, on one node and on a fleet; and
 //! GRANT, REVOKE, CREATE, ALTER and DROP ROLE.
 
+mod catalogue;
 mod commands;
 mod model;
 mod waiting;

@@ -41,7 +41,7 @@ async fn clients_find_their_way() {
     let house = House::furnished().await;
     let tables =
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'pg_catalog' AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1, 2";
+        WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname <> 'pg_catalog' AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1, 2";
     assert_eq!(house.rows(tables).await, ["public|events", "public|integers", "public|latest", "public|samples", "public|tags"]);
     assert_eq!(house.rows("SELECT current_database(), current_schema(), current_user").await, ["meridian|public|meridian"]);
     assert!(house.rows("SELECT version()").await[0].starts_with("PostgreSQL"));
@@ -82,4 +82,35 @@ async fn the_language_works_on_these_tables() {
     let prepared = house.session.prepare("SELECT count(*), max(value) + 1, tag FROM samples GROUP BY tag", &[]).await.unwrap();
     let names: Vec<String> = prepared.schema().unwrap().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["count", "?column?", "tag"]);
+}
+
+/// As PostgreSQL: a client that asks for types before it sends values (asyncpg) is told those of the casts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_is_cast_is_of_that_type() {
+    let house = House::furnished().await;
+    for (name, kind) in [
+        ("bool", "Boolean"),
+        ("int2", "Int16"),
+        ("integer", "Int32"),
+        ("pg_catalog.int8", "Int64"),
+        ("real", "Float32"),
+        ("float8", "Float64"),
+        ("varchar(3)", "Utf8"),
+        ("bytea", "Binary"),
+        ("date", "Date32"),
+        ("time", "Time64(µs)"),
+        ("timestamp", "Timestamp(µs)"),
+        ("timestamptz", "Timestamp(µs, \"UTC\")"),
+        ("interval", "Interval(MonthDayNano)"),
+        ("numeric", "Decimal128(38, 10)"),
+        ("text::int", "Utf8"),
+    ] {
+        let sql = format!("SELECT $1::{name} WHERE $1::{name} IS NULL");
+        let prepared = house.session.prepare(&sql, &[]).await.unwrap();
+        assert_eq!(prepared.parameters()[0].to_string(), kind, "{sql}");
+        let rows = house.try_rows(&sql, vec![query::ScalarValue::Utf8(None)]).await;
+        assert_eq!(rows.unwrap(), ["NULL"], "{sql}");
+    }
+    let days = query::ScalarValue::Utf8(Some("3".to_owned()));
+    assert_eq!(house.try_rows("SELECT date '2024-01-01' + $1::int", vec![days]).await.unwrap(), ["2024-01-04"]);
 }

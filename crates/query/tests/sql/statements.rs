@@ -225,7 +225,7 @@ async fn errors_have_their_state_and_place() {
         ("SELECT INTERVAL 'abc'", "22007", None),
         ("SELECT tag FROM samples ORDER BY 9", "42P10", None),
         ("SELECT tag FROM samples ORDER BY 0", "42P10", None),
-        ("SELECT tag FROM samples WHERE tag LIKE 'a!_b' ESCAPE '!'", "0A000", None),
+        ("SELECT tag FROM samples WHERE tag LIKE 'a!_b' ESCAPE '!!'", "22025", None),
         ("SELECT tag FROM samples WHERE tag ~ '['", "2201B", None),
         ("SELECT 1/0", "22012", None),
         ("SELECT * FROM samples FOR UPDATE", "0A000", Some(23)),

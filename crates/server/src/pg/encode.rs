@@ -9,14 +9,15 @@ use super::output::{begin, end};
 use super::types::PgType;
 use super::value::{self, EPOCH_US};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, RecordBatch, StringArray};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type,
+    DataType, Date32Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
+    IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use query::Zone;
 use query::text;
+use std::sync::Arc;
 
 /// A column ready to be written row by row.
 pub(crate) struct Column {
@@ -347,6 +348,36 @@ fn formatted(array: &ArrayRef) -> Result<StringArray, Report> {
     texts.collect()
 }
 
+/// The values of a column whose metadata names another type of PostgreSQL's: numbers of objects have four bytes, vectors are
+/// their items with blanks between, and in binary a character that is none is a zero.
+fn shaped(field: &Field, array: &ArrayRef, binary: bool) -> Result<ArrayRef, Report> {
+    let Some(kind) = field.metadata().get(query::PG_TYPE) else { return Ok(Arc::clone(array)) };
+    let wrong = |cause: arrow::error::ArrowError| Report::error("22003", cause.to_string());
+    match kind.as_str() {
+        "oid" | "regproc" | "xid" => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(array, &DataType::Int32, &options).map_err(wrong)
+        }
+        "char" if binary => {
+            let Some(texts) = array.as_string_opt::<i32>() else { return Ok(Arc::clone(array)) };
+            let shown = |text: &str| if text.is_empty() { "\0".to_owned() } else { text.to_owned() };
+            Ok(Arc::new(texts.iter().map(|text| text.map(shown)).collect::<StringArray>()))
+        }
+        "int2vector" | "oidvector" => {
+            let lists = array.as_list::<i32>();
+            let items = cast(lists.values(), &DataType::Utf8).map_err(wrong)?;
+            let items = items.as_string::<i32>();
+            let offsets = lists.value_offsets();
+            let one = |row: usize| {
+                let range = offsets[row] as usize..offsets[row + 1] as usize;
+                lists.is_valid(row).then(|| range.map(|at| items.value(at)).collect::<Vec<_>>().join(" "))
+            };
+            Ok(Arc::new((0..lists.len()).map(one).collect::<StringArray>()))
+        }
+        _ => Ok(Arc::clone(array)),
+    }
+}
+
 /// Writes all rows of a batch as DataRow messages; `ends` gets where each ends in `out`.
 pub(crate) fn write_rows(
     batch: &RecordBatch,
@@ -359,7 +390,10 @@ pub(crate) fn write_rows(
         .columns()
         .iter()
         .enumerate()
-        .map(|(index, array)| Column::new(array, super::frame::is_binary(formats, index), zone))
+        .map(|(index, array)| {
+            let binary = super::frame::is_binary(formats, index);
+            Column::new(&shaped(batch.schema_ref().field(index), array, binary)?, binary, zone)
+        })
         .collect();
     let columns = columns?;
     let count = (columns.len() as u16).to_be_bytes();

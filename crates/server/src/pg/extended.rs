@@ -57,7 +57,7 @@ struct Running {
 
 /// Names and types of the columns of a schema.
 pub(super) fn columns_of(schema: &Schema) -> Vec<(String, PgType)> {
-    schema.fields().iter().map(|field| (field.name().clone(), PgType::of(field.data_type()))).collect()
+    schema.fields().iter().map(|field| (field.name().clone(), PgType::of_field(field))).collect()
 }
 
 pub(super) fn describe_rows(output: &mut Output, columns: &[(String, PgType)], formats: &[u8]) {

@@ -111,6 +111,8 @@ fn binary(wanted: &DataType, bytes: &[u8]) -> Option<Result<ScalarValue, Report>
         DataType::Boolean => ScalarValue::Boolean(Some(*bytes.first().filter(|_| bytes.len() == 1)? != 0)),
         DataType::Int16 => ScalarValue::Int16(Some(i16::from_be_bytes(bytes.try_into().ok()?))),
         DataType::Int32 => ScalarValue::Int32(Some(i32::from_be_bytes(four()?))),
+        // Four bytes are an oid's.
+        DataType::Int64 if bytes.len() == 4 => ScalarValue::Int64(Some(u32::from_be_bytes(four()?).into())),
         DataType::Int64 => ScalarValue::Int64(Some(i64::from_be_bytes(eight()?))),
         DataType::Float32 => ScalarValue::Float32(Some(f32::from_be_bytes(four()?))),
         DataType::Float64 => ScalarValue::Float64(Some(f64::from_be_bytes(eight()?))),

@@ -3,7 +3,7 @@
 //! Unsigned integers go to the next larger signed type; u64 to int8, where a value beyond its range
 //! is an error (22003) rather than a wrong number. A type that PostgreSQL has no like of is text.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 
 /// A PostgreSQL type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub(crate) const INT8: PgType = PgType { oid: 20, size: 8 };
 pub(crate) const INT2: PgType = PgType { oid: 21, size: 2 };
 pub(crate) const INT4: PgType = PgType { oid: 23, size: 4 };
 pub(crate) const TEXT: PgType = PgType { oid: 25, size: -1 };
+const CHAR: PgType = PgType { oid: 18, size: 1 };
+const NAME: PgType = PgType { oid: 19, size: 64 };
+const OID: PgType = PgType { oid: 26, size: 4 };
+const XID: PgType = PgType { oid: 28, size: 4 };
 pub(crate) const FLOAT4: PgType = PgType { oid: 700, size: 4 };
 pub(crate) const FLOAT8: PgType = PgType { oid: 701, size: 8 };
 pub(crate) const DATE: PgType = PgType { oid: 1082, size: 4 };
@@ -31,6 +35,7 @@ pub(crate) const NUMERIC: PgType = PgType { oid: 1700, size: -1 };
 
 /// Element types and the arrays of them.
 const ARRAYS: &[(PgType, u32)] = &[
+    (OID, 1028),
     (BOOL, 1000),
     (BYTEA, 1001),
     (INT2, 1005),
@@ -48,6 +53,18 @@ const ARRAYS: &[(PgType, u32)] = &[
 ];
 
 impl PgType {
+    /// The type that values of a column are sent as: the one that its metadata names, else that of its Arrow type.
+    pub(crate) fn of_field(field: &Field) -> PgType {
+        match field.metadata().get(query::PG_TYPE).map(String::as_str) {
+            Some("oid" | "regproc") => OID,
+            Some("xid") => XID,
+            Some("name") => NAME,
+            Some("char") => CHAR,
+            Some("int2vector" | "oidvector") => TEXT,
+            _ => PgType::of(field.data_type()),
+        }
+    }
+
     /// The type that values of an Arrow type are sent as.
     pub(crate) fn of(data_type: &DataType) -> PgType {
         match data_type {
@@ -68,7 +85,7 @@ impl PgType {
             DataType::RunEndEncoded(_, values) => PgType::of(values.data_type()),
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
                 // An array of arrays is one of several dimensions, whose type is that of one.
-                match PgType::of(item.data_type()) {
+                match PgType::of_field(item) {
                     of if ARRAYS.iter().any(|(_, oid)| *oid == of.oid) => of,
                     of => of.array(),
                 }
@@ -126,7 +143,8 @@ impl PgType {
         Some(match oid {
             16 => DataType::Boolean,
             17 => DataType::Binary,
-            20 => DataType::Int64,
+            // oid: its numbers are bigints here
+            20 | 26 => DataType::Int64,
             21 => DataType::Int16,
             23 => DataType::Int32,
             // text, name, bpchar, varchar

@@ -5,7 +5,7 @@ use crate::fixture::House;
 use query::SessionSettings;
 
 /// Runs statements of several roles: `role: statement` gives the expected tag or rows, joined by a space, or the SQLSTATE.
-async fn check(house: &House, rows: &[(&str, &str, &str)]) {
+pub async fn check(house: &House, rows: &[(&str, &str, &str)]) {
     for (role, sql, expect) in rows {
         let found = ask(&session(house, role), sql, Vec::new()).await;
         let found = found.map_or_else(|state| state, |rows| rows.join(" "));
