@@ -47,8 +47,7 @@ fn lay(simulation: &Simulation, frozen: &Frozen, dir: &Path) {
         for file in slice.files.iter().chain(&slice.latest) {
             put(&*disk, &dir.join(&file.path), &bytes_of(file));
         }
-        let (path, bytes) = slice.manifest_file();
-        put(&*disk, &dir.join(path), &bytes);
+        put(&*disk, &dir.join(slice.manifest_path()), &storage::encode_manifest(&slice.manifest, slice.number));
     }
     put(&*disk, &dir.join("node"), &frozen.node);
 }

@@ -221,7 +221,7 @@ impl Engine {
     pub(crate) fn terminate(&self, session: i32) -> bool {
         let found = self.sessions.find(session);
         if let Some(session) = &found {
-            session.end();
+            session.terminate();
         }
         found.is_some()
     }

@@ -298,7 +298,7 @@ impl Session {
     }
 
     /// Ends it: what it runs is cancelled, and whoever serves it lets it go.
-    pub(crate) fn end(&self) {
+    pub(crate) fn terminate(&self) {
         self.ended.send_replace(true);
         self.cancel();
     }

@@ -121,8 +121,11 @@ pub(crate) fn values_at_scan(scan: &TableScan) -> bool {
     source_as_provider(&scan.source).is_ok_and(|provider| crate::functions::is_values_at(provider.as_ref()))
 }
 
+/// A schema's name, and its tables by theirs.
+type SchemaTables = (&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>);
+
 /// Those that users see, by schema.
-fn shown(engine: &Arc<Engine>, access: &Arc<Access>) -> [(&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>); 2] {
+fn shown(engine: &Arc<Engine>, access: &Arc<Access>) -> [SchemaTables; 2] {
     let mut node = node::all(engine);
     node.extend(operating::all(engine));
     node.push(authority::grants(engine, access));
@@ -131,9 +134,7 @@ fn shown(engine: &Arc<Engine>, access: &Arc<Access>) -> [(&'static str, Vec<(&'s
 
 /// Their names and columns, which are the same to everybody.
 pub(crate) fn known(engine: &Arc<Engine>, access: &Arc<Access>) -> Vec<Known> {
-    let of_schema = |(schema, tables): (&'static str, Vec<(&'static str, Arc<dyn TableProvider>)>)| {
-        tables.into_iter().map(move |(name, table)| (schema, name, table.schema()))
-    };
+    let of_schema = |(schema, tables): SchemaTables| tables.into_iter().map(move |(name, table)| (schema, name, table.schema()));
     shown(engine, access).into_iter().flat_map(of_schema).collect()
 }
 

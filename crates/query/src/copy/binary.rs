@@ -270,7 +270,9 @@ pub(crate) fn texts(bytes: &[u8]) -> Result<Vec<String>, Error> {
 mod tests {
     use super::*;
 
-    fn read(data: &[u8], columns: usize, cut: usize) -> Result<Vec<Vec<Option<Vec<u8>>>>, (u64, &'static str)> {
+    type Row = Vec<Option<Vec<u8>>>;
+
+    fn read(data: &[u8], columns: usize, cut: usize) -> Result<Vec<Row>, (u64, &'static str)> {
         let mut reader = Reader::default();
         let mut out = Vec::new();
         let mut each = |fields: &Fields<'_>| {

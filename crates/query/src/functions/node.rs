@@ -70,7 +70,13 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<Sc
         }),
         signal("pg_cancel_backend", &[&[DataType::Int64]], engine, access, Signal::Cancel),
         // The second argument is how long to wait for the end, in ms: it comes at once.
-        signal("pg_terminate_backend", &[&[DataType::Int64], &[DataType::Int64; 2]], engine, access, Signal::Terminate),
+        signal(
+            "pg_terminate_backend",
+            &[&[DataType::Int64], &[DataType::Int64, DataType::Int64]],
+            engine,
+            access,
+            Signal::Terminate,
+        ),
     ];
     out.push(database_size(engine));
     out.extend(times(engine));

@@ -145,7 +145,8 @@ async fn binary_rows_are_written_or_none_is() {
 
     let before = house.rows("SELECT tag, time, quality FROM samples").await;
     let good: &[Option<&[u8]>] = &[Some(b"c"), Some(&one), Some(&half), Some(&bad)];
-    let rows: [(&[Option<&[u8]>], &str, &str); 6] = [
+    type Row<'a> = &'a [Option<&'a [u8]>];
+    let rows: [(Row<'_>, &str, &str); 6] = [
         (&[Some(b"c"), Some(&one), Some(&half[..4]), Some(&bad)], "22P04", "line 2: column value"),
         (&[Some(b"c"), Some(&one[..7]), Some(&half), Some(&bad)], "22P04", "line 2: column time"),
         (&[Some(b"c"), Some(&one), Some(&half), Some(&one)], "22P04", "line 2: column quality"),

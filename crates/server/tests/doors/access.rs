@@ -278,10 +278,8 @@ async fn sessions_are_ended_by_those_who_may() {
     let busy = tokio::spawn(async move { plain.simple_query("SELECT pg_sleep(1000)").await.map(|_| ()) });
     let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'";
     while boss.query_one(running, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
-    assert_eq!(
-        boss.query_one("SELECT pg_terminate_backend($1::bigint, 1000)", &[&i64::from(plain_id)]).await.unwrap().get::<_, bool>(0),
-        true
-    );
+    let ended = boss.query_one("SELECT pg_terminate_backend($1::bigint, 1000)", &[&i64::from(plain_id)]).await.unwrap();
+    assert!(ended.get::<_, bool>(0));
     let ended = busy.await.unwrap().unwrap_err();
     assert_eq!(ended.code().map(|code| code.code().to_owned()), Some(told.0.clone()), "{ended:?}");
     drop(plain_ends);
