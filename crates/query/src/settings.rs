@@ -209,11 +209,17 @@ fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> 
             milliseconds(value).map_or_else(|| wrong("a whole number of ms, or with a unit: 10s, 5min"), |ms| Ok(ms.to_string()))
         }
         Rule::Consistency => Consistency::parse(value).map(|known| known.to_string()),
-        Rule::Encoding if ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) => Ok("UTF8".to_owned()),
+        Rule::Encoding if is_utf8(value) => Ok("UTF8".to_owned()),
         Rule::Encoding => wrong("only UTF8 is supported"),
         Rule::DateStyle if value.to_ascii_lowercase().starts_with("iso") => Ok(now.to_owned()),
         Rule::DateStyle => wrong("only ISO is supported"),
     }
+}
+
+/// Whether a name of an encoding means UTF-8: as in PostgreSQL only its letters and digits count (asyncpg sends `'utf-8'`).
+fn is_utf8(name: &str) -> bool {
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    ["utf8", "unicode"].contains(&letters.to_ascii_lowercase().as_str())
 }
 
 fn milliseconds(value: &str) -> Option<u64> {
