@@ -39,7 +39,7 @@ DECLARE c CURSOR FOR SELECT n FROM generate_series(1, 3) AS g(n);
 FETCH ALL FROM c;
 MOVE c;
 COMMIT;
-SELECT count(*) FROM pg_cursors;
+SELECT count(*) FROM pg_cursors WHERE name = 'c';
 SELECT n FROM generate_series(1, 1000) AS g(n) WHERE 1 / (n - 500) >= 0 OR true;
 SELECT 'goes on';
 ";

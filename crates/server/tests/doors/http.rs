@@ -125,8 +125,8 @@ fn a_block_begins_and_ends_within_one_request() {
         "BEGIN".to_owned(),
         format!("BEGIN; {insert}"),
         format!("BEGIN; {insert}; SELECT 1"),
-        format!("BEGIN; {insert}; COMMIT AND CHAIN; {insert}"),
         format!("BEGIN; DECLARE c CURSOR FOR {count}"),
+        format!("BEGIN; {insert}; COMMIT AND CHAIN; {insert}"),
     ] {
         let answer = ask(&left);
         assert_eq!((answer.status, answer.sqlstate().as_str()), (400, "25001"), "{left}");
