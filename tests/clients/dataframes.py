@@ -35,7 +35,7 @@ assert got["n"].to_list() == [1000, 1000] and got["mean"][0] == sum(i / 4 for i 
 more = polars.DataFrame({"tag": ["df.u"], "time": [T0 + datetime.timedelta(days=1)], "value": [1.5]})
 assert more.write_database("samples", engine, if_table_exists="append") == 1
 assert polars.read_database("SELECT count(*) AS n FROM samples WHERE tag = 'df.u'", engine)["n"][0] == 1001
-# connectorx (read_database_uri) reads by the text protocol where it is asked to: its default is COPY in binary.
+# connectorx (read_database_uri) reads rows where it is asked to: its default is COPY in binary.
 import connectorx
 uri = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**os.environ)
 got = connectorx.read_sql(uri, "SELECT tag, time, value, quality FROM samples WHERE tag = 'df.v' ORDER BY time", return_type="pandas", protocol="cursor")

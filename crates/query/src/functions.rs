@@ -93,7 +93,7 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
 
 fn everywhere() -> Vec<ScalarUDF> {
     let plain = [quality::all(), labels::everywhere(), time::all(), calendar::all(), zones::all(), to_char::all()];
-    let texts = [arithmetic::all(), ages::all(), numbers::all(), patterns::all(), quoting::all(), vectors::all()];
+    let texts = [arithmetic::all(), ages::all(), numbers::all(), patterns::all(), quoting::all(), vectors::all(), bytes::all()];
     plain.into_iter().chain(texts).flatten().collect()
 }
 

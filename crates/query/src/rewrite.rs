@@ -122,7 +122,9 @@ fn rewritten(expr: &mut Expr) -> Result<(), Error> {
             catalogue::kind(data_type);
             arrays::literal(inner, data_type)?;
             microseconds(data_type)?;
-            written(inner, data_type);
+            if matches!(data_type, DataType::Interval { .. }) {
+                clocks(inner);
+            }
             if let Some(length) = cut_length(data_type)? {
                 cut(expr, length);
             }
@@ -265,20 +267,6 @@ fn microseconds(kind: &mut DataType) -> Result<(), Error> {
         _ => {}
     }
     Ok(())
-}
-
-/// A text that is cast, as DataFusion reads it: `'1 day 04:05'::interval`, and `'\x00ff'::bytea`, of which a function of texts
-/// would be given the text, and not its bytes.
-fn written(inner: &mut Expr, kind: &DataType) {
-    if matches!(kind, DataType::Interval { .. }) {
-        clocks(inner);
-    }
-    let Expr::Value(value) = inner else { return };
-    let Value::SingleQuotedString(text) = &value.value else { return };
-    let digits = text.strip_prefix("\\x").filter(|digits| digits.len() % 2 == 0 && digits.bytes().all(|c| c.is_ascii_hexdigit()));
-    if let (DataType::Bytea, Some(digits)) = (kind, digits) {
-        value.value = Value::HexStringLiteral(digits.to_owned());
-    }
 }
 
 /// To how many characters a cast to this type cuts; None where it does not.

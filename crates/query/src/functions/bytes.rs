@@ -3,7 +3,7 @@
 use super::typed::{Typed, call};
 use crate::error::{Error, raise};
 use crate::time::Zone;
-use arrow::array::{ArrayRef, AsArray, BinaryBuilder};
+use arrow::array::{ArrayRef, AsArray, BinaryBuilder, Int32Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
@@ -25,6 +25,32 @@ fn read_all(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
         }
     }
     Ok(Arc::new(out.finish()))
+}
+
+/// What is measured: bytes as they are, anything else as text.
+fn measured(given: &[DataType]) -> Option<Vec<DataType>> {
+    let is_bytes = matches!(given, [DataType::Binary | DataType::LargeBinary | DataType::BinaryView]);
+    (given.len() == 1).then(|| vec![if is_bytes { DataType::Binary } else { DataType::Utf8 }])
+}
+
+/// The count of each value's bytes, or of its characters where it is a text and they are meant.
+fn counts(array: &ArrayRef, characters: bool) -> ArrayRef {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let of_text = |text: &str| if characters { text.chars().count() } else { text.len() };
+    Arc::new(match array.as_binary_opt::<i32>() {
+        Some(bytes) => bytes.iter().map(|bytes| bytes.map(|bytes| count(bytes.len()))).collect::<Int32Array>(),
+        None => array.as_string::<i32>().iter().map(|text| text.map(|text| count(of_text(text)))).collect(),
+    })
+}
+
+/// `length` and `octet_length`, which to DataFusion are of texts only: of bytes it would count the digits that show them.
+pub(super) fn all() -> Vec<ScalarUDF> {
+    type Body = fn(&[ArrayRef], Zone) -> Result<ArrayRef>;
+    let both: [(&'static str, Body); 2] =
+        [("length", |args, _| Ok(counts(&args[0], true))), ("octet_length", |args, _| Ok(counts(&args[0], false)))];
+    let one =
+        |(name, body)| Typed { name, aliases: &[], takes: measured, gives: |_| DataType::Int32, body }.udf().as_ref().clone();
+    both.map(one).to_vec()
 }
 
 /// Those that rules put into plans.

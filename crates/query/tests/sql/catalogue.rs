@@ -155,6 +155,7 @@ async fn what_refers_to_a_table_is_asked_as_psql_asks() {
         ("SELECT relname FROM pg_class WHERE relhastriggers AND relkind = 'r' ORDER BY 1", "events integers samples tags"),
         ("SELECT i.indkey[0], i.indkey[1] FROM pg_index i WHERE i.indrelid = 'samples'::regclass AND i.indisprimary = 't'", "1|2"),
         ("SELECT (SELECT n.nspname AS named FROM pg_namespace n WHERE n.oid = c.relnamespace) FROM pg_class c WHERE c.oid = 'tags'::regclass", "public"),
+        ("SELECT length('\\x00ff'::bytea), octet_length('\\x00ff'::bytea), length('温度'), octet_length('温度'), length(NULL)", "2|2|2|6|NULL"),
         ("SELECT length('\\x00ff'::bytea), c.*, c.relname AS own FROM (SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 2200) c ORDER BY own", "2|latest|latest"),
     ])
     .await;
