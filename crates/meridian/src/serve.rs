@@ -93,10 +93,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         "ready"
     );
     tell(pg, flight, http);
-    let name = signals.wait(|| {
-        logs::reopen();
-        reload(&server);
-    });
+    let name = signals.wait(|| reload(Some(&server)));
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     let stopped = now();
     server.stop()?;
@@ -413,7 +410,9 @@ pub struct Signals {
 }
 
 /// What SIGHUP asks for.
-pub fn reload(server: &Server) {
+pub fn reload(server: Option<&Server>) {
+    logs::reopen();
+    let Some(server) = server else { return };
     match server.reload_certificate() {
         Ok(true) => {}
         Ok(false) => tracing::info!("SIGHUP: the certificate is the same as before"),

@@ -104,10 +104,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         opened_in = crate::config::units::round_span(started.elapsed()),
         "ready"
     );
-    let name = signals.wait(|| {
-        logs::reopen();
-        server.as_ref().into_iter().for_each(serve::reload);
-    });
+    let name = signals.wait(|| serve::reload(server.as_ref()));
     // Whoever stops in order may be taken off the list meanwhile.
     lost.abort();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
