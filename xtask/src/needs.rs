@@ -20,6 +20,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("faketime", "faketime"),
+    // The Debian package and the image: what makes them, looks at them, and runs them.
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("lintian", "lintian"),
+    ("systemd-analyze", "systemd"),
+    ("umoci", "umoci"),
+    ("runc", "runc"),
 ];
 
 /// Python packages, for the clients' scripts and the comparisons.
@@ -48,7 +54,13 @@ pub fn cache() -> PathBuf {
 
 /// Installs what is missing. The answer is the Python that has the packages.
 pub fn install() -> Result<PathBuf, String> {
-    let missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    install_programs(PROGRAMS)?;
+    python()
+}
+
+/// Installs the packages of those programs that are missing.
+pub fn install_programs(programs: &[(&str, &str)]) -> Result<(), String> {
+    let missing: Vec<&str> = programs.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
     if !missing.is_empty() {
         println!("xtask: installing {}", missing.join(" "));
         run(Command::new("apt-get").args(["update", "-qq"]))?;
@@ -57,7 +69,7 @@ pub fn install() -> Result<PathBuf, String> {
             .args(&missing)
             .env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    python()
+    Ok(())
 }
 
 fn python() -> Result<PathBuf, String> {
