@@ -61,7 +61,8 @@ pub fn run(words: &[String]) -> Result<(), String> {
             "digest": manifest.digest,
             "size": manifest.size,
             "platform": { "architecture": product.architecture, "os": "linux" },
-            "annotations": { "org.opencontainers.image.ref.name": product.version },
+            // A name may not have the + of a version.
+            "annotations": { "org.opencontainers.image.ref.name": product.version.replace('+', "_") },
         }],
     });
     write(&making.join("index.json"), &text(&index)?)?;

@@ -5,6 +5,7 @@
 use crate::{both, ended, told, wait_for};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 /// Files, in an order that pivot_root asks for; $1 is where it is built, $2 the test's directory, which is /srv inside, $3 the control group.
 const BOOT: &str = r#"
@@ -126,8 +127,9 @@ impl Drop for Machine {
         drop(self.boot.wait());
         for place in ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"] {
             let group = Path::new(place).join(&self.group);
-            if group.exists() {
-                // The kernel may still be ending what was in it: an empty group that stays harms nobody.
+            // The kernel may still be ending what was in it. An empty group that stays harms nobody.
+            let start = std::time::Instant::now();
+            while group.exists() && start.elapsed() < Duration::from_secs(10) {
                 drop(ended(Command::new("find").arg(&group).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"])));
             }
         }

@@ -2,7 +2,9 @@
 
 use crate::deb::package;
 use crate::machine::Machine;
-use crate::{Directory, both, wait_for};
+use crate::{Directory, PATIENCE, binary, both, told, wait_for};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 
 const PSQL: &str = "psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -U meridian meridian -c";
 
@@ -89,4 +91,33 @@ fn the_service_is_installed_runs_and_goes_and_the_store_stays() {
     machine.told(&install);
     wait_active(&machine, "0");
     assert_eq!(query(&machine, total), "20000|200010000");
+}
+
+#[test]
+fn a_manager_is_told_of_the_opening_of_readiness_and_of_the_stop() {
+    let directory = Directory::new("manager");
+    let socket = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).expect("a socket can be bound");
+    manager.set_read_timeout(Some(PATIENCE)).expect("a limit can be set");
+    let heard = || {
+        let mut bytes = [0; 1024];
+        let length = manager.recv(&mut bytes).expect("something is heard");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let mut serve = Command::new(binary());
+    serve.args(["serve", "--pg", "127.0.0.1:0", "--stop-max", "7s", "--dir"]).arg(directory.path().join("store"));
+    serve.env("NOTIFY_SOCKET", &socket).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut serve = serve.spawn().expect("it can be started");
+    assert_eq!(heard(), "STATUS=opening the store");
+    let mut message = heard();
+    while message == "EXTEND_TIMEOUT_USEC=60000000" {
+        message = heard();
+    }
+    let address = message.strip_prefix("READY=1\nSTATUS=takes connections: pg=127.0.0.1:").unwrap_or_else(|| panic!("{message}"));
+    assert!(address.parse::<u16>().is_ok_and(|port| port > 0), "{message}");
+    told(Command::new("kill").arg(serve.id().to_string()));
+    let message = heard();
+    // Three times stop_max, and a minute.
+    assert!(message.starts_with("STOPPING=1\n") && message.ends_with("\nEXTEND_TIMEOUT_USEC=81000000"), "{message}");
+    assert!(serve.wait().expect("it ends").success());
 }

@@ -151,7 +151,9 @@ fn the_file_to_begin_with_has_every_setting_with_its_default() {
     let in_force = parse_file(Path::new("example"), &example).unwrap();
     assert_eq!(in_force, [("dir", "/var/lib/meridian".to_owned())]);
     // Prose begins with "# ", a setting that is commented out with "#" alone.
-    let setting = |line: &str| line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()));
+    fn setting(line: &str) -> Option<&str> {
+        line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()))
+    }
     let bare: Vec<&str> = example.lines().filter_map(setting).collect();
     let all: HashMap<_, _> = parse_file(Path::new("all"), &bare.join("\n")).unwrap().into_iter().collect();
     for known in SETTINGS.iter().filter(|known| known.name != "dir") {

@@ -89,9 +89,8 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         }
         _ => None,
     };
-    let pg = server.as_ref().and_then(Server::pg_address);
-    let flight = server.as_ref().and_then(Server::flight_address);
-    let http = server.as_ref().and_then(Server::http_address);
+    let address = |of: fn(&Server) -> Option<SocketAddr>| server.as_ref().and_then(of);
+    let (pg, flight, http) = (address(Server::pg_address), address(Server::flight_address), address(Server::http_address));
     if let Some(pg) = pg {
         runtime.block_on(process.announce(pg))?;
     }
