@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "xtask drives the outside world: files, processes, clocks")]
 
 mod needs;
+mod package;
 mod simulate;
 mod soak;
 mod test;
@@ -23,6 +24,10 @@ const HELP: &str = "cargo xtask COMMAND
                    processes under faults of all kinds instead
   simulate [--seeds N] [--first-seed S] [--kernels | --only slices|tags|members] [--trace] [--plant BUG]
                    fleets in the simulator, one a seed (10000), on all cores; a seed that fails is made small
+  deb [--binary PATH] [--out DIR] [--fast]
+                   a Debian package of a release build, or of a program that is there; --fast compresses little
+  image [--binary PATH] [--out DIR] [--fast]
+                   the same as an OCI image layout, without a container engine
   yanked           asks the registry whether it took back any version that Cargo.lock names
 ";
 
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "simulate" => simulate::run(rest),
         "soak" => soak::run(rest),
+        "deb" => package::deb::run(rest),
+        "image" => package::image::run(rest),
         "yanked" => yanked::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -24,6 +24,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("javac", "default-jdk-headless"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    // The Debian package and the image: what makes them, looks at them, and runs them.
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("lintian", "lintian"),
+    ("systemd-analyze", "systemd"),
+    ("umoci", "umoci"),
+    ("runc", "runc"),
 ];
 
 /// Files by the Debian package that brings them.
@@ -72,8 +78,18 @@ pub struct Clients {
 
 /// Installs what is missing.
 pub fn install() -> Result<Clients, String> {
-    let mut missing: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
-    missing.extend(FILES.iter().filter(|(file, _)| !Path::new(file).is_file()).map(|(_, package)| *package));
+    install_missing(PROGRAMS, FILES)?;
+    Ok(Clients { python: python()?, node: node()? })
+}
+
+/// Installs the packages of those programs that are missing.
+pub fn install_programs(programs: &[(&str, &str)]) -> Result<(), String> {
+    install_missing(programs, &[])
+}
+
+fn install_missing(programs: &[(&str, &str)], files: &[(&str, &str)]) -> Result<(), String> {
+    let mut missing: Vec<&str> = programs.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
+    missing.extend(files.iter().filter(|(file, _)| !Path::new(file).is_file()).map(|(_, package)| *package));
     if !missing.is_empty() {
         println!("xtask: installing {}", missing.join(" "));
         run(Command::new("apt-get").args(["update", "-qq"]))?;
@@ -82,7 +98,7 @@ pub fn install() -> Result<Clients, String> {
             .args(&missing)
             .env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
-    Ok(Clients { python: python()?, node: node()? })
+    Ok(())
 }
 
 fn node() -> Result<PathBuf, String> {

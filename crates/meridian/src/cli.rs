@@ -1,12 +1,12 @@
 //! The command line: what can be said, and who does it.
 //!
 //! Promises: exit status 0 = all is well; 1 = it failed, and why is on stderr; 2 = the command line
-//! or the configuration is wrong; 3 = done, but some input was refused (`import`); 130 = Ctrl-C. `sql` has psql's: 2 = no
+//! or the configuration is wrong (a start anew won't help); 3 = done, but some input was refused (`import`); 130 = Ctrl-C. `sql` has psql's: 2 = no
 //! connection, 3 = a script was ended by an error.
 
 use crate::config::{self, ConfigError, Loaded, SETTINGS};
 use crate::terminal::{Ink, Terminal, say};
-use crate::{Error, backup, bench, cert, check, demo, import, inspect, serve, sql};
+use crate::{Error, backup, bench, cert, check, demo, import, inspect, manual, serve, sql};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -54,7 +54,17 @@ pub fn command() -> Command {
         .subcommand(backup::ListArguments::augment_args(Command::new("backups")))
         .subcommand(cert::Arguments::augment_args(Command::new("cert")))
         .subcommand(bench::command())
-        .subcommand(Command::new("config-docs").about("Print docs/configuration.md, made from the declarations").hide(true))
+        .subcommand(manual::completions_command())
+        .subcommand(manual::manual_command())
+        .subcommand(docs_command())
+}
+
+fn docs_command() -> Command {
+    let example = Arg::new("example").long("example").action(ArgAction::SetTrue);
+    Command::new("config-docs")
+        .about("Print docs/configuration.md, made from the declarations")
+        .arg(example.help("A configuration file instead, with every setting in it and its default"))
+        .hide(true)
 }
 
 fn serve_command() -> Command {
@@ -133,8 +143,13 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("backups", matches)) => backup::list(&arguments::<backup::ListArguments>(matches)?),
         Some(("cert", matches)) => cert::run(&arguments::<cert::Arguments>(matches)?),
         Some(("bench", matches)) => bench::run(matches),
-        Some(("config-docs", _)) => {
-            say(&config::docs_page());
+        Some(("completions", matches)) => {
+            say(&manual::completions(matches, command()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(("manual", matches)) => manual::write(matches, command()).map(|()| ExitCode::SUCCESS),
+        Some(("config-docs", matches)) => {
+            say(&if matches.get_flag("example") { config::example_file() } else { config::docs_page() });
             Ok(ExitCode::SUCCESS)
         }
         _ => unreachable!("clap lets no other command through"),

@@ -105,6 +105,8 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Error::Config(_) | Error::Usage(_) => 2,
+            // Doors that are refused as they are set: a start anew would be refused again.
+            Error::Server(server::Error::NoPassword(_) | server::Error::Plaintext(_) | server::Error::Tls { .. }) => 2,
             Error::Interrupted => 130,
             Error::Import { cause, .. } => cause.exit_status(),
             _ => 1,

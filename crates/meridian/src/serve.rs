@@ -2,8 +2,8 @@
 //!
 //! Promises: a directory that is not ours is left as it was; one store, one process; whatever can be
 //! refused without the store (an address in use, a certificate that is none, a door that others could
-//! reach unprotected) is refused before it is opened; the ready file is written whole once every door
-//! takes connections, and a stale one goes first; once the store is open, the first SIGTERM or SIGINT stops gracefully
+//! reach unprotected) is refused before it is opened; whoever started it is told once every door takes
+//! connections (`readiness`); once the store is open, the first SIGTERM or SIGINT stops gracefully
 //! (what runs may finish, what was acknowledged is durable), the second at once.
 //!
 //! ```text
@@ -14,6 +14,7 @@ use crate::backup::Operator;
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
 use crate::holder::holder;
 use crate::progress::now;
+use crate::readiness::Ready;
 use crate::terminal::say;
 use crate::{Error, fleet, logs};
 use catalog::Catalog;
@@ -21,7 +22,7 @@ use kernel::{Kernel, Neighbour};
 use query::{Engine, EngineSettings};
 use server::{Server, TlsPaths, Users};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
     let _lock = lock(&world, dir)?;
-    let ready = Ready::begin(config)?;
+    let mut ready = Ready::begin(config, "opening the store")?;
     let users = Users::open(world.clone(), dir)?;
     must_be_there(dir, &*world.disk, &users)?;
     Server::rehearse(&settings, !users.is_empty(), &world)?;
@@ -95,6 +96,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     tell(pg, flight, http);
     let name = signals.wait(|| reload(Some(&server)));
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
+    ready.stopping(config.stop_max);
     let stopped = now();
     server.stop()?;
     drop(engine);
@@ -107,38 +109,6 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
 /// Whether no door for clients is to be opened.
 pub fn are_shut(config: &Config) -> bool {
     [&config.pg, &config.flight, &config.http].into_iter().all(|door| *door == Listen(None))
-}
-
-/// The file that tells whoever started us that all doors are open, and where.
-pub struct Ready(Option<PathBuf>);
-
-impl Ready {
-    /// Forgets an old one. Opening may take long: whether the file can be made is known before.
-    ///
-    /// # Errors
-    /// `Error::File`.
-    pub fn begin(config: &Config) -> Result<Ready, Error> {
-        if let Some(path) = &config.ready_file {
-            forget_ready(path);
-            write_beside(path, "")?;
-        }
-        Ok(Ready(config.ready_file.clone()))
-    }
-
-    /// Writes the addresses: whole or not at all.
-    ///
-    /// # Errors
-    /// `Error::File`.
-    pub fn write(&self, doors: &[(&str, Option<SocketAddr>)]) -> Result<(), Error> {
-        self.0.as_deref().map_or(Ok(()), |path| write_ready(path, doors))
-    }
-
-    /// Forgets it.
-    pub fn forget(&self) {
-        if let Some(path) = &self.0 {
-            forget_ready(path);
-        }
-    }
 }
 
 /// The addresses on standard output, for whoever started us by hand.
@@ -370,35 +340,6 @@ pub fn address(name: &'static str, listen: &Listen) -> Result<Option<SocketAddr>
     let wrong = |problem: String| Error::Usage(format!("setting {name}: \"{text}\": {problem}"));
     let mut found = text.to_socket_addrs().map_err(|cause| wrong(cause.to_string()))?;
     found.next().map(Some).ok_or_else(|| wrong("the name stands for no address".to_owned()))
-}
-
-/// Writes the addresses: whole or not at all, for whoever waits for the file.
-#[expect(clippy::disallowed_methods, reason = "a file for whoever started us, not of the store")]
-fn write_ready(path: &Path, doors: &[(&str, Option<SocketAddr>)]) -> Result<(), Error> {
-    let mut text = String::new();
-    for (door, address) in doors {
-        if let Some(address) = address {
-            text.push_str(&format!("{door}={address}\n"));
-        }
-    }
-    let beside = write_beside(path, &text)?;
-    std::fs::rename(&beside, path).map_err(|cause| Error::File { path: path.to_path_buf(), cause })
-}
-
-/// Writes what will be the ready file under a name beside it.
-#[expect(clippy::disallowed_methods, reason = "a file for whoever started us, not of the store")]
-fn write_beside(path: &Path, text: &str) -> Result<PathBuf, Error> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    std::fs::write(&beside, text).map_err(|cause| Error::File { path: path.to_path_buf(), cause })?;
-    Ok(beside)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a file that we wrote, not of the store")]
-fn forget_ready(path: &Path) {
-    // Somebody else may have removed it: it is theirs as much as ours.
-    let _ = std::fs::remove_file(path);
 }
 
 /// SIGTERM and SIGINT, and SIGHUP.

@@ -14,7 +14,7 @@ mod sources;
 pub mod units;
 mod values;
 
-pub use docs::{docs_page, flag_help, print_config};
+pub use docs::{docs_page, example_file, flag_help, print_config};
 pub use fleet_values::{JoinSetting, ReplicationSetting, shown};
 pub use machine::{cores, memory_bytes as machine_memory};
 pub use settings::{Config, SETTINGS};

@@ -144,3 +144,22 @@ fn the_docs_page_is_the_one_that_is_made() {
     let page = include_str!("../../../../docs/configuration.md");
     assert!(page == docs_page(), "docs/configuration.md is stale: write it with `meridian config-docs > docs/configuration.md`");
 }
+
+#[test]
+fn the_file_to_begin_with_has_every_setting_with_its_default() {
+    let example = example_file();
+    let in_force = parse_file(Path::new("example"), &example).unwrap();
+    assert_eq!(in_force, [("dir", "/var/lib/meridian".to_owned())]);
+    // Prose begins with "# ", a setting that is commented out with "#" alone.
+    fn setting(line: &str) -> Option<&str> {
+        line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()))
+    }
+    let bare: Vec<&str> = example.lines().filter_map(setting).collect();
+    let all: HashMap<_, _> = parse_file(Path::new("all"), &bare.join("\n")).unwrap().into_iter().collect();
+    for known in SETTINGS.iter().filter(|known| known.name != "dir") {
+        assert_eq!(all.get(known.name).map(String::as_str), Some(known.default), "{}", known.name);
+        assert!(example.contains(known.section), "{}", known.section);
+    }
+    assert_eq!(all.len() + 1, SETTINGS.len());
+    load(None, &HashMap::new(), &all).unwrap();
+}

@@ -22,7 +22,8 @@ pub use admin::operations_schema;
 
 use crate::config::{Config, Loaded};
 use crate::progress::now;
-use crate::serve::{self, Ready, Signals};
+use crate::readiness::Ready;
+use crate::serve::{self, Signals};
 use crate::terminal::say;
 use crate::{Error, logs};
 use cluster::Tls;
@@ -73,7 +74,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
     let _lock = serve::lock(&world, dir)?;
-    let ready = Ready::begin(config)?;
+    let mut ready = Ready::begin(config, "opening its stores, and waiting for the fleet where that is not there")?;
     let clients = clients(loaded, roles, &world)?;
     let workers = config.threads.0.unwrap_or(1).max(2) as usize;
     let (runtime, readers) = (workers_named("fleet", workers)?, workers_named("reads", workers)?);
@@ -88,9 +89,8 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         }
         _ => None,
     };
-    let pg = server.as_ref().and_then(Server::pg_address);
-    let flight = server.as_ref().and_then(Server::flight_address);
-    let http = server.as_ref().and_then(Server::http_address);
+    let address = |of: fn(&Server) -> Option<SocketAddr>| server.as_ref().and_then(of);
+    let (pg, flight, http) = (address(Server::pg_address), address(Server::flight_address), address(Server::http_address));
     if let Some(pg) = pg {
         runtime.block_on(process.announce(pg))?;
     }
@@ -108,6 +108,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     // Whoever stops in order may be taken off the list meanwhile.
     lost.abort();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
+    ready.stopping(config.stop_max);
     let stopped = now();
     if let Some(server) = server {
         server.stop()?;
