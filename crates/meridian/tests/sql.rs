@@ -252,7 +252,7 @@ fn errors_point_into_the_statement() {
         text.starts_with(&format!("meridian:{}:5: ERROR:  42703: ", script.display())) && text.contains("\nLINE 2:   nope\n"),
         "{text}"
     );
-    let notice = shell(&node).args(["-c", "BEGIN; INSERT INTO samples VALUES ('boiler.flow', now(), 1)"]).output().unwrap();
+    let notice = shell(&node).args(["-c", "COMMIT"]).output().unwrap();
     assert!(notice.status.success() && errors(&notice).starts_with("WARNING:  "), "{notice:?}");
 }
 

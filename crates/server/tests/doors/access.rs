@@ -283,12 +283,12 @@ async fn sessions_are_ended_by_those_who_may() {
     let ended = busy.await.unwrap().unwrap_err();
     assert_eq!(ended.code().map(|code| code.code().to_owned()), Some(told.0.clone()), "{ended:?}");
     drop(plain_ends);
-    let (copying, copying_ends, copying_id) = come("meridian").await;
+    let (copying, _copying_ends, copying_id) = come("meridian").await;
     boss.batch_execute("INSERT INTO tags (name, kind) VALUES ('c', 'f64')").await.unwrap();
     let sink = copying.copy_in::<_, bytes::Bytes>("COPY samples (tag, time, value) FROM STDIN").await.unwrap();
     assert_eq!(terminate(&boss, copying_id).await.unwrap(), "t");
-    assert_eq!(end_of(copying_ends).await, told);
-    drop(sink);
+    let ended = std::pin::pin!(sink).finish().await.unwrap_err();
+    assert_eq!(ended.code().map(|code| code.code().to_owned()), Some(told.0.clone()), "{ended:?}");
     let own = terminate(&warden, warden_id).await.unwrap_err();
     assert_eq!(own.code().map(|code| code.code().to_owned()), Some(told.0.clone()), "{own:?}");
     drop(warden_ends);
