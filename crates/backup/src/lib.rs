@@ -5,7 +5,7 @@
 //! What it promises: a backup is the store at one moment, with everything that was answered before it; a file that lies in the
 //! repository already is not copied again, nor is a file group whose version is the same; a backup counts once its head is whole,
 //! and then all that it names was written before; what was changed or lost since is named, and never laid.
-//! What it may not know: SQL, users, the network: a place is handed in.
+//! What it may not know: SQL, users, and, but for `place/s3`, the network: a place is handed in.
 
 mod copying;
 mod error;
@@ -19,7 +19,7 @@ mod taking;
 pub use error::Error;
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
 pub use laying::{lay, verify};
-pub use place::{Directory, Place};
+pub use place::{Credentials, Directory, Place, S3, S3Settings, Stop};
 pub use pruning::{Pruned, keep_newest};
 pub use taking::{Source, Taken, take};
 
