@@ -16,6 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("less", "less"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
+    // An object store that speaks S3, for backups; it runs from python3-swift.
+    ("swift-proxy-server", "swift-proxy"),
     // Faults: links that are cut, clocks that jump.
     ("ip", "iproute2"),
     ("nft", "nftables"),

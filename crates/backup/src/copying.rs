@@ -3,7 +3,7 @@
 //! Promises: what is told of an object (bytes, digest) is of the bytes that went there.
 
 use crate::head::{FileEntry, LogEntry, LogPiece};
-use crate::place::{FileWriter, Hashed, Place, sha256, whole};
+use crate::place::{FileWriter, Hashed, Place, sha256, unread, whole};
 use crate::{Error, Progress, Report};
 use bytes::Bytes;
 use log::{Hold, Layer, Position, Stretch};
@@ -110,8 +110,8 @@ pub(crate) fn get(place: &dyn Place, entry: &FileEntry, into: &mut dyn std::io::
     let mut hashed = Hashed::new(&mut metered);
     let mut chunk = vec![0; crate::place::CHUNK_BYTES];
     loop {
-        let failed = |fault: std::io::Error| Error::Place { place: place.name(), what: format!("{}: {fault}", entry.key) };
-        let count = crate::place::read_full(&mut hashed, &mut chunk).map_err(failed).map_err(|fault| cancelled(fault, meter))?;
+        let count = crate::place::read_full(&mut hashed, &mut chunk)
+            .map_err(|fault| cancelled(unread(place, &entry.key, fault), meter))?;
         if count == 0 {
             break;
         }

@@ -6,7 +6,7 @@
 //! store's own past brought is not copied again, nor is a file group whose version is the same; an object is written once; a backup
 //! counts once its head is whole, and then all that it names was written before; what was changed or lost since is named, and never
 //! laid.
-//! What it may not know: SQL, users, the network: a place is handed in.
+//! What it may not know: SQL, users, and, but for `place/s3`, the network: a place is handed in.
 
 mod copying;
 mod error;
@@ -21,7 +21,7 @@ mod taking;
 pub use error::Error;
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
 pub use laying::{lay, verify};
-pub use place::{Directory, Place};
+pub use place::{Credentials, Directory, Place, S3, S3Settings, Stop};
 pub use pruning::{Pruned, keep_newest};
 pub use taking::{Source, Taken, take};
 

@@ -1,13 +1,17 @@
-//! Where a repository lies: named objects, written once, read and removed. A directory here; what speaks S3 is handed in.
+//! Where a repository lies: named objects, written once, read and removed. A directory, or a bucket of an object store.
 //!
 //! Promises: what `put` answered is durable under its key, whole. What a failed `put` left behind may be anything; nothing counts
 //! that no whole head names. May not know what objects are.
 
+mod directory;
+mod s3;
+
+pub use directory::Directory;
+pub(crate) use directory::{FileReader, FileWriter};
+pub use s3::{Credentials, S3, S3Settings, Stop};
+
 use crate::Error;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use world::{Access, Disk, DiskError, File};
+use std::io::Read;
 
 /// A place for objects. Keys are relative, with `/` between their parts.
 pub trait Place: Send + Sync {
@@ -37,75 +41,18 @@ pub trait Place: Send + Sync {
     /// # Errors
     /// `Error::Place`.
     fn remove(&self, key: &str) -> Result<(), Error>;
+
+    /// Removes what puts that were cut short left behind and `list` does not show. Not to be called while something is put.
+    ///
+    /// # Errors
+    /// `Error::Place`.
+    fn clear(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// How much is read or written at a time.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
-
-/// A directory of a disk.
-pub struct Directory {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-}
-
-impl Directory {
-    /// A repository in a directory, which is made when something is put there.
-    #[must_use]
-    pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> Directory {
-        Directory { disk, dir: dir.to_path_buf() }
-    }
-
-    fn failed(&self, fault: &DiskError) -> Error {
-        Error::Place { place: self.name(), what: fault.to_string() }
-    }
-
-    fn keys_below(&self, dir: &Path, key: &str, prefix: &str, out: &mut Vec<String>) -> Result<(), DiskError> {
-        let entries = match self.disk.list(dir) {
-            Err(fault) if fault.is_missing() => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let key = if key.is_empty() { entry.name.clone() } else { format!("{key}/{}", entry.name) };
-            if entry.directory {
-                let within = format!("{key}/");
-                // Only where something can begin so.
-                if within.starts_with(prefix) || prefix.starts_with(&within) {
-                    self.keys_below(&dir.join(&entry.name), &key, prefix, out)?;
-                }
-            } else if key.starts_with(prefix) {
-                out.push(key);
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, path: &Path, from: &mut dyn Read) -> Result<u64, Error> {
-        let parent = path.parent().unwrap_or(&self.dir);
-        let failed = |fault: DiskError| self.failed(&fault);
-        self.disk.make_dir(parent).map_err(failed)?;
-        let file = match self.disk.create(path) {
-            // Left by one that was cut short: nothing names it.
-            Err(fault) if fault.cause.kind() == std::io::ErrorKind::AlreadyExists => {
-                self.disk.remove(path).map_err(failed)?;
-                self.disk.create(path).map_err(failed)?
-            }
-            made => made.map_err(failed)?,
-        };
-        let (mut at, mut chunk) = (0, vec![0; CHUNK_BYTES]);
-        loop {
-            let count =
-                read_full(from, &mut chunk).map_err(|fault| Error::Place { place: self.name(), what: fault.to_string() })?;
-            if count == 0 {
-                break;
-            }
-            file.write_at(at, &[&chunk[..count]]).map_err(failed)?;
-            at += count as u64;
-        }
-        file.sync().map_err(failed)?;
-        self.disk.sync_dir(parent).map_err(failed)?;
-        Ok(at)
-    }
-}
 
 /// Reads until the buffer is full or nothing is left.
 pub(crate) fn read_full(from: &mut dyn Read, into: &mut [u8]) -> std::io::Result<usize> {
@@ -119,70 +66,6 @@ pub(crate) fn read_full(from: &mut dyn Read, into: &mut [u8]) -> std::io::Result
         }
     }
     Ok(filled)
-}
-
-impl Place for Directory {
-    fn name(&self) -> String {
-        self.dir.display().to_string()
-    }
-
-    fn put(&self, key: &str, bytes: u64, from: &mut dyn Read) -> Result<(), Error> {
-        let written = self.write(&self.dir.join(key), from)?;
-        if written == bytes {
-            return Ok(());
-        }
-        Err(Error::Place { place: self.name(), what: format!("{key}: {written} bytes came, not {bytes}") })
-    }
-
-    fn get(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, Error> {
-        match self.disk.open(&self.dir.join(key), Access::Read) {
-            Err(fault) if fault.is_missing() => Ok(None),
-            Err(fault) => Err(self.failed(&fault)),
-            Ok(file) => {
-                let left = file.len().map_err(|fault| self.failed(&fault))?;
-                Ok(Some(Box::new(FileReader::new(file, left))))
-            }
-        }
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let mut out = Vec::new();
-        self.keys_below(&self.dir, "", prefix, &mut out).map_err(|fault| self.failed(&fault))?;
-        out.sort_unstable();
-        Ok(out)
-    }
-
-    fn remove(&self, key: &str) -> Result<(), Error> {
-        match self.disk.remove(&self.dir.join(key)) {
-            Err(fault) if !fault.is_missing() => Err(self.failed(&fault)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Reads a file from its beginning.
-pub(crate) struct FileReader {
-    file: Arc<dyn File>,
-    at: u64,
-    left: u64,
-}
-
-impl FileReader {
-    pub(crate) fn new(file: Arc<dyn File>, bytes: u64) -> FileReader {
-        FileReader { file, at: 0, left: bytes }
-    }
-}
-
-impl Read for FileReader {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = into.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)).min(CHUNK_BYTES);
-        if count > 0 {
-            self.file.read_at(self.at, &mut into[..count]).map_err(|fault| std::io::Error::other(fault.to_string()))?;
-        }
-        self.at += count as u64;
-        self.left -= count as u64;
-        Ok(count)
-    }
 }
 
 /// Counts and hashes what is read through it.
@@ -224,31 +107,12 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 pub(crate) fn whole(place: &dyn Place, key: &str) -> Result<Option<Vec<u8>>, Error> {
     let Some(mut reader) = place.get(key)? else { return Ok(None) };
     let mut bytes = Vec::new();
-    let read = reader.read_to_end(&mut bytes);
-    read.map_err(|fault| Error::Place { place: place.name(), what: format!("{key}: {fault}") })?;
+    reader.read_to_end(&mut bytes).map_err(|fault| unread(place, key, fault))?;
     Ok(Some(bytes))
 }
 
-/// Writes into a file from its beginning.
-pub(crate) struct FileWriter {
-    file: Arc<dyn File>,
-    at: u64,
-}
-
-impl FileWriter {
-    pub(crate) fn new(file: Arc<dyn File>) -> FileWriter {
-        FileWriter { file, at: 0 }
-    }
-}
-
-impl Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file.write_at(self.at, &[bytes]).map_err(|fault| std::io::Error::other(fault.to_string()))?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Why an object could not be read to its end: the place's own words where it has any.
+pub(crate) fn unread(place: &dyn Place, key: &str, fault: std::io::Error) -> Error {
+    let told = |fault: &dyn std::fmt::Display| Error::Place { place: place.name(), what: format!("{key}: {fault}") };
+    fault.downcast::<Error>().unwrap_or_else(|fault| told(&fault))
 }

@@ -39,6 +39,7 @@ pub fn keep_newest(place: &dyn Place, count: usize) -> Result<Pruned, Error> {
             pruned.objects += 1;
         }
     }
+    place.clear()?;
     Ok(pruned)
 }
 

@@ -109,6 +109,7 @@ fn what_is_damaged_or_wrong_is_said() {
     let place = place.to_str().unwrap();
     assert_eq!(try_ask(&node, "SELECT meridian_backup('here')").unwrap_err().split(' ').next(), Some("22023"));
     assert_eq!(try_ask(&node, "SELECT meridian_backup('ftp://x/y')").unwrap_err().split(' ').next(), Some("22023"));
+    assert_eq!(try_ask(&node, "SELECT meridian_backup('s3:///y')").unwrap_err().split(' ').next(), Some("22023"));
     assert_eq!(try_ask(&node, &format!("SELECT meridian_backup('{place}', 0)")).unwrap_err().split(' ').next(), Some("22023"));
     assert!(try_ask(&node, "SELECT meridian_backup('/proc/nowhere')").is_err());
     assert!(ask(&node, &format!("SELECT meridian_backup('{place}')"))[0][0].contains("1 tags"));

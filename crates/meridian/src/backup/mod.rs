@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use world::{Disk, RealDisk};
+use world::{Disk, RealClock, RealDisk};
 
 /// How often progress is asked for.
 const LOOK: Duration = Duration::from_millis(300);
@@ -36,15 +36,18 @@ const LOOK: Duration = Duration::from_millis(300);
 Examples:
   meridian backup --from postgres://meridian@127.0.0.1:5432/meridian --to /backups/plant
   meridian backup --from postgres://.. --to /backups/plant --keep 14
+  meridian backup --from postgres://.. --to s3://bucket/plant
 
-The node itself writes it: the path is one of its machine. What a backup before brought is not copied again.
-`meridian backups /backups/plant` shows what is there, `meridian restore` makes a store of it."
+The node itself writes it: the path is one of its machine, and so are the variables that say how the bucket is reached
+(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; AWS_ENDPOINT_URL for a store that is not Amazon's). What a backup
+before brought is not copied again. `meridian backups /backups/plant` shows what is there, `meridian restore` makes a
+store of it."
 )]
 pub struct TakeArguments {
     /// The node: postgres://user@host:port/database
     #[arg(long, value_name = "URL")]
     pub from: String,
-    /// The repository: a directory of the node's machine, by its whole path
+    /// The repository: a directory of the node's machine, by its whole path, or s3://bucket/prefix
     #[arg(long, value_name = "PLACE")]
     pub to: String,
     /// Afterwards keep only so many of the newest backups
@@ -60,10 +63,11 @@ pub struct TakeArguments {
 Examples:
   meridian restore --from /backups/plant --dir ./store                                  the newest backup
   meridian restore --from /backups/plant --dir ./store --backup 20260131T235959Z-1a2b3c
+  meridian restore --from s3://bucket/plant --dir ./store                               with AWS_ACCESS_KEY_ID, ..
   meridian serve --dir ./store"
 )]
 pub struct RestoreArguments {
-    /// The repository
+    /// The repository: a directory, or s3://bucket/prefix
     #[arg(long, value_name = "PLACE")]
     pub from: String,
     /// A new or empty directory for the store
@@ -79,9 +83,16 @@ pub struct RestoreArguments {
 
 /// Show a repository
 #[derive(Debug, clap::Args)]
-#[command(about = "Show the backups of a repository; check or remove them")]
+#[command(
+    about = "Show the backups of a repository; check or remove them",
+    after_help = "\
+Examples:
+  meridian backups /backups/plant
+  meridian backups /backups/plant --verify
+  meridian backups s3://bucket/plant --keep 14           with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION"
+)]
 pub struct ListArguments {
-    /// The repository
+    /// The repository: a directory, or s3://bucket/prefix
     pub place: String,
     /// Read everything that the backups name, and compare it with its digests
     #[arg(long)]
@@ -150,6 +161,11 @@ pub fn take(arguments: &TakeArguments) -> Result<ExitCode, Error> {
     }
 }
 
+/// A repository that Ctrl-C lets go of.
+fn opened(text: &str, disk: &Arc<dyn Disk>) -> Result<Box<dyn Place>, Error> {
+    place::open(text, disk, Arc::new(RealClock::start()), Arc::new(interrupt::asked))
+}
+
 fn on_terminal(progress: &parking_lot::Mutex<Progress>, at: ::backup::Progress) -> ControlFlow<()> {
     let mut progress = progress.lock();
     progress.set_total(at.of);
@@ -164,7 +180,7 @@ fn on_terminal(progress: &parking_lot::Mutex<Progress>, at: ::backup::Progress) 
 pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
     interrupt::listen();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let place = place::open(&arguments.from, &disk)?;
+    let place = opened(&arguments.from, &disk)?;
     let head = chosen(&*place, arguments.backup.as_deref())?;
     let started = now();
     let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(head.bytes)));
@@ -201,7 +217,7 @@ fn chosen(place: &dyn Place, name: Option<&str>) -> Result<Head, Error> {
 pub fn list(arguments: &ListArguments) -> Result<ExitCode, Error> {
     interrupt::listen();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let place = place::open(&arguments.place, &disk)?;
+    let place = opened(&arguments.place, &disk)?;
     if let Some(keep) = arguments.keep {
         let pruned = ::backup::keep_newest(&*place, keep as usize).map_err(failed("removing old backups"))?;
         if !arguments.json {

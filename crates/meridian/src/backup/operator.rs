@@ -95,7 +95,7 @@ impl query::Operator for Operator {
             };
             let cancelled = Arc::new(AtomicBool::new(false));
             let waiting = Waiting(Arc::clone(&cancelled));
-            let done = tokio::task::spawn_blocking(move || inner.back_up(&to, keep, &cancelled)).await;
+            let done = tokio::task::spawn_blocking(move || inner.back_up(&to, keep, cancelled)).await;
             drop(waiting);
             done.unwrap_or_else(|fault| Err(Error::Internal(report(format!("the backup's thread ended: {fault}")))))
         }
@@ -104,12 +104,14 @@ impl query::Operator for Operator {
 }
 
 impl Inner {
-    fn back_up(&self, to: &str, keep: Option<usize>, cancelled: &AtomicBool) -> Result<String, Error> {
+    fn back_up(&self, to: &str, keep: Option<usize>, cancelled: Arc<AtomicBool>) -> Result<String, Error> {
         if Path::new(to.strip_prefix("file://").unwrap_or(to)).is_relative() && !to.contains("://") {
             let message = format!("\"{to}\" is no whole path: the node writes the backup, in whatever directory it runs");
             return Err(Error::InvalidParameter(report(message)));
         }
-        let place = place::open(to, &self.world.disk).map_err(|fault| Error::InvalidParameter(report(fault.to_string())))?;
+        let stop: ::backup::Stop = Arc::new(move || cancelled.load(Ordering::Relaxed));
+        let place = place::open(to, &self.world.disk, Arc::clone(&self.world.clock), Arc::clone(&stop))
+            .map_err(|fault| Error::InvalidParameter(report(fault.to_string())))?;
         let since_us = self.world.clock.wall_us();
         {
             let mut running = self.running.lock();
@@ -125,7 +127,7 @@ impl Inner {
             if let Some(running) = self.running.lock().as_mut() {
                 running.progress = progress;
             }
-            if cancelled.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let taken = ::backup::take(&*place, source, &tell).map_err(told)?;
         let mut said = format!(

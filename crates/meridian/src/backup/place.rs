@@ -3,21 +3,29 @@
 //! Promises: what can't be a repository is refused with what can. May not know what lies there.
 
 use crate::Error;
-use ::backup::{Directory, Place};
+use ::backup::{Directory, Place, S3, S3Settings, Stop};
 use std::path::Path;
 use std::sync::Arc;
-use world::Disk;
+use world::{Clock, Disk};
 
-/// A repository: `file:///whole/path`, or a path.
+/// A repository: `file:///whole/path`, a path, or `s3://bucket/prefix` with what the variables AWS_* of this process say.
+/// `stop` tells whether work with it is to be given up.
 ///
 /// # Errors
 /// `Error::Usage`.
-pub fn open(text: &str, disk: &Arc<dyn Disk>) -> Result<Box<dyn Place>, Error> {
+pub fn open(text: &str, disk: &Arc<dyn Disk>, clock: Arc<dyn Clock>, stop: Stop) -> Result<Box<dyn Place>, Error> {
     let path = match text.split_once("://") {
         None => text,
         Some(("file", path)) => path,
+        Some(("s3", _)) => {
+            let usage = |fault: ::backup::Error| Error::Usage(fault.to_string());
+            let variable = |name: &str| std::env::var(name).ok();
+            let settings = S3Settings::read(text, &variable, &**disk).map_err(usage)?;
+            return Ok(Box::new(S3::new(settings, clock, stop).map_err(usage)?));
+        }
         Some((scheme, _)) => {
-            return Err(Error::Usage(format!("\"{text}\": a repository is a directory, not {scheme}://")));
+            let message = format!("\"{text}\": a repository is a directory or s3://bucket/prefix, not {scheme}://");
+            return Err(Error::Usage(message));
         }
     };
     if path.is_empty() {
