@@ -64,8 +64,8 @@ fn code(cell: &str) -> Option<&str> {
 }
 
 fn is_whole(statements: &[&str]) -> bool {
-    let last = statements.iter().rev().map(|line| line.split(" --").next().unwrap_or(line).trim());
-    let last = last.filter(|line| !line.is_empty() && !line.starts_with("--")).next().unwrap_or_default();
+    let mut from_last = statements.iter().rev().map(|line| line.split(" --").next().unwrap_or(line).trim());
+    let last = from_last.find(|line| !line.is_empty() && !line.starts_with("--")).unwrap_or_default();
     last.ends_with(';') || last.starts_with('\\')
 }
 
