@@ -136,7 +136,7 @@ fn bad_copies_of_other_tables_and_forms_are_refused() {
             ("latest FROM STDIN", String::new(), "0A000"),
             ("meridian.files FROM STDIN", String::new(), "42501"),
             ("samples FROM '/etc/passwd'", String::new(), "0A000"),
-            ("samples FROM STDIN (FORMAT binary)", String::new(), "0A000"),
+            ("samples FROM STDIN (FORMAT binary)", String::new(), "22P04"),
             ("samples FROM STDIN (FORMAT csv, DELIMITER 'ab')", String::new(), "42601"),
             ("samples FROM STDIN (FORMAT csv, DELIMITER '\"')", String::new(), "22023"),
             ("samples(tag, time, value) FROM STDIN (FORMAT csv)", "b.f64,2024-01-01,\"1".to_owned(), "22P04"),

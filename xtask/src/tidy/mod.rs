@@ -2,8 +2,9 @@
 //!
 //! It promises that a complaint names file and line and says what to do. Rules: the floor table,
 //! module heads, names, sizes that may only shrink, leftovers, lints taken from the workspace,
-//! ARCHITECTURE's crate names, formats tied to their pages, documents in step, and licences.
+//! ARCHITECTURE's crate names, formats tied to their pages, documents in step, the book's pages and links, and licences.
 
+mod book;
 mod floors;
 mod formats;
 mod licences;
@@ -35,6 +36,7 @@ pub fn complaints(root: &Path) -> Vec<String> {
     out.extend(sizes::complaints(root, &files));
     out.extend(licences::complaints(root));
     out.extend(documents(root));
+    out.extend(book::complaints(root));
     out
 }
 
