@@ -93,6 +93,8 @@ def check_sync(url, prefix, **words):
         session.commit()
     with engine.begin() as connection:
         connection.execute(sa.insert(Sample), [{"tag": tag, "time": T0 + datetime.timedelta(days=d), "value": 1.0, "quality": 192} for d in range(10, 60)])
+    # What a block writes is read by the next one.
+    with engine.begin() as connection:
         day = func.date_trunc("day", Sample.time)
         days = connection.execute(select(day, func.avg(Sample.value), func.count()).where(Sample.tag == tag).group_by(day).order_by(day)).all()
         assert len(days) == 52 and days[0][0] == T0 and days[0][2] == 24, days[:3]
@@ -118,8 +120,10 @@ async def check_async():
         await connection.run_sync(check_reflection)
     async with engine.begin() as connection:
         await connection.execute(sa.insert(Tag), [{"name": "sa3.u", "kind": "f64", "unit": ""}])
+    async with engine.begin() as connection:
         rows = [{"tag": "sa3.u", "time": T0 + datetime.timedelta(seconds=s), "value": float(s), "quality": 192} for s in range(300)]
         await connection.execute(sa.insert(Sample), rows)
+    async with engine.connect() as connection:
         got = (await connection.execute(select(func.count(), func.max(Sample.value)).where(Sample.tag == "sa3.u"))).one()
         assert tuple(got) == (300, 299.0), got
     await engine.dispose()

@@ -235,7 +235,7 @@ fn descriptions_tell_the_truth() {
             check(server, &format!("{command}\n"), lines, &[]);
         }
         check(server, "SELECT 'nothing'::regclass;\n", &[], &["42P01"]);
-        check(server, "\\sf nothing\n", &[], &["42883"]);
+        check(server, "\\sf nothing\n", &[], &["function \"nothing\" does not exist"]);
     });
 }
 
