@@ -26,8 +26,14 @@ async def main():
         assert seen == [row[2] for row in rows]
         cursor = await connection.cursor("SELECT value FROM samples WHERE tag = $1 ORDER BY time", "a.d")
         assert [row[0] for row in await cursor.fetch(3)] == [0.0, 0.125, 0.25]
-        assert await cursor.forward(10) == 10
+        assert (await cursor.fetch(10))[-1][0] == 12 / 8
         assert (await cursor.fetchrow())[0] == 13 / 8
+    try:
+        async with connection.transaction():
+            await (await connection.cursor("SELECT value FROM samples")).forward(10)
+        raise SystemExit("MOVE of a portal was taken")
+    except asyncpg.FeatureNotSupportedError:
+        pass
     try:
         await connection.cursor("SELECT 1")
         raise SystemExit("a cursor outside a transaction")
