@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tests::{Directory, Server};
+use tests::{Directory, Server, psql};
 
 /// How many blocks of SQL of all pages may be there that are not run.
 const TEMPLATES_MAX: usize = 12;
@@ -215,6 +215,23 @@ fn every_example_of_the_book_prints_what_its_page_says() {
     assert!(examples > 10 * templates, "only {examples} examples were found");
     let wrong: Vec<String> = pages.iter().flat_map(|(name, page)| complaints(name, page)).collect();
     assert!(wrong.is_empty(), "{} of {examples} examples:\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn the_reference_names_every_table_and_function_of_meridian() {
+    let directory = Directory::new("book-names");
+    let server = Server::start(directory.path(), &[]);
+    let names = "\\t on
+SELECT CASE table_schema WHEN 'public' THEN '' ELSE 'meridian.' END || table_name FROM information_schema.tables WHERE table_schema IN ('public', 'meridian');
+SELECT DISTINCT routine_name || '(' FROM information_schema.routines
+WHERE routine_name LIKE 'meridian%' OR routine_name LIKE 'quality%' OR routine_name IN ('is_good', 'label', 'values_at', 'time_bucket', 'date_bin');\n";
+    let output = psql(&server, names);
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pages = pages();
+    let (_, reference) = pages.iter().find(|(name, _)| name == "docs/reference.md").expect("the reference is there");
+    let missing: Vec<&str> = names.lines().filter(|name| !reference.contains(name.trim())).collect();
+    assert!(names.lines().count() > 20, "{names}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(missing.is_empty(), "docs/reference.md does not tell of {missing:?}");
 }
 
 #[test]
