@@ -49,16 +49,24 @@ fn exact(expr: &RawBinaryExpr, schema: &DFSchema) -> Option<(Operator, Expr, Exp
     (plain(&left) && plain(&right)).then_some((op, a, b))
 }
 
-/// `indisprimary = 't'`: a text without a type beside a boolean is one. DataFusion finds no type that they have together.
-fn truths(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+/// `indisprimary = 't'`, `age > '1 minute'`: a text without a type beside a boolean or an interval is one. DataFusion finds no type
+/// that they have together.
+fn of_other_side(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-    let is_truth = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Boolean));
+    let kind = |expr: &Expr| {
+        let kind = expr.get_type(schema).ok();
+        kind.filter(|kind| matches!(kind, DataType::Boolean | DataType::Interval(_)))
+    };
     let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
     if matches!(expr.op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
-        if is_text(&expr.right) && is_truth(&expr.left) {
-            expr.right = cast(expr.right, DataType::Boolean);
-        } else if is_text(&expr.left) && is_truth(&expr.right) {
-            expr.left = cast(expr.left, DataType::Boolean);
+        if is_text(&expr.right)
+            && let Some(kind) = kind(&expr.left)
+        {
+            expr.right = cast(expr.right, kind);
+        } else if is_text(&expr.left)
+            && let Some(kind) = kind(&expr.right)
+        {
+            expr.left = cast(expr.left, kind);
         }
     }
     expr
@@ -84,7 +92,7 @@ impl ExprPlanner for Operators {
             return Ok(PlannerResult::Planned(exact));
         }
         if !matches!(expr.op, BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide) {
-            return Ok(PlannerResult::Original(truths(expr, schema)));
+            return Ok(PlannerResult::Original(of_other_side(expr, schema)));
         }
         // Found once: a type is derived from those of all that is in an expression.
         let (left, right) = (chain::type_of(&expr.left, schema), chain::type_of(&expr.right, schema));

@@ -24,6 +24,8 @@ async fn intervals_and_times() {
         ("(age('2001-04-10'::timestamp, '1957-06-13'::timestamp))::text", "43 years 9 mons 27 days"),
         ("(age(current_date::timestamptz) = interval '0')::text", "true"),
         ("(justify_days(interval '35 days'))::text", "1 mon 5 days"),
+        ("(interval '90 s' > '1 minute' AND '2 h' >= interval '120 min' AND now() - now() = '0')::text", "true"),
+        ("quality_name(192) || quality_name(0::smallint) || is_good(192)::text || is_good(64)::text", "goodbadtruefalse"),
         ("(justify_hours(interval '27 hours'))::text", "1 day 03:00:00"),
         ("(justify_interval(interval '1 mon -1 hour'))::text", "29 days 23:00:00"),
         ("(make_interval(days => 10, hours => 2))::text", "10 days 02:00:00"),
