@@ -46,10 +46,12 @@ fn a_bucket_is_a_repository() {
     let source = node(&dir.join("store"), &swift.variables());
     ask(&source, "INSERT INTO tags (name, kind) VALUES ('count', 'f64')");
     ask(&source, "INSERT INTO samples SELECT 'count', to_timestamp(n), random() FROM generate_series(1, 200000) AS t(n)");
+    ask(&source, "SELECT meridian_flush()");
     // The node has the key: whoever asks it needs none.
     let first = program_with(&[]).args(["backup", "--from", &source.url(), "--to", PLACE]).output().unwrap();
     assert!(first.status.success() && text(&first).contains(PLACE), "{}", text(&first));
     ask(&source, "INSERT INTO samples SELECT 'count', to_timestamp(n), random() FROM generate_series(300001, 310000) AS t(n)");
+    ask(&source, "SELECT meridian_flush()");
     let told = ask(&source, &format!("SELECT meridian_backup('{PLACE}')"));
     assert!(told[0][0].contains(PLACE), "{told:?}");
     let whole = ask(&source, "SELECT count(*), sum(value) FROM samples");

@@ -26,7 +26,7 @@ fn one_store_has_one_process() {
 }
 
 /// Starts a node that can't come up; what it says. Nothing of a store may have been made.
-fn refused(store: &Path, flags: &[&str]) -> String {
+fn refused(store: &Path, flags: &[&str], status: i32) -> String {
     let (ready, log) = (store.with_extension("ready"), store.with_extension("log"));
     // Left by a node that was killed: whoever waits for it would take this one for ready.
     std::fs::write(&ready, "pg=127.0.0.1:1\n").unwrap();
@@ -35,7 +35,7 @@ fn refused(store: &Path, flags: &[&str]) -> String {
     let output = command.output().unwrap();
     let said = text(&output);
     std::fs::write(log, &said).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{flags:?}: {said}");
+    assert_eq!(output.status.code(), Some(status), "{flags:?}: {said}");
     assert!(!store.join("node").exists() && !store.join("catalog").exists(), "{flags:?}: a store was made: {said}");
     said
 }
@@ -46,16 +46,16 @@ fn what_can_be_refused_without_a_store_is_refused_before_it_is_opened() {
     let store = dir.join("store");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    for (flags, expected) in [
-        (vec!["--pg", &taken], "(setting pg)"),
-        (vec!["--pg", &taken], "another process listens there"),
-        (vec!["--pg", "127.0.0.1:0", "--flight", &taken], "(setting flight)"),
-        (vec!["--pg", "192.0.2.1:5432", "--password", "x", "--plaintext-allowed", "true"], "this machine has no such address"),
-        (vec!["--pg", "0.0.0.0:0"], "no user has a password"),
-        (vec!["--pg", "0.0.0.0:0", "--password", "x"], "without TLS"),
-        (vec!["--pg", "127.0.0.1:0", "--tls-certificate", "/nonexistent", "--tls-key", "/nonexistent"], "/nonexistent"),
+    for (flags, status, expected) in [
+        (vec!["--pg", &taken], 1, "(setting pg)"),
+        (vec!["--pg", &taken], 1, "another process listens there"),
+        (vec!["--pg", "127.0.0.1:0", "--flight", &taken], 1, "(setting flight)"),
+        (vec!["--pg", "192.0.2.1:5432", "--password", "x", "--plaintext-allowed", "true"], 1, "this machine has no such address"),
+        (vec!["--pg", "0.0.0.0:0"], 2, "no user has a password"),
+        (vec!["--pg", "0.0.0.0:0", "--password", "x"], 2, "without TLS"),
+        (vec!["--pg", "127.0.0.1:0", "--tls-certificate", "/nonexistent", "--tls-key", "/nonexistent"], 2, "/nonexistent"),
     ] {
-        let said = refused(&store, &flags);
+        let said = refused(&store, &flags, status);
         assert!(said.contains(expected), "{flags:?}: {said}");
         assert!(!store.with_extension("ready").exists(), "a stale ready file stays");
     }

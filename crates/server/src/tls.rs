@@ -79,7 +79,8 @@ impl Loaded {
     /// None where the files are those that are known.
     fn read(disk: &dyn Disk, paths: &TlsPaths, known: Option<&Loaded>) -> Result<Option<Loaded>, Error> {
         let wrong = |path: &PathBuf, problem: String| Error::Tls { path: path.clone(), problem };
-        let pems = [read_file(disk, &paths.certificate)?, read_file(disk, &paths.key)?];
+        let read = |path: &PathBuf| read_file(disk, path).map_err(|cause| wrong(path, cause.to_string()));
+        let pems = [read(&paths.certificate)?, read(&paths.key)?];
         if known.is_some_and(|known| known.pems == pems) {
             return Ok(None);
         }

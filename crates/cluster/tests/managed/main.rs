@@ -177,8 +177,14 @@ fn slices_are_switched_evened_and_forced() {
 
     fleet.add(3);
     fleet.wait_for_state(&[3], NodeState::Normal);
-    let plan = fleet.admin(|admin| async move { admin.plan(0).await }).expect("there is a plan");
-    assert!(plan.changes.iter().any(|change| change.added().any(|node| node == NodeId(3))), "{plan:?}");
+    // Not before: data that lie in one slice are even wherever it lies.
+    let mut found = None;
+    fleet.until("data are worth being evened", || {
+        let plan = fleet.admin(|admin| async move { admin.plan(0).await }).expect("there is a plan");
+        found = plan.changes.iter().any(|change| change.added().any(|node| node == NodeId(3))).then_some(plan);
+        found.is_some()
+    });
+    let plan = found.expect("it was waited for");
     let expect = plan.changes.len() as u64;
     let execute = |fleet: &Fleet| {
         fleet.admin(|admin| {
