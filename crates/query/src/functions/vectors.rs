@@ -68,10 +68,18 @@ fn lengths(array: &ListArray) -> arrow::buffer::OffsetBuffer<i32> {
     arrow::buffer::OffsetBuffer::from_lengths(array.value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as usize))
 }
 
+/// The places of an array's items; none for another dimension than the one that arrays have here.
 fn subscripts(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
-    let array = args[0].as_list::<i32>();
+    let (array, dimensions) = (args[0].as_list::<i32>(), args[1].as_primitive::<Int64Type>());
+    let length = |row: usize| {
+        let there = array.is_valid(row) && dimensions.is_valid(row) && dimensions.value(row) == 1;
+        if there { array.value_length(row) } else { 0 }
+    };
+    let lengths: Vec<i32> = (0..array.len()).map(length).collect();
+    let places: Int32Array = lengths.iter().flat_map(|length| 1..=*length).map(Some).collect();
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths.iter().map(|length| *length as usize));
     let item = Arc::new(Field::new("item", DataType::Int32, true));
-    Ok(Arc::new(ListArray::try_new(item, lengths(array), Arc::new(places(array)), array.nulls().cloned())?))
+    Ok(Arc::new(ListArray::try_new(item, offsets, Arc::new(places), array.nulls().cloned())?))
 }
 
 fn pair_of(kind: &DataType) -> Fields {
@@ -225,7 +233,7 @@ pub(super) fn all() -> Vec<ScalarUDF> {
         Typed {
             name: SUBSCRIPTS,
             aliases: &[],
-            takes: alone,
+            takes: with_dimension,
             gives: |_| DataType::new_list(DataType::Int32, true),
             body: subscripts,
         },

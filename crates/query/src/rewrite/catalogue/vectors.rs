@@ -33,12 +33,15 @@ fn is_vector(expr: &Expr) -> bool {
     column.is_some_and(|column| VECTORS.contains(&column.value.to_ascii_lowercase().as_str()))
 }
 
-fn first_argument(function: &Function) -> Option<&Expr> {
+/// The first arguments, so many.
+fn arguments(function: &Function, count: usize) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else { return None };
-    match list.args.first()? {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => Some(arg),
+    let plain = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => Some(arg.clone()),
         _ => None,
-    }
+    };
+    let args: Vec<Expr> = list.args.iter().take(count).map(plain).collect::<Option<_>>()?;
+    (args.len() == count).then_some(args)
 }
 
 fn function_name(function: &Function) -> Option<String> {
@@ -52,14 +55,15 @@ fn function_name(function: &Function) -> Option<String> {
 pub(super) fn expr(expr: &mut Expr) {
     let instead = match expr {
         Expr::Function(function) => {
-            let taken = match function_name(function).as_deref() {
-                Some("generate_subscripts") => SUBSCRIPTS,
-                Some("_pg_expandarray") => EXPANDED,
+            let (taken, count) = match function_name(function).as_deref() {
+                Some("generate_subscripts") => (SUBSCRIPTS, 2),
+                Some("_pg_expandarray") => (EXPANDED, 1),
                 _ => return,
             };
-            let Some(array) = first_argument(function) else { return };
-            let places = call("unnest", vec![call(taken, vec![array.clone()])]);
-            if taken == SUBSCRIPTS && is_vector(array) { moved(places, BinaryOperator::Minus) } else { places }
+            let Some(args) = arguments(function, count) else { return };
+            let from_0 = taken == SUBSCRIPTS && is_vector(&args[0]);
+            let places = call("unnest", vec![call(taken, args)]);
+            if from_0 { moved(places, BinaryOperator::Minus) } else { places }
         }
         Expr::Cast { expr: inner, data_type: DataType::Text | DataType::Varchar(_), .. } if is_vector(inner) => {
             call("array_to_string", vec![inner.as_ref().clone(), text(" ")])
