@@ -68,7 +68,7 @@ async def main():
     # A prepared statement that the server was told to forget is one that asyncpg prepares anew.
     statement = await connection.prepare("SELECT value FROM latest WHERE tag = $1")
     assert await statement.fetchval("a.d") == 1.0
-    assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%latest%'") == 1
+    assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT value FROM latest%'") == 1
     await connection.close()
 
     # A pool takes a connection back with RESET ALL and its like, also out of a transaction that is left open.
