@@ -16,7 +16,10 @@ fn load_text(file: &str, env: &[(&str, &str)], flags: &[(&'static str, &str)]) -
     #[expect(clippy::disallowed_methods, reason = "a test's own file")]
     std::fs::write(&path, file).unwrap();
     let flags = flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    load(Some(&path), &environment(env), &flags).map_err(|error| error.to_string())
+    let loaded = load(Some(&path), &environment(env), &flags).map_err(|error| error.to_string());
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    std::fs::remove_file(&path).unwrap();
+    loaded
 }
 
 #[test]
