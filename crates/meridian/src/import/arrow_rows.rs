@@ -176,6 +176,19 @@ fn as_texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
             let values = column.as_primitive::<Float32Type>();
             (0..values.len()).map(|row| write(values.is_null(row), &|out| text::write_f32(out, values.value(row)))).collect()
         }
+        // As SQL has it: all of time, where Arrow's own text ends at some year. It has finer digits, though.
+        DataType::Timestamp(unit, zone) if *unit != TimeUnit::Nanosecond => match as_times(column)? {
+            Some(times) => {
+                let times = times.as_primitive::<TimestampMicrosecondType>();
+                let moment = |row: usize, out: &mut Vec<u8>| text::write_timestamp(out, times.value(row), zone.is_some());
+                (0..times.len()).map(|row| write(times.is_null(row), &|out| moment(row, out))).collect()
+            }
+            None => cast(column, &DataType::Utf8)?.as_string::<i32>().clone(),
+        },
+        DataType::Date32 => {
+            let days = column.as_primitive::<Date32Type>();
+            (0..days.len()).map(|row| write(days.is_null(row), &|out| text::write_date(out, days.value(row).into()))).collect()
+        }
         DataType::List(_) => {
             let lists = column.as_list::<i32>();
             let items = as_texts(lists.values())?;
@@ -231,7 +244,7 @@ fn as_times(column: &ArrayRef) -> Result<Option<ArrayRef>, ArrowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Float32Array, Float64Array, ListBuilder, StringBuilder};
+    use arrow::array::{Date32Array, Float32Array, Float64Array, ListBuilder, StringBuilder, TimestampMicrosecondArray};
 
     fn texts(column: ArrayRef) -> Vec<Option<String>> {
         as_texts(&column).unwrap().iter().map(|text| text.map(str::to_owned)).collect()
@@ -247,6 +260,18 @@ mod tests {
             assert_eq!(query::parse_double(text).unwrap().to_bits(), value.to_bits(), "{text}");
         }
         assert_eq!(texts(Arc::new(Float32Array::from(vec![Some(0.1), None]))), [Some("0.1".to_owned()), None]);
+    }
+
+    #[test]
+    fn all_of_time_is_text_as_sql_has_it() {
+        let times = TimestampMicrosecondArray::from(vec![Some(i64::MIN), Some(1), None, Some(i64::MAX)]);
+        let expected = ["290309-12-21 19:59:05.224192 BC", "1970-01-01 00:00:00.000001", "", "294247-01-10 04:00:54.775807"];
+        let expected = expected.map(|text| (!text.is_empty()).then(|| text.to_owned()));
+        assert_eq!(texts(Arc::new(times.clone())), expected);
+        let zoned = texts(Arc::new(times.with_timezone("+08:00")));
+        assert_eq!(zoned[1].as_deref(), Some("1970-01-01 00:00:00.000001+00"));
+        let days = Date32Array::from(vec![Some(-719_163), Some(i32::MAX), None]);
+        assert_eq!(texts(Arc::new(days)), [Some("0001-12-31 BC".to_owned()), Some("5881580-07-11".to_owned()), None]);
     }
 
     #[test]
