@@ -6,7 +6,7 @@
 
 use crate::config::{self, ConfigError, Loaded, SETTINGS};
 use crate::terminal::{Ink, Terminal, say};
-use crate::{Error, backup, bench, cert, check, demo, import, inspect, manual, serve, sql};
+use crate::{Error, backup, bench, cert, check, demo, export, import, inspect, manual, serve, sql};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -21,6 +21,7 @@ Examples:
   meridian serve --dir ./data --pg 127.0.0.1:5432   run a node
   meridian sql                                      talk to it; psql does too
   meridian import readings.csv --to postgres://meridian@127.0.0.1:5432/meridian --time date
+  meridian export --table samples --tags 'boiler.%' --to boiler.parquet
   meridian bench table1                             the paper's five measurements, on this machine
 
 Exit status: 0 well, 1 failed, 2 wrong command line or configuration, 3 some input refused, 130 interrupted.";
@@ -47,6 +48,7 @@ pub fn command() -> Command {
         .subcommand(sql::Arguments::augment_args(Command::new("sql")))
         .subcommand(demo::Arguments::augment_args(Command::new("demo")))
         .subcommand(import::Arguments::augment_args(Command::new("import")))
+        .subcommand(export::Arguments::augment_args(Command::new("export")))
         .subcommand(inspect::Arguments::augment_args(Command::new("inspect")))
         .subcommand(check::Arguments::augment_args(Command::new("check")))
         .subcommand(backup::TakeArguments::augment_args(Command::new("backup")))
@@ -136,6 +138,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("sql", matches)) => sql::run(&arguments::<sql::Arguments>(matches)?),
         Some(("demo", matches)) => demo::run(&arguments::<demo::Arguments>(matches)?),
         Some(("import", matches)) => import::run(&arguments::<import::Arguments>(matches)?),
+        Some(("export", matches)) => export::run(&arguments::<export::Arguments>(matches)?),
         Some(("inspect", matches)) => inspect::run(&arguments::<inspect::Arguments>(matches)?),
         Some(("check", matches)) => check::run(&arguments::<check::Arguments>(matches)?),
         Some(("backup", matches)) => backup::take(&arguments::<backup::TakeArguments>(matches)?),

@@ -1,11 +1,11 @@
 //! Floor 9: the program `meridian`.
 //!
-//! What it is: the command line over everything below: configuration, `serve`, `sql`, `demo`, `import`,
+//! What it is: the command line over everything below: configuration, `serve`, `sql`, `demo`, `import`, `export`,
 //! `inspect`, `check`, `cert`, `bench`.
 //! What it promises: settings are declared once; what takes more than a second shows progress;
 //! Ctrl-C leaves nothing half-done; the exit status tells how it went (see `cli`).
 //! What it may not know: formats on disk and the planning of queries; the client commands
-//! (`sql`, `import`, `demo`, `bench`) reach a node only through its doors, like any other client.
+//! (`sql`, `import`, `export`, `demo`, `bench`) reach a node only through its doors, like any other client.
 
 mod backup;
 mod bench;
@@ -16,6 +16,7 @@ mod client;
 mod config;
 mod demo;
 mod error;
+mod export;
 mod fleet;
 mod flight;
 mod grid;

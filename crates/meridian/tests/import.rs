@@ -6,7 +6,11 @@
 mod node;
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray};
-use arrow::array::{StringBuilder, TimestampMillisecondArray};
+use arrow::array::{StringBuilder, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use node::{Dir, Node, ask, program, text};
 use parquet::arrow::ArrowWriter;
 use std::fs::File;
@@ -128,6 +132,103 @@ fn parquet_files_wide_and_long_come_in_exactly() {
     std::fs::write(&nested, b"PAR1 this is no parquet file PAR1").unwrap();
     let output = import(&nested, &node.url(), "--time at");
     assert!(output.status.code() == Some(1) && text(&output).contains("nested.parquet"), "{}", text(&output));
+    node.stop();
+}
+
+/// A batch as IPC, `.arrows` as a stream, all else as a file.
+fn ipc(path: &Path, batch: &RecordBatch, compression: Option<CompressionType>) {
+    let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+    let (file, schema) = (File::create(path).unwrap(), batch.schema());
+    if path.extension().is_some_and(|end| end == "arrows") {
+        let mut writer = StreamWriter::try_new_with_options(file, &schema, options).unwrap();
+        (0..3).for_each(|part| writer.write(&batch.slice(part * 100, 100)).unwrap());
+        writer.finish().unwrap();
+    } else {
+        let mut writer = FileWriter::try_new_with_options(file, &schema, options).unwrap();
+        (0..3).for_each(|part| writer.write(&batch.slice(part * 100, 100)).unwrap());
+        writer.finish().unwrap();
+    }
+}
+
+#[test]
+fn arrow_files_and_streams_come_in_by_either_name_and_damaged_ones_are_told() {
+    let dir = Dir::new("ipc");
+    let node = Node::start(&dir.join("store"), &[]);
+    let tags: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..300).map(|row| ["a", "b"][row % 2])));
+    let tags = cast(&tags, &DataType::Dictionary(DataType::Int8.into(), DataType::Utf8.into())).unwrap();
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(0..300));
+    let values: ArrayRef = Arc::new(Float64Array::from_iter((0..300).map(|row| (row != 7).then_some(f64::from(row) * 0.1))));
+    let batch =
+        RecordBatch::try_from_iter_with_nullable([("tag", tags, true), ("at", times, false), ("v", values, true)]).unwrap();
+    let compressions = [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)];
+    for (index, compression) in compressions.into_iter().enumerate() {
+        for (place, name) in ["one.arrow", "two.feather", "three.arrows"].iter().enumerate() {
+            let file = dir.join(name);
+            ipc(&file, &batch, compression);
+            if *name == "three.arrows" {
+                // Either name: what it is stands in it.
+                std::fs::rename(&file, dir.join("three.arrow")).unwrap();
+            }
+            let file = dir.join(&name.replace("arrows", "arrow"));
+            let prefix = format!("p{index}{place}.");
+            let output = import(&file, &node.url(), &format!("--time at --tag tag --value v --prefix {prefix}"));
+            assert!(output.status.success() && text(&output).contains("with 299 samples"), "{name}: {}", text(&output));
+            let sum = ask(&node, &format!("SELECT count(*), sum(value) FROM samples WHERE tag LIKE '{prefix}%'"));
+            assert!(sum[0][0] == "299" && sum[0][1].starts_with("4484."), "{name} {compression:?}: {sum:?}");
+        }
+    }
+    let whole = std::fs::read(dir.join("one.arrow")).unwrap();
+    let stream = std::fs::read(dir.join("three.arrow")).unwrap();
+    let words = "--time at --tag tag --value v --prefix odd.";
+    let check = |bytes: &[u8], expected: &str| {
+        let file = dir.join("odd.arrow");
+        std::fs::write(&file, bytes).unwrap();
+        let output = import(&file, &node.url(), words);
+        assert!(output.status.code() == Some(1) && text(&output).contains(expected), "{expected}: {}", text(&output));
+    };
+    check(&whole[..whole.len() - 20], "odd.arrow: ");
+    check(&whole[..200], "it is damaged, or was cut short");
+    check(&stream[..stream.len() - 50], "it was cut short");
+    check(b"FEA1 of long ago", "first version");
+    check(b"tag,at,v\na,1,2\n", "neither an Arrow IPC file nor a stream");
+    check(b"", "neither an Arrow IPC file nor a stream");
+    // Whatever bit is flipped: an error or what it says, never a crash.
+    for place in (8..whole.len()).step_by(whole.len() / 40) {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0x11;
+        std::fs::write(dir.join("odd.arrow"), bytes).unwrap();
+        let output = import(&dir.join("odd.arrow"), &node.url(), words);
+        assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{place}: {:?} {}", output.status, text(&output));
+    }
+    node.stop();
+}
+
+#[test]
+fn numbers_that_doubles_lack_are_refused_by_their_row() {
+    let dir = Dir::new("beyond");
+    let node = Node::start(&dir.join("store"), &[]);
+    ask(&node, "INSERT INTO tags (name, kind) VALUES ('single', 'f32')");
+    let file = dir.join("beyond.csv");
+    std::fs::write(&file, "t,a,single\n1,1e400,1\n2,-1e-400,1\n3,inf,1e39\n4,-Infinity,1e-50\n5,1e300,nan\n6,x,\n").unwrap();
+    let output = import(&file, &node.url(), "--time t --time-format s --kind f64");
+    let said = text(&output);
+    assert!(output.status.code() == Some(3) && said.contains("1 rows with 2 samples"), "{said}");
+    for part in [
+        "row 2: tag \"a\": \"1e400\" is out of range for type double precision [22003]",
+        "row 3: tag \"a\": \"-1e-400\" is out of range for type double precision [22003]",
+        "row 4: tag \"single\": \"1e39\" is out of range for type real [22003]",
+        "row 5: tag \"single\": \"1e-50\" is out of range for type real [22003]",
+        "row 7: tag \"a\": value \"x\" is not of kind f64",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Times that only SQL writes are no reason to end either.
+    std::fs::write(&file, "t,far\n12024-01-01 00:00:00+00,1\n0044-03-15 12:00:00+00 BC,2\n1900-01-01 08:05:43+08:05:43,3\n")
+        .unwrap();
+    let output = import(&file, &node.url(), "--time t");
+    assert!(output.status.success(), "{}", text(&output));
+    let times = ask(&node, "SELECT time FROM samples WHERE tag = 'far' ORDER BY time").concat();
+    assert_eq!(times, ["0044-03-15 12:00:00+00 BC", "1900-01-01 00:00:00+00", "12024-01-01 00:00:00+00"]);
     node.stop();
 }
 

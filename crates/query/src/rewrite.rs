@@ -339,8 +339,13 @@ fn clocks(text: &mut Expr) {
     let Expr::Value(value) = text else { return };
     let Value::SingleQuotedString(text) = &mut value.value else { return };
     if text.contains(':') {
-        *text = text.split_whitespace().map(clock).collect::<Vec<_>>().join(" ");
+        *text = clocks_in_words(text);
     }
+}
+
+/// The text of an interval as PostgreSQL shows it, `1 day 02:30:00`, as one that Arrow reads.
+pub(crate) fn clocks_in_words(text: &str) -> String {
+    text.split_whitespace().map(clock).collect::<Vec<_>>().join(" ")
 }
 
 /// `-02:30:01.5` as `-2 hours -30 minutes -1.5 seconds`; other words as they are.

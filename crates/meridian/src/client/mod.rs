@@ -5,6 +5,7 @@
 //! its own words; where and how it connects is read as psql reads it (`target`, `passfile`, `tls`).
 
 mod passfile;
+mod reading;
 mod socket;
 mod target;
 mod tls;
@@ -30,6 +31,7 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 pub struct Session {
     runtime: Runtime,
     client: std::sync::Arc<Client>,
+    tls: Tls,
 }
 
 /// An answer as text: heads, and rows of cells (None = NULL).
@@ -52,7 +54,15 @@ impl Session {
     /// # Errors
     /// `Error::Usage`, `Error::Node`; `Error::File` and `Error::Input` where the roots can't be used.
     pub fn connect(to: &str, name: &str) -> Result<Session, Error> {
-        let Target { mut config, trust } = Target::read(to, &|variable| std::env::var(variable).ok())?;
+        Session::connect_to(Target::read(to, &|variable| std::env::var(variable).ok())?, name)
+    }
+
+    /// The same, to a place that was read already.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub fn connect_to(target: Target, name: &str) -> Result<Session, Error> {
+        let Target { mut config, trust } = target;
         let tls = Tls::new(&trust)?;
         config.application_name(name);
         let limit = *config.get_connect_timeout().unwrap_or(&CONNECT_MAX);
@@ -66,14 +76,14 @@ impl Session {
         let failed = |problem: String| Error::Node { doing: "connecting", problem: format!("{place}: {problem}") };
         let client = runtime.block_on(async {
             // The whole of it: something else may listen there, take the connection and say nothing.
-            let connected = tokio::time::timeout(limit, config.connect(tls)).await;
+            let connected = tokio::time::timeout(limit, config.connect(tls.clone())).await;
             let silent = |_| failed(format!("no answer within {} s; is it a PostgreSQL door?", limit.as_secs_f64()));
             let (client, connection) = connected.map_err(silent)?.map_err(|error| failed(told(&error)))?;
             // Ends by itself when the client is dropped; its error reaches whoever waits for an answer.
             tokio::spawn(connection);
             Ok::<_, Error>(client)
         })?;
-        Ok(Session { runtime, client: std::sync::Arc::new(client) })
+        Ok(Session { runtime, client: std::sync::Arc::new(client), tls })
     }
 
     /// Runs one statement (or several) and gives the last one's rows as text.

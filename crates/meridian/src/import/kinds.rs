@@ -2,8 +2,8 @@
 //! value before it is sent, so that a bad row is refused here, with its line, and not by the node
 //! together with the whole batch.
 //!
-//! Promises: a guess that holds for every value it was made from, but for an integer among decimals that
-//! f64 would round: that row is refused, rather than all those numbers become texts. Numbers are f64;
+//! Promises: a guess that holds for every value it was made from, but for a number that f64 can't hold (1e400), and an
+//! integer among decimals that it would round: that row is refused, rather than all those numbers become texts. Numbers are f64;
 //! integers alone i64 where f64 would round one, and text where that can't hold it either; true and false
 //! alone are bool; all else is text. What is let through here the node takes too.
 
@@ -17,7 +17,7 @@ pub fn guess<'a>(values: impl Iterator<Item = &'a str>) -> Kind {
         seen = true;
         let value = value.trim();
         all_truths &= matches!(value.to_ascii_lowercase().as_str(), "true" | "false");
-        all_numbers &= float(value).is_some();
+        all_numbers &= is_number(value);
         all_integers &= value.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
         all_held &= value.parse::<i64>().is_ok();
         rounds |= Kind::F64.rounds(value);
@@ -34,10 +34,27 @@ pub fn guess<'a>(values: impl Iterator<Item = &'a str>) -> Kind {
     }
 }
 
-/// A number; one that only overflowing makes infinite is none.
-fn float(value: &str) -> Option<f64> {
-    let number = value.parse::<f64>().ok()?;
-    (number.is_finite() || number.is_nan() || value.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'))).then_some(number)
+/// Whether it is a number, also where no double can hold it.
+fn is_number(value: &str) -> bool {
+    !matches!(query::parse_double(value), Err(query::Error::InvalidText(_)))
+}
+
+/// Whether a float can hold it, as SQL has it.
+fn float(kind: Kind, value: &str) -> Result<(), Misfit> {
+    let misfit = |error: query::Error| match error {
+        query::Error::OutOfRange(_) => Misfit::Why(format!("{} [{}]", error.message(), error.sqlstate())),
+        _ => Misfit::Kind,
+    };
+    let number = query::parse_double(value).map_err(misfit)?;
+    let lost = kind == Kind::F32 && (kind.bits_from_f64(number).is_none() || (number as f32 == 0.0 && number != 0.0));
+    if lost { Err(Misfit::Why(format!("\"{value}\" is out of range for type real [22003]"))) } else { Ok(()) }
+}
+
+/// An integer, as SQL takes it from text: 12.0 and 1.2e1 are whole numbers too, as long as a double holds them exactly.
+fn integer(value: &str) -> Option<i64> {
+    const EXACT_MAX: f64 = (1_u64 << 53) as f64;
+    let whole = || query::parse_double(value).ok().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT_MAX);
+    value.parse().ok().or_else(|| whole().map(|number| number as i64))
 }
 
 /// The index of a digital state that a value names: by its index or its name, as the node has it.
@@ -47,35 +64,42 @@ fn state(states: &[String], value: &str) -> Option<u32> {
     value.parse().ok().or_else(named)
 }
 
+/// Why a value does not fit.
+enum Misfit {
+    /// It is none of the kind.
+    Kind,
+    /// For another reason.
+    Why(String),
+}
+
 /// Whether the value is one of that kind; `states` are the names of the tag's digital states.
 ///
 /// # Errors
 /// Why it is not.
 pub fn check(kind: Kind, states: &[String], value: &str) -> Result<(), String> {
+    let held = |fits: bool| if fits { Ok(()) } else { Err(Misfit::Kind) };
     let fits = match kind {
         Kind::F64 | Kind::F32 if kind.rounds(value.trim()) => {
             let shown = value.trim().chars().take(64).collect::<String>();
-            return Err(format!("value {shown} does not fit kind {}, which would round it", kind.name()));
+            Err(Misfit::Why(format!("value {shown} does not fit kind {}, which would round it", kind.name())))
         }
-        Kind::F64 => float(value.trim()).is_some(),
-        Kind::F32 => float(value.trim()).is_some_and(|number| Kind::F32.bits_from_f64(number).is_some()),
-        Kind::I32 => value.trim().parse::<i32>().is_ok(),
-        Kind::I64 => value.trim().parse::<i64>().is_ok(),
-        Kind::State if state(states, value).is_none() => return Err(no_state(states, value)),
-        Kind::State => true,
+        Kind::F64 | Kind::F32 => float(kind, value.trim()),
+        Kind::I32 => held(integer(value.trim()).is_some_and(|value| i32::try_from(value).is_ok())),
+        Kind::I64 => held(integer(value.trim()).is_some()),
+        Kind::State if state(states, value).is_none() => Err(Misfit::Why(no_state(states, value))),
+        Kind::State => Ok(()),
         Kind::Bool => {
-            matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false" | "t" | "f" | "0" | "1" | "on" | "off")
+            held(matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false" | "t" | "f" | "0" | "1" | "on" | "off"))
         }
         Kind::Text if value.len() > Kind::TEXT_BYTES_MAX => {
-            return Err(format!("a text of {} bytes is longer than the {} allowed", value.len(), Kind::TEXT_BYTES_MAX));
+            Err(Misfit::Why(format!("a text of {} bytes is longer than the {} allowed", value.len(), Kind::TEXT_BYTES_MAX)))
         }
-        Kind::Text => !value.contains('\0'),
+        Kind::Text => held(!value.contains('\0')),
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(format!("value \"{}\" is not of kind {}", value.chars().take(64).collect::<String>(), kind.name()))
-    }
+    fits.map_err(|misfit| match misfit {
+        Misfit::Kind => format!("value \"{}\" is not of kind {}", value.chars().take(64).collect::<String>(), kind.name()),
+        Misfit::Why(why) => why,
+    })
 }
 
 /// Why a value is no state; of many states the first are named.
@@ -133,13 +157,26 @@ mod tests {
             (&["true", "FALSE"], Kind::Bool),
             (&["true", "1"], Kind::Text),
             (&["1", "pump on"], Kind::Text),
-            (&["1", "1e400"], Kind::Text),
         ];
         for (values, kind) in rows {
             assert_eq!(guess(values.iter().copied()), *kind, "{values:?}");
             for value in *values {
                 assert_eq!(check(*kind, &[], value), Ok(()), "{value}");
             }
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_doubles_is_refused_alone_as_sql_refuses_it() {
+        assert_eq!(guess(["1", "1e400", "1e-400"].into_iter()), Kind::F64);
+        for (kind, value, name) in
+            [(Kind::F64, "1e400", "double precision"), (Kind::F64, "-1e-400", "double precision"), (Kind::F32, "1e39", "real")]
+        {
+            let why = check(kind, &[], value).unwrap_err();
+            assert_eq!(why, format!("\"{value}\" is out of range for type {name} [22003]"));
+        }
+        for value in ["inf", "-Infinity", "nan", "5e-324", "0e500"] {
+            assert_eq!(check(Kind::F64, &[], value), Ok(()), "{value}");
         }
     }
 
@@ -154,7 +191,11 @@ mod tests {
         for (kind, value, fits) in [
             (Kind::I32, "2147483648", false),
             (Kind::I64, "2147483648", true),
-            (Kind::I64, "1.0", false),
+            (Kind::I64, "1.0", true),
+            (Kind::I64, "1e3", true),
+            (Kind::I64, "1.5", false),
+            (Kind::I64, "1e16", false),
+            (Kind::I32, "3e9", false),
             (Kind::F32, "1e300", false),
             (Kind::F32, "16777217", false),
             (Kind::F32, "16777217.0", true),

@@ -1,4 +1,4 @@
-//! `meridian import`: CSV and Parquet files into a node, through its PostgreSQL door.
+//! `meridian import`: CSV, Parquet and Arrow files into a node, through its PostgreSQL door.
 //!
 //! Promises: bounded memory whatever the file's size; a bad row is counted, told with its number
 //! and kept in a reject file where asked for, and never ends the import; Ctrl-C ends it between two
@@ -9,12 +9,15 @@
 //! file -> source (rows) -> shape (samples) -> tags (kinds) -> batch (COPY text) -> node
 //! ```
 
+mod arrow_rows;
 mod batch;
+mod ipc_file;
 mod kinds;
 mod parquet_file;
 mod refused;
 mod shape;
 mod source;
+mod tag_table;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,7 @@ use crate::progress::Progress;
 use crate::table::thousands;
 use crate::terminal::say;
 use crate::{Error, interrupt};
+use arrow_rows::Wanted;
 use batch::{Batch, Texts};
 use refused::Refused;
 use shape::{Names, Shape};
@@ -50,22 +54,51 @@ Examples:
   # odd times, some columns only, other names
   meridian import a.csv --to ... --time Zeit --time-format '%d.%m.%Y %H:%M' --time-zone Europe/Berlin \\
       --columns T1,T2 --map T1=boiler.temperature --reject bad.csv
+  # what meridian export wrote: the columns are the table's own; what tags are comes first
+  meridian import tags.csv --to ... --table tags
+  meridian import samples.parquet --to ... --table samples
+  # thinned tags of another store: lossless until all its samples are in, or they would be thinned once more
+  meridian import tags.csv --to ... --table tags --lossless
+  meridian import samples.arrow --to ... --table samples
+  meridian import tags.csv --to ... --table tags --update
 
 Exit status: 0 every row is in, 3 done but some rows were refused, 130 interrupted (what was committed is
 said), 1 it failed.";
 
-/// Import a CSV or Parquet file
-#[derive(Debug, clap::Args)]
-#[command(about = "Import a CSV or Parquet file into a node", after_help = EXAMPLES)]
+/// A table whose columns a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Table {
+    /// tag, time, value, quality
+    Samples,
+    /// tag, time, value, quality; tags that are made are of kind i64
+    Integers,
+    /// tag, time, text, quality
+    Events,
+    /// What tags are: name, kind, unit, labels and so on
+    Tags,
+}
+
+/// Import a CSV, Parquet or Arrow file
+#[derive(Clone, Debug, clap::Args)]
+#[command(about = "Import a CSV, Parquet or Arrow file into a node", after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The file: CSV (also .gz) or .parquet
+    /// The file: CSV (also .gz), .parquet, .arrow, .feather or .arrows
     pub file: PathBuf,
     /// The node: postgres://user@host:port/database, with sslmode and sslrootcert as in psql
     #[arg(long, value_name = "URL")]
     pub to: String,
     /// The column that holds the time
-    #[arg(long, value_name = "COLUMN")]
-    pub time: String,
+    #[arg(long, value_name = "COLUMN", required_unless_present = "table")]
+    pub time: Option<String>,
+    /// The file's columns are those of this table, as `meridian export --table` writes them
+    #[arg(long, value_name = "TABLE", value_enum, conflicts_with_all = ["time", "tag", "value"])]
+    pub table: Option<Table>,
+    /// Of --table tags: make them lossless, whatever the file says
+    #[arg(long)]
+    pub lossless: bool,
+    /// Of --table tags: change tags that are there to what the file says
+    #[arg(long)]
+    pub update: bool,
     /// Set before every tag's name
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub prefix: String,
@@ -78,7 +111,7 @@ pub struct Arguments {
     /// The column that holds the quality (a name such as good, or 0 to 255) of the row
     #[arg(long, value_name = "COLUMN")]
     pub quality: Option<String>,
-    /// Wide file: only these columns, separated by commas
+    /// Wide file, and --table tags: only these columns, separated by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub columns: Vec<String>,
     /// The tag for a column (wide) or for a tag of the file (long), instead of prefix + name; may be repeated
@@ -148,6 +181,12 @@ pub struct Report {
 /// Whatever ends an import early.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     interrupt::listen();
+    if arguments.table == Some(Table::Tags) {
+        return tag_table::run(arguments);
+    }
+    if arguments.lossless || arguments.update {
+        return Err(Error::Usage("--lossless and --update are for --table tags".to_owned()));
+    }
     let report = import(arguments)?;
     let seconds = report.elapsed.as_secs_f64().max(1e-9);
     say(&format!(
@@ -160,7 +199,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         thousands((report.samples as f64 / seconds) as u64),
         thousands(report.refused),
     ));
-    tell_refused(arguments, &report);
+    tell_refused(arguments, report.refused, &report.refused_shown);
     if report.interrupted {
         eprintln!("interrupted: {}", report.standing());
         return Ok(ExitCode::from(130));
@@ -168,13 +207,39 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(if report.refused > 0 { 3 } else { 0 }))
 }
 
-fn tell_refused(arguments: &Arguments, report: &Report) {
-    for (number, reason) in &report.refused_shown {
+fn tell_refused(arguments: &Arguments, count: u64, shown: &[(u64, String)]) {
+    for (number, reason) in shown {
         eprintln!("  row {number}: {reason}");
     }
-    if report.refused > report.refused_shown.len() as u64 {
+    if count > shown.len() as u64 {
         let kept = if arguments.reject.is_some() { "all are in the reject file" } else { "--reject FILE keeps them" };
-        eprintln!("  and {} more; {kept}", thousands(report.refused - report.refused_shown.len() as u64));
+        eprintln!("  and {} more; {kept}", thousands(count - shown.len() as u64));
+    }
+}
+
+impl Arguments {
+    fn delimiter(&self) -> Result<Option<u8>, Error> {
+        let wrong = |c: char| Error::Usage(format!("--delimiter '{c}' is more than one byte"));
+        self.delimiter.map(|c| u8::try_from(c).map_err(|_| wrong(c))).transpose()
+    }
+
+    /// The same with what a table says of its columns, and of the kind of tags that are made.
+    fn filled(&self, heads: &[String]) -> Arguments {
+        let mut filled = self.clone();
+        let (value, kind) = match self.table {
+            None | Some(Table::Tags) => return filled,
+            Some(Table::Samples) => ("value", "f64"),
+            Some(Table::Integers) => ("value", "i64"),
+            Some(Table::Events) => ("text", "text"),
+        };
+        (filled.tag, filled.value) = (Some("tag".to_owned()), Some(value.to_owned()));
+        if filled.quality.is_none() && heads.iter().any(|head| head == "quality") {
+            filled.quality = Some("quality".to_owned());
+        }
+        if filled.states.is_empty() {
+            filled.kind.get_or_insert(kind.to_owned());
+        }
+        filled
     }
 }
 
@@ -211,7 +276,7 @@ pub fn import(arguments: &Arguments) -> Result<Report, Error> {
     match outcome {
         Ok(()) => Ok(report),
         Err(cause) => {
-            tell_refused(arguments, &report);
+            tell_refused(arguments, report.refused, &report.refused_shown);
             Err(Error::Import { standing: report.standing(), cause: Box::new(cause) })
         }
     }
@@ -257,24 +322,22 @@ impl Work {
     }
 
     fn open(arguments: &Arguments) -> Result<Work, Error> {
+        let time_column = arguments.time.as_deref().unwrap_or("time");
+        let source = Source::open(&arguments.file, arguments.delimiter()?, Wanted { time_column, lists: false })?;
+        let arguments = &arguments.filled(source.heads());
         let times = TimeReader::new(&arguments.time_format, &arguments.time_zone).map_err(Error::Usage)?;
         let mut kind = arguments.kind.as_deref().map(Kind::parse).transpose().map_err(|error| Error::Usage(error.to_string()))?;
         if !arguments.states.is_empty() && *kind.get_or_insert(Kind::State) != Kind::State {
             return Err(Error::Usage("--states are of tags of kind state; --kind gives another one".to_owned()));
         }
-        let delimiter = match arguments.delimiter {
-            None => None,
-            Some(c) => Some(u8::try_from(c).map_err(|_| Error::Usage(format!("--delimiter '{c}' is more than one byte")))?),
-        };
-        let source = Source::open(&arguments.file, delimiter, &arguments.time)?;
         let mut names = Names::default();
         let shape = Shape::of(arguments, source.heads(), &mut names)
             .map_err(|problem| Error::Input { path: arguments.file.clone(), problem })?;
         let session = Session::connect(&arguments.to, "meridian import")?;
         // Made last: a file that is left by an import that never began would refuse the next one.
         let refused = Refused::new(arguments.reject_shown, arguments.reject.as_deref(), source.heads())?;
-        let unit = if matches!(source, Source::Csv(_)) { "bytes" } else { "rows" };
-        let progress = Progress::start("import", unit, Some(source.position().1));
+        let (_, total, unit) = source.position();
+        let progress = Progress::start("import", unit, Some(total));
         let making = Making { create: !arguments.no_create, kind, states: arguments.states.clone() };
         let (batch_samples, from_row) = (arguments.batch as usize, arguments.from_row);
         let (tags, report) = (Tags::default(), Report::default());

@@ -3,9 +3,9 @@
 //!
 //! Promises: a row gives all its samples or, where anything in it is wrong, none and the reason.
 
-use super::Arguments;
 use super::source::Row;
 use super::time::TimeReader;
+use super::{Arguments, Table};
 use std::collections::HashMap;
 use types::{Quality, TagDefinition, Timestamp};
 
@@ -65,7 +65,19 @@ enum Body {
         value: usize,
         prefix: String,
         map: HashMap<String, String>,
+        empty: Empty,
     },
+}
+
+/// What a long row with an empty value says.
+#[derive(Clone, Copy, Debug)]
+enum Empty {
+    /// Nothing: CSV can't tell it from NULL.
+    Nothing,
+    /// An empty text: a table's column of texts has no NULL.
+    Text,
+    /// Nothing that a table's column of numbers has.
+    Refused,
 }
 
 impl Shape {
@@ -84,7 +96,7 @@ impl Shape {
                 .or_else(|| heads.iter().position(|head| head.eq_ignore_ascii_case(name)));
             at.ok_or_else(|| format!("there is no column \"{name}\" ({what}); the columns are {}", list(heads)))
         };
-        let time = find(&arguments.time, "--time")?;
+        let time = find(arguments.time.as_deref().unwrap_or("time"), "--time")?;
         let quality = arguments.quality.as_deref().map(|name| find(name, "--quality")).transpose()?;
         let map = read_map(&arguments.map)?;
         let body = match (&arguments.tag, &arguments.value) {
@@ -93,7 +105,12 @@ impl Shape {
                     return Err("--columns is for wide files; with --tag and --value it has no meaning".to_owned());
                 }
                 let (tag, value) = (find(tag, "--tag")?, find(value, "--value")?);
-                Body::Long { tag, value, prefix: arguments.prefix.clone(), map }
+                let empty = match arguments.table {
+                    None | Some(Table::Tags) => Empty::Nothing,
+                    Some(Table::Events) => Empty::Text,
+                    Some(Table::Samples | Table::Integers) => Empty::Refused,
+                };
+                Body::Long { tag, value, prefix: arguments.prefix.clone(), map, empty }
             }
             (None, None) => Body::Wide(wide(arguments, heads, names, &map, &[Some(time), quality])?),
             _ => return Err("a long file needs both --tag and --value".to_owned()),
@@ -164,10 +181,13 @@ impl Shape {
                     }
                 }
             }
-            Body::Long { tag, value, prefix, map } => {
+            Body::Long { tag, value, prefix, map, empty } => {
                 let text = cell(*value)?;
-                if text.is_empty() {
-                    return Ok(());
+                match empty {
+                    _ if !text.is_empty() => {}
+                    Empty::Nothing => return Ok(()),
+                    Empty::Text if !row.nulls.contains(value) => {}
+                    Empty::Text | Empty::Refused => return Err("has no value".to_owned()),
                 }
                 let name = cell(*tag)?;
                 if name.is_empty() {

@@ -1,16 +1,17 @@
-//! Files as rows of cells: CSV (plain or gzip) and Parquet.
+//! Files as rows of cells: CSV (plain or gzip), Parquet and Arrow IPC.
 //!
 //! Promises: every row comes with its number (the line for CSV, counted from 1 with the head; the
-//! row for Parquet, from 1); a row longer than `ROW_BYTES_MAX` ends the import rather than eat the
+//! row for the others, from 1); a row longer than `ROW_BYTES_MAX` ends the import rather than eat the
 //! memory (an unclosed quote, mostly); one whose quote is still open at the end of the file says so.
 
-use super::parquet_file::ParquetRows;
+use super::arrow_rows::{ArrowRows, Wanted};
+use super::{ipc_file, parquet_file};
 use crate::Error;
 use csv::{ByteRecord, ReaderBuilder};
 use flate2::read::MultiGzDecoder;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Row {
     pub number: u64,
     /// Its cells, as text. Empty = nothing there.
     pub cells: ByteRecord,
+    /// Which of them are NULL, where the file tells that from an empty text.
+    pub nulls: Vec<usize>,
     /// The time, in microseconds, where the file has it as a time and not as text.
     pub time: Option<i64>,
     /// Why it is no whole row, where it is none: all that is left of the file is in it then.
@@ -36,19 +39,24 @@ pub struct Row {
 pub enum Source {
     /// CSV.
     Csv(Box<CsvRows>),
-    /// Parquet.
-    Parquet(Box<ParquetRows>),
+    /// Parquet and Arrow IPC.
+    Arrow(Box<ArrowRows>),
 }
 
 impl Source {
-    /// Opens a file by its name: `.parquet` / `.pq` is Parquet, all else CSV, `.gz` compressed.
+    /// Opens a file by its name: `.parquet` / `.pq` is Parquet, `.arrow` / `.feather` / `.ipc` / `.arrows` Arrow IPC, all
+    /// else CSV, `.gz` compressed.
     ///
     /// # Errors
     /// `Error::File`, `Error::Input`.
-    pub fn open(path: &Path, delimiter: Option<u8>, time_column: &str) -> Result<Source, Error> {
+    pub fn open(path: &Path, delimiter: Option<u8>, wanted: Wanted) -> Result<Source, Error> {
         let name = path.to_string_lossy().to_ascii_lowercase();
-        if name.ends_with(".parquet") || name.ends_with(".pq") {
-            return Ok(Source::Parquet(Box::new(ParquetRows::open(path, time_column)?)));
+        let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+        if ends(&[".parquet", ".pq"]) {
+            return Ok(Source::Arrow(Box::new(parquet_file::open(path, wanted)?)));
+        }
+        if ends(&[".arrow", ".feather", ".ipc", ".arrows"]) {
+            return Ok(Source::Arrow(Box::new(ipc_file::open(path, wanted)?)));
         }
         CsvRows::open(path, delimiter, name.ends_with(".gz")).map(|rows| Source::Csv(Box::new(rows)))
     }
@@ -57,7 +65,7 @@ impl Source {
     pub fn heads(&self) -> &[String] {
         match self {
             Source::Csv(rows) => &rows.heads,
-            Source::Parquet(rows) => rows.heads(),
+            Source::Arrow(rows) => rows.heads(),
         }
     }
 
@@ -68,15 +76,15 @@ impl Source {
     pub fn next(&mut self, row: &mut Row) -> Result<bool, Error> {
         match self {
             Source::Csv(rows) => rows.next(row),
-            Source::Parquet(rows) => rows.next(row),
+            Source::Arrow(rows) => rows.next(row),
         }
     }
 
-    /// How far it is: (done, total), in bytes for CSV and rows for Parquet.
-    pub fn position(&self) -> (u64, u64) {
+    /// How far it is: (done, total), and in which unit.
+    pub fn position(&self) -> (u64, u64, &'static str) {
         match self {
-            Source::Csv(rows) => (rows.read.load(Ordering::Relaxed), rows.total),
-            Source::Parquet(rows) => rows.position(),
+            Source::Csv(rows) => (rows.read.load(Ordering::Relaxed), rows.total, "bytes"),
+            Source::Arrow(rows) => rows.position(),
         }
     }
 }
@@ -92,9 +100,22 @@ pub struct CsvRows {
 }
 
 /// Counts what is read.
-struct Counted<R> {
+pub struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
+}
+
+impl<R> Counted<R> {
+    /// Adds what is read of it to a count.
+    pub fn new(inner: R, count: Arc<AtomicU64>) -> Counted<R> {
+        Counted { inner, count }
+    }
+}
+
+impl<R: Seek> Seek for Counted<R> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.inner.seek(to)
+    }
 }
 
 impl<R: Read> Read for Counted<R> {
@@ -169,7 +190,7 @@ impl CsvRows {
         let file = File::open(path).map_err(failed)?;
         let total = file.metadata().map_err(failed)?.len();
         let read = Arc::new(AtomicU64::new(0));
-        let counted = Counted { inner: file, count: Arc::clone(&read) };
+        let counted = Counted::new(file, Arc::clone(&read));
         let plain: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(BufReader::new(counted))) } else { Box::new(counted) };
         CsvRows::over(path, plain, delimiter, (read, total))
     }

@@ -1,7 +1,7 @@
 //! Times as files write them, and what they mean.
 //!
 //! Promises: exact microseconds (finer digits are cut off towards the past); a time without an
-//! offset is of the zone given (UTC by default); a bare number is refused unless its unit was
+//! offset is of the zone given (UTC by default); years beyond 9999 and before 1 are read as SQL writes them; a bare number is refused unless its unit was
 //! said, since nobody guesses seconds or milliseconds right; a local time that happened twice is
 //! the first of the two, one that never happened is an error.
 
@@ -32,6 +32,8 @@ enum Zone {
 pub struct TimeReader {
     format: Format,
     zone: Zone,
+    /// The same, for times that only SQL writes.
+    sql_zone: Option<query::Zone>,
 }
 
 impl TimeReader {
@@ -40,7 +42,8 @@ impl TimeReader {
     /// # Errors
     /// What is wrong with either, for a person.
     pub fn new(format: &str, zone: &str) -> Result<TimeReader, String> {
-        Ok(TimeReader { format: read_format(format)?, zone: read_zone(zone)? })
+        let sql_zone = query::Zone::parse(zone).ok();
+        Ok(TimeReader { format: read_format(format)?, zone: read_zone(zone)?, sql_zone })
     }
 
     /// The moment that a text names.
@@ -74,6 +77,10 @@ impl TimeReader {
             };
             format!("time \"{}\" is neither RFC 3339 nor YYYY-mm-dd HH:MM:SS{hint}", short(text))
         };
+        if text.ends_with("BC") || text.bytes().take_while(u8::is_ascii_digit).count() > 4 {
+            let far = self.sql_zone.and_then(|zone| query::parse_time(text, zone).ok());
+            return far.map(Timestamp).ok_or_else(wrong);
+        }
         let (naive, rest) = plain(text.as_bytes()).ok_or_else(wrong)?;
         match std::str::from_utf8(rest).map(str::trim) {
             Ok("") => self.local(naive, text),
@@ -138,7 +145,7 @@ fn read_zone(zone: &str) -> Result<Zone, String> {
     })
 }
 
-/// Seconds east of "Z", "+08:00", "+0800" or "+08".
+/// Seconds east of "Z", "+08:00", "+0800" or "+08"; local times of long ago have seconds too: "+08:05:43".
 fn read_offset(text: &str) -> Option<i32> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -148,13 +155,14 @@ fn read_offset(text: &str) -> Option<i32> {
         b'-' => (-1, &text[1..]),
         _ => return None,
     };
-    let (hours, minutes) = match digits.split_once(':') {
-        Some((hours, minutes)) => (hours, minutes),
+    let (hours, rest) = match digits.split_once(':') {
+        Some((hours, rest)) => (hours, rest),
         None if digits.len() == 4 && digits.is_ascii() => digits.split_at(2),
         None => (digits, "0"),
     };
-    let (hours, minutes) = (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?);
-    (hours < 24 && minutes < 60 && hours >= 0 && minutes >= 0).then_some(sign * (hours * 3600 + minutes * 60))
+    let (minutes, seconds) = rest.split_once(':').unwrap_or((rest, "0"));
+    let number = |text: &str, end: i32| text.parse::<i32>().ok().filter(|number| (0..end).contains(number));
+    Some(sign * (number(hours, 24)? * 3600 + number(minutes, 60)? * 60 + number(seconds, 60)?))
 }
 
 /// 'YYYY-mm-dd', '[ T]HH:MM', ':SS' and '.fraction', each but the first optional, and what is left.
@@ -213,18 +221,9 @@ fn epoch(text: &str, per_second: i64) -> Result<i64, String> {
     i64::try_from(micros).map_err(|_| wrong())
 }
 
-/// A moment as COPY reads it.
+/// A moment as COPY reads it, in whatever time zone the session is.
 pub fn write_time(out: &mut String, time: Timestamp) {
-    use std::fmt::Write;
-    match DateTime::from_timestamp_micros(time.0) {
-        Some(moment) if (1..=9999).contains(&chrono::Datelike::year(&moment)) => {
-            let _ = write!(out, "{}", moment.format("%Y-%m-%d %H:%M:%S%.6f+00"));
-        }
-        // Beyond four digits of year only the number itself is read the same by everyone.
-        _ => {
-            let _ = write!(out, "{}", time.0);
-        }
-    }
+    query::format_time(time.0, query::Zone::Utc, out);
 }
 
 #[cfg(test)]
@@ -253,6 +252,9 @@ mod tests {
             ("auto", "UTC", "2016-13-01 00:00:00", None),
             ("auto", "UTC", "2016-07-01 24:00:00", None),
             ("auto", "UTC", "1467331200", None),
+            ("auto", "Asia/Shanghai", "1900-12-31 08:05:43+08:05:43", Some(-2_177_539_200_000_000)),
+            ("auto", "UTC", "12016-07-01", Some(317_036_851_200_000_000)),
+            ("auto", "+08:00", "0044-03-15 08:00:00 BC", Some(-63_517_824_000_000_000)),
             ("auto", "UTC", "", None),
             ("auto", "UTC", "yesterday", None),
             ("s", "UTC", "1467331200", Some(DAY)),
@@ -289,7 +291,8 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for time in [0, 1, -1, DAY, 253_402_300_799_999_999] {
+        for time in [0, 1, -1, DAY, 253_402_300_799_999_999, 253_402_300_800_000_000, -62_135_596_800_000_001, i64::MIN, i64::MAX]
+        {
             let mut out = String::new();
             write_time(&mut out, Timestamp(time));
             assert_eq!(micros("auto", "UTC", &out), Some(time), "{out}");

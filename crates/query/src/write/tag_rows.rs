@@ -2,6 +2,7 @@
 
 use crate::array_text::{Item, items};
 use crate::error::{Error, find_word, raise};
+use crate::rewrite::clocks_in_words;
 use crate::schema;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
@@ -248,7 +249,7 @@ fn span(column: &str, value: TagValue) -> Result<i64, Error> {
                 raise(Error::InvalidTime, format!("invalid input syntax for type interval: \"{text}\""))
                     .with_hint("as in 1 second, 100 ms, 5 min")
             };
-            span_us(parse_interval_month_day_nano(&text).map_err(invalid)?)
+            span_us(parse_interval_month_day_nano(&clocks_in_words(&text)).map_err(invalid)?)
         }
         TagValue::Number(_) | TagValue::Texts(_) | TagValue::Pairs(_) => Err(wrong(column, "an interval")),
     }
