@@ -1,34 +1,19 @@
 //! Backups of a store that is written, merged and pruned at random: each that stays restores to what the store was at its moment.
 #![expect(clippy::unwrap_used, reason = "a test may: its functions are tests too")]
 
-use backup::{Directory, Error, Head, Place, Progress, Source, Taken, keep_newest, lay, list, take, verify};
-use catalog::Catalog;
-use kernel::{Deletion, Kernel, Projection, ScanRequest, Settings, TagSelection, Write};
+mod store;
+
+use backup::{Directory, Error, Head, Place, Progress, Taken, keep_newest, lay, list, take, verify};
+use kernel::{Deletion, Settings, TagSelection, Write};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use types::{DistributionRule, Kind, Kinds, Samples, TagDefinition, TagId, TimeRange, Timestamp};
-use world::{Access, Random, SeededRandom, Simulation, Ticket};
+use store::{Rows, Store, go};
+use types::{DistributionRule, Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
+use world::{Access, Random, SeededRandom, Simulation};
 
 const REPOSITORY: &str = "/repository";
-
-type Rows = BTreeMap<(u64, i64), i64>;
-
-struct Store {
-    simulation: Arc<Simulation>,
-    dir: String,
-    catalog: Arc<Catalog>,
-    kernel: Arc<Kernel>,
-}
-
-struct TableKinds(Arc<Catalog>);
-
-impl Kinds for TableKinds {
-    fn kind(&self, tag: TagId) -> Option<Kind> {
-        self.0.kind(tag)
-    }
-}
 
 fn settings() -> Settings {
     Settings {
@@ -43,26 +28,9 @@ fn settings() -> Settings {
     }
 }
 
-fn go(_: Progress) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
 impl Store {
     fn new(seed: u64) -> Store {
-        Store::open(&Arc::new(Simulation::new(seed)), "/store")
-    }
-
-    fn open(simulation: &Arc<Simulation>, dir: &str) -> Store {
-        let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
-        let catalog = Catalog::open(simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
-        let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
-        let kernel = Kernel::open(simulation.world(), Path::new(dir), settings(), kinds).unwrap();
-        Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog, kernel }
-    }
-
-    fn done<T: Send + 'static>(&self, mut ticket: Ticket<T>) -> T {
-        self.simulation.runner.run_until_idle();
-        ticket.try_take().unwrap().unwrap()
+        Store::open(&Arc::new(Simulation::new(seed)), "/store", settings())
     }
 
     fn tags(&self, count: usize, dice: &SeededRandom) {
@@ -78,42 +46,6 @@ impl Store {
         self.done(self.kernel.write(Write { samples: &samples, ..Write::default() })).unwrap();
     }
 
-    fn rows(&self) -> Rows {
-        let request = ScanRequest {
-            tags: TagSelection::All,
-            texts: false,
-            range: TimeRange::ALL,
-            projection: Projection::ALL,
-            direction: kernel::Direction::Ascending,
-            rows_per_tag_max: None,
-            batch_rows: 1_000,
-        };
-        let mut out = Rows::new();
-        for mut part in self.kernel.snapshot().scan(&request, 2) {
-            while let Some(batch) = part.next_batch().unwrap() {
-                let tags = batch.runs.iter().flat_map(|run| std::iter::repeat_n(run.tag.0, run.rows as usize));
-                out.extend(tags.zip(&batch.times).zip(&batch.bits).map(|((tag, time), bits)| ((tag, time.0), *bits as i64)));
-            }
-        }
-        out
-    }
-
-    fn source(&self, moment_us: i64) -> Source {
-        let store = self.done(self.kernel.freeze()).unwrap();
-        let tags = self.done(self.catalog.freeze()).unwrap();
-        let beside = vec![("users-00000001".to_owned(), b"somebody".to_vec())];
-        Source {
-            home: (self.simulation.world().disk, Path::new(&self.dir).to_path_buf()),
-            store,
-            tags,
-            tag_count: self.catalog.len(),
-            beside,
-            moment_us,
-            release: "test".to_owned(),
-            random: moment_us as u64,
-        }
-    }
-
     fn back_up(&self, moment_us: i64) -> Result<Taken, Error> {
         take(&self.repository(), self.source(moment_us), &go)
     }
@@ -125,7 +57,7 @@ impl Store {
     /// Lays a backup in a directory, and opens it.
     fn laid(&self, head: &Head, dir: &str) -> Store {
         lay(&self.repository(), head, &self.simulation.world().disk, Path::new(dir), &go).unwrap();
-        Store::open(&self.simulation, dir)
+        Store::open(&self.simulation, dir, settings())
     }
 
     /// What it holds: the samples, and how many tags.
