@@ -231,3 +231,53 @@ fn a_backup_that_fails_leaves_those_before_it() {
     let into = lay(&store.repository(), &last, &store.simulation.world().disk, Path::new("/last"), &go).unwrap_err();
     assert!(matches!(into, Error::NotEmpty(_)), "{into}");
 }
+
+/// A place that keeps a head and says that it did not, and then removes one object and no more.
+struct Lying {
+    inner: Directory,
+    removed: std::sync::atomic::AtomicBool,
+}
+
+impl Place for Lying {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn put(&self, key: &str, bytes: u64, from: &mut dyn std::io::Read) -> Result<(), Error> {
+        self.inner.put(key, bytes, from)?;
+        if key.ends_with("/head") {
+            return Err(Error::Place { place: self.name(), what: "the answer was lost".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Error> {
+        self.inner.get(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.inner.list(prefix)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), Error> {
+        if self.removed.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Place { place: self.name(), what: "it is gone".to_owned() });
+        }
+        self.inner.remove(key)
+    }
+}
+
+#[test]
+fn a_head_whose_answer_was_lost_counts_no_more() {
+    let dice = SeededRandom::new(5);
+    let store = Store::new(5);
+    store.tags(2, &dice);
+    store.write(&(0..50).map(|n| (n % 2, n as i64, n as i64)).collect::<Vec<_>>());
+    let place = Lying { inner: store.repository(), removed: false.into() };
+    let failed = take(&place, store.source(1), &go).unwrap_err();
+    assert!(failed.to_string().contains("the answer was lost"), "{failed}");
+    assert!(!place.list("").unwrap().is_empty(), "nothing else could be removed");
+    assert!(list(&place).unwrap().is_empty());
+    let next = store.back_up(2).unwrap().head;
+    assert_eq!(store.laid(&next, "/next").rows(), store.rows());
+}
