@@ -43,9 +43,10 @@ pub fn keep_newest(place: &dyn Place, count: usize) -> Result<Pruned, Error> {
     Ok(pruned)
 }
 
-/// Takes away what a backup that failed has written.
+/// Takes away what a backup that failed has written. The head first: a place may have kept one whose writing failed.
 pub(crate) fn forget(place: &dyn Place, id: &str) {
     // What stays behind is removed by the next pruning.
+    let _ = place.remove(&key(id));
     for name in [own(id), shared(id)].iter().flat_map(|prefix| place.list(prefix).unwrap_or_default()) {
         let _ = place.remove(&name);
     }

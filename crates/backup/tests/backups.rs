@@ -1,34 +1,19 @@
 //! Backups of a store that is written, merged and pruned at random: each that stays restores to what the store was at its moment.
 #![expect(clippy::unwrap_used, reason = "a test may: its functions are tests too")]
 
-use backup::{Directory, Error, Head, Place, Progress, Source, Taken, keep_newest, lay, list, take, verify};
-use catalog::Catalog;
-use kernel::{Deletion, Kernel, Projection, ScanRequest, Settings, TagSelection, Write};
+mod store;
+
+use backup::{Directory, Error, Head, Place, Progress, Taken, keep_newest, lay, list, take, verify};
+use kernel::{Deletion, Settings, TagSelection, Write};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use types::{DistributionRule, Kind, Kinds, Samples, TagDefinition, TagId, TimeRange, Timestamp};
-use world::{Access, Random, SeededRandom, Simulation, Ticket};
+use store::{Rows, Store, go};
+use types::{DistributionRule, Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
+use world::{Access, Random, SeededRandom, Simulation};
 
 const REPOSITORY: &str = "/repository";
-
-type Rows = BTreeMap<(u64, i64), i64>;
-
-struct Store {
-    simulation: Arc<Simulation>,
-    dir: String,
-    catalog: Arc<Catalog>,
-    kernel: Arc<Kernel>,
-}
-
-struct TableKinds(Arc<Catalog>);
-
-impl Kinds for TableKinds {
-    fn kind(&self, tag: TagId) -> Option<Kind> {
-        self.0.kind(tag)
-    }
-}
 
 fn settings() -> Settings {
     Settings {
@@ -43,26 +28,9 @@ fn settings() -> Settings {
     }
 }
 
-fn go(_: Progress) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
 impl Store {
     fn new(seed: u64) -> Store {
-        Store::open(&Arc::new(Simulation::new(seed)), "/store")
-    }
-
-    fn open(simulation: &Arc<Simulation>, dir: &str) -> Store {
-        let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
-        let catalog = Catalog::open(simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
-        let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
-        let kernel = Kernel::open(simulation.world(), Path::new(dir), settings(), kinds).unwrap();
-        Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog, kernel }
-    }
-
-    fn done<T: Send + 'static>(&self, mut ticket: Ticket<T>) -> T {
-        self.simulation.runner.run_until_idle();
-        ticket.try_take().unwrap().unwrap()
+        Store::open(&Arc::new(Simulation::new(seed)), "/store", settings())
     }
 
     fn tags(&self, count: usize, dice: &SeededRandom) {
@@ -78,42 +46,6 @@ impl Store {
         self.done(self.kernel.write(Write { samples: &samples, ..Write::default() })).unwrap();
     }
 
-    fn rows(&self) -> Rows {
-        let request = ScanRequest {
-            tags: TagSelection::All,
-            texts: false,
-            range: TimeRange::ALL,
-            projection: Projection::ALL,
-            direction: kernel::Direction::Ascending,
-            rows_per_tag_max: None,
-            batch_rows: 1_000,
-        };
-        let mut out = Rows::new();
-        for mut part in self.kernel.snapshot().scan(&request, 2) {
-            while let Some(batch) = part.next_batch().unwrap() {
-                let tags = batch.runs.iter().flat_map(|run| std::iter::repeat_n(run.tag.0, run.rows as usize));
-                out.extend(tags.zip(&batch.times).zip(&batch.bits).map(|((tag, time), bits)| ((tag, time.0), *bits as i64)));
-            }
-        }
-        out
-    }
-
-    fn source(&self, moment_us: i64) -> Source {
-        let store = self.done(self.kernel.freeze()).unwrap();
-        let tags = self.done(self.catalog.freeze()).unwrap();
-        let beside = vec![("users-00000001".to_owned(), b"somebody".to_vec())];
-        Source {
-            home: (self.simulation.world().disk, Path::new(&self.dir).to_path_buf()),
-            store,
-            tags,
-            tag_count: self.catalog.len(),
-            beside,
-            moment_us,
-            release: "test".to_owned(),
-            random: moment_us as u64,
-        }
-    }
-
     fn back_up(&self, moment_us: i64) -> Result<Taken, Error> {
         take(&self.repository(), self.source(moment_us), &go)
     }
@@ -125,7 +57,7 @@ impl Store {
     /// Lays a backup in a directory, and opens it.
     fn laid(&self, head: &Head, dir: &str) -> Store {
         lay(&self.repository(), head, &self.simulation.world().disk, Path::new(dir), &go).unwrap();
-        Store::open(&self.simulation, dir)
+        Store::open(&self.simulation, dir, settings())
     }
 
     /// What it holds: the samples, and how many tags.
@@ -298,4 +230,54 @@ fn a_backup_that_fails_leaves_those_before_it() {
     assert!(matches!(foreign, Error::Foreign { .. }), "{foreign}");
     let into = lay(&store.repository(), &last, &store.simulation.world().disk, Path::new("/last"), &go).unwrap_err();
     assert!(matches!(into, Error::NotEmpty(_)), "{into}");
+}
+
+/// A place that keeps a head and says that it did not, and then removes one object and no more.
+struct Lying {
+    inner: Directory,
+    removed: std::sync::atomic::AtomicBool,
+}
+
+impl Place for Lying {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn put(&self, key: &str, bytes: u64, from: &mut dyn std::io::Read) -> Result<(), Error> {
+        self.inner.put(key, bytes, from)?;
+        if key.ends_with("/head") {
+            return Err(Error::Place { place: self.name(), what: "the answer was lost".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Box<dyn std::io::Read + Send>>, Error> {
+        self.inner.get(key)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.inner.list(prefix)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), Error> {
+        if self.removed.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Place { place: self.name(), what: "it is gone".to_owned() });
+        }
+        self.inner.remove(key)
+    }
+}
+
+#[test]
+fn a_head_whose_answer_was_lost_counts_no_more() {
+    let dice = SeededRandom::new(5);
+    let store = Store::new(5);
+    store.tags(2, &dice);
+    store.write(&(0..50).map(|n| (n % 2, n as i64, n as i64)).collect::<Vec<_>>());
+    let place = Lying { inner: store.repository(), removed: false.into() };
+    let failed = take(&place, store.source(1), &go).unwrap_err();
+    assert!(failed.to_string().contains("the answer was lost"), "{failed}");
+    assert!(!place.list("").unwrap().is_empty(), "nothing else could be removed");
+    assert!(list(&place).unwrap().is_empty());
+    let next = store.back_up(2).unwrap().head;
+    assert_eq!(store.laid(&next, "/next").rows(), store.rows());
 }

@@ -1,11 +1,11 @@
 //! A repository in an object store, against a real one: what a place promises, whole backups, and what goes wrong.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests from outside: real processes, sockets and threads")]
 
+mod store;
 mod swift;
 
-use backup::{Error, Place, Progress, S3, S3Settings, Source, Stop, Taken, keep_newest, lay, list, take, verify};
-use catalog::Catalog;
-use kernel::{Kernel, Projection, ScanRequest, Settings, TagSelection, Write as Written};
+use backup::{Error, Place, Progress, S3, S3Settings, Stop, Taken, keep_newest, lay, list, take, verify};
+use kernel::{Settings, Write as Written};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
@@ -13,9 +13,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use store::{Store, go};
 use swift::Swift;
-use types::{DistributionRule, Kind, Kinds, Samples, TagDefinition, TagId, TimeRange, Timestamp};
-use world::{Clock, Random, RealClock, RealDisk, SeededRandom, Simulation, Ticket};
+use types::{DistributionRule, Kind, Samples, TagDefinition, TagId, Timestamp};
+use world::{Clock, Random, RealClock, RealDisk, SeededRandom, Simulation};
 
 const PART_BYTES: usize = 64 << 10;
 
@@ -294,45 +295,20 @@ fn a_store_that_says_nothing_is_given_up() {
     drop(asked);
 }
 
-/// A store that is backed up: on a disk in memory, so that only the place is real.
-struct Store {
-    simulation: Simulation,
-    catalog: Arc<Catalog>,
-    kernel: Arc<Kernel>,
-}
-
-struct TableKinds(Arc<Catalog>);
-
-impl Kinds for TableKinds {
-    fn kind(&self, tag: TagId) -> Option<Kind> {
-        self.0.kind(tag)
+fn store_settings() -> Settings {
+    Settings {
+        rule: DistributionRule { b1: 1, buckets: 3, ..DistributionRule::default() },
+        period_us: 1_000_000,
+        memory_bytes: 64 << 20,
+        buffer_bytes_max: 8 << 20,
+        cache_bytes_max: 1 << 20,
+        segment_bytes: 1 << 20,
+        log_bytes_max: 8 << 20,
+        ..Settings::default()
     }
 }
 
 impl Store {
-    fn open(simulation: Simulation, dir: &str) -> Store {
-        let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
-        let catalog = Catalog::open(simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
-        let settings = Settings {
-            rule: DistributionRule { b1: 1, buckets: 3, ..DistributionRule::default() },
-            period_us: 1_000_000,
-            memory_bytes: 64 << 20,
-            buffer_bytes_max: 8 << 20,
-            cache_bytes_max: 1 << 20,
-            segment_bytes: 1 << 20,
-            log_bytes_max: 8 << 20,
-            ..Settings::default()
-        };
-        let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
-        let kernel = Kernel::open(simulation.world(), Path::new(dir), settings, kinds).unwrap();
-        Store { simulation, catalog, kernel }
-    }
-
-    fn done<T: Send + 'static>(&self, mut ticket: Ticket<T>) -> T {
-        self.simulation.runner.run_until_idle();
-        ticket.try_take().unwrap().unwrap()
-    }
-
     /// Numbers that no packing makes small.
     fn write(&self, first: i64, count: i64) {
         if self.catalog.is_empty() {
@@ -348,14 +324,6 @@ impl Store {
         self.done(self.kernel.flush()).unwrap();
     }
 
-    fn source(&self, moment_us: i64) -> Source {
-        let store = self.done(self.kernel.freeze()).unwrap();
-        let tags = self.done(self.catalog.freeze()).unwrap();
-        let (tag_count, release) = (self.catalog.len(), "test".to_owned());
-        let home = (self.simulation.world().disk, Path::new("/store").to_path_buf());
-        Source { home, store, tags, tag_count, beside: Vec::new(), moment_us, release, random: moment_us as u64 }
-    }
-
     fn back_up(&self, place: &dyn Place, moment_us: i64, tell: backup::Report<'_>) -> Result<Taken, Error> {
         take(place, self.source(moment_us), tell)
     }
@@ -363,38 +331,15 @@ impl Store {
     /// How many rows a backup has, laid in a directory of this store's disk.
     fn restored(&self, place: &dyn Place, head: &backup::Head, dir: &str) -> u64 {
         lay(place, head, &self.simulation.world().disk, Path::new(dir), &go).unwrap();
-        let request = ScanRequest {
-            tags: TagSelection::All,
-            texts: false,
-            range: TimeRange::ALL,
-            projection: Projection::ALL,
-            direction: kernel::Direction::Ascending,
-            rows_per_tag_max: None,
-            batch_rows: 1_000,
-        };
-        let Simulation { disk, clock, random, runner } = &self.simulation;
-        let (disk, clock) = (Arc::clone(disk), Arc::clone(clock));
-        let simulation = Simulation { disk, clock, random: Arc::clone(random), runner: Arc::clone(runner) };
-        let copy = Store::open(simulation, dir);
-        let mut count = 0;
-        for mut part in copy.kernel.snapshot().scan(&request, 2) {
-            while let Some(batch) = part.next_batch().unwrap() {
-                count += batch.times.len() as u64;
-            }
-        }
-        count
+        Store::open(&self.simulation, dir, store_settings()).rows().len() as u64
     }
-}
-
-fn go(_: Progress) -> ControlFlow<()> {
-    ControlFlow::Continue(())
 }
 
 #[test]
 fn backups_are_taken_shared_restored_and_removed() {
     let swift = Swift::start("backups");
     let place = open(settings(&swift, "s3://plant/Werk 1/backups"));
-    let store = Store::open(Simulation::new(1), "/store");
+    let store = Store::open(&Arc::new(Simulation::new(1)), "/store", store_settings());
     store.write(0, 60_000);
     let first = store.back_up(&place, 1_000_000, &go).unwrap();
     assert!(first.head.files.iter().any(|file| file.bytes > 2 * PART_BYTES as u64), "a file of several parts");
@@ -431,7 +376,7 @@ fn a_store_that_goes_while_it_is_written_to_keeps_the_backups_before() {
     let swift = parking_lot::Mutex::new(Swift::start("killed"));
     let settings = settings(&swift.lock(), "s3://plant/x");
     let place = open(settings.clone());
-    let store = Store::open(Simulation::new(2), "/store");
+    let store = Store::open(&Arc::new(Simulation::new(2)), "/store", store_settings());
     store.write(0, 20_000);
     let first = store.back_up(&place, 1_000_000, &go).unwrap().head;
     store.write(5_000_000, 100_000);

@@ -303,15 +303,10 @@ impl Session {
         self.cancel();
     }
 
-    /// Resolves once somebody has ended it (`pg_terminate_backend`).
-    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut ended = self.ended.subscribe();
-        async move {
-            // The sender goes with the session: nobody waits for it then.
-            if ended.wait_for(|ended| *ended).await.is_err() {
-                std::future::pending().await
-            }
-        }
+    /// Becomes true once somebody has ended it (`pg_terminate_backend`): for whoever serves it.
+    #[must_use]
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.subscribe()
     }
 
     /// Whether somebody has ended it.

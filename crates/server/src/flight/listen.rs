@@ -31,18 +31,8 @@ pub(crate) fn incoming(
                 Err(cause) => return Some(Err(cause)),
             };
             let address = stream.peer_addr().ok();
-            let Some(acceptor) = acceptor else { return Some(Ok(Socket::new(socket::Socket::Plain(stream), address))) };
-            match tokio::time::timeout(login_max, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Some(Ok(Socket::new(socket::Socket::Tls(Box::new(stream)), address))),
-                Ok(Err(cause)) => {
-                    tracing::debug!(peer = address.map(tracing::field::display), %cause, "no TLS came about");
-                    None
-                }
-                Err(_) => {
-                    tracing::debug!(peer = address.map(tracing::field::display), "a TLS handshake took too long");
-                    None
-                }
-            }
+            let stream = socket::Socket::greeted(stream, acceptor, login_max).await?;
+            Some(Ok(Socket::new(stream, address)))
         }
     });
     greeted.buffer_unordered(HANDSHAKES_MAX).filter_map(std::future::ready)

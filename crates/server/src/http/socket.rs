@@ -114,14 +114,7 @@ async fn connect(door: Arc<Door>, socket: TcpStream, peer: SocketAddr, acceptor:
     if socket.set_nodelay(true).is_err() {
         return;
     }
-    let socket = match acceptor {
-        None => Socket::Plain(socket),
-        Some(acceptor) => match tokio::time::timeout(door.shared.settings.login_max, acceptor.accept(socket)).await {
-            Ok(Ok(stream)) => Socket::Tls(Box::new(stream)),
-            Ok(Err(cause)) => return tracing::debug!(%peer, %cause, "no TLS came about"),
-            Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
-        },
-    };
+    let Some(socket) = Socket::greeted(socket, acceptor, door.shared.settings.login_max).await else { return };
     serve(&door, socket, peer).await;
     drop(counted);
 }

@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(super) session: Arc<Session>,
     pub(super) registered: Registered,
     pub(super) stop: watch::Receiver<Stage>,
+    /// Whether somebody has ended the session. Looked at before anything that a client sends: one that never pauses is heard too.
+    pub(super) ended: watch::Receiver<bool>,
     pub(super) statements: HashMap<Box<[u8]>, Arc<Statement>>,
     pub(super) portals: HashMap<Box<[u8]>, Portal>,
     /// Whether an error makes it skip messages up to Sync.
@@ -57,6 +59,7 @@ impl Connection {
     pub(crate) fn new(wire: Wire, shared: &Arc<Shared>, session: Arc<Session>, registered: Registered) -> Connection {
         Connection {
             wire,
+            ended: session.ended(),
             session,
             registered,
             stop: shared.stop.subscribe(),
@@ -124,9 +127,9 @@ impl Connection {
         };
         tokio::select! {
             biased;
+            _ = self.ended.wait_for(|ended| *ended) => Err(End::Fatal(Report::terminated())),
             filled = self.wire.fill() => filled,
             _ = self.stop.changed() => Err(End::Fatal(Report::stopping())),
-            () = self.session.ended() => Err(End::Fatal(Report::terminated())),
             () = idle => Err(End::Fatal(Report::fatal("57P05", "terminating connection due to idle-session timeout"))),
         }
     }
@@ -263,7 +266,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 // Before the answer: whoever ends itself is told so, not that its statement was cancelled.
-                () = self.session.ended() => return Err(End::Fatal(Report::terminated())),
+                _ = self.ended.wait_for(|ended| *ended) => return Err(End::Fatal(Report::terminated())),
                 answered = &mut answer => return Ok(answered),
                 end = self.wire.watch() => return Err(end),
                 changed = self.stop.changed() => {

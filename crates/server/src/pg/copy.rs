@@ -73,10 +73,10 @@ impl Connection {
             let connected = std::sync::Arc::clone(&self.registered.connected);
             tokio::select! {
                 biased;
+                _ = self.ended.wait_for(|ended| *ended) => return Err(End::Fatal(Report::terminated())),
                 answer = &mut *parsing => return Ok(Taken::Answered(joined(answer))),
                 () = connected.cancelled() => return Ok(Taken::Refused(Report::cancelled())),
                 filled = self.wire.fill() => filled?,
-                () = self.session.ended() => return Err(End::Fatal(Report::terminated())),
                 changed = self.stop.changed() => {
                     if changed.is_err() || *self.stop.borrow() >= Stage::Cancelling {
                         return Err(End::Fatal(Report::stopping()));

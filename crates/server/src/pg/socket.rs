@@ -10,8 +10,10 @@ use bytes::BytesMut;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Bytes made ready for one read, and for one that follows a read that was filled.
@@ -24,12 +26,26 @@ pub(crate) const FLUSH_BYTES: usize = 64 << 10;
 /// Buffers larger than this are given back once they are empty.
 const KEEP_BYTES: usize = 1 << 20;
 /// How long the rest of a message that was refused for its length is read and thrown away.
-const REFUSED_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+const REFUSED_MAX: Duration = Duration::from_secs(10);
 
 /// Plain or TLS.
 pub(crate) enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// A connection that was accepted, after a TLS handshake where there is a certificate; None where none came about in time.
+    pub(crate) async fn greeted(stream: TcpStream, acceptor: Option<TlsAcceptor>, limit: Duration) -> Option<Socket> {
+        let Some(acceptor) = acceptor else { return Some(Socket::Plain(stream)) };
+        let peer = stream.peer_addr().ok().map(tracing::field::display);
+        match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => return Some(Socket::Tls(Box::new(stream))),
+            Ok(Err(cause)) => tracing::debug!(peer, %cause, "no TLS came about"),
+            Err(_) => tracing::debug!(peer, "a TLS handshake took too long"),
+        }
+        None
+    }
 }
 
 macro_rules! either {
