@@ -102,6 +102,11 @@ impl Hidden<'_> {
         }
     }
 
+    /// Whether it hides everything within a range.
+    pub fn covers(&self, range: &TimeRange) -> bool {
+        matches!(self, Hidden::Range(hidden) if hidden.covers(range))
+    }
+
     /// Whether it hides anything within a range.
     pub fn touches(&self, range: &TimeRange) -> bool {
         match self {

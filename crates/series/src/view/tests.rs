@@ -320,3 +320,36 @@ fn long_tags_are_read_in_parts_and_from_statistics() {
     }
     assert!(known.chunks_from_statistics > 20 && known.rows_decoded > 100_000, "{known:?}");
 }
+
+/// What a deletion hides as a whole, as retention does, is not read for being left out.
+#[test]
+fn chunks_that_are_hidden_as_a_whole_are_not_read() {
+    let dice = &mut Dice(7);
+    let mut slice = Slice::new(7);
+    let rows = |tag: u64, first: i64| {
+        (0..9_000).map(move |row| (TagId(tag), Timestamp(first + row), Datum::Bits(row as u64), Quality(192))).collect()
+    };
+    let mut writes = Vec::new();
+    for (at, next) in [Write::Rows(rows(3, 0)), Write::Rows(rows(4, 0)), Write::Rows(rows(3, 20_000))].into_iter().enumerate() {
+        apply(&mut slice.buffer, Version { epoch: Epoch(1), sequence: Sequence(at as u64 + 1) }, &next);
+        writes.push(next);
+        slice.flush(Timestamp::MAX);
+    }
+    let range = TimeRange { first: Timestamp::MIN, last: Timestamp(19_999) };
+    let gone = crate::Deletion::Range { tags: TagSelection::of(vec![TagId(3)]), range };
+    slice.tombstones.push(Tombstone::new(Version { epoch: Epoch(1), sequence: Sequence(4) }, gone));
+    let mut expected = model(&writes, 0);
+    expected.retain(|(tag, time), _| *tag == TagId(4) || time.0 >= 20_000);
+    let view = slice.view();
+    let bins = Some(Bins { origin: Timestamp(0), width_us: 1_000 });
+    let request = AggregateRequest { tags: TagSelection::of(vec![TagId(3)]), range, bins, good_only: false };
+    let mut aggregation = view.aggregate(&request, (TagId(0), TagId(u64::MAX)));
+    while let Some(batch) = aggregation.next_batch().unwrap() {
+        assert_eq!(batch.counts, [0_u64; 0]);
+    }
+    assert_eq!(aggregation.statistics().rows_decoded, 0);
+    for part in 0..8 {
+        check_scan(&view, &expected, dice, &format!("part {part}"));
+        check_aggregate(&view, &expected, dice, &format!("part {part}"));
+    }
+}

@@ -121,6 +121,10 @@ impl TagWindows {
             }
             let Some(mut item) = self.items.pop() else { return Ok(Step::Done) };
             let hidden = sources.hidden.get(item.source as usize).map_or(&[][..], Vec::as_slice);
+            // What is hidden as a whole (by retention, as a rule) is not read.
+            if hidden.iter().any(|part| part.covers(&item.range)) {
+                continue;
+            }
             let is_hidden = hidden.iter().any(|part| part.touches(&item.range));
             if self.stands_alone(&item, wanted.direction) && !(is_hidden && wanted.text) {
                 if item.whole && !is_hidden && statistics_do(&item.entry) {
