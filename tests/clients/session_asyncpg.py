@@ -28,12 +28,14 @@ async def main():
         assert [row[0] for row in await cursor.fetch(3)] == [0.0, 0.125, 0.25]
         assert (await cursor.fetch(10))[-1][0] == 12 / 8
         assert (await cursor.fetchrow())[0] == 13 / 8
-    try:
-        async with connection.transaction():
-            await (await connection.cursor("SELECT value FROM samples")).forward(10)
-        raise SystemExit("MOVE of a portal was taken")
-    except asyncpg.FeatureNotSupportedError:
-        pass
+        # Rows are passed over, from the first on and from within what has come.
+        assert await cursor.forward(10) == 10
+        assert (await cursor.fetchrow())[0] == 24 / 8
+        fresh = await connection.cursor("SELECT value FROM samples WHERE tag = $1 ORDER BY time", "a.d")
+        assert await fresh.forward(5) == 5
+        assert (await fresh.fetchrow())[0] == 5 / 8
+        assert await fresh.forward(1_000_000) == len(rows) - 6
+        assert await fresh.fetchrow() is None
     try:
         await connection.cursor("SELECT 1")
         raise SystemExit("a cursor outside a transaction")

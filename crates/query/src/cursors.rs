@@ -241,6 +241,14 @@ impl Fetch {
         if self.moves { None } else { session.cursors.describe(&self.name).map(|(schema, _)| schema) }
     }
 
+    /// The name and how many rows, where it is a MOVE that goes on.
+    pub(crate) fn moves_on(&self) -> Option<(&str, u64)> {
+        match self.step {
+            Step::Forward(rows) if self.moves => Some((&self.name, rows)),
+            _ => None,
+        }
+    }
+
     /// Whether the cursor was declared BINARY.
     pub(crate) fn is_binary(&self, session: &Session) -> bool {
         session.cursors.describe(&self.name).is_some_and(|(_, binary)| binary)

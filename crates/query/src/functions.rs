@@ -13,6 +13,7 @@ mod decimal_mean;
 mod domains;
 mod dressed;
 mod floats;
+mod from_char;
 mod guarded;
 mod joined;
 mod keyed;
@@ -69,7 +70,7 @@ pub(crate) use patterns::SUBSTRING_BY;
 pub(crate) use quotients::{divided, is_decimal};
 pub(crate) use series::SERIES;
 pub(crate) use shown::{TIME_AT_RUN, read_local, read_time, shown};
-pub(crate) use spans::{interval_key, moved};
+pub(crate) use spans::{interval_key, moved, shift_one};
 pub(crate) use spread::{is_long, spread};
 pub(crate) use unknowns::{UNKNOWN, is_text, settled, together};
 pub(crate) use values_at::is_values_at;
@@ -92,7 +93,8 @@ pub(crate) fn register_everywhere(context: &SessionContext) {
 }
 
 fn everywhere() -> Vec<ScalarUDF> {
-    let plain = [quality::all(), labels::everywhere(), time::all(), calendar::all(), zones::all(), to_char::all()];
+    let plain =
+        [quality::all(), labels::everywhere(), time::all(), calendar::all(), zones::all(), to_char::all(), from_char::all()];
     let texts = [arithmetic::all(), ages::all(), numbers::all(), patterns::all(), quoting::all(), vectors::all(), bytes::all()];
     plain.into_iter().chain(texts).flatten().collect()
 }

@@ -223,6 +223,12 @@ impl Prepared {
         matches!(&self.planned.work, Work::Fetch(fetch) if fetch.is_binary(&self.session))
     }
 
+    /// Of which cursor or portal, and how many rows, where it is a MOVE that goes on: over a portal of the wire that is its door's to do.
+    #[must_use]
+    pub fn moves_on(&self) -> Option<(&str, u64)> {
+        if let Work::Fetch(fetch) = &self.planned.work { fetch.moves_on() } else { None }
+    }
+
     /// Its point plan, where it is one: run that instead of `execute` and nothing is waited for. In a fleet there is
     /// always somebody to wait for.
     #[must_use]

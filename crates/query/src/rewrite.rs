@@ -49,7 +49,11 @@ use types::Quality;
 /// # Errors
 /// `Error::InvalidText` for a quality that is none.
 pub(crate) fn tree(tree: &mut Tree) -> Result<(), Error> {
-    if let Tree::Query(query) = tree {
+    let outermost = match &mut *tree {
+        Tree::Explain { statement, .. } => statement.as_mut(),
+        tree => tree,
+    };
+    if let Tree::Query(query) = outermost {
         selects::keep_apart(query);
     }
     match tree.visit(&mut Rewriter { depth: 0 }) {
@@ -91,6 +95,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<Error> {
+        named::taken_apart(factor);
         match catalogue::table(factor).and_then(|()| series(factor)).and_then(|()| moments::of_values_at(factor)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),

@@ -1,9 +1,8 @@
-//! `now()`, `to_timestamp(seconds)`, and `date_bin` with `time_bucket` as its alias, in microseconds.
+//! `now()`, what `to_timestamp(seconds)` gives, and `date_bin` with `time_bucket` as its alias, in microseconds.
 //!
 //! DataFusion's own work in nanoseconds, and turn a `time` column into nanoseconds too: those
 //! overflow in the year 2262.
 
-use super::typed::Typed;
 use crate::error::{Error, raise};
 use crate::schema::time_type;
 use crate::time::Zone;
@@ -56,7 +55,7 @@ impl ScalarUDFImpl for Now {
 }
 
 /// The moment so many seconds after 1970-01-01 UTC.
-fn from_seconds(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
+pub(super) fn from_seconds(args: &[ArrayRef], _: Zone) -> Result<ArrayRef> {
     let one = |seconds: f64| {
         let us = (seconds * 1e6).round_ties_even();
         if us.is_infinite() || us.abs() < i64::MAX as f64 {
@@ -72,7 +71,5 @@ pub(super) fn all() -> Vec<ScalarUDF> {
     let aliases = ["current_timestamp", "transaction_timestamp", "statement_timestamp"];
     let aliases = aliases.into_iter().map(str::to_owned).collect();
     let now = ScalarUDF::new_from_impl(Now { signature: Signature::nullary(Volatility::Stable), aliases });
-    let takes = |given: &[DataType]| (given.len() == 1 && given[0].is_numeric()).then(|| vec![DataType::Float64]);
-    let from_seconds = Typed { name: "to_timestamp", aliases: &[], takes, gives: |_| time_type(), body: from_seconds };
-    vec![now, from_seconds.udf().as_ref().clone(), ScalarUDF::new_from_impl(super::bins::DateBin::new())]
+    vec![now, ScalarUDF::new_from_impl(super::bins::DateBin::new())]
 }

@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 const SECOND_US: i64 = 1_000_000;
 const DAY_US: i64 = 86_400 * SECOND_US;
-const MONTHS: [&str; 12] =
+pub(super) const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(super) const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// PostgreSQL's patterns, those first that others are the beginning of.
-const PATTERNS: [&str; 65] = [
+pub(super) const PATTERNS: [&str; 65] = [
     "HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "A.M.", "P.M.",
     "a.m.", "p.m.", "AM", "PM", "am", "pm", "Y,YYY", "YYYY", "YYY", "YY", "IYYY", "IYY", "IY", "B.C.", "A.D.", "BC", "AD",
     "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "IDDD", "DDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "ID", "WW",

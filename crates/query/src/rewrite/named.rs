@@ -6,7 +6,9 @@
 
 use super::selects;
 use crate::names::{self, Shown};
-use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
+};
 use std::collections::HashMap;
 
 /// Names the calls in the lists of a query's own SELECTs: all of them within another query, and outermost those that it speaks of.
@@ -33,6 +35,19 @@ pub(super) fn query(query: &mut Query, outermost: bool) {
             }
             _ => {}
         }
+    }
+}
+
+/// An array that is taken apart in FROM has a column of its alias's name, as what any function of one value gives there.
+pub(super) fn taken_apart(factor: &mut TableFactor) {
+    let TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality: false, .. } = factor else { return };
+    if array_exprs.len() != 1 {
+        return;
+    }
+    let unnamed = || TableAlias { explicit: true, name: Ident::new("unnest"), columns: Vec::new(), at: None };
+    let shown = alias.get_or_insert_with(unnamed);
+    if shown.columns.is_empty() {
+        shown.columns.push(TableAliasColumnDef { name: shown.name.clone(), data_type: None });
     }
 }
 

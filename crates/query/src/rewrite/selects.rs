@@ -68,13 +68,24 @@ pub(super) fn apart(select: &mut Select, beside_star: bool) {
     for item in &mut select.projection {
         let Shown::Name(name) = names::item(item) else { continue };
         // Two names of one function are one column to a plan.
-        let own = catalogue::own_name(&name).unwrap_or(&name);
+        let own = planned_name(catalogue::own_name(&name).unwrap_or(&name));
         let count = seen.entry(own.to_owned()).or_default();
         *count += 1;
         // Whether a star brings the same name can't be told here.
         if *count > 1 || star {
             set_apart(item, &name, *count);
         }
+    }
+}
+
+/// What two spellings that a plan has one name for have in common.
+fn planned_name(name: &str) -> &str {
+    match name {
+        "substring" => "substr",
+        "position" => "strpos",
+        // As `%`, which has no name.
+        "mod" => "?column?",
+        name => name,
     }
 }
 

@@ -83,6 +83,11 @@ async fn text() {
             ),
             ("(INTERVAL '1 day 2 hours')::text", "1 day 02:00:00"),
             ("to_char(TIMESTAMPTZ '2024-03-05 14:05:06+00', 'YYYY-MM-DD HH24:MI:SS')", "2024-03-05 14:05:06"),
+            ("to_date('05 Dec 2000', 'DD Mon YYYY')::text, to_date(NULL, 'YYYY') IS NULL", "2000-12-05|true"),
+            ("to_timestamp('05 Dec 2000 11:30 PM', 'DD Mon YYYY HH12:MI PM')::text", "2000-12-05 23:30:00+00"),
+            ("count(*), COUNT(*), count( * ) FROM samples WHERE tag = 'a'", "3|3|3"),
+            ("1+1, 1 + 1, mod(5, 3), 5 % 3, substr('abc', 2), substring('abc' FROM 2), position('b' IN 'ab'), strpos('ab', 'b')", "2|2|2|2|bc|bc|2|2"),
+            ("count(*) FROM (SELECT 1 FROM unnest(ARRAY[1, 2]) AS u WHERE u > 1) AS q", "1"),
             ("ARRAY(SELECT name FROM tags WHERE kind = 'f64' ORDER BY name DESC)", "[c, b, a]"),
             ("ARRAY(SELECT name FROM tags WHERE name = 'nowhere')", "[]"),
             ("cardinality(ARRAY(SELECT DISTINCT tag FROM samples ORDER BY tag LIMIT 2))", "2"),
@@ -96,13 +101,26 @@ async fn text() {
             ("'abc'::char(5)", "0A000"),
             ("'abc' SIMILAR TO 'a' || '%'", "0A000"),
             ("to_char(125, '999')", "42883"),
+            ("to_date('05 Dek 2000', 'DD Mon YYYY')", "22007"),
+            ("to_date('31 Feb 2000', 'DD Mon YYYY')", "22008"),
+            ("to_date('2000-01', 'IYYY-IW')", "0A000"),
+            ("to_date('2000-01-01')", "42883"),
             ("CAST(now() AS timestamp(0))", "0A000"),
         ],
     )
     .await;
-    let prepared = house.session.prepare("SELECT *, value, value FROM samples", &[]).await.unwrap();
-    let names: Vec<String> = prepared.schema().unwrap().fields().iter().map(|field| field.name().clone()).collect();
-    assert_eq!(names, ["tag", "time", "value", "quality", "value", "value"]);
+    for (sql, expect) in [
+        ("SELECT *, value, value FROM samples", "tag time value quality value value"),
+        ("SELECT * FROM unnest(ARRAY[1, 2]) AS u", "u"),
+        ("SELECT * FROM unnest(ARRAY[1, 2])", "unnest"),
+        ("SELECT * FROM unnest(ARRAY[1, 2]) AS u(x)", "x"),
+        ("SELECT u.u, mod(5, 3), 5 % 3 FROM unnest(ARRAY[1, 2]) AS u", "u mod ?column?"),
+    ] {
+        let prepared = house.session.prepare(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let names: Vec<String> = prepared.schema().unwrap().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names.join(" "), expect, "{sql}");
+    }
+    assert!(!house.rows("EXPLAIN SELECT count(*), COUNT(*) FROM samples").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,8 @@
 //! Promises: a portal that has more rows than were asked for keeps its place, and its job waits;
 //! in steady state a point statement's Bind and Execute allocate nothing here but its parameters.
 
+mod moving;
+
 use super::connection::{Ask, Connection};
 use super::error::Report;
 use super::frame::{Bind, Fields, Frame, FrameError};

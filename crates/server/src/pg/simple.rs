@@ -45,6 +45,12 @@ impl Connection {
             let message = format!("there is no parameter ${count}: the simple protocol has none");
             return Ok(Err(Report::error("42P02", message)));
         }
+        // A portal of the wire has its rows here.
+        if let Some((name, rows)) = prepared.moves_on()
+            && self.portals.contains_key(name.as_bytes())
+        {
+            return self.move_portal(name.as_bytes(), usize::try_from(rows).unwrap_or(usize::MAX)).await;
+        }
         let timer = self.timer();
         // One format for all columns.
         let formats = if prepared.is_binary() { vec![0, 1] } else { Vec::new() };
