@@ -327,6 +327,7 @@ pub fn server_settings(config: &Config, cores: usize) -> Result<server::Settings
         slow_statement: config.slow_statement,
         flight_waiting_bytes_max: bytes(config.flight_waiting_bytes_max.0),
         flight_message_bytes_max: bytes(config.message_bytes_max.0),
+        retention_every: config.retention_every,
         stop_max: config.stop_max,
     })
 }

@@ -27,10 +27,14 @@ mod words;
 
 pub(crate) use admit::{Signal, admit_plan, admit_signal};
 pub(crate) use commands::{Asked, change, run};
+pub(crate) use draft::{Asking, Draft};
+pub(crate) use granting::Told;
 pub use privilege::Privileges;
 pub use rights::Rights;
 pub(crate) use rights::{Missing, Reach, refused};
 pub use role::{BOOTSTRAP, PUBLIC};
 pub use roles::{Keeper, Kept, RecordChange, Roles};
+pub(crate) use roster::Roster;
 pub use standing::Access;
 pub(crate) use standing::{Standing, no_role};
+pub(crate) use words::Words;

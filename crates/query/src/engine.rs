@@ -13,6 +13,7 @@ use crate::ingest::Answer;
 use crate::operator::Operator;
 use crate::planning::Planners;
 use crate::pool::QueryPool;
+use crate::retention;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
 use crate::sessions::Sessions;
@@ -133,6 +134,7 @@ pub struct Engine {
     pub(crate) running: Arc<Running>,
     pub(crate) sessions: Sessions,
     pub(crate) planners: Arc<Planners>,
+    pub(crate) retention: retention::Runner,
     pub(crate) started_us: i64,
     /// PostgreSQL's catalogue, as all sessions share it.
     pub(crate) clients: catalogue::Once,
@@ -169,6 +171,7 @@ impl Engine {
             running,
             sessions: Sessions::default(),
             planners: Arc::default(),
+            retention: retention::Runner::default(),
             started_us,
             clients: catalogue::Once::new(),
             next_session,

@@ -31,6 +31,7 @@ mod privileges;
 mod quality;
 mod quotients;
 mod quoting;
+mod retention;
 mod scaled;
 mod series;
 mod shown;
@@ -115,6 +116,7 @@ pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, 
         labels::all(engine, access),
         node::all(engine, id, access),
         maintenance::all(engine),
+        retention::all(engine, id, access),
         configuration::all(state),
         sleeping::all(),
         operating::all(engine, id, access),

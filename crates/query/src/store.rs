@@ -102,6 +102,8 @@ pub struct NodeReport {
     pub node: String,
     /// Length of its file groups' period in microseconds.
     pub period_us: i64,
+    /// Samples older than this are dropped whatever policies say; None = none are.
+    pub retention: Option<Duration>,
     /// Counters.
     pub status: NodeStatus,
     /// Its slices.
@@ -127,6 +129,11 @@ pub trait Tags: Send + Sync {
     /// Resolves when this process's tag table may be read: a scheduler of a fleet may do so while it holds a lease of
     /// the leader's, or after asking it. Not asked where the store is local.
     fn readable(&self) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Whether this process does what one process of a fleet does for all: the one that leads the tag table.
+    fn leads(&self) -> bool {
+        true
+    }
 
     /// Stops taking changes; answers when what was taken is durable.
     fn close(&self) -> Ticket<Result<(), Error>>;

@@ -86,6 +86,7 @@ impl Server {
             http_runtime: None,
             tls: tls.clone(),
         };
+        server.query_runtime.spawn(query::keep_retention(Arc::clone(&shared.engine), settings.retention_every));
         if let Some(tls) = &tls {
             server.query_runtime.spawn(renew(Arc::downgrade(tls)));
         }

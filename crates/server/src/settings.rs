@@ -51,6 +51,8 @@ pub struct Settings {
     pub flight_waiting_bytes_max: usize,
     /// The longest Flight message, in bytes.
     pub flight_message_bytes_max: usize,
+    /// How often retention policies are run.
+    pub retention_every: Duration,
     /// How long running statements may go on after a stop was asked for; then they are cancelled, and
     /// buffers are flushed for as long again.
     pub stop_max: Duration,
@@ -88,6 +90,7 @@ impl Default for Settings {
             slow_statement: Some(Duration::from_secs(1)),
             flight_waiting_bytes_max: 64 << 20,
             flight_message_bytes_max: 64 << 20,
+            retention_every: Duration::from_secs(60),
             stop_max: Duration::from_secs(10),
         }
     }

@@ -11,6 +11,7 @@ use crate::fleet::lines;
 use crate::tickets::answered;
 use kernel::{FileGroupStatus, FileStatus, Kernel, NodeStatus, SliceStatus};
 use prost::Message as Wire;
+use std::time::Duration;
 use types::{CommitNumber, Epoch, Period, Sequence, SliceId, TimeRange, Timestamp, Version};
 
 /// The most file groups and files that one answer holds.
@@ -21,6 +22,8 @@ const ROWS_MAX: usize = 100_000;
 pub struct Status {
     /// Length of its file groups' period in microseconds.
     pub period_us: i64,
+    /// How long it keeps samples; None = for ever.
+    pub retention: Option<Duration>,
     /// Counters.
     pub node: NodeStatus,
     /// Its slices.
@@ -53,6 +56,9 @@ pub(super) struct Told {
     groups: Vec<OfGroup>,
     #[prost(message, repeated, tag = "6")]
     files: Vec<OfFile>,
+    /// 0: for ever.
+    #[prost(uint64, tag = "7")]
+    retention_us: u64,
 }
 
 #[derive(Clone, PartialEq, Wire)]
@@ -98,6 +104,7 @@ fn said(kernel: &Kernel) -> Told {
     Told {
         refused: None,
         period_us: kernel.period_us(),
+        retention_us: kernel.settings().retention.map_or(0, |kept| u64::try_from(kept.as_micros()).unwrap_or(u64::MAX)),
         node: counters(&kernel.status()),
         slices: kernel.slices().iter().filter(|slice| own(slice)).map(OfSlice::from).collect(),
         groups: groups.map(|group| OfGroup::from(&group)).collect(),
@@ -238,6 +245,7 @@ impl Told {
     fn status(self) -> Option<Status> {
         Some(Status {
             period_us: self.period_us,
+            retention: (self.retention_us > 0).then(|| Duration::from_micros(self.retention_us)),
             node: node_status(&self.node)?,
             slices: self.slices.iter().map(OfSlice::status).collect::<Option<_>>()?,
             file_groups: self.groups.iter().map(OfGroup::status).collect::<Option<_>>()?,

@@ -221,6 +221,9 @@ settings! {
         /// they go up to a minute later. In a fleet the node that leads a slice decides: give all data
         /// nodes the same.
         retention: Option<Duration> = "never", "1min" to "365000d";
+        /// How often samples are looked for that retention policies (CREATE RETENTION POLICY) don't keep; more seldom
+        /// where looking takes long. In a fleet the scheduler that leads does it.
+        retention_every: Duration = "1min", "1s" to "1d";
         /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
         /// many slices there are. The rule only counts when the store is made; before the first tag
         /// meridian_set_rule changes it.

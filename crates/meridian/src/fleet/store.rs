@@ -264,6 +264,7 @@ impl Store for FleetStore {
                 Some(NodeReport {
                     node: node.to_string(),
                     period_us: status.period_us,
+                    retention: status.retention,
                     status: status.node,
                     slices: status.slices,
                     file_groups: status.file_groups,

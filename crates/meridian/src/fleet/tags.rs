@@ -91,6 +91,10 @@ impl Tags for FleetTags {
         .boxed()
     }
 
+    fn leads(&self) -> bool {
+        self.table.standing().leads
+    }
+
     fn close(&self) -> Ticket<Result<(), Error>> {
         // The catalog is closed with the process: what was answered is durable.
         Ticket::ready(Ok(()))

@@ -14,6 +14,7 @@ use super::roster::Roster;
 use crate::block::{Writing, note_standing};
 use crate::error::{Error, raise};
 use crate::outcome::{Completion, Outcome};
+use crate::retention::{self, Wanted};
 use crate::session::Session;
 use crate::settings::Variables;
 use crate::time::{Zone, parse};
@@ -35,7 +36,13 @@ impl Statement {
             Statement::Revoke { .. } => "REVOKE",
             Statement::SetRole(None) | Statement::SetSession(None) => "RESET",
             Statement::SetRole(_) | Statement::SetSession(_) => "SET",
+            Statement::Retention(statement) => statement.tag(),
         }
+    }
+
+    /// What the audit log calls it.
+    fn event(&self) -> &'static str {
+        if matches!(self, Statement::Retention(_)) { "retention statement" } else { "role statement" }
     }
 
     /// Whether it concerns the session alone.
@@ -90,6 +97,10 @@ async fn asked(session: &Session, statement: &Arc<Statement>, sql: &Arc<str>) ->
     let sql = Arc::clone(sql);
     let targets = targets(session, statement)?;
     let asking = Asking { current: session.access.current(), session: session.access.session() };
+    let retention = match statement.as_ref() {
+        Statement::Retention(statement) => Wanted::of(&session.engine, statement).await?,
+        _ => Wanted::default(),
+    };
     let (roles, statement, zone) = (Arc::clone(session.access.roles()), Arc::clone(statement), session.time_zone());
     // Making a verifier takes a while.
     apart(move || {
@@ -98,7 +109,7 @@ async fn asked(session: &Session, statement: &Arc<Statement>, sql: &Arc<str>) ->
             Statement::Create { options, .. } | Statement::Alter { options, .. } => {
                 Worked::of(options, &**roles.keeper(), zone, &mut told)?
             }
-            _ => Worked::default(),
+            _ => Worked { retention, ..Worked::default() },
         };
         Ok((Asked { sql, statement, targets, asking, extra }, told))
     })
@@ -113,7 +124,8 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send
 /// Does all that was asked for as one change, or only tries whether it could be done; what the last of it tells.
 pub(crate) async fn change(session: &Session, asked: Vec<Arc<Asked>>, keep: bool) -> Result<Told, Error> {
     let roles = Arc::clone(session.access.roles());
-    let texts: Vec<Arc<str>> = asked.iter().map(|asked| Arc::clone(&asked.sql)).collect();
+    let texts: Vec<(&'static str, Arc<str>)> =
+        asked.iter().map(|asked| (asked.statement.event(), Arc::clone(&asked.sql))).collect();
     // Keeping blocks.
     let done = apart(move || {
         roles.change(|roster, change| {
@@ -130,8 +142,8 @@ pub(crate) async fn change(session: &Session, asked: Vec<Arc<Asked>>, keep: bool
     .await;
     match &done {
         // What is only tried is told of once it is kept.
-        Ok(_) => texts.iter().filter(|_| keep).for_each(|sql| session.audit("role statement", sql, None)),
-        Err(error) => texts.last().into_iter().for_each(|sql| session.audit("role statement", sql, Some(error))),
+        Ok(_) => texts.iter().filter(|_| keep).for_each(|(event, sql)| session.audit(event, sql, None)),
+        Err(error) => texts.last().into_iter().for_each(|(event, sql)| session.audit(event, sql, Some(error))),
     }
     done
 }
@@ -200,6 +212,7 @@ fn apply(
             granting::revoke(draft, asking, (*privileges, *option_only, *cascade), targets, from)
         }
         Statement::SetRole(_) | Statement::SetSession(_) => Ok(Told::new()),
+        Statement::Retention(statement) => retention::apply(draft, asking, statement, &extra.retention),
     }
 }
 
@@ -212,6 +225,8 @@ struct Worked {
     valid_until_us: Option<Option<i64>>,
     /// Some(None) is no limit.
     connections: Option<Option<u32>>,
+    /// Of a statement about retention policies.
+    retention: Wanted,
 }
 
 impl Worked {
@@ -238,6 +253,7 @@ impl Worked {
             verifier,
             valid_until_us: options.valid_until.as_ref().map(until).transpose()?,
             connections: options.connections.map(limit).transpose()?,
+            retention: Wanted::default(),
         })
     }
 

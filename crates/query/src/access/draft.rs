@@ -1,4 +1,4 @@
-//! Roles as a statement is about to leave them: edited one by one, kept all together or not at all.
+//! Roles and retention policies as a statement is about to leave them: edited one by one, kept all together or not at all.
 
 use super::parse::RoleName;
 use super::role::{BOOTSTRAP, PUBLIC, Role, RoleId};
@@ -6,20 +6,23 @@ use super::roles::Change;
 use super::roster::Roster;
 use super::standing::{Identity, no_role};
 use crate::error::{Error, raise};
+use crate::retention::Policy;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The roles as they are, and as they will be.
-pub(super) struct Draft<'a> {
+pub(crate) struct Draft<'a> {
     before: &'a Roster,
     pub after: Roster,
     touched: BTreeSet<String>,
     removed: Vec<Arc<Role>>,
+    /// Policies that are made, changed or dropped.
+    policies: BTreeSet<Arc<str>>,
 }
 
 /// Who asks for it.
 #[derive(Clone, Debug)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     pub current: Identity,
     pub session: Identity,
 }
@@ -63,7 +66,7 @@ impl Asking {
 
 impl<'a> Draft<'a> {
     pub fn of(before: &'a Roster) -> Draft<'a> {
-        Draft { before, after: before.clone(), touched: BTreeSet::new(), removed: Vec::new() }
+        Draft { before, after: before.clone(), touched: BTreeSet::new(), removed: Vec::new(), policies: BTreeSet::new() }
     }
 
     /// Edits a role, or what everybody is.
@@ -93,6 +96,18 @@ impl<'a> Draft<'a> {
         self.removed.push(Arc::clone(role));
     }
 
+    /// Makes or changes a retention policy.
+    pub fn put_policy(&mut self, policy: Policy) {
+        self.policies.insert(Arc::clone(&policy.name));
+        self.after.put_policy(policy);
+    }
+
+    /// Drops a retention policy.
+    pub fn remove_policy(&mut self, name: &str) {
+        self.policies.insert(name.into());
+        self.after.remove_policy(name);
+    }
+
     /// Hands everything on that was touched.
     pub fn finish(self, change: &mut Change) {
         for role in self.removed {
@@ -103,6 +118,12 @@ impl<'a> Draft<'a> {
             if let Some(role) = role {
                 change.put(self.before, role);
             }
+        }
+        if !self.policies.is_empty() {
+            change.count_policies(self.before);
+        }
+        for name in &self.policies {
+            change.policy(self.before, name, self.after.policies().get(name).map(AsRef::as_ref));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, raise};
 use std::sync::Arc;
 
 /// A warning or notice: its SQLSTATE and text.
-pub(super) type Told = Vec<(&'static str, &'static str, String)>;
+pub(crate) type Told = Vec<(&'static str, &'static str, String)>;
 
 /// An object, and its condition where it is a group of tags.
 pub(super) struct Target {

@@ -8,6 +8,7 @@ mod grants;
 use super::privilege::Privileges;
 use super::words::{Words, first_word};
 use crate::error::{Error, raise};
+use crate::retention;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// How a statement names a role.
@@ -118,6 +119,8 @@ pub(crate) enum Statement {
     /// None = its own again.
     SetRole(Option<String>),
     SetSession(Option<String>),
+    /// A retention policy: kept beside roles, and in one change with them.
+    Retention(retention::Statement),
 }
 
 /// The statement about roles that a text is, and the text as it may be shown; None where it is another sort of statement.
@@ -151,6 +154,9 @@ fn statement(words: &mut Words<'_>) -> Result<Option<Statement>, Error> {
         words.take_one(&KINDS);
         let if_exists = words.take(&["if", "exists"]);
         return Ok(Some(Statement::Drop { roles: role_list(words)?, if_exists }));
+    }
+    if let Some(statement) = retention::parse(words)? {
+        return Ok(Some(Statement::Retention(statement)));
     }
     if words.take(&["grant"]) {
         return grants::grant(words).map(Some);

@@ -1,4 +1,4 @@
-//! The roles of a server: in memory, and kept by whoever keeps them.
+//! The roles of a server, and its retention policies: in memory, and kept by whoever keeps them.
 //!
 //! Promises: a change is durable when it is answered, and made of the roles as they were when it was kept: where somebody else
 //! changed one of them meanwhile (another scheduler), it is made anew of what is there now. A password itself is never held here.
@@ -10,6 +10,7 @@ use super::rights::Rights;
 use super::role::{PUBLIC, Role, RoleId};
 use super::roster::Roster;
 use crate::error::{Error, raise};
+use crate::retention::{HEAD, Head, PREFIX, Policy};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -82,10 +83,12 @@ pub struct Roles {
     rights: Mutex<(u64, HashMap<RoleId, Arc<Rights>>)>,
 }
 
-/// A change of roles: each as it was, and as it is to be.
+/// A change of roles and policies: each as it was, and as it is to be.
 #[derive(Default)]
 pub(crate) struct Change {
     records: Vec<RecordChange>,
+    /// What must be as it was, and stays so.
+    unchanged: Vec<RecordChange>,
 }
 
 impl Change {
@@ -102,6 +105,24 @@ impl Change {
     pub(crate) fn remove(&mut self, role: &Role) {
         let was = role.kept.as_deref().map(str::to_owned);
         self.records.push(RecordChange { name: role.name.to_string(), was, now: None });
+    }
+
+    /// A retention policy that is made or changed; None where it goes.
+    pub(crate) fn policy(&mut self, roster: &Roster, name: &str, policy: Option<&Policy>) {
+        let was = roster.policies().get(name).and_then(|policy| policy.kept.as_deref()).map(str::to_owned);
+        self.records.push(RecordChange { name: Policy::key(name), was, now: policy.map(Policy::record) });
+    }
+
+    /// Policies are made, changed or dropped: whoever deletes by those that were there hears of it.
+    pub(crate) fn count_policies(&mut self, roster: &Roster) {
+        let was = roster.head().kept.as_deref().map(str::to_owned);
+        self.records.push(RecordChange { name: HEAD.to_owned(), was, now: Some(roster.head().next()) });
+    }
+
+    /// Only where no policy was made, changed or dropped since.
+    pub(crate) fn while_policies_stand(&mut self, roster: &Roster) {
+        let kept = roster.head().kept.as_deref().map(str::to_owned);
+        self.unchanged.push(RecordChange { name: HEAD.to_owned(), was: kept.clone(), now: kept });
     }
 }
 
@@ -127,6 +148,9 @@ impl Roles {
     /// Takes in what is kept of a role; None where it is gone. Whether it could be read: a role whose record can't be is nobody from then
     /// on, so that nobody comes in with rights that a later release took from it.
     pub fn learn(&self, name: &str, record: Option<&str>) -> bool {
+        if let Some(policy) = name.strip_prefix(PREFIX) {
+            return self.learn_policy(policy, record);
+        }
         let read = record.map(|record| Role::read(name, record));
         let mut roster = self.roster.write();
         let known = if name == PUBLIC { Some(roster.public()) } else { roster.named(name) };
@@ -150,6 +174,32 @@ impl Roles {
         };
         *roster = Arc::new(changed);
         self.version.fetch_add(1, Ordering::Release);
+        is_read
+    }
+
+    /// As `learn`, of a retention policy; of the count of changes where it has no name.
+    fn learn_policy(&self, name: &str, record: Option<&str>) -> bool {
+        let mut roster = self.roster.write();
+        let mut changed = Roster::clone(&roster);
+        let is_read = if name.is_empty() {
+            let read = record.map(Head::read);
+            // One that can't be read is like no other, so nothing is deleted by it.
+            changed
+                .set_head(read.clone().flatten().unwrap_or_else(|| Head { changes: u64::MAX - 1, kept: record.map(Into::into) }));
+            if record.is_none() {
+                changed.set_head(Head::default());
+            }
+            read != Some(None)
+        } else if let Some(record) = record {
+            let policy = Policy::read(name, record);
+            let is_read = policy.rule.is_some();
+            changed.put_policy(policy);
+            is_read
+        } else {
+            changed.remove_policy(name);
+            true
+        };
+        *roster = Arc::new(changed);
         is_read
     }
 
@@ -192,6 +242,7 @@ impl Roles {
             if change.records.is_empty() {
                 return Ok(told);
             }
+            change.records.append(&mut change.unchanged);
             match self.keeper.swap(&change.records)? {
                 None => {
                     for record in change.records {
@@ -233,7 +284,9 @@ impl Roles {
     pub fn records(&self) -> Vec<(String, String)> {
         let roster = self.roster();
         let kept = |role: &Arc<Role>| Some((role.name.to_string(), role.kept.as_deref()?.to_owned()));
-        roster.grantees().filter_map(kept).collect()
+        let policy = |policy: &Arc<Policy>| Some((Policy::key(&policy.name), policy.kept.as_deref()?.to_owned()));
+        let head = roster.head().kept.as_deref().map(|kept| (HEAD.to_owned(), kept.to_owned()));
+        roster.grantees().filter_map(kept).chain(roster.policies().values().filter_map(policy)).chain(head).collect()
     }
 
     /// Whether nobody is known but those that are always there.

@@ -1,4 +1,5 @@
-//! All roles as they stand at one moment, and what follows from them: who is a member of what, who may do what.
+//! All roles as they stand at one moment, and what follows from them: who is a member of what, who may do what; and the retention
+//! policies, which are kept beside them.
 //!
 //! Promises: a circle of memberships ends no search; what was granted by a role that is gone, or in a role that is gone, counts for
 //! nothing.
@@ -6,20 +7,29 @@
 use super::privilege::{Object, Privileges, opened_by_groups};
 use super::rights::Rights;
 use super::role::{BOOTSTRAP, BOOTSTRAP_ID, Membership, PREDEFINED, PUBLIC, Role, RoleId};
+use crate::retention::{Head, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// All roles.
+/// All roles, and all retention policies.
 #[derive(Clone, Debug)]
 pub(crate) struct Roster {
     roles: BTreeMap<Arc<str>, Arc<Role>>,
     ids: BTreeMap<RoleId, Arc<str>>,
     public: Arc<Role>,
+    policies: BTreeMap<Arc<str>, Arc<Policy>>,
+    head: Head,
 }
 
 impl Default for Roster {
     fn default() -> Self {
-        let mut roster = Roster { roles: BTreeMap::new(), ids: BTreeMap::new(), public: Arc::new(Role::new(PUBLIC, 0)) };
+        let mut roster = Roster {
+            roles: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            public: Arc::new(Role::new(PUBLIC, 0)),
+            policies: BTreeMap::new(),
+            head: Head::default(),
+        };
         roster.put(Role::bootstrap());
         for (name, id) in PREDEFINED {
             roster.put(Role::new(name, id));
@@ -61,6 +71,30 @@ impl Roster {
         {
             self.ids.remove(&old.id);
         }
+    }
+
+    /// A retention policy takes its place, or that of the one of its name.
+    pub(crate) fn put_policy(&mut self, policy: Policy) {
+        self.policies.insert(Arc::clone(&policy.name), Arc::new(policy));
+    }
+
+    /// A retention policy is there no more.
+    pub(crate) fn remove_policy(&mut self, name: &str) {
+        self.policies.remove(name);
+    }
+
+    /// The retention policies, by name.
+    pub(crate) fn policies(&self) -> &BTreeMap<Arc<str>, Arc<Policy>> {
+        &self.policies
+    }
+
+    /// How often policies were made, changed or dropped.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub(crate) fn set_head(&mut self, head: Head) {
+        self.head = head;
     }
 
     /// The role of that name.

@@ -5,7 +5,7 @@ use crate::statements::tokens;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// The words that are left.
-pub(super) struct Words<'a> {
+pub(crate) struct Words<'a> {
     sql: &'a str,
     tokens: Vec<TokenWithSpan>,
     at: usize,
@@ -13,7 +13,7 @@ pub(super) struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// Those of one statement.
-    pub(super) fn of(sql: &'a str) -> Result<Words<'a>, Error> {
+    pub(crate) fn of(sql: &'a str) -> Result<Words<'a>, Error> {
         let mut tokens = tokens(sql)?;
         tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
         while matches!(tokens.last().map(|token| &token.token), Some(Token::SemiColon)) {
@@ -27,12 +27,12 @@ impl<'a> Words<'a> {
     }
 
     /// Whether a word stands so far ahead.
-    pub(super) fn sees(&self, ahead: usize, word: &str) -> bool {
+    pub(crate) fn sees(&self, ahead: usize, word: &str) -> bool {
         matches!(self.token(ahead), Some(Token::Word(found)) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
     }
 
     /// Takes these words, where they come next.
-    pub(super) fn take(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn take(&mut self, words: &[&str]) -> bool {
         let there = words.iter().enumerate().all(|(ahead, word)| self.sees(ahead, word));
         if there {
             self.at += words.len();
@@ -41,24 +41,29 @@ impl<'a> Words<'a> {
     }
 
     /// Takes the first of these words that comes next.
-    pub(super) fn take_one<'w>(&mut self, words: &[&'w str]) -> Option<&'w str> {
+    pub(crate) fn take_one<'w>(&mut self, words: &[&'w str]) -> Option<&'w str> {
         words.iter().find(|word| self.take(&[word])).copied()
     }
 
     /// Takes a sign, where it comes next.
-    pub(super) fn take_sign(&mut self, sign: &Token) -> bool {
+    pub(crate) fn take_sign(&mut self, sign: &Token) -> bool {
         let there = self.token(0) == Some(sign);
         self.at += usize::from(there);
         there
     }
 
+    /// Takes a comma, where it comes next.
+    pub(crate) fn take_comma(&mut self) -> bool {
+        self.take_sign(&Token::Comma)
+    }
+
     /// Takes these words, which must come next.
-    pub(super) fn expect(&mut self, words: &[&str]) -> Result<(), Error> {
+    pub(crate) fn expect(&mut self, words: &[&str]) -> Result<(), Error> {
         if self.take(words) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     /// What is wrong where something else should stand.
-    pub(super) fn unexpected(&self) -> Error {
+    pub(crate) fn unexpected(&self) -> Error {
         let Some(next) = self.tokens.get(self.at) else { return raise(Error::Syntax, "syntax error at end of input") };
         // What may be a password is not said again.
         let shown = match &next.token {
@@ -70,17 +75,17 @@ impl<'a> Words<'a> {
     }
 
     /// Whether all words were taken.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.at >= self.tokens.len()
     }
 
     /// Refuses what is left.
-    pub(super) fn end(&self) -> Result<(), Error> {
+    pub(crate) fn end(&self) -> Result<(), Error> {
         if self.is_done() { Ok(()) } else { Err(self.unexpected()) }
     }
 
     /// A name: in small letters, unless it is quoted.
-    pub(super) fn name(&mut self) -> Result<String, Error> {
+    pub(crate) fn name(&mut self) -> Result<String, Error> {
         let name = match self.token(0) {
             Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
             Some(Token::Word(word)) => word.value.to_lowercase(),
@@ -91,7 +96,7 @@ impl<'a> Words<'a> {
     }
 
     /// A text; None where none comes next.
-    pub(super) fn text(&mut self) -> Option<String> {
+    pub(crate) fn text(&mut self) -> Option<String> {
         let text = match self.token(0)? {
             Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) | Token::UnicodeStringLiteral(text) => {
                 text.clone()
@@ -104,7 +109,7 @@ impl<'a> Words<'a> {
     }
 
     /// A whole number.
-    pub(super) fn number(&mut self) -> Result<i64, Error> {
+    pub(crate) fn number(&mut self) -> Result<i64, Error> {
         let sign = if self.take_sign(&Token::Minus) { -1 } else { 1 };
         let Some(Token::Number(digits, _)) = self.token(0) else { return Err(self.unexpected()) };
         let number: i64 = digits.parse().map_err(|_| self.unexpected())?;
@@ -113,7 +118,7 @@ impl<'a> Words<'a> {
     }
 
     /// A setting's value as it is written: words, texts and numbers, with commas between.
-    pub(super) fn value(&mut self) -> Result<String, Error> {
+    pub(crate) fn value(&mut self) -> Result<String, Error> {
         let mut out = Vec::new();
         loop {
             let one = match self.token(0) {
@@ -130,7 +135,7 @@ impl<'a> Words<'a> {
 
     /// The text up to the last place where this word stands outside parentheses, and is followed by a name at most; the words up to
     /// it are taken.
-    pub(super) fn text_up_to(&mut self, word: &str) -> Result<&'a str, Error> {
+    pub(crate) fn text_up_to(&mut self, word: &str) -> Result<&'a str, Error> {
         let (mut depth, mut end) = (0_i32, None);
         for (at, token) in self.tokens.iter().enumerate().skip(self.at) {
             match &token.token {
@@ -154,7 +159,7 @@ impl<'a> Words<'a> {
     }
 
     /// The statement, with `***` in place of texts: passwords are shown to nobody.
-    pub(super) fn without_texts(&self) -> String {
+    pub(crate) fn without_texts(&self) -> String {
         let shown = |token: &TokenWithSpan| match &token.token {
             token @ (Token::Word(_) | Token::Number(..)) => token.to_string(),
             token @ (Token::Comma | Token::LParen | Token::RParen | Token::Eq | Token::Minus) => token.to_string(),
@@ -165,7 +170,7 @@ impl<'a> Words<'a> {
 }
 
 /// The first word of a statement, in small letters.
-pub(super) fn first_word(sql: &str) -> String {
+pub(crate) fn first_word(sql: &str) -> String {
     let mut rest = sql.trim_start();
     loop {
         if let Some(comment) = rest.strip_prefix("--") {

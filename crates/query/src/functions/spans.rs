@@ -94,7 +94,7 @@ fn local_plus(local_us: i64, months: i64, days: i64) -> i128 {
 }
 
 /// A time moved by an interval (`sign` 1 or -1), along the clocks of a zone; None beyond the ends of time.
-pub(super) fn shift_one(us: i64, span: IntervalMonthDayNano, sign: i64, zone: Option<Zone>) -> Option<i64> {
+pub(crate) fn shift_one(us: i64, span: IntervalMonthDayNano, sign: i64, zone: Option<Zone>) -> Option<i64> {
     if us == i64::MIN || us == i64::MAX {
         return Some(us);
     }

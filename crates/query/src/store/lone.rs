@@ -79,7 +79,8 @@ impl Store for Lone {
     fn reports(&self) -> BoxFuture<'static, Result<Vec<NodeReport>, Error>> {
         let report = NodeReport {
             node: String::new(),
-            period_us: self.0.settings().period_us,
+            period_us: self.0.period_us(),
+            retention: self.0.settings().retention,
             status: self.0.status(),
             slices: self.0.slices(),
             file_groups: self.0.file_groups(),

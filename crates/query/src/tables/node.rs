@@ -216,14 +216,14 @@ fn node(engine: &Engine, reports: &[NodeReport]) -> Vec<Column> {
 pub(super) type Named = (&'static str, Arc<dyn TableProvider>);
 
 pub(super) fn tables(engine: &Arc<Engine>, made: Vec<(&'static str, Columns)>) -> Vec<Named> {
-    let of_nodes = |name| ["slices", "file_groups", "files", "node"].contains(&name);
+    let of_nodes = |name| ["slices", "file_groups", "files", "node", "retention"].contains(&name);
     let table =
         |(name, columns)| (name, Arc::new(NodeTable::new(engine, name, of_nodes(name), columns)) as Arc<dyn TableProvider>);
     made.into_iter().map(table).collect()
 }
 
 /// The names of the tables of the schema.
-pub(super) const NAMES: [&str; 6] = ["slices", "file_groups", "files", "settings", "queries", "node"];
+pub(super) const NAMES: [&str; 7] = ["slices", "file_groups", "files", "settings", "queries", "node", "retention"];
 
 /// The tables of the schema.
 pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
@@ -234,6 +234,7 @@ pub(crate) fn all(engine: &Arc<Engine>) -> Vec<Named> {
         ("settings", Arc::new(|engine: &Engine, _: &[NodeReport]| settings(engine))),
         ("queries", Arc::new(|engine: &Engine, _: &[NodeReport]| queries(engine))),
         ("node", Arc::new(node)),
+        ("retention", Arc::new(crate::retention::columns)),
     ];
     tables(engine, made)
 }

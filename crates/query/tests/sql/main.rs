@@ -21,6 +21,7 @@ mod numerics;
 mod planning;
 mod pushdown;
 mod reads;
+mod retention;
 mod sessions;
 mod spill;
 mod statements;

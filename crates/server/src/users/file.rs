@@ -80,7 +80,7 @@ impl File {
         state.numbers.1 += 1;
         let (old, new) = state.numbers;
         let disk = &*self.world.disk;
-        let mut text = String::from("# roles of this store: name, tab, record\n");
+        let mut text = String::from("# roles and retention policies of this store: name, tab, record\n");
         for (name, record) in &records {
             text.push_str(&format!("{name}\t{record}\n"));
         }
@@ -169,7 +169,7 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Records, Error> {
     let mut records = Records::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let (name, record) = line.split_once('\t').ok_or_else(|| broken(index + 1, "expected a name, a tab and a record"))?;
-        if !super::is_whole(record) {
+        if !super::is_whole(name, record) {
             return Err(broken(index + 1, "the record can't be read: is the file of a later release?"));
         }
         records.insert(name.to_owned(), record.to_owned());

@@ -58,11 +58,11 @@ pub struct Users {
     secret: [u8; 32],
 }
 
-/// Whether the verifier in a record is one.
-fn is_whole(record: &str) -> bool {
+/// Whether what is kept under a name can be read, and the verifier in it is one.
+fn is_whole(name: &str, record: &str) -> bool {
     let roles = Roles::in_memory();
-    roles.learn("x", Some(record))
-        && roles.login_verifier("x", i64::MIN).is_none_or(|verifier| Verifier::parse(&verifier).is_some())
+    roles.learn(name, Some(record))
+        && roles.login_verifier(name, i64::MIN).is_none_or(|verifier| Verifier::parse(&verifier).is_some())
 }
 
 impl query::Keeper for Keeping {

@@ -279,6 +279,7 @@ impl Store for Router {
         let report = |node: &Arc<Node>| NodeReport {
             node: node.name.clone(),
             period_us: node.kernel.settings().period_us,
+            retention: node.kernel.settings().retention,
             status: node.kernel.status(),
             slices: node.kernel.slices(),
             file_groups: node.kernel.file_groups(),
