@@ -116,13 +116,13 @@ async fn step(house: &House, model: &mut Model, dice: &Dice, clock: &world::Simu
             let (name, group) = (format!("p{}", dice.below(5)), dice.below(GROUPS.len() as u64) as usize);
             let (keep, hours) = *dice.of(&KEEPS);
             let (rows, texts) = *dice.of(&[("", None), (" FOR SAMPLES", Some(false)), (" FOR EVENTS", Some(true))]);
-            if model.policies.contains_key(&name) {
+            if let Some(rule) = model.policies.get_mut(&name) {
                 house.tag(&format!("ALTER RETENTION POLICY {name} KEEP '{keep}'")).await;
-                model.policies.get_mut(&name).unwrap().hours = hours;
-            } else {
-                house.tag(&format!("CREATE RETENTION POLICY {name} ON TAGS WHERE {} KEEP '{keep}'{rows}", GROUPS[group].0)).await;
-                model.policies.insert(name, Rule { group, hours, texts });
+                rule.hours = hours;
+                return;
             }
+            house.tag(&format!("CREATE RETENTION POLICY {name} ON TAGS WHERE {} KEEP '{keep}'{rows}", GROUPS[group].0)).await;
+            model.policies.insert(name, Rule { group, hours, texts });
         }
         7 => {
             let name = format!("p{}", dice.below(5));
