@@ -33,4 +33,4 @@ pub(crate) use rights::{Missing, Reach, refused};
 pub use role::{BOOTSTRAP, PUBLIC};
 pub use roles::{Keeper, Kept, RecordChange, Roles};
 pub use standing::Access;
-pub(crate) use standing::{Standing, no_role};
+pub(crate) use standing::{Identity, Standing, no_role};

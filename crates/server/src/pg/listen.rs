@@ -239,6 +239,7 @@ async fn log_in(
         time_zone,
         statements_max: shared.settings.statements_max,
         blocks: true,
+        connected: true,
     };
     let mut wanted = startup.settings.clone();
     let own_limit = shared.users.roles().has_setting(&startup.user, "statement_timeout");
