@@ -59,7 +59,6 @@ pub(crate) async fn collect(shared: &Shared) -> Page {
 const TICKS: f64 = 100.0;
 
 /// Seconds of processors that the process has used, and its resident memory in bytes; None where the system does not tell.
-#[expect(clippy::disallowed_methods, reason = "what the system says of this process, which is no file of the store's")]
 fn of_system() -> Option<(f64, u64)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The second field is a name, which may hold blanks.

@@ -171,7 +171,7 @@ impl Reader {
             number: text(row.first()),
             state: text(row.get(1)),
             roles: text(row.get(2)),
-            address: text(row.get(3)),
+            address: text(row.get(3)).trim_start_matches("https://").to_owned(),
             primaries: text(row.get(4)),
             backups: text(row.get(5)),
             busy: [6, 7, 8, 9].map(|place| number(row.get(place))),
