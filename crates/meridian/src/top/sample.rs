@@ -82,7 +82,8 @@ impl Sample {
     pub fn parts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
         let from = self.figures.range(name.to_owned()..);
         let all = from.take_while(move |(key, _)| key.starts_with(name));
-        all.filter_map(move |(key, value)| key[name.len()..].starts_with('{').then(|| (&key[name.len()..], *value)))
+        let whole = all.filter(move |(key, _)| key[name.len()..].starts_with('{'));
+        whole.map(move |(key, value)| (&key[name.len()..], *value))
     }
 
     /// Whether it tells that at all.
