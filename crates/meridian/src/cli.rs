@@ -6,7 +6,7 @@
 
 use crate::config::{self, ConfigError, Loaded, SETTINGS};
 use crate::terminal::{Ink, Terminal, say};
-use crate::{Error, backup, bench, cert, check, demo, export, import, inspect, manual, serve, sql};
+use crate::{Error, backup, bench, cert, check, demo, export, import, inspect, manual, serve, sql, top};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -20,6 +20,7 @@ Examples:
   meridian demo                                     see it work: real readings, a live grid, kill -9
   meridian serve --dir ./data --pg 127.0.0.1:5432   run a node
   meridian sql                                      talk to it; psql does too
+  meridian top                                      watch it
   meridian import readings.csv --to postgres://meridian@127.0.0.1:5432/meridian --time date
   meridian export --table samples --tags 'boiler.%' --to boiler.parquet
   meridian bench table1                             the paper's five measurements, on this machine
@@ -49,6 +50,7 @@ pub fn command() -> Command {
         .subcommand(demo::Arguments::augment_args(Command::new("demo")))
         .subcommand(import::Arguments::augment_args(Command::new("import")))
         .subcommand(export::Arguments::augment_args(Command::new("export")))
+        .subcommand(top::Arguments::augment_args(Command::new("top")))
         .subcommand(inspect::Arguments::augment_args(Command::new("inspect")))
         .subcommand(check::Arguments::augment_args(Command::new("check")))
         .subcommand(backup::TakeArguments::augment_args(Command::new("backup")))
@@ -139,6 +141,7 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Error> {
         Some(("demo", matches)) => demo::run(&arguments::<demo::Arguments>(matches)?),
         Some(("import", matches)) => import::run(&arguments::<import::Arguments>(matches)?),
         Some(("export", matches)) => export::run(&arguments::<export::Arguments>(matches)?),
+        Some(("top", matches)) => top::run(&arguments::<top::Arguments>(matches)?),
         Some(("inspect", matches)) => inspect::run(&arguments::<inspect::Arguments>(matches)?),
         Some(("check", matches)) => check::run(&arguments::<check::Arguments>(matches)?),
         Some(("backup", matches)) => backup::take(&arguments::<backup::TakeArguments>(matches)?),

@@ -1,11 +1,11 @@
 //! Floor 9: the program `meridian`.
 //!
 //! What it is: the command line over everything below: configuration, `serve`, `sql`, `demo`, `import`, `export`,
-//! `inspect`, `check`, `cert`, `bench`.
+//! `inspect`, `check`, `cert`, `top`, `bench`.
 //! What it promises: settings are declared once; what takes more than a second shows progress;
 //! Ctrl-C leaves nothing half-done; the exit status tells how it went (see `cli`).
 //! What it may not know: formats on disk and the planning of queries; the client commands
-//! (`sql`, `import`, `export`, `demo`, `bench`) reach a node only through its doors, like any other client.
+//! (`sql`, `import`, `export`, `top`, `demo`, `bench`) reach a node only through its doors, like any other client.
 
 mod backup;
 mod bench;
@@ -34,6 +34,7 @@ mod serve;
 mod sql;
 mod table;
 mod terminal;
+mod top;
 
 pub use error::Error;
 

@@ -36,5 +36,5 @@ pub use role::{BOOTSTRAP, PUBLIC};
 pub use roles::{Keeper, Kept, RecordChange, Roles};
 pub(crate) use roster::Roster;
 pub use standing::Access;
-pub(crate) use standing::{Standing, no_role};
+pub(crate) use standing::{Identity, Standing, no_role};
 pub(crate) use words::Words;

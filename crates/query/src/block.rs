@@ -66,6 +66,8 @@ pub(crate) struct Open {
     savepoints: Vec<Savepoint>,
     /// Before the first SET of the block; then what its end may go back to.
     settings: Settings,
+    /// When it began, by the wall clock in microseconds.
+    pub began_us: Option<i64>,
 }
 
 const fn warning(sqlstate: &'static str, message: String) -> Notice {
@@ -74,12 +76,13 @@ const fn warning(sqlstate: &'static str, message: String) -> Notice {
 
 impl State {
     /// BEGIN.
-    pub(crate) fn begin(&mut self, read_only: Option<bool>, isolation: Option<&'static str>) {
+    pub(crate) fn begin(&mut self, read_only: Option<bool>, isolation: Option<&'static str>, now_us: i64) {
         if self.block != Block::Idle {
             self.notices.push(warning("25001", "there is already a transaction in progress".to_owned()));
             return;
         }
         self.block = Block::Open;
+        self.open.began_us = Some(now_us);
         self.read_only = read_only.unwrap_or_else(|| self.variables.is_on("default_transaction_read_only"));
         self.note_isolation(isolation);
     }
@@ -120,7 +123,9 @@ impl State {
         Ok(())
     }
 
-    fn put_back(&mut self, variables: Variables) {
+    fn put_back(&mut self, mut variables: Variables) {
+        // Roles may have changed meanwhile.
+        variables.bound_as(&self.variables);
         let old = std::mem::replace(&mut self.variables, variables).reported();
         let changed = self.variables.reported().into_iter().zip(old).filter(|(now, old)| now != old);
         self.changes.extend(changed.map(|(now, _)| now));

@@ -7,7 +7,7 @@ use crate::access::Privileges;
 use crate::block::Writing;
 use crate::error::{Error, raise};
 use crate::ingest::wait;
-use crate::running::{Ongoing, cancelled};
+use crate::running::{Ongoing, cancelled, unless_cancelled};
 use crate::session::Session;
 use crate::write::{Written, written};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
@@ -40,7 +40,7 @@ impl Session {
             Written::Series(sort) => rights.admit(sort.full_name(), Privileges::INSERT)?,
         }
         let shown = format!("bulk load into {table}").into();
-        let (ongoing, _) = self.engine.running.begin(self.id, &self.settings.user, &shown);
+        let (ongoing, _) = self.begin(&shown);
         Ok(Bulk { session: Arc::clone(self), target, ongoing })
     }
 }
@@ -87,6 +87,19 @@ impl Bulk {
             return Err(cancelled());
         }
         self.session.engine.readable().await
+    }
+
+    /// Waits until so many rows more may be written.
+    ///
+    /// # Errors
+    /// `Error::Cancelled` where the load was cancelled meanwhile.
+    pub async fn pace(&mut self, rows: u64) -> Result<(), Error> {
+        let session = Arc::clone(&self.session);
+        let paced = async move {
+            session.pace_written(rows).await;
+            Ok(())
+        };
+        unless_cancelled(paced, self.ongoing.renew()).await
     }
 
     /// Commits samples. They are copied before this returns, and durable when the answer is there.

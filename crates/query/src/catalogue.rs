@@ -8,6 +8,7 @@
 //!
 //! The tables and their columns are data: `pg_catalog.txt`, `information_schema.txt`, `types.txt`, `procedures.txt`.
 
+pub(crate) mod activity;
 mod cells;
 mod constraints;
 mod declared;

@@ -2,7 +2,7 @@
 //! snapshot).
 
 use crate::access::{Access, Rights};
-use crate::engine::Engine;
+use crate::engine::{Engine, sort_reserve};
 use crate::error::{Error, raise};
 use crate::session::Session;
 use crate::store::Asker;
@@ -124,9 +124,7 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<Sess
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
     options.explain.show_schema = false;
-    // A sort that spills keeps this much back for merging; with little memory, little.
-    let reserve = engine.settings.memory_bytes / 32;
-    options.execution.sort_spill_reservation_bytes = usize::try_from(reserve).unwrap_or(usize::MAX).clamp(64 << 10, 10 << 20);
+    options.execution.sort_spill_reservation_bytes = sort_reserve(engine.settings.memory_bytes);
     options.extensions.insert(PlanOptions::default());
     let builder =
         SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();

@@ -11,7 +11,7 @@ use crate::copy::reader::{Fields, Reader};
 use crate::error::{Error, raise};
 use crate::ingest::Ingest;
 use crate::outcome::Completion;
-use crate::running::{Ongoing, cancelled};
+use crate::running::{Ongoing, cancelled, unless_cancelled};
 use crate::scan::Sort;
 use crate::session::Session;
 use crate::time::{Zone, parse};
@@ -95,6 +95,7 @@ impl Request {
             ongoing: None,
             sink,
             kept: 0,
+            paced: 0,
         })
     }
 }
@@ -230,6 +231,8 @@ pub struct CopyIn {
     sink: Sink,
     batch_rows: u64,
     kept: u64,
+    /// Rows that its limits were asked for.
+    paced: u64,
 }
 
 impl CopyIn {
@@ -290,6 +293,10 @@ impl CopyIn {
             },
         };
         read.map_err(|error| self.at_line(error))?;
+        if let Sink::Series(series) = &self.sink {
+            series.ingest.hold()?;
+        }
+        self.pace().await?;
         if self.batch_rows > 0 && self.sink.rows() >= self.batch_rows {
             self.commit().await?;
         }
@@ -299,6 +306,22 @@ impl CopyIn {
                 .with_hint("cut the data, or commit as it goes: SET meridian.copy_batch_rows = 1000000"));
         }
         Ok(())
+    }
+
+    /// Waits until the rows that have come may be written: meanwhile no more is taken, so that the client waits too.
+    async fn pace(&mut self) -> Result<(), Error> {
+        let rows = self.kept + self.sink.rows();
+        let more = rows.saturating_sub(self.paced);
+        self.paced = rows;
+        let session = Arc::clone(&self.session);
+        let paced = async move {
+            session.pace_written(more).await;
+            Ok(())
+        };
+        match &mut self.ongoing {
+            Some(ongoing) => unless_cancelled(paced, ongoing.renew()).await,
+            None => paced.await,
+        }
     }
 
     async fn commit(&mut self) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use crate::copy::options::Options;
 use crate::copy::print;
 use crate::error::{Error, raise};
+use crate::limits::paced;
 use crate::outcome::Completion;
 use crate::query::QueryPlan;
 use crate::session::Session;
@@ -62,7 +63,7 @@ impl Request {
         }
         let (options, zone, count) = (self.options.clone(), session.time_zone(), Arc::clone(&counted));
         let binary = options.binary;
-        let body = rows.batches.map(move |batch| {
+        let body = paced(session, rows.batches).map(move |batch| {
             let batch = batch?;
             if binary {
                 count.fetch_add(batch.num_rows() as u64, Ordering::AcqRel);

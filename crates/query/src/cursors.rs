@@ -211,7 +211,7 @@ impl Declare {
             return Err(raise(Error::Internal, "internal error: a cursor's query gives no rows"));
         };
         let schema = Arc::clone(&rows.schema);
-        let reading = Reading::new(rows.batches, self.scroll, &session.engine);
+        let reading = Reading::new(rows.batches, self.scroll, &session.memory());
         let shown = Shown {
             name: self.name.clone(),
             statement: Arc::clone(statement),

@@ -10,6 +10,8 @@ use crate::catalogue;
 use crate::error::Error;
 use crate::fleet::{Channels, DroppedTags};
 use crate::ingest::Answer;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::planning::Planners;
 use crate::pool::QueryPool;
@@ -103,10 +105,20 @@ impl EngineSettings {
     }
 }
 
+/// Of so many bytes of memory, what a sort that spills keeps back for merging; with little memory, little.
+pub(crate) fn sort_reserve(memory_bytes: u64) -> usize {
+    usize::try_from(memory_bytes / 32).unwrap_or(usize::MAX).clamp(64 << 10, 10 << 20)
+}
+
+/// How many rows a batch may have where there is so much memory.
+pub(crate) fn batch_rows(wanted: usize, memory_bytes: u64) -> usize {
+    let rows = usize::try_from(memory_bytes / MEMORY_OF_BATCH_ROW).unwrap_or(usize::MAX);
+    wanted.min(rows.max(BATCH_ROWS_MIN))
+}
+
 /// Memory and spilling as settings say; batches are made smaller where memory is short.
 pub(crate) fn runtime_of(settings: &mut EngineSettings) -> Result<Arc<RuntimeEnv>, Error> {
-    let rows = usize::try_from(settings.memory_bytes / MEMORY_OF_BATCH_ROW).unwrap_or(usize::MAX);
-    settings.batch_rows = settings.batch_rows.min(rows.max(BATCH_ROWS_MIN));
+    settings.batch_rows = batch_rows(settings.batch_rows, settings.memory_bytes);
     let bytes = usize::try_from(settings.memory_bytes).unwrap_or(usize::MAX);
     let tracked = NonZeroUsize::MIN.saturating_add(4);
     let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(QueryPool::new(bytes), tracked));
@@ -133,6 +145,7 @@ pub struct Engine {
     pub(crate) runtime: Arc<RuntimeEnv>,
     pub(crate) running: Arc<Running>,
     pub(crate) sessions: Sessions,
+    pub(crate) limits: Limits,
     pub(crate) planners: Arc<Planners>,
     pub(crate) retention: retention::Runner,
     pub(crate) started_us: i64,
@@ -142,6 +155,8 @@ pub struct Engine {
     next_statement: AtomicU64,
     /// Who there is; replaced once, by whoever opens doors.
     roles: RwLock<Arc<Roles>>,
+    /// What the process counts; told once, by the same.
+    metrics: RwLock<Option<Arc<dyn Metrics>>>,
 }
 
 impl Engine {
@@ -170,6 +185,7 @@ impl Engine {
             runtime,
             running,
             sessions: Sessions::default(),
+            limits: Limits::default(),
             planners: Arc::default(),
             retention: retention::Runner::default(),
             started_us,
@@ -177,6 +193,7 @@ impl Engine {
             next_session,
             next_statement: AtomicU64::new(1),
             roles: RwLock::new(Roles::in_memory()),
+            metrics: RwLock::new(None),
         }))
     }
 
@@ -197,6 +214,16 @@ impl Engine {
     /// Says who there is: before the first session that others open. Until then there is the bootstrap user alone.
     pub fn set_roles(&self, roles: Arc<Roles>) {
         *self.roles.write() = roles;
+    }
+
+    /// Whoever knows what the process counts.
+    pub(crate) fn metrics(&self) -> Option<Arc<dyn Metrics>> {
+        self.metrics.read().clone()
+    }
+
+    /// Says who knows what the process counts.
+    pub fn set_metrics(&self, metrics: Arc<dyn Metrics>) {
+        *self.metrics.write() = Some(metrics);
     }
 
     /// A session: one a connection.

@@ -9,6 +9,7 @@ use crate::error::{Error, raise};
 use crate::scan::Sort;
 use crate::session::{Session, State};
 use crate::store::Asker;
+use datafusion::execution::memory_pool::MemoryReservation;
 use kernel::{Committed, Write};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -35,13 +36,16 @@ pub(crate) struct Gathered {
     qualities: Vec<u8>,
     /// Whether some quality is not good.
     some_bad: bool,
+    /// What they hold of the memory of whoever writes them, where that is limited.
+    room: Option<MemoryReservation>,
 }
 
 impl Default for Gathered {
     fn default() -> Self {
         // A column of texts that was made by its `default` has not even the first offset.
         let texts = TextColumn::new();
-        Gathered { tags: Vec::new(), times: Vec::new(), bits: Vec::new(), texts, qualities: Vec::new(), some_bad: false }
+        let (tags, times, bits, qualities) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Gathered { tags, times, bits, texts, qualities, some_bad: false, room: None }
     }
 }
 
@@ -75,6 +79,11 @@ impl Gathered {
         (0..other.texts.len()).for_each(|at| self.texts.push(other.texts.get(at)));
         self.qualities.append(&mut other.qualities);
         self.some_bad |= other.some_bad;
+        match (&self.room, other.room.take()) {
+            (Some(mine), Some(others)) => mine.grow(others.free()),
+            (None, others) => self.room = others,
+            (Some(_), None) => {}
+        }
         Ok(())
     }
 
@@ -136,7 +145,7 @@ impl Ingest {
             sort,
             known: FxHashMap::default(),
             last: None,
-            gathered: Gathered::default(),
+            gathered: Gathered { room: session.room_of_rows(), ..Gathered::default() },
         })
     }
 
@@ -229,6 +238,15 @@ impl Ingest {
         self.gathered.bytes()
     }
 
+    /// Takes memory for the rows that wait, where it is limited.
+    ///
+    /// # Errors
+    /// `Error::OutOfMemory`.
+    pub(crate) fn hold(&self) -> Result<(), Error> {
+        let bytes = usize::try_from(self.bytes()).unwrap_or(usize::MAX);
+        Ok(self.gathered.room.as_ref().map_or(Ok(()), |room| room.try_resize(bytes))?)
+    }
+
     /// Commits the rows and forgets them; the answer comes when they are durable and visible. In a transaction block they
     /// are handed to it.
     pub(crate) async fn commit(&mut self) -> Result<u64, Error> {
@@ -236,7 +254,9 @@ impl Ingest {
         if rows == 0 {
             return Ok(0);
         }
-        let gathered = std::mem::take(&mut self.gathered);
+        self.hold()?;
+        let room = self.gathered.room.as_ref().map(MemoryReservation::new_empty);
+        let gathered = std::mem::replace(&mut self.gathered, Gathered { room, ..Gathered::default() });
         let limit = self.engine.settings.copy_bytes_max;
         let Some(gathered) = self.state.lock().hold_rows(gathered, self.sort, limit)? else { return Ok(rows) };
         let (numbers, texts) =

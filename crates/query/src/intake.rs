@@ -8,7 +8,9 @@ use crate::access::Rights;
 use crate::block::Writing;
 use crate::error::{Error, raise};
 use crate::ingest::{Answer, wait};
+use crate::running::cancelled;
 use crate::session::Session;
+use futures::future::Abortable;
 use kernel::{Committed, Write};
 use std::ops::Range;
 use types::TagDefinition;
@@ -27,6 +29,17 @@ impl Submitted {
 }
 
 impl Session {
+    /// Does work that is no statement as if it were one: it stands in the register as `shown`, and ends there with 57014 when it
+    /// is cancelled.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn attended<T, E: From<Error>>(&self, shown: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let (ongoing, registration) = self.begin(&shown.into());
+        let _ongoing = ongoing.uncounted();
+        Abortable::new(work, registration).await.unwrap_or_else(|_| Err(cancelled().into()))
+    }
+
     /// Resolves when names may be resolved here, and refuses a session that may not write.
     ///
     /// # Errors

@@ -20,10 +20,12 @@
 //! instead, without waiting. `docs/sql.md` is the user's side.
 
 mod access;
+mod activity;
 mod again;
 pub mod array_text;
 mod audit;
 mod block;
+mod bucket;
 mod bulk;
 mod catalogue;
 mod context;
@@ -42,7 +44,9 @@ mod guard;
 mod held;
 mod ingest;
 mod intake;
+mod limits;
 mod maintaining;
+mod metrics;
 mod named;
 mod names;
 mod nesting;
@@ -87,6 +91,7 @@ pub use engine::{Engine, EngineSettings, Setting};
 pub use error::{Error, Report};
 pub use fleet::{Channels, SliceReader, Wanted, worker};
 pub use intake::Submitted;
+pub use metrics::{Metric, Metrics};
 pub use named::NamedStatement;
 pub use operator::{Operator, OperatorFunction, OperatorTable};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};

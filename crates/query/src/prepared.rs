@@ -5,6 +5,7 @@
 
 use crate::cursors::{Declare, Fetch};
 use crate::error::{Error, raise};
+use crate::limits::paced;
 use crate::maintaining::Maintenance;
 use crate::named::{self, Execute};
 use crate::outcome::{Completion, Outcome, Rows, StatementClass};
@@ -239,6 +240,11 @@ impl Prepared {
         }
     }
 
+    /// Says that it was answered by its point plan, for whoever looks at what the session does.
+    pub fn note_point(&self) {
+        self.session.activity.note(&self.planned.sql, self.session.engine.settings.clock.wall_us());
+    }
+
     /// Whether it is a point question whose answer lies at other nodes: `answer` puts its rows straight into a sink.
     #[must_use]
     pub fn asks_far(&self) -> bool {
@@ -256,7 +262,11 @@ impl Prepared {
             self.session.admit()?;
             self.session.admit_point()?;
             self.session.engine.readable().await?;
-            plan.answer_far(params, &self.session.asker(), sink).await
+            let answer = plan.answer_far(params, &self.session.asker(), sink).await?;
+            if let PointAnswer::Done(rows) = answer {
+                self.session.pace_read(rows).await;
+            }
+            Ok(answer)
         };
         self.session.supervised(&self.planned.sql, work).await.map(|(answer, ..)| answer)
     }
@@ -325,7 +335,7 @@ impl Prepared {
     fn watched(&self, outcome: Outcome, ongoing: Ongoing, limit_ms: u64) -> Outcome {
         match outcome {
             Outcome::Rows(mut rows) => {
-                rows.batches = self.guarded(rows.batches, ongoing, limit_ms).boxed();
+                rows.batches = self.guarded(paced(&self.session, rows.batches), ongoing, limit_ms).boxed();
                 Outcome::Rows(rows)
             }
             Outcome::CopyOut(mut copy) => {

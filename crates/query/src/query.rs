@@ -2,6 +2,7 @@
 
 use crate::access::admit_plan;
 use crate::context::{PlanOptions, StatementContext, StatementRights};
+use crate::engine::{batch_rows, sort_reserve};
 use crate::error::{Error, from_datafusion, raise};
 use crate::fleet;
 use crate::frugal;
@@ -18,6 +19,7 @@ use crate::tables::values_at_scan;
 use crate::value::{parse_double, parse_real};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
@@ -101,7 +103,19 @@ pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: 
 
 fn state_of(session: &Session, statement: StatementContext) -> SessionState {
     let statement = Arc::new(statement);
-    let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
+    let mut builder = SessionStateBuilder::new_from_existing(session.context.state());
+    let bounded = session.bounded_runtime();
+    if let Some((runtime, _)) = &bounded {
+        builder = builder.with_runtime_env(Arc::clone(runtime));
+    }
+    let mut state = builder.build();
+    if let Some((_, bytes)) = bounded {
+        let execution = &mut state.config_mut().options_mut().execution;
+        execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(sort_reserve(bytes));
+        if let Ok(rows) = ConfigNonZeroUsize::try_new(batch_rows(execution.batch_size.get(), bytes)) {
+            execution.batch_size = rows;
+        }
+    }
     let rights = StatementRights(Arc::clone(&statement.rights));
     state.config_mut().set_extension(statement);
     state.config_mut().options_mut().extensions.insert(rights);

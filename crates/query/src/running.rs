@@ -2,8 +2,9 @@
 //!
 //! Shared state: one mutex around a map by number. An entry is made when a statement begins to be
 //! executed and goes with its `Ongoing`, which its stream or its future owns: when the last row was
-//! sent, when it failed, or when the client stopped asking.
+//! sent, when it failed, or when the client stopped asking. Its session is told of both (`Activity`).
 
+use crate::activity::Activity;
 use crate::error::{Error, raise};
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use kernel::Histogram;
@@ -54,6 +55,7 @@ pub(crate) struct Ongoing {
     abort: AbortHandle,
     begun_us: u64,
     counts: bool,
+    activity: Arc<Activity>,
 }
 
 impl Running {
@@ -62,16 +64,24 @@ impl Running {
     }
 
     /// Enters a statement.
-    pub(crate) fn begin(self: &Arc<Self>, session: i32, user: &str, sql: &Arc<str>) -> (Ongoing, AbortRegistration) {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        session: i32,
+        user: &str,
+        sql: &Arc<str>,
+        activity: &Arc<Activity>,
+    ) -> (Ongoing, AbortRegistration) {
         let (abort, registration) = AbortHandle::new_pair();
         let started_us = self.clock.wall_us();
+        activity.begin(sql, started_us);
         let mut state = self.state.lock();
         state.next += 1;
         let id = state.next;
         let statement = RunningStatement { id, session, user: user.to_owned(), sql: Arc::clone(sql), started_us };
         state.entries.insert(id, Entry { statement, abort: abort.clone() });
         let begun_us = self.clock.monotonic_us();
-        (Ongoing { register: Arc::clone(self), id, abort, begun_us, counts: true }, registration)
+        let (register, activity) = (Arc::clone(self), Arc::clone(activity));
+        (Ongoing { register, id, abort, begun_us, counts: true, activity }, registration)
     }
 
     /// Cancels everything a session runs.
@@ -108,9 +118,10 @@ impl Ongoing {
         registration
     }
 
-    /// It was prepared here, not executed: its time is not among those of statements.
-    pub(crate) fn only_prepared(mut self) {
+    /// It is prepared here, or is no statement at all: its time is not among those of statements.
+    pub(crate) fn uncounted(mut self) -> Self {
         self.counts = false;
+        self
     }
 
     /// Whether it was cancelled.
@@ -125,6 +136,7 @@ impl Drop for Ongoing {
             self.register.times.note_us(self.register.clock.monotonic_us().saturating_sub(self.begun_us));
         }
         self.register.state.lock().entries.remove(&self.id);
+        self.activity.end(self.register.clock.wall_us());
     }
 }
 

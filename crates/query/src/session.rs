@@ -8,10 +8,12 @@
 //! the settings, and the notices and changed settings not yet fetched. Named statements and cursors have locks of their own.
 
 use crate::access::Access;
+use crate::activity::Activity;
 use crate::block::{Open, Writing};
 use crate::cursors::{Cursors, PortalName, Shown};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
+use crate::limits;
 use crate::named::{NamedStatement, Names};
 use crate::outcome::Notice;
 use crate::planning::Size;
@@ -26,6 +28,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
+use futures::future::AbortRegistration;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -39,7 +42,7 @@ pub struct SessionSettings {
     pub database: String,
     /// What the client calls itself.
     pub application_name: String,
-    /// The client's address, for `meridian.queries`.
+    /// The client's address and port, for `pg_stat_activity`.
     pub client: String,
     /// The zone of times written without an offset.
     pub time_zone: String,
@@ -47,6 +50,8 @@ pub struct SessionSettings {
     pub statements_max: usize,
     /// Whether it has transaction blocks: not where several statements may run in it at one time.
     pub blocks: bool,
+    /// Whether it is of one client's connection or request: else it is listed only while something of it runs.
+    pub connected: bool,
 }
 
 impl Default for SessionSettings {
@@ -59,6 +64,7 @@ impl Default for SessionSettings {
             time_zone: "UTC".to_owned(),
             statements_max: 10_000,
             blocks: true,
+            connected: true,
         }
     }
 }
@@ -95,6 +101,8 @@ pub struct Session {
     pub(crate) access: Arc<Access>,
     pub(crate) names: Arc<Names>,
     pub(crate) cursors: Arc<Cursors>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) limits: limits::Seen,
     seen: Arc<Seen>,
     ended: watch::Sender<bool>,
 }
@@ -119,7 +127,21 @@ impl Session {
         // Only constants of ours go into it, so it fails in every session or in none.
         let context = crate::context::build(&engine, id, &own).expect("the tables of clients' catalogues are constants");
         let (seen, ended) = (Arc::default(), watch::Sender::new(false));
-        let session = Session { engine, id, settings, context, state, access, names, cursors, seen, ended };
+        let activity = Activity::new(engine.settings.clock.wall_us());
+        let session = Session {
+            engine,
+            id,
+            settings,
+            context,
+            state,
+            access,
+            names,
+            cursors,
+            activity,
+            limits: limits::Seen::new(),
+            seen,
+            ended,
+        };
         session.tell_role();
         // What it begins with is told with everything else, not as a change.
         drop(session.take_changes());
@@ -134,6 +156,7 @@ impl Session {
 
     /// Puts into its settings who it is now.
     pub(crate) fn tell_role(&self) {
+        self.look_up_limits();
         let (session, current) = (self.access.session_user(), self.access.current_user());
         let superuser = if self.access.is_unbound() { "on" } else { "off" };
         let role = if session == current { "none" } else { &*current };
@@ -177,8 +200,13 @@ impl Session {
             Ok(Prepared::of(&session, &Arc::new(planned)))
         };
         let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work.boxed())).await?;
-        ongoing.only_prepared();
+        drop(ongoing.uncounted());
         Ok(prepared)
+    }
+
+    /// Enters what begins into the register.
+    pub(crate) fn begin(&self, sql: &Arc<str>) -> (Ongoing, AbortRegistration) {
+        self.engine.running.begin(self.id, &self.settings.user, sql, &self.activity)
     }
 
     /// Does a part of a statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
@@ -187,7 +215,8 @@ impl Session {
         sql: &Arc<str>,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<(T, Ongoing, u64), Error> {
-        let (ongoing, registration) = self.engine.running.begin(self.id, &self.settings.user, sql);
+        self.heed_limits();
+        let (ongoing, registration) = self.begin(sql);
         let limit_ms = self.state.lock().variables.number("statement_timeout");
         let started = unless_cancelled(work, registration);
         let done = if limit_ms == 0 {
@@ -285,11 +314,12 @@ impl Session {
         self.block() == Block::Open
     }
 
-    /// Whether a point statement may be run here and now: no failed block, and none that holds writes.
+    /// Whether a point statement may be run here and now: no failed block, none that holds writes, and no limit to wait for.
     #[must_use]
     pub fn reads_freely(&self) -> bool {
+        self.heed_limits();
         let state = self.state.lock();
-        state.block != Block::Failed && state.reads_freely()
+        state.block != Block::Failed && state.reads_freely() && !state.variables.reads_are_limited
     }
 
     /// Cancels whatever the session runs now.

@@ -1,4 +1,4 @@
-//! The register of open sessions: how one is found by its number, by whoever may end it.
+//! The register of open sessions: how one is found by its number, by whoever may end it, and all of them by whoever looks.
 //!
 //! Shared state: one mutex around a map by number, touched when a session is opened, ends, or is looked for.
 
@@ -18,6 +18,13 @@ impl Sessions {
 
     pub(crate) fn leave(&self, id: i32) {
         self.0.lock().remove(&id);
+    }
+
+    /// All that are open, in order of their numbers.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        // Handed out of the lock: the last one to let go of a session takes it to leave.
+        let open = self.0.lock();
+        open.values().filter_map(Weak::upgrade).collect()
     }
 
     /// The session of a number.

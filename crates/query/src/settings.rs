@@ -4,6 +4,7 @@
 //! whose effect would be missed are refused.
 
 use crate::error::{Error, raise};
+use crate::limits;
 use crate::session::SessionSettings;
 use crate::store::Consistency;
 use crate::time::Zone;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// How a setting may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rule {
+pub(crate) enum Rule {
     /// To anything.
     Free,
     /// Never.
@@ -30,6 +31,48 @@ enum Rule {
     DateStyle,
     /// To how fresh what is read must be.
     Consistency,
+    /// To a size in bytes, perhaps with a unit; 0 = no limit. Not above what its role has.
+    Memory,
+    /// To so many rows a second; the same.
+    Rate,
+}
+
+/// Units of time, in milliseconds.
+const TIMES: &[(&str, u64)] = &[("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
+/// Units of memory, in bytes.
+const SIZES: &[(&str, u64)] = &[("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)];
+
+impl Rule {
+    /// The unit in which values are kept, and PostgreSQL's word for what they are.
+    pub(crate) fn kept(self) -> (Option<&'static str>, &'static str) {
+        match self {
+            Rule::Milliseconds => (Some("ms"), "integer"),
+            Rule::Memory => (Some("B"), "integer"),
+            Rule::Number | Rule::Rate => (None, "integer"),
+            Rule::Switch => (None, "bool"),
+            _ => (None, "string"),
+        }
+    }
+
+    /// A value as PostgreSQL shows it: in the largest unit of which it is a whole number.
+    fn shown(self, value: &str) -> String {
+        match self {
+            Rule::Milliseconds => in_units(value, TIMES),
+            Rule::Memory => in_units(value, SIZES),
+            _ => value.to_owned(),
+        }
+    }
+}
+
+fn in_units(value: &str, units: &[(&str, u64)]) -> String {
+    let number = value.parse::<u64>().unwrap_or(0);
+    let unit = units.iter().find(|(_, size)| number > 0 && number % size == 0);
+    unit.map_or_else(|| value.to_owned(), |(unit, size)| format!("{}{unit}", number / size))
+}
+
+/// How a setting may be changed; None of one that is not declared.
+pub(crate) fn rule_of(name: &str) -> Option<Rule> {
+    DECLARED.iter().find(|setting| setting.name.eq_ignore_ascii_case(name)).map(|setting| setting.rule)
 }
 
 struct Declared {
@@ -74,12 +117,15 @@ const DECLARED: &[Declared] = &[
     declared("max_identifier_length", "63", Rule::Fixed, false),
     declared("max_index_keys", "32", Rule::Fixed, false),
     declared("meridian.copy_batch_rows", "0", Rule::Number, false),
+    declared(limits::MEMORY, "0", Rule::Memory, false),
     declared("password_encryption", "scram-sha-256", Rule::Fixed, false),
     declared("plan_cache_mode", "auto", Rule::Free, false),
     declared("quote_all_identifiers", "off", Rule::Switch, false),
     declared("read_consistency", "primary", Rule::Consistency, false),
     declared("role", "none", Rule::Fixed, false),
     declared("row_security", "on", Rule::Switch, false),
+    declared(limits::READ, "0", Rule::Rate, false),
+    declared(limits::WRITTEN, "0", Rule::Rate, false),
     declared("search_path", "public", Rule::Free, false),
     declared("server_encoding", "UTF8", Rule::Fixed, true),
     declared("server_version", "16.0", Rule::Fixed, true),
@@ -116,6 +162,10 @@ pub(crate) struct Variables {
     values: BTreeMap<String, String>,
     defaults: BTreeMap<String, String>,
     zone: Option<Zone>,
+    /// Whether no limit may be set above its default, which is the role's.
+    bounded: bool,
+    /// Whether rows that are read are limited.
+    pub reads_are_limited: bool,
 }
 
 impl Variables {
@@ -129,7 +179,7 @@ impl Variables {
         if zone.is_some() {
             values.insert("timezone".to_owned(), settings.time_zone.clone());
         }
-        Variables { defaults: values.clone(), values, zone }
+        Variables { defaults: values.clone(), values, zone, bounded: false, reads_are_limited: false }
     }
 
     /// Takes on what a role's sessions begin with, which RESET goes back to. What is no longer a setting is left out.
@@ -163,6 +213,25 @@ impl Variables {
         Ok((key, value))
     }
 
+    /// Follows what a role has of limits: they are the defaults, and where the session is bounded nothing is above them.
+    pub(crate) fn bound_by(&mut self, role: &BTreeMap<String, String>, bounded: bool) {
+        self.bounded = bounded;
+        for name in limits::NAMES {
+            let of_role = role.get(name).map_or("0", String::as_str);
+            let before = self.defaults.insert(name.to_owned(), of_role.to_owned());
+            let follows = |value: &String| before.as_ref() == Some(value) || (bounded && is_above(value, of_role));
+            if self.values.get(name).is_none_or(follows) {
+                self.values.insert(name.to_owned(), of_role.to_owned());
+            }
+        }
+        self.reads_are_limited = self.values.get(limits::READ).is_some_and(|rate| rate != "0");
+    }
+
+    /// Is bounded as others are, whatever it was when it was kept.
+    pub(crate) fn bound_as(&mut self, others: &Variables) {
+        self.bound_by(&others.defaults, others.bounded);
+    }
+
     pub(crate) fn zone(&self) -> Zone {
         self.zone.unwrap_or(Zone::Utc)
     }
@@ -184,6 +253,13 @@ impl Variables {
     /// A setting that is a whole number.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.get(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
+    /// A setting as it is shown to people: `10s`, not `10000`.
+    pub(crate) fn shown(&self, name: &str) -> Option<String> {
+        let key = name.to_ascii_lowercase();
+        let value = self.values.get(&key)?;
+        Some(rule_of(&key).map_or_else(|| value.clone(), |rule| rule.shown(value)))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -208,9 +284,18 @@ impl Variables {
             None => self.defaults[&key].clone(),
             Some(value) => checked(setting, value, &self.values[&key])?,
         };
+        if self.bounded && matches!(setting.rule, Rule::Memory | Rule::Rate) && is_above(&value, &self.defaults[&key]) {
+            let role = setting.rule.shown(&self.defaults[&key]);
+            return Err(raise(
+                Error::Forbidden,
+                format!("permission denied to set parameter \"{key}\" above {role}, which the role has"),
+            )
+            .with_hint(format!("only less can be set; a superuser can give the role more: ALTER ROLE .. SET {key} = ..")));
+        }
         if setting.rule == Rule::Zone {
             self.zone = Some(Zone::parse(&value)?);
         }
+        self.reads_are_limited = if key == limits::READ { value != "0" } else { self.reads_are_limited };
         self.values.insert(key, value.clone());
         Ok(setting.reported.then(|| (spelled(setting.name).to_owned(), value)))
     }
@@ -233,6 +318,12 @@ impl Variables {
     }
 }
 
+/// Whether a limit allows more than another one; 0 = no limit.
+fn is_above(value: &str, other: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok().filter(|limit| *limit > 0).unwrap_or(u64::MAX);
+    number(value) > number(other)
+}
+
 fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> {
     let wrong = |hint: &str| {
         let message = format!("invalid value for parameter \"{}\": \"{value}\"", spelled(setting.name));
@@ -248,10 +339,12 @@ fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> 
             "off" | "false" | "no" | "0" => Ok("off".to_owned()),
             _ => wrong("on or off"),
         },
-        Rule::Number => value.parse::<u64>().map(|number| number.to_string()).or_else(|_| wrong("a whole number")),
+        Rule::Number | Rule::Rate => value.parse::<u64>().map(|number| number.to_string()).or_else(|_| wrong("a whole number")),
         Rule::Milliseconds => {
             milliseconds(value).map_or_else(|| wrong("a whole number of ms, or with a unit: 10s, 5min"), |ms| Ok(ms.to_string()))
         }
+        Rule::Memory => bytes(value)
+            .map_or_else(|| wrong("a whole number of bytes, or with a unit: 64MB, 2GB"), |bytes| Ok(bytes.to_string())),
         Rule::Consistency => Consistency::parse(value).map(|known| known.to_string()),
         Rule::Encoding if is_utf8(value) => Ok("UTF8".to_owned()),
         Rule::Encoding => wrong("only UTF8 is supported"),
@@ -266,17 +359,27 @@ fn is_utf8(name: &str) -> bool {
     ["utf8", "unicode"].contains(&letters.to_ascii_lowercase().as_str())
 }
 
+/// A size: with PostgreSQL's units, or with those of the configuration (`MiB`); each is a power of 1024.
+fn bytes(value: &str) -> Option<u64> {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let number: u64 = value[..digits].parse().ok()?;
+    let unit = value[digits..].trim();
+    let is = |name: &str| {
+        name.eq_ignore_ascii_case(unit) || (name.len() == 2 && format!("{}iB", &name[..1]).eq_ignore_ascii_case(unit))
+    };
+    let size = if unit.is_empty() { 1 } else { SIZES.iter().find(|(name, _)| is(name))?.1 };
+    number.checked_mul(size)
+}
+
 fn milliseconds(value: &str) -> Option<u64> {
     let value = value.trim();
     let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let number: u64 = value[..digits].parse().ok()?;
     let unit = match value[digits..].trim() {
-        "" | "ms" => 1,
-        "s" => 1000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
+        "" => "ms",
+        unit => unit,
     };
-    number.checked_mul(unit)
+    let (_, size) = TIMES.iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(*size)
 }

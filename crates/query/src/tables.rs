@@ -3,6 +3,7 @@
 
 mod authority;
 pub(crate) mod latest;
+mod metrics;
 pub(crate) mod node;
 mod operating;
 pub(crate) mod partial;
@@ -111,7 +112,7 @@ impl SchemaProvider for Listed {
 pub(crate) fn names(engine: &Arc<Engine>, schema: &str) -> Vec<&'static str> {
     match schema {
         "public" => vec!["samples", "integers", "events", "latest", "tags"],
-        "meridian" => node::NAMES.into_iter().chain(operating::names(engine)).chain(["grants"]).collect(),
+        "meridian" => node::NAMES.into_iter().chain(operating::names(engine)).chain(["grants", metrics::NAME]).collect(),
         _ => Vec::new(),
     }
 }
@@ -129,6 +130,7 @@ fn shown(engine: &Arc<Engine>, access: &Arc<Access>) -> [SchemaTables; 2] {
     let mut node = node::all(engine);
     node.extend(operating::all(engine));
     node.push(authority::grants(engine, access));
+    node.push(metrics::table(engine));
     [("public", public(engine)), ("meridian", node)]
 }
 

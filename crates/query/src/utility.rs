@@ -290,13 +290,14 @@ impl Command {
         let columns: Vec<Vec<String>> = match self {
             Command::Show(name) => {
                 let unknown = || raise(Error::UnknownObject, format!("unrecognized configuration parameter \"{name}\""));
-                let value = state.variables.get(name).ok_or_else(unknown)?.to_owned();
+                let value = state.variables.shown(name).ok_or_else(unknown)?;
                 // What holds now, whoever asked for it.
                 let of_block = state.block != Block::Idle && name == "transaction_read_only";
                 vec![vec![if of_block { on_or_off(state.read_only) } else { value }]]
             }
             _ => {
-                let (names, values) = state.variables.all().map(|(name, value)| (name.to_owned(), value.to_owned())).unzip();
+                let shown = |(name, _): (&str, &str)| (name.to_owned(), state.variables.shown(name).unwrap_or_default());
+                let (names, values) = state.variables.all().map(shown).unzip();
                 vec![names, values]
             }
         };
@@ -312,7 +313,8 @@ fn on_or_off(on: bool) -> String {
 }
 
 fn begin(session: &Session, modes: Modes) {
-    session.state.lock().begin(modes.read_only, modes.isolation);
+    let now_us = session.engine.settings.clock.wall_us();
+    session.state.lock().begin(modes.read_only, modes.isolation, now_us);
 }
 
 /// What the next block is to be like, where one follows.

@@ -19,6 +19,7 @@ mod counters;
 mod error;
 pub mod flight;
 mod http;
+mod metrics;
 mod pg;
 mod server;
 mod settings;

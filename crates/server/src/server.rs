@@ -5,6 +5,7 @@
 //! for the HTTP door.
 
 use crate::counters::Counts;
+use crate::metrics::Told;
 use crate::pg;
 use crate::pg::listen::Policy;
 use crate::shared::{Shared, Stage};
@@ -74,6 +75,7 @@ impl Server {
         engine.set_roles(Arc::clone(users.roles()));
         let query_runtime = runtime("query", settings.query_threads)?;
         let shared = Shared::new(settings, engine, users, query_runtime.handle().clone());
+        shared.engine.set_metrics(Arc::new(Told(Arc::downgrade(&shared))));
         let settings = &shared.settings;
         let mut server = Server {
             shared: Arc::clone(&shared),

@@ -6,8 +6,9 @@
 use crate::attempts::Attempts;
 use crate::auth::Authenticator;
 use crate::counters::Counters;
+use crate::http::Series;
 use crate::{Settings, Users};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use query::{Engine, Session};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     /// Logins that failed, at all doors.
     pub(crate) attempts: Arc<Attempts>,
     pub(crate) counters: Counters,
+    /// What series of the line protocol were found to be. Read while a piece of a body is read, written behind it.
+    pub(crate) series: RwLock<Series>,
     /// Flight calls that run now.
     pub(crate) flight_open: AtomicU64,
     /// Where statements are planned and run, unless they take the point path.
@@ -79,6 +82,7 @@ impl Shared {
             authenticator,
             attempts,
             counters,
+            series: RwLock::default(),
             flight_open,
             query_runtime,
             stop,

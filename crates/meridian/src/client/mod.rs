@@ -107,6 +107,11 @@ impl Session {
         Ok(answer)
     }
 
+    /// Lets time pass.
+    pub fn rest(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+
     /// The one number that a statement answers.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use super::roles::Keeper;
 use super::roster::Roster;
 use crate::block::{Writing, note_standing};
 use crate::error::{Error, raise};
+use crate::limits;
 use crate::outcome::{Completion, Outcome};
 use crate::retention::{self, Wanted};
 use crate::session::Session;
@@ -383,7 +384,16 @@ fn set(draft: &mut Draft<'_>, asking: &Asking, name: &RoleName, setting: Option<
     if who.id != role.id {
         manage(&draft.after, &who, &role, "alter")?;
     }
-    let Some(setting) = setting else { return draft.edit(&role.name, |role| role.settings.clear()) };
+    let is_limit = |name: &str| limits::NAMES.iter().any(|limit| limit.eq_ignore_ascii_case(name));
+    let Some(setting) = setting else {
+        // As PostgreSQL: RESET ALL goes over what may not be reset.
+        return draft.edit(&role.name, |role| role.settings.retain(|name, _| !who.superuser && is_limit(name)));
+    };
+    if is_limit(setting) && !who.superuser {
+        return Err(raise(Error::Forbidden, format!("permission denied to set parameter \"{}\"", setting.to_ascii_lowercase()))
+            .with_detail("it is a limit of a role: only superusers set it for one")
+            .with_hint("a session can set less for itself: SET .. = .."));
+    }
     let checked = Variables::checked_value(setting, value)?;
     draft.edit(&role.name, |role| match (checked, value) {
         ((key, _), None) => drop(role.settings.remove(&key)),

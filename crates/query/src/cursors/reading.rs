@@ -6,13 +6,13 @@
 //! Places count as PostgreSQL's: 0 stands before the first row, n on row n, and one more than there are rows behind the
 //! last.
 
-use crate::engine::Engine;
 use crate::error::{Error, raise};
 use arrow::array::{RecordBatch, UInt32Array};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Where a FETCH or MOVE goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,12 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn new(source: BoxStream<'static, Result<RecordBatch, Error>>, scroll: bool, engine: &Engine) -> Self {
-        let room = MemoryConsumer::new("rows of a SCROLL cursor").register(&engine.runtime.memory_pool);
+    pub(crate) fn new(
+        source: BoxStream<'static, Result<RecordBatch, Error>>,
+        scroll: bool,
+        memory: &Arc<dyn MemoryPool>,
+    ) -> Self {
+        let room = MemoryConsumer::new("rows of a SCROLL cursor").register(memory);
         Reading { source: Some(source), failed: false, scroll, kept: VecDeque::new(), read: 0, position: 0, room }
     }
 
@@ -249,8 +253,7 @@ mod tests {
     use super::*;
     use arrow::array::{AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
-    use datafusion::execution::memory_pool::{MemoryPool, UnboundedMemoryPool};
-    use std::sync::Arc;
+    use datafusion::execution::memory_pool::UnboundedMemoryPool;
 
     fn reading(batches: &[&[i64]], scroll: bool) -> Reading {
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());

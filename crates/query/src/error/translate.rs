@@ -142,6 +142,13 @@ fn from_exhausted(text: &str) -> Error {
     }
     // Who holds most stands on lines of its own.
     let detail = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    if detail.contains(crate::limits::MEMORY) {
+        return raise(Error::OutOfMemory, "out of memory: the role's or the session's memory_limit is reached")
+            .with_detail(detail)
+            .with_hint(
+                "narrow the query, wait until the role's other statements have ended, or have a superuser raise the limit",
+            );
+    }
     raise(Error::OutOfMemory, "out of memory for queries")
         .with_detail(detail)
         .with_hint("narrow the query, or raise query_bytes_max")

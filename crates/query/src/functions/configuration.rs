@@ -16,8 +16,8 @@ fn current(state: &Mutex<State>, args: &[ArrayRef], rows: usize) -> Result<Array
     let state = state.lock();
     let one = |row: usize| -> std::result::Result<Option<String>, Error> {
         let name = names.value(row);
-        match state.variables.get(name) {
-            Some(value) => Ok(Some(value.to_owned())),
+        match state.variables.shown(name) {
+            Some(value) => Ok(Some(value)),
             None if lenient.is_some_and(|flags| flags.value(row)) => Ok(None),
             None => Err(raise(Error::UnknownObject, format!("unrecognized configuration parameter \"{name}\""))),
         }
@@ -31,7 +31,7 @@ fn set(state: &Mutex<State>, args: &[ArrayRef], rows: usize) -> Result<ArrayRef>
     let mut one = |row: usize| -> std::result::Result<Option<String>, Error> {
         let told = state.variables.set(names.value(row), Some(values.value(row)))?;
         state.changes.extend(told);
-        Ok(state.variables.get(names.value(row)).map(str::to_owned))
+        Ok(state.variables.shown(names.value(row)))
     };
     Ok(Arc::new((0..rows).map(&mut one).collect::<std::result::Result<StringArray, Error>>()?))
 }

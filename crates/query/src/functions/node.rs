@@ -8,7 +8,8 @@ use crate::engine::Engine;
 use crate::schema::time_type;
 use crate::time::Zone;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, Int64Array, ListBuilder, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
@@ -155,6 +156,16 @@ fn database_size(engine: &Arc<Engine>) -> ScalarUDF {
     })
 }
 
+/// `pg_blocking_pids(pid)`: nobody's, since no statement holds a lock that another one waits for.
+fn blocking() -> ScalarUDF {
+    let takes = one_of(&[&[DataType::Int32], &[DataType::Int64]]);
+    Simple::any_of("pg_blocking_pids", takes, DataType::new_list(DataType::Int32, true), |_, rows| {
+        let mut out = ListBuilder::new(Int32Builder::new());
+        (0..rows).for_each(|_| out.append(true));
+        Ok(Arc::new(out.finish()))
+    })
+}
+
 /// What is asked beside the tables of `pg_catalog`.
 fn catalogue() -> Vec<ScalarUDF> {
     vec![
@@ -163,6 +174,7 @@ fn catalogue() -> Vec<ScalarUDF> {
         nothing("inet_client_addr", Vec::new()),
         nothing("inet_client_port", Vec::new()),
         nothing("inet_server_port", Vec::new()),
+        blocking(),
         type_names(),
         sizes(),
     ]

@@ -2,13 +2,14 @@
 
 use super::node::{Column, Columns, Named, numbers, tables, texts, times};
 use crate::access::Access;
-use crate::catalogue::type_name_of;
+use crate::catalogue::{activity, type_name_of};
 use crate::cursors::Cursors;
 use crate::engine::Engine;
 use crate::named::Names;
 use crate::session::State;
+use crate::settings::{Rule, rule_of};
 use crate::store::NodeReport;
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, ListBuilder, StringArray, StringBuilder};
+use arrow::array::{ArrayRef, BooleanArray, ListBuilder, StringArray, StringBuilder};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -25,53 +26,22 @@ fn pg_settings(state: &Mutex<State>) -> Vec<Column> {
     let state = state.lock();
     let all: Vec<(&str, &str)> = state.variables.all().collect();
     let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
+    type Kept = (Option<&'static str>, &'static str);
+    let kept = |of: &dyn Fn(Kept) -> Option<&'static str>| -> StringArray {
+        all.iter().map(|(name, _)| rule_of(name).map_or((None, "string"), Rule::kept)).map(of).collect()
+    };
     vec![
         ("name", texts(all.iter().map(|(name, _)| (*name).to_owned()))),
         ("setting", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
-        ("unit", Arc::new(StringArray::new_null(all.len()))),
+        ("unit", Arc::new(kept(&|(unit, _)| unit))),
         ("category", same("")),
         ("short_desc", same("")),
         ("context", same("user")),
-        ("vartype", same("string")),
+        ("vartype", Arc::new(kept(&|(_, kind)| Some(kind)))),
         ("source", same("session")),
         ("boot_val", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
         ("reset_val", texts(all.iter().map(|(_, value)| (*value).to_owned()))),
         ("pending_restart", Arc::new(BooleanArray::from(vec![false; all.len()]))),
-    ]
-}
-
-/// `pg_stat_activity`: the statements that run, as PostgreSQL's tools ask for them. What others run is told to those who may know.
-fn pg_stat_activity(engine: &Engine, access: &Access) -> Vec<Column> {
-    let all = engine.running.list();
-    let (rights, own) = (access.rights(), access.session_user());
-    let told = |query: &crate::running::RunningStatement| {
-        let may = rights.is_unbound() || rights.monitors || *query.user == *own;
-        if may { query.sql.to_string() } else { "<insufficient privilege>".to_owned() }
-    };
-    let same = |value: &'static str| texts(all.iter().map(move |_| value.to_owned()));
-    let none = || Arc::new(StringArray::new_null(all.len())) as ArrayRef;
-    let started = || times(all.iter().map(|query| query.started_us));
-    vec![
-        ("datid", numbers(all.iter().map(|_| 1))),
-        ("datname", same(crate::context::DATABASE)),
-        ("pid", Arc::new(all.iter().map(|query| Some(query.session)).collect::<Int32Array>())),
-        ("usesysid", numbers(all.iter().map(|_| 10))),
-        ("usename", texts(all.iter().map(|query| query.user.clone()))),
-        ("application_name", same("")),
-        ("client_addr", none()),
-        ("client_hostname", none()),
-        ("client_port", Arc::new(Int32Array::new_null(all.len()))),
-        ("backend_start", started()),
-        ("xact_start", started()),
-        ("query_start", started()),
-        ("state_change", started()),
-        ("wait_event_type", none()),
-        ("wait_event", none()),
-        ("state", same("active")),
-        ("backend_xid", none()),
-        ("backend_xmin", none()),
-        ("query", texts(all.iter().map(told))),
-        ("backend_type", same("client backend")),
     ]
 }
 
@@ -120,13 +90,13 @@ fn pg_cursors(cursors: Option<Arc<Cursors>>) -> Vec<Column> {
 
 /// The tables, each made anew for each query. Named statements and cursors hold plans, and those hold these tables: hence weak.
 pub(crate) fn all(engine: &Arc<Engine>, own: &Own<'_>) -> Vec<Named> {
-    let (state, access) = (Arc::clone(own.state), Arc::clone(own.access));
+    let state = Arc::clone(own.state);
     let (names, cursors) = (Arc::downgrade(own.names), Arc::downgrade(own.cursors));
     let made: Vec<(&'static str, Columns)> = vec![
         ("pg_settings", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_settings(&state))),
-        ("pg_stat_activity", Arc::new(move |engine: &Engine, _: &[NodeReport]| pg_stat_activity(engine, &access))),
         ("pg_prepared_statements", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_prepared_statements(names.upgrade()))),
         ("pg_cursors", Arc::new(move |_: &Engine, _: &[NodeReport]| pg_cursors(cursors.upgrade()))),
     ];
-    tables(engine, made)
+    let activity = activity::table(engine, own.access).map(|table| (activity::ACTIVITY, table));
+    tables(engine, made).into_iter().chain(activity).collect()
 }

@@ -106,7 +106,7 @@ async fn keys(
     sql: &str,
 ) -> Result<Vec<(TagId, Timestamp)>, Error> {
     let mut keys: Vec<(TagId, Timestamp)> = Vec::new();
-    let room = MemoryConsumer::new("keys of a DELETE").register(&session.engine.runtime.memory_pool);
+    let room = MemoryConsumer::new("keys of a DELETE").register(&session.memory());
     let mut batches = stream(session, &plan.keys, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;

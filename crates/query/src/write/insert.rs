@@ -169,9 +169,11 @@ pub(crate) async fn run(
                 let before = ingest.rows() as u64;
                 Columns::of(&batch, &places, zone, now_us)?.push_all(&mut ingest, before)?;
                 bounded(&ingest)?;
+                ingest.hold()?;
             }
         }
     }
+    session.pace_written(ingest.rows() as u64).await;
     ingest.commit().await
 }
 

@@ -139,6 +139,7 @@ pub(super) async fn run_insert(
             definitions.push(one().map_err(|error: Error| at_row(error, number))?);
         }
     }
+    session.pace_written(definitions.len() as u64).await;
     create(session, definitions, plan.skip_existing).await
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod access;
+mod activity;
 mod arrays;
 mod blocks;
 mod bounds;
@@ -16,6 +17,7 @@ mod fixture;
 mod fleet;
 mod functions;
 mod joins;
+mod limits;
 mod meaning;
 mod numerics;
 mod planning;

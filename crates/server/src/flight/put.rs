@@ -156,6 +156,7 @@ pub(crate) fn serve(
     add(&shared.counters.flight_streams, 1);
     let open = Open::new(&shared);
     let (pending_sender, pending) = mpsc::unbounded_channel();
+    let heard = answers.downgrade();
     tokio::spawn(answer(Arc::clone(&shared), pending, answers, open));
     tokio::spawn(async move {
         let waiting_kib =
@@ -172,6 +173,7 @@ pub(crate) fn serve(
             pending: pending_sender,
             asker: query::Asker::new(&access.session_user()),
             access,
+            answers: heard,
         };
         let done = match put.take(&first).await {
             Ok(()) => put.read(stream).await,
@@ -221,6 +223,8 @@ struct Put {
     pending: mpsc::UnboundedSender<Pending>,
     asker: query::Asker,
     access: Arc<Access>,
+    /// Where the stream's answers go: closed when the client has gone.
+    answers: mpsc::WeakSender<Result<PutResult, Status>>,
 }
 
 impl Put {
@@ -259,12 +263,26 @@ impl Put {
                 let bytes_kib = (data.data_body.len() / KIB + 1).min(self.waiting_kib) as u32;
                 let room = Arc::clone(&self.room).acquire_many_owned(bytes_kib).await;
                 let room = room.map_err(|_| Status::internal("the stream's room was closed"))?;
+                self.pace(batch.num_rows() as u64).await?;
                 let answer = self
                     .write(number, &batch)
                     .map_err(|status| Status::new(status.code(), format!("batch {number}: {}", status.message())))?;
                 // The other task ends first only when the client has gone.
                 self.pending.send(Pending::Batch { number, answer, room }).map_err(|_| Status::cancelled("the client has gone"))
             }
+        }
+    }
+
+    /// Waits until so many rows more may be written: meanwhile no more of the stream is read.
+    async fn pace(&self, rows: u64) -> Result<(), Status> {
+        let mut stop = self.shared.stop.subscribe();
+        // An answer that waits for this one must not be kept from its end.
+        let Some(answers) = self.answers.upgrade() else { return Err(Status::cancelled("the client has gone")) };
+        tokio::select! {
+            biased;
+            () = answers.closed() => Err(Status::cancelled("the client has gone")),
+            _ = stop.wait_for(|stage| *stage != Stage::Running) => Err(Status::unavailable("the server is shutting down")),
+            () = self.shared.engine.pace_writer(&self.access, rows) => Ok(()),
         }
     }
 

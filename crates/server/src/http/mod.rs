@@ -31,8 +31,8 @@ mod who;
 use crate::Error;
 use crate::shared::Shared;
 use crate::tls::Tls;
-use lines::Series;
-use parking_lot::{Mutex, RwLock};
+pub(crate) use lines::Series;
+use parking_lot::Mutex;
 use query::Session;
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -44,8 +44,6 @@ pub(crate) struct Door {
     shared: Arc<Shared>,
     /// Whether whoever comes is believed.
     trusted: bool,
-    /// What series of the line protocol were found to be. Read while a piece of a body is read, written behind it.
-    series: RwLock<Series>,
     /// Sessions in which lines are written, by user.
     writers: Mutex<HashMap<String, Arc<Session>>>,
 }
@@ -64,7 +62,7 @@ pub(crate) fn start(
     // A listener belongs to the runtime that it is made in.
     let _inside = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|cause| Error::Http(cause.to_string()))?;
-    let door = Arc::new(Door { shared: Arc::clone(shared), trusted, series: RwLock::default(), writers: Mutex::default() });
+    let door = Arc::new(Door { shared: Arc::clone(shared), trusted, writers: Mutex::default() });
     runtime.spawn(socket::accept(door, listener, tls));
     Ok(())
 }

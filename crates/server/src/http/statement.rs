@@ -60,9 +60,9 @@ struct Work {
     pieces: mpsc::Sender<Piece>,
 }
 
-/// Opens the session of a request.
-pub(crate) fn session(shared: &Shared, user: String, application_name: String, client: String) -> Arc<Session> {
-    let settings = SessionSettings { user, application_name, client, ..SessionSettings::default() };
+/// Opens the session of a request, or one that several share.
+pub(crate) fn session(shared: &Shared, user: String, application_name: String, client: String, connected: bool) -> Arc<Session> {
+    let settings = SessionSettings { user, application_name, client, connected, ..SessionSettings::default() };
     shared.engine.session(settings)
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn answer(
     let format = question.format;
     let of = Arc::clone(shared);
     let task = shared.query_runtime.spawn(async move {
-        let session = session(&of, user, question.application_name.clone(), client);
+        let session = session(&of, user, question.application_name.clone(), client, true);
         let registered = of.register(Arc::clone(&session));
         let mut work = Work { shared: of, session, format, read_only: question.read_only, begun: Some(begun), pieces };
         if let Err(Stopped::Failed(report)) = work.run(question).await {

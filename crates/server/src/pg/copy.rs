@@ -43,10 +43,13 @@ impl Connection {
             Ok(Taken::All) => Ok(joined(self.finish(parsing).await?)),
             Ok(Taken::Answered(answer)) => Ok(answer),
             Ok(Taken::Refused(report)) => {
+                // It may wait, for its share of rows a second.
+                self.session.cancel();
                 let _gave_up = parsing.await;
                 Ok(Err(report))
             }
             Err(end) => {
+                self.session.cancel();
                 let _gave_up = parsing.await;
                 Err(end)
             }
@@ -63,11 +66,11 @@ impl Connection {
                     return Ok(Taken::Refused(report));
                 }
                 let full = data.len() >= PIECE_BYTES || (ended.is_some() && !data.is_empty());
-                if full && let Some(answer) = send(sender, Piece::Data(std::mem::take(&mut data)), parsing).await {
+                if full && let Some(answer) = self.send(sender, Piece::Data(std::mem::take(&mut data)), parsing).await? {
                     return Ok(Taken::Answered(answer));
                 }
                 if ended.is_some() {
-                    return Ok(send(sender, Piece::End, parsing).await.map_or(Taken::All, Taken::Answered));
+                    return Ok(self.send(sender, Piece::End, parsing).await?.map_or(Taken::All, Taken::Answered));
                 }
             }
             let connected = std::sync::Arc::clone(&self.registered.connected);
@@ -83,6 +86,29 @@ impl Connection {
                     }
                 }
             }
+        }
+    }
+
+    /// Hands a piece on; Some where the parser answered instead of taking it. It may wait long, for a writer's share of rows a
+    /// second, so whoever goes away or is ended meanwhile is heard.
+    async fn send(
+        &mut self,
+        sender: &mpsc::Sender<Piece>,
+        piece: Piece,
+        parsing: &mut Parsing,
+    ) -> Result<Option<Result<String, Report>>, End> {
+        let place = tokio::select! {
+            biased;
+            place = sender.reserve() => place,
+            _ = self.ended.wait_for(|ended| *ended) => return Err(End::Fatal(Report::terminated())),
+            end = self.wire.watch() => return Err(end),
+        };
+        match place {
+            Ok(place) => {
+                place.send(piece);
+                Ok(None)
+            }
+            Err(_) => Ok(Some(joined(parsing.await))),
         }
     }
 
@@ -130,14 +156,6 @@ enum Taken {
 
 fn joined(answer: Result<Result<String, Report>, tokio::task::JoinError>) -> Result<String, Report> {
     answer.unwrap_or_else(|_| Err(super::job::internal()))
-}
-
-/// Hands a piece on; Some where the parser answered instead of taking it.
-async fn send(sender: &mpsc::Sender<Piece>, piece: Piece, parsing: &mut Parsing) -> Option<Result<String, Report>> {
-    match sender.send(piece).await {
-        Ok(()) => None,
-        Err(_) => Some(joined(parsing.await)),
-    }
 }
 
 async fn parse(mut copy: CopyIn, mut pieces: mpsc::Receiver<Piece>) -> Result<String, Report> {

@@ -308,6 +308,7 @@ impl Connection {
         match writer.finish(result) {
             Ok(rows) => {
                 portal.state = State::Ended;
+                portal.statement.prepared.note_point();
                 add(&self.shared.counters.point_statements, 1);
                 self.wire.output.select_complete(rows);
                 Ok(Ask::Nothing)

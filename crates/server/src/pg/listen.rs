@@ -238,7 +238,7 @@ async fn log_in(
         client: peer.to_string(),
         time_zone,
         statements_max: shared.settings.statements_max,
-        blocks: true,
+        ..SessionSettings::default()
     };
     let mut wanted = startup.settings.clone();
     let own_limit = shared.users.roles().has_setting(&startup.user, "statement_timeout");

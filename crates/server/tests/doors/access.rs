@@ -47,7 +47,7 @@ async fn a_role_comes_in_with_its_password_in_its_time() {
     let (first, _second) = (connect(&node, "plain", "one").await.unwrap(), connect(&node, "plain", "one").await.unwrap());
     assert_eq!(connect(&node, "plain", "one").await.err().as_deref(), Some("53300"));
     let row = first.query_one("SELECT current_setting('statement_timeout'), current_user", &[]).await.unwrap();
-    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("7000", "plain"));
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("7s", "plain"));
     assert_eq!(tells(&first, "SELECT * FROM samples").await.err().as_deref(), Some("42501"));
     tells(&first, "ALTER USER plain PASSWORD 'two'").await.unwrap();
     drop(first);
@@ -276,7 +276,7 @@ async fn sessions_are_ended_by_those_who_may() {
     assert_eq!(terminate(&warden, other_id).await.unwrap(), "t");
     assert_eq!(end_of(other_ends).await, told);
     let busy = tokio::spawn(async move { plain.simple_query("SELECT pg_sleep(1000)").await.map(|_| ()) });
-    let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'";
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
     while boss.query_one(running, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
     let ended = boss.query_one("SELECT pg_terminate_backend($1::bigint, 1000)", &[&i64::from(plain_id)]).await.unwrap();
     assert!(ended.get::<_, bool>(0));

@@ -16,6 +16,7 @@ mod guessing;
 mod http;
 mod http_garbage;
 mod http_lines;
+mod limits;
 mod login;
 mod node;
 mod noise;

@@ -200,7 +200,7 @@ async fn settings_that_clients_watch_are_told() {
     raw.query("SHOW statement_timeout");
     let messages = raw.until(b'Z');
     assert_eq!(kinds(&messages), "TDCZ");
-    assert_eq!(messages[1].1, b"\0\x01\0\0\0\x041234");
+    assert_eq!(messages[1].1, b"\0\x01\0\0\0\x061234ms");
     raw.query("SET application_name = 'other'");
     assert_eq!(kinds(&raw.until(b'Z')), "SCZ");
     let mut raw = Raw::connect(node.pg());

@@ -25,7 +25,8 @@ const AT_EXECUTE: &str = "SELECT 1 AS a";
 /// Waits until so many of those statements run.
 async fn running(client: &tokio_postgres::Client, count: i64) {
     loop {
-        let row = client.query_one("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'WITH c0%'", &[]).await.unwrap();
+        let seen = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'WITH c0%'";
+        let row = client.query_one(seen, &[]).await.unwrap();
         if row.get::<_, i64>(0) == count {
             return;
         }

@@ -114,7 +114,7 @@ async fn who_may_do_what_with_roles() {
             ("admin", "GRANT SELECT ON samples TO admin", "42501"),
             ("admin", "GRANT SELECT ON TAGS WHERE true TO admin", "42501"),
             ("plain", "ALTER ROLE plain SET statement_timeout = '5s'", "ALTER ROLE"),
-            ("plain", "SHOW statement_timeout", "5000"),
+            ("plain", "SHOW statement_timeout", "5s"),
             ("plain", "ALTER ROLE plain RESET ALL", "ALTER ROLE"),
             ("plain", "SHOW statement_timeout", "0"),
             ("plain", "ALTER ROLE plain SET nothing = 1", "42704"),
@@ -304,7 +304,8 @@ async fn operating_needs_to_be_granted() {
         Ok::<(), query::Error>(())
     });
     let seen = "SELECT query FROM pg_stat_activity WHERE usename = 'eye'";
-    while ask(&house.session, seen, Vec::new()).await.unwrap().is_empty() {
+    let active = "SELECT query FROM pg_stat_activity WHERE usename = 'eye' AND state = 'active'";
+    while ask(&house.session, active, Vec::new()).await.unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
     assert_eq!(ask(&other, seen, Vec::new()).await.unwrap(), ["<insufficient privilege>"]);

@@ -113,6 +113,7 @@ impl Ingest {
             let row_bytes = (batch.get_array_memory_size() / batch.num_rows()).max(ROW_BYTES);
             let rows = (COMMIT_BYTES / row_bytes).clamp(1, batch.num_rows() - at);
             let part = batch.slice(at, rows);
+            self.bulk.pace(rows as u64).await.map_err(|cause| error::of(&cause))?;
             let (columns, texts) = self.columns(&part).map_err(|status| at_row(error::named(status), self.read))?;
             self.gathered_bytes += rows * ROW_BYTES + columns.texts.bytes.len();
             self.gathered_rows += rows;
@@ -133,6 +134,7 @@ impl Ingest {
         let definitions = tags::definitions(&batch).map_err(|status| at_row(error::named(status), row))?;
         self.read += definitions.len();
         let rows = definitions.len() as u64;
+        self.bulk.pace(rows).await.map_err(|cause| error::of(&cause))?;
         let created = self.bulk.create(definitions);
         self.wait(Box::pin(async move { created.await.map(|()| rows).map_err(|cause| error::of(&cause)) })).await
     }

@@ -47,8 +47,9 @@ pub(crate) async fn answer(
         })?;
         let session = door.writer(user, peer);
         let now_us = door.shared.engine.settings().clock.wall_us();
-        let mut lines = Lines { door, session, reader: Reader::new(precision, now_us), waiting: VecDeque::new() };
-        let written = lines.take(upload).await;
+        let attended = Arc::clone(&session);
+        let mut lines = Lines { door, session, reader: Reader::new(precision, now_us), waiting: VecDeque::new(), paced: 0 };
+        let written = attended.attended(&format!("POST {path}"), lines.take(upload)).await;
         lines.count();
         written.map(|()| lines.reader.faults)
     };
@@ -63,13 +64,15 @@ impl Door {
     /// The session in which a user's lines are written. It has no settings of its own, so all their requests share it.
     fn writer(&self, user: String, peer: SocketAddr) -> Arc<Session> {
         let mut writers = self.writers.lock();
-        if let Some(session) = writers.get(&user) {
+        // One that somebody has ended is nobody's any longer.
+        if let Some(session) = writers.get(&user).filter(|session| !session.is_ended()) {
             return Arc::clone(session);
         }
         if writers.len() >= WRITERS_MAX {
             writers.clear();
         }
-        let session = statement::session(&self.shared, user.clone(), "line protocol".to_owned(), peer.to_string());
+        let name = "line protocol".to_owned();
+        let session = statement::session(&self.shared, user.clone(), name, peer.to_string(), false);
         writers.insert(user, Arc::clone(&session));
         session
     }
@@ -80,6 +83,8 @@ struct Lines<'a> {
     session: Arc<Session>,
     reader: Reader,
     waiting: VecDeque<Submitted>,
+    /// Rows at hand for which the writer's limits were asked.
+    paced: usize,
 }
 
 impl Lines<'_> {
@@ -126,6 +131,10 @@ impl Lines<'_> {
             self.session.begin_intake().await?;
             self.reader.settle();
         }
+        // Meanwhile no more of the body is read, so that its sender waits too.
+        let rows = self.reader.columns.rows();
+        self.session.pace_written(rows.saturating_sub(self.paced) as u64).await;
+        self.paced = rows;
         if self.reader.columns.rows() >= WRITE_ROWS || self.reader.columns.text_bytes() >= WRITE_TEXT_BYTES {
             self.submit()?;
             while self.waiting.len() >= WRITES_WAITING {
@@ -139,12 +148,12 @@ impl Lines<'_> {
     fn read_known(&mut self, bytes: &[u8]) -> usize {
         let unnamed = self.door.shared.engine.catalog().unnamed();
         {
-            let series = self.door.series.read();
+            let series = self.door.shared.series.read();
             if series.holds(unnamed) {
                 return self.reader.read(bytes, &series);
             }
         }
-        let mut series = self.door.series.write();
+        let mut series = self.door.shared.series.write();
         if !series.holds(unnamed) {
             series.begin(unnamed);
         }
@@ -163,6 +172,7 @@ impl Lines<'_> {
         let write = Write { samples: samples.as_slice(), texts: texts.as_slice(), origin: None };
         self.waiting.push_back(self.session.submit(write)?);
         self.reader.columns.clear();
+        self.paced = 0;
         add(&self.door.shared.counters.http_rows, rows as u64);
         Ok(())
     }
@@ -185,7 +195,7 @@ impl Lines<'_> {
                 want.found = Some(Err(why.into()));
             }
         }
-        let mut series = self.door.series.write();
+        let mut series = self.door.shared.series.write();
         if series.holds(unnamed) {
             for form in &wanted.forms {
                 if let Some(Ok(target)) = wanted.wants[form.want].found {
