@@ -7,8 +7,9 @@ use super::asking::{Answered, Found, OfSlice, Reading, Told, Writing};
 use super::framed::Askers;
 use super::refused::Refused;
 use super::rows::Batch;
-use crate::calls::{Tls, chain};
+use crate::calls::Tls;
 use crate::fleet::{Lines, lines};
+use crate::identity::Identity;
 use kernel::ReadingColumns;
 use protocol::Consistency;
 use std::sync::Arc;
@@ -44,9 +45,10 @@ impl Client {
     /// # Errors
     /// `Refused::Invalid` where the address or the certificates are none.
     pub fn new(address: &str, tls: &Tls, limit: Duration) -> Result<Client, Refused> {
-        let made = lines::channel(address, tls, limit);
-        let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {}", chain(&cause))))?;
-        Ok(Client { channel, askers: Arc::new(Askers::new(tls)), address: address.into(), me: None, limit })
+        let identity = Identity::from(tls.clone());
+        let made = lines::channel(address, &identity, limit);
+        let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {cause}")))?;
+        Ok(Client { channel, askers: Arc::new(Askers::new(&identity)), address: address.into(), me: None, limit })
     }
 
     /// A client of a node of the fleet, for a process of it: nodes ask it for kinds that they lack.
