@@ -40,7 +40,7 @@ impl Session {
             Written::Series(sort) => rights.admit(sort.full_name(), Privileges::INSERT)?,
         }
         let shown = format!("bulk load into {table}").into();
-        let (ongoing, _) = self.engine.running.begin(self.id, &self.settings.user, &shown);
+        let (ongoing, _) = self.engine.running.begin(self.id, &self.settings.user, &shown, self.trace());
         Ok(Bulk { session: Arc::clone(self), target, ongoing })
     }
 }

@@ -70,6 +70,7 @@ mod suggest;
 mod tables;
 pub mod text;
 mod time;
+mod traced;
 mod utility;
 mod value;
 mod write;

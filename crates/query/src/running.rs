@@ -5,12 +5,14 @@
 //! sent, when it failed, or when the client stopped asking.
 
 use crate::error::{Error, raise};
+use crate::traced::Traced;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use kernel::Histogram;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use traces::{Context, TraceId};
 use world::Clock;
 
 /// A running statement, as the table shows it.
@@ -26,6 +28,8 @@ pub(crate) struct RunningStatement {
     pub sql: Arc<str>,
     /// When it began, by the wall clock.
     pub started_us: i64,
+    /// The trace that it is a part of.
+    pub trace: Option<TraceId>,
 }
 
 struct Entry {
@@ -54,6 +58,8 @@ pub(crate) struct Ongoing {
     abort: AbortHandle,
     begun_us: u64,
     counts: bool,
+    trace: Option<Context>,
+    traced: Traced,
 }
 
 impl Running {
@@ -62,16 +68,24 @@ impl Running {
     }
 
     /// Enters a statement.
-    pub(crate) fn begin(self: &Arc<Self>, session: i32, user: &str, sql: &Arc<str>) -> (Ongoing, AbortRegistration) {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        session: i32,
+        user: &str,
+        sql: &Arc<str>,
+        trace: Option<Context>,
+    ) -> (Ongoing, AbortRegistration) {
         let (abort, registration) = AbortHandle::new_pair();
         let started_us = self.clock.wall_us();
         let mut state = self.state.lock();
         state.next += 1;
         let id = state.next;
-        let statement = RunningStatement { id, session, user: user.to_owned(), sql: Arc::clone(sql), started_us };
+        let (user, sql, shown) = (user.to_owned(), Arc::clone(sql), trace.map(|context| context.trace));
+        let statement = RunningStatement { id, session, user, sql, started_us, trace: shown };
         state.entries.insert(id, Entry { statement, abort: abort.clone() });
         let begun_us = self.clock.monotonic_us();
-        (Ongoing { register: Arc::clone(self), id, abort, begun_us, counts: true }, registration)
+        let traced = Traced::default();
+        (Ongoing { register: Arc::clone(self), id, abort, begun_us, counts: true, trace, traced }, registration)
     }
 
     /// Cancels everything a session runs.
@@ -111,6 +125,22 @@ impl Ongoing {
     /// It was prepared here, not executed: its time is not among those of statements.
     pub(crate) fn only_prepared(mut self) {
         self.counts = false;
+    }
+
+    /// Its spans end with it.
+    pub(crate) fn hold(&mut self, traced: Traced) {
+        self.traced = traced;
+    }
+
+    /// The trace that it is a part of.
+    pub(crate) fn trace(&self) -> Option<Context> {
+        self.trace
+    }
+
+    /// It has failed, and so have its spans.
+    pub(crate) fn failed(&mut self, error: Error) -> Error {
+        self.traced.fail(&error);
+        error.traced(self.trace)
     }
 
     /// Whether it was cancelled.

@@ -8,6 +8,7 @@ use crate::session::SessionSettings;
 use crate::store::Consistency;
 use crate::time::Zone;
 use std::collections::BTreeMap;
+use traces::Context;
 
 /// How a setting may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ enum Rule {
     DateStyle,
     /// To how fresh what is read must be.
     Consistency,
+    /// To a place in a trace, or to nothing.
+    Trace,
 }
 
 struct Declared {
@@ -89,6 +92,7 @@ const DECLARED: &[Declared] = &[
     declared("statement_timeout", "0", Rule::Milliseconds, false),
     declared("synchronous_commit", "on", Rule::Free, false),
     declared("timezone", "UTC", Rule::Zone, true),
+    declared("traceparent", "", Rule::Trace, false),
     declared("transaction_deferrable", "off", Rule::Switch, false),
     declared("transaction_isolation", "read committed", Rule::Free, false),
     declared("transaction_read_only", "off", Rule::Switch, false),
@@ -116,6 +120,7 @@ pub(crate) struct Variables {
     values: BTreeMap<String, String>,
     defaults: BTreeMap<String, String>,
     zone: Option<Zone>,
+    trace: Option<Context>,
 }
 
 impl Variables {
@@ -129,7 +134,7 @@ impl Variables {
         if zone.is_some() {
             values.insert("timezone".to_owned(), settings.time_zone.clone());
         }
-        Variables { defaults: values.clone(), values, zone }
+        Variables { defaults: values.clone(), values, zone, trace: None }
     }
 
     /// Takes on what a role's sessions begin with, which RESET goes back to. What is no longer a setting is left out.
@@ -165,6 +170,11 @@ impl Variables {
 
     pub(crate) fn zone(&self) -> Zone {
         self.zone.unwrap_or(Zone::Utc)
+    }
+
+    /// The trace that the session's statements are parts of.
+    pub(crate) fn trace(&self) -> Option<Context> {
+        self.trace
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -211,6 +221,9 @@ impl Variables {
         if setting.rule == Rule::Zone {
             self.zone = Some(Zone::parse(&value)?);
         }
+        if setting.rule == Rule::Trace {
+            self.trace = value.parse().ok();
+        }
         self.values.insert(key, value.clone());
         Ok(setting.reported.then(|| (spelled(setting.name).to_owned(), value)))
     }
@@ -253,6 +266,11 @@ fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> 
             milliseconds(value).map_or_else(|| wrong("a whole number of ms, or with a unit: 10s, 5min"), |ms| Ok(ms.to_string()))
         }
         Rule::Consistency => Consistency::parse(value).map(|known| known.to_string()),
+        Rule::Trace if value.is_empty() => Ok(String::new()),
+        Rule::Trace => match value.parse::<Context>() {
+            Ok(_) => Ok(value.trim().to_owned()),
+            Err(malformed) => wrong(&malformed.to_string()),
+        },
         Rule::Encoding if is_utf8(value) => Ok("UTF8".to_owned()),
         Rule::Encoding => wrong("only UTF8 is supported"),
         Rule::DateStyle if value.to_ascii_lowercase().starts_with("iso") => Ok(now.to_owned()),

@@ -26,7 +26,7 @@ use crate::progress::now;
 use crate::readiness::Ready;
 use crate::serve::{self, Signals};
 use crate::terminal::say;
-use crate::{Error, logs};
+use crate::{Error, logs, otlp};
 use certificates::Certificates;
 use cluster::fleet::Roles;
 use kernel::Durability;
@@ -68,6 +68,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let (runtime, readers) = (workers_named("fleet", workers)?, workers_named("reads", workers)?);
     let starting = Process::start(loaded, roles, &certificates, door, &world, (runtime.handle(), readers.handle()));
     let mut process = runtime.block_on(starting)?;
+    let spans = otlp::start(config, &world, Some(process.member.node.0))?;
     let lost = runtime.spawn(end_when_lost(process.reporter.lost(Arc::clone(&process.meta))));
     runtime.spawn(certificates::renew(Arc::downgrade(&certificates)));
     let signals = Signals::listen()?;
@@ -109,6 +110,7 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     readers.shutdown_timeout(SHUTDOWN);
     runtime.shutdown_timeout(SHUTDOWN);
     threads.stop();
+    spans.stop();
     tracing::info!(took = crate::config::units::round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
     ready.forget();
     Ok(ExitCode::SUCCESS)
