@@ -16,6 +16,18 @@ use tokio_postgres::Client;
 const RULE: [&str; 3] = ["--rule-buckets=8", "--rule-b1=4", "--memory-bytes=256MiB"];
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// An authority in a directory, and a certificate of it for processes called "node".
+///
+/// # Panics
+/// When they can't be made.
+pub fn make_certificates(directory: &Path) {
+    let directory = directory.display().to_string();
+    for words in [vec!["cert", "authority", "--dir", &directory], vec!["cert", "node", "node", "--dir", &directory]] {
+        let made = meridian(&words);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+}
+
 /// A fleet.
 pub struct Fleet {
     /// Managers that are schedulers, too. The first one keeps what is agreed, where no etcd does.
@@ -52,11 +64,7 @@ impl Fleet {
     #[must_use]
     pub fn new(name: &str, network: Network, join: &str, data: usize, flags: &[&str]) -> Fleet {
         let directory = Directory::new(name);
-        let certificates = directory.path().join("certificates").display().to_string();
-        for words in [vec!["cert", "authority", "--dir", &certificates], vec!["cert", "node", "node", "--dir", &certificates]] {
-            let made = meridian(&words);
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        }
+        make_certificates(&directory.path().join("certificates"));
         // Every one of them gets its share.
         let all = format!("--data-nodes-min={data}");
         let flags = RULE.iter().chain([&all.as_str()]).chain(flags).map(|flag| (*flag).to_owned()).collect();
@@ -86,6 +94,44 @@ impl Fleet {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Where the certificates of all its processes lie.
+    #[must_use]
+    pub fn certificates(&self) -> PathBuf {
+        self.path().join("certificates")
+    }
+
+    /// Sends a signal to every process, and waits until each has said something so many times since it was first started.
+    ///
+    /// # Panics
+    /// When one does not within 90 s.
+    pub fn signal_until_said(&self, signal: &str, words: &str, times: usize) {
+        let doors = self.doors.iter().enumerate().map(|(at, door)| (format!("door-{at}"), door));
+        let all = doors.chain(self.data.iter().enumerate().map(|(at, node)| (format!("data-{at}"), node)));
+        for (name, process) in all.filter_map(|(name, process)| Some((name, process.as_ref()?))) {
+            process.signal(signal);
+            let (log, begun) = (self.path().join(&name).join("server.err"), Instant::now());
+            while std::fs::read_to_string(&log).unwrap_or_default().matches(words).count() < times {
+                assert!(begun.elapsed() < PATIENCE, "{name} does not say {words:?} {times} times: {}", log.display());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    /// Starts a data node with certificates of its own, which is not to become one of the fleet: waits until it says why.
+    ///
+    /// # Panics
+    /// When it says nothing of the kind within 90 s.
+    pub fn start_stranger(&mut self, number: usize, certificates: &Path, words: &str) {
+        let name = format!("data-{number}");
+        let (place, directory) = (self.network.place(&name), self.directory(&name));
+        let (certificates, number) = (certificates.display().to_string(), (100 + number).to_string());
+        let address = format!("--fleet={}:0", place.address);
+        let mut flags =
+            vec!["--role", "data", "--join", &self.join, "--fleet-certificates", &certificates, "--node", &number, &address];
+        flags.extend(self.flags.iter().map(String::as_str));
+        Server::start_until_it_says(&place, &directory, &flags, &["fleet"], words);
     }
 
     /// How each door is reached by tokio-postgres: kept up while doors come and go.
@@ -149,7 +195,7 @@ impl Fleet {
             place = place.with_clock(&self.clock(name)).expect("it was there before");
         }
         let directory = self.directory(name);
-        let certificates = self.directory.path().join("certificates").display().to_string();
+        let certificates = self.certificates().display().to_string();
         // Again on the port that it had.
         let address = std::fs::read_to_string(directory.join("address")).unwrap_or_else(|_| format!("{}:0", place.address));
         let (number, fleet) = (node.to_string(), format!("--fleet={address}"));

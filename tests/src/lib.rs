@@ -25,7 +25,7 @@ pub use dice::Dice;
 pub use directory::Directory;
 pub use disk::SmallDisk;
 pub use etcd::Etcd;
-pub use fleet::Fleet;
+pub use fleet::{Fleet, make_certificates};
 pub use network::{Network, Place};
 pub use server::{Server, connect, meridian};
 pub use wire::RawClient;

@@ -117,6 +117,27 @@ impl Server {
         opened
     }
 
+    /// Starts a process that is not to become ready, waits until it has said something, and kills it.
+    ///
+    /// # Panics
+    /// When it does not say so within 90 s, or becomes ready.
+    pub fn start_until_it_says(place: &Place, directory: &Path, flags: &[&str], doors: &[&str], words: &str) {
+        let mut child = spawn(place, directory, flags, doors);
+        let begun = Instant::now();
+        let said = loop {
+            let printed = std::fs::read_to_string(directory.join("server.err")).unwrap_or_default();
+            let ready = std::fs::read_to_string(directory.join("ready")).unwrap_or_default();
+            let is_ready = ready.lines().any(|line| line.starts_with("fleet="));
+            if is_ready || printed.contains(words) || begun.elapsed() > Duration::from_secs(90) {
+                break (!is_ready && printed.contains(words)).then_some(()).ok_or(printed);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        drop(child.kill());
+        drop(child.wait());
+        said.unwrap_or_else(|printed| panic!("it does not say {words:?}:\n{printed}"));
+    }
+
     /// The PostgreSQL door's port.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -19,7 +19,7 @@ const HELP: &str = "cargo xtask COMMAND
 
   test [FILTER..]  install what the tests need, build, and run everything: tests, doc tests, clippy, format
   tidy [--shrink]  the house's rules: floors, heads, names, sizes, leftovers, licences (--shrink records smaller sizes)
-  soak [--fleets] [--minutes N] [--first-seed S]
+  soak [--fleets|--doors] [--minutes N] [--first-seed S]
                    the kernel's model tests over new seeds until the time is up (60 minutes); --fleets: fleets of real
                    processes under faults of all kinds instead
   simulate [--seeds N] [--first-seed S] [--kernels | --only slices|tags|members] [--trace] [--plant BUG]

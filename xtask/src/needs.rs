@@ -57,10 +57,11 @@ const PYTHON: &[&str] = &[
     "pandas==3.*",
     "polars==2.*",
     "connectorx==0.4.*",
+    "opentelemetry-proto==1.45.*",
 ];
 /// What they are imported as.
 const MODULES: &str = "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, \
-    pyarrow, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx";
+    pyarrow, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx, opentelemetry.proto.trace.v1.trace_pb2";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {

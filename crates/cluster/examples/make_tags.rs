@@ -82,7 +82,7 @@ async fn scheduler(node: u64, directory: &Path, own: &[Vec<u8>; 3], meta: Arc<dy
         Tls { authority: authority.clone(), own: Some((certificate.clone(), key.clone())), name: Some(NODE_NAME.to_owned()) };
     let settings = Settings {
         node: member.node,
-        tls,
+        identity: tls.into(),
         protocol: protocol::Settings::default(),
         change_patience: Duration::from_secs(60),
         read_patience: Duration::from_secs(60),

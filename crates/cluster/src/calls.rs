@@ -9,6 +9,8 @@
 //!
 //! May not know what is called.
 
+use crate::connecting::Target;
+use crate::identity::Identity;
 use meta::{Answer, Error};
 use parking_lot::RwLock;
 use prost::Message;
@@ -20,7 +22,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use world::Ticket;
@@ -48,7 +50,7 @@ impl Default for Limits {
 }
 
 /// Certificates for a connection, each PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Whom the other side's certificate must come from.
     pub authority: Vec<u8>,
@@ -95,7 +97,7 @@ pub(crate) struct Login {
 
 /// Calls to one service.
 pub(crate) struct Calls {
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Target>,
     limits: Limits,
     judge: fn(&Status) -> Judged,
     login: Option<Login>,
@@ -120,28 +122,22 @@ pub(crate) struct Line {
 impl Calls {
     pub fn new(
         addresses: &[String],
-        tls: Option<&Tls>,
+        identity: Option<&Identity>,
         limits: Limits,
         judge: fn(&Status) -> Judged,
         login: Option<Login>,
     ) -> Result<Calls, Error> {
-        let wrong = |address: &str, cause: &tonic::transport::Error| {
-            let cause = std::error::Error::source(cause).map_or_else(|| cause.to_string(), ToString::to_string);
-            Error::Open(format!("\"{address}\" is no address to connect to: {cause}"))
-        };
         let endpoint = |address: &String| {
-            let mut endpoint = Endpoint::from_shared(address.clone())
-                .map_err(|cause| wrong(address, &cause))?
-                .connect_timeout(limits.connect)
-                .tcp_nodelay(true)
-                // Not below 5 s: etcd takes more frequent pings for an attack.
-                .http2_keep_alive_interval(Duration::from_secs(10))
-                .keep_alive_timeout(Duration::from_secs(3))
-                .keep_alive_while_idle(true);
-            if let Some(tls) = tls {
-                endpoint = endpoint.tls_config(config(tls)).map_err(|cause| wrong(address, &cause))?;
-            }
-            Ok(endpoint)
+            let target = Target::new(address, identity, |endpoint| {
+                endpoint
+                    .connect_timeout(limits.connect)
+                    .tcp_nodelay(true)
+                    // Not below 5 s: etcd takes more frequent pings for an attack.
+                    .http2_keep_alive_interval(Duration::from_secs(10))
+                    .keep_alive_timeout(Duration::from_secs(3))
+                    .keep_alive_while_idle(true)
+            });
+            target.map_err(|cause| Error::Open(format!("\"{address}\" is no address to connect to: {cause}")))
         };
         let endpoints = addresses.iter().map(endpoint).collect::<Result<Vec<_>, Error>>()?;
         if endpoints.is_empty() {
@@ -168,7 +164,7 @@ impl Calls {
                     connection.channel = Some(channel.clone());
                     return Ok(Line { channel, number: connection.number });
                 }
-                Err(cause) => said.push(format!("{}: {cause}", endpoint.uri())),
+                Err(cause) => said.push(format!("{}: {cause}", endpoint.address())),
             }
             connection.next = (connection.next + 1) % self.endpoints.len();
         }
@@ -311,18 +307,6 @@ struct Token {
 /// A client of a line, with our limits.
 pub(crate) fn grpc(channel: &Channel) -> Grpc<Channel> {
     Grpc::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
-}
-
-/// What a connection is made with.
-pub(crate) fn config(tls: &Tls) -> ClientTlsConfig {
-    let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&tls.authority));
-    if let Some((certificate, key)) = &tls.own {
-        config = config.identity(Identity::from_pem(certificate, key));
-    }
-    match &tls.name {
-        Some(name) => config.domain_name(name),
-        None => config,
-    }
 }
 
 /// An error with its causes: the transport's own text only says that it failed.

@@ -5,8 +5,10 @@
 //! `Lifeline` ends, on connections that stand too, and `serve` returns when nobody holds one any more. May not know what is
 //! asked.
 
+use crate::calls::Tls;
 use crate::calls::chain;
 use crate::data::Answers;
+use crate::identity::Identity;
 use crate::tls;
 use meta::Error;
 use rustls::ServerConfig;
@@ -56,7 +58,7 @@ pub struct OwnCertificate {
 
 /// A door that is being built: services are added, then it serves them all.
 pub struct Door {
-    own: OwnCertificate,
+    identity: Identity,
     routes: RoutesBuilder,
     taking: Vec<Arc<dyn Taking>>,
     alive: watch::Sender<()>,
@@ -106,6 +108,35 @@ pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Stat
 /// A connection whose hands are shaken.
 type Ready = Result<TlsStream<TcpStream>, std::io::Error>;
 
+/// What whoever connects is greeted with.
+struct Greeting {
+    identity: Identity,
+    protocols: Vec<&'static [u8]>,
+    /// What is in use, and what was made of it.
+    made: (Arc<Tls>, Arc<ServerConfig>),
+}
+
+impl Greeting {
+    fn new(identity: Identity, protocols: Vec<&'static [u8]>) -> Result<Greeting, String> {
+        let current = identity.current();
+        let config = tls::answering(&current, &protocols)?;
+        Ok(Greeting { identity, protocols, made: (current, config) })
+    }
+
+    fn current(&mut self) -> Arc<ServerConfig> {
+        let current = self.identity.current();
+        if !Arc::ptr_eq(&current, &self.made.0) {
+            // What was tried before it came into use can be used. Sessions of before are not resumed: their certificates
+            // may be of an authority that is not believed any more.
+            match tls::answering(&current, &self.protocols) {
+                Ok(config) => self.made = (current, config),
+                Err(fault) => tracing::error!(fault, "the certificate of before is shown"),
+            }
+        }
+        Arc::clone(&self.made.1)
+    }
+}
+
 /// What answers, as the routes of a door want it.
 #[derive(Clone)]
 struct Route<A>(A);
@@ -132,11 +163,11 @@ impl<A: Answering> Service<http::Request<Body>> for Route<A> {
 impl Door {
     /// A door without services.
     #[must_use]
-    pub fn new(own: OwnCertificate) -> Door {
+    pub fn new(identity: impl Into<Identity>) -> Door {
         let (alive, stopping) = watch::channel(());
         let (held, free) = mpsc::channel(1);
         Door {
-            own,
+            identity: identity.into(),
             routes: RoutesBuilder::default(),
             taking: Vec::new(),
             alive,
@@ -147,8 +178,8 @@ impl Door {
 
     /// A door to which services were added elsewhere.
     #[must_use]
-    pub fn over(own: OwnCertificate, routes: Routes) -> Door {
-        Door { routes: routes.into(), ..Door::new(own) }
+    pub fn over(identity: impl Into<Identity>, routes: Routes) -> Door {
+        Door { routes: routes.into(), ..Door::new(identity) }
     }
 
     /// For a service whose answers may last: streams, and what holds something that must be free when the door is closed.
@@ -176,12 +207,12 @@ impl Door {
     /// # Errors
     /// `Error::Open` where the certificates can't be used, or the listener fails.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Door { own, routes, taking, alive, lifeline, mut free } = self;
+        let Door { identity, routes, taking, alive, lifeline, mut free } = self;
         let stop = async move {
             stop.await;
             drop(alive);
         };
-        let served = answer(routes.routes(), &own, (taking, listener), stop).await;
+        let served = answer(routes.routes(), identity, (taking, listener), stop).await;
         drop(lifeline);
         while free.recv().await.is_some() {}
         served
@@ -190,12 +221,12 @@ impl Door {
 
 async fn answer(
     routes: Routes,
-    own: &OwnCertificate,
+    identity: Identity,
     (taking, listener): (Vec<Arc<dyn Taking>>, TcpListener),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let protocols: Vec<&[u8]> = std::iter::once(tls::GRPC).chain(taking.iter().map(|taking| taking.protocol())).collect();
-    let config = tls::answering(own, &protocols).map_err(Error::Open)?;
+    let protocols = std::iter::once(tls::GRPC).chain(taking.iter().map(|taking| taking.protocol())).collect();
+    let greeting = Greeting::new(identity, protocols).map_err(Error::Open)?;
     let (ready, incoming) = mpsc::channel(HANDSHAKES_MAX);
     let served = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -208,12 +239,12 @@ async fn answer(
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop);
     tokio::select! {
         served = served => served.map_err(|cause| Error::Open(chain(&cause))),
-        () = accept(listener, taking.into(), config, ready) => Ok(()),
+        () = accept(listener, taking.into(), greeting, ready) => Ok(()),
     }
 }
 
 /// Takes connections for ever, and hands each to whom it asks for once its hands are shaken.
-async fn accept(listener: TcpListener, taking: Arc<[Arc<dyn Taking>]>, config: Arc<ServerConfig>, ready: mpsc::Sender<Ready>) {
+async fn accept(listener: TcpListener, taking: Arc<[Arc<dyn Taking>]>, mut greeting: Greeting, ready: mpsc::Sender<Ready>) {
     let shaking = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         // Never closed.
@@ -226,7 +257,7 @@ async fn accept(listener: TcpListener, taking: Arc<[Arc<dyn Taking>]>, config: A
                 continue;
             }
         };
-        let (taking, config, ready) = (Arc::clone(&taking), Arc::clone(&config), ready.clone());
+        let (taking, config, ready) = (Arc::clone(&taking), greeting.current(), ready.clone());
         tokio::spawn(async move {
             let shaken = tokio::time::timeout(HANDSHAKE, shake(stream, &taking, config)).await;
             drop(permit);

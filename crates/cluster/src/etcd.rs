@@ -16,7 +16,8 @@ mod messages;
 mod translate;
 mod watching;
 
-use crate::calls::{Asking, Calls, Kind, Limits, Login, Tls};
+use crate::calls::{Asking, Calls, Kind, Limits, Login};
+use crate::identity::Identity;
 use crate::watching::{Place, follow};
 use messages::{LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRequest, LeaseRevokeResponse};
 use messages::{TxnRequest, TxnResponse};
@@ -37,14 +38,14 @@ pub const WATCHES_MAX: usize = 64;
 /// Where etcd is, and how it is spoken to.
 #[derive(Clone)]
 pub struct Settings {
-    /// Addresses of members: `http://10.0.0.1:2379`, or `https://` with `tls`.
+    /// Addresses of members: `http://10.0.0.1:2379`, or `https://` with an `identity`.
     pub endpoints: Vec<String>,
     /// What all keys of this fleet begin with, so that an etcd can serve several; not empty.
     pub prefix: String,
     /// A user of etcd's own authentication, and the password.
     pub user: Option<(String, String)>,
     /// Certificates, where etcd wants TLS.
-    pub tls: Option<Tls>,
+    pub identity: Option<Identity>,
     /// Limits of calls.
     pub limits: Limits,
 }
@@ -75,7 +76,7 @@ impl Etcd {
     pub async fn connect(settings: Settings, random: &dyn Random, known: Option<Witness>) -> Result<Etcd, Error> {
         let names = Names::new(&settings.prefix)?;
         let login = settings.user.map(|(name, password)| Login { path: "/etcdserverpb.Auth/Authenticate", name, password });
-        let calls = Calls::new(&settings.endpoints, settings.tls.as_ref(), settings.limits, translate::judge, login)?;
+        let calls = Calls::new(&settings.endpoints, settings.identity.as_ref(), settings.limits, translate::judge, login)?;
         calls.log_in_first().await?;
         let fresh = MetaId(u128::from(random.next_u64()) << 64 | u128::from(random.next_u64()));
         let (found, revision) = match (identify(&calls, &names).await?, known) {

@@ -21,10 +21,12 @@
 
 mod calls;
 pub mod certificates;
+mod connecting;
 pub mod data;
 pub mod door;
 pub mod etcd;
 pub mod fleet;
+mod identity;
 pub mod kinds;
 mod links;
 pub mod lone;
@@ -36,3 +38,4 @@ mod tls;
 mod watching;
 
 pub use calls::{Limits, Tls};
+pub use identity::Identity;

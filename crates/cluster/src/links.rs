@@ -3,9 +3,11 @@
 //! Promises: parcels to one node keep their order on a stream; what finds no room in a queue, or no stream, is lost: the
 //! protocol stands that. Nothing waits here. May not know what parcels say.
 
-use crate::calls::{Tls, chain, config, grpc};
+use crate::calls::{chain, grpc};
+use crate::connecting::Target;
 use crate::data::messages::Nothing;
 use crate::fleet::Roster;
+use crate::identity::Identity;
 use parking_lot::Mutex;
 use prost::Message;
 use std::collections::HashMap;
@@ -15,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 use types::NodeId;
@@ -36,20 +38,20 @@ pub(crate) trait Parcel: Message + 'static {
 /// The streams of a node.
 pub(crate) struct Links<P> {
     runtime: Handle,
-    tls: Tls,
+    identity: Identity,
     roster: Arc<Roster>,
     open: Mutex<HashMap<NodeId, mpsc::Sender<P>>>,
 }
 
 impl<P: Parcel> Links<P> {
-    pub(crate) fn new(runtime: Handle, tls: Tls, roster: Arc<Roster>) -> Links<P> {
-        Links { runtime, tls, roster, open: Mutex::default() }
+    pub(crate) fn new(runtime: Handle, identity: Identity, roster: Arc<Roster>) -> Links<P> {
+        Links { runtime, identity, roster, open: Mutex::default() }
     }
 
     /// A connection of its own to a node.
     pub(crate) async fn connect(&self, to: NodeId) -> Result<Channel, Status> {
         let address = self.roster.address(to).ok_or_else(|| Status::unavailable("it is not known where the node is"))?;
-        connect(&self.tls, &address).await
+        connect(&self.identity, &address).await
     }
 
     /// Sends a parcel, or loses it.
@@ -57,7 +59,7 @@ impl<P: Parcel> Links<P> {
         let mut open = self.open.lock();
         let queue = open.entry(to).or_insert_with(|| {
             let (give, take) = mpsc::channel(WAITING_MAX);
-            self.runtime.spawn(carry(self.tls.clone(), Arc::clone(&self.roster), to, take));
+            self.runtime.spawn(carry(self.identity.clone(), Arc::clone(&self.roster), to, take));
             give
         });
         if queue.try_send(parcel).is_err() {
@@ -67,10 +69,10 @@ impl<P: Parcel> Links<P> {
 }
 
 /// Carries parcels to a node until nobody sends any more.
-async fn carry<P: Parcel>(tls: Tls, roster: Arc<Roster>, to: NodeId, mut parcels: mpsc::Receiver<P>) {
+async fn carry<P: Parcel>(identity: Identity, roster: Arc<Roster>, to: NodeId, mut parcels: mpsc::Receiver<P>) {
     while let Some(first) = parcels.recv().await {
         let carried = match roster.address(to) {
-            Some(address) => stream(&tls, &address, first, &mut parcels).await,
+            Some(address) => stream(&identity, &address, first, &mut parcels).await,
             None => Err(Status::unavailable("it is not known where the node is")),
         };
         if let Err(status) = carried {
@@ -82,21 +84,20 @@ async fn carry<P: Parcel>(tls: Tls, roster: Arc<Roster>, to: NodeId, mut parcels
     }
 }
 
-async fn connect(tls: &Tls, address: &str) -> Result<Channel, Status> {
+async fn connect(identity: &Identity, address: &str) -> Result<Channel, Status> {
     let failed = |cause: tonic::transport::Error| Status::unavailable(chain(&cause));
-    let endpoint = Endpoint::from_shared(address.to_owned())
-        .and_then(|endpoint| endpoint.connect_timeout(CONNECT).tcp_nodelay(true).tls_config(config(tls)))
-        .map_err(failed)?;
+    let target = Target::new(address, Some(identity), |endpoint| endpoint.connect_timeout(CONNECT).tcp_nodelay(true));
+    let target = target.map_err(Status::unavailable)?;
     // A process that is stopped accepts connections and says nothing.
-    match tokio::time::timeout(CONNECT, endpoint.connect()).await {
+    match tokio::time::timeout(CONNECT, target.connect()).await {
         Ok(made) => made.map_err(failed),
         Err(_) => Err(Status::unavailable("no answer")),
     }
 }
 
 /// One stream, until it or the node ends.
-async fn stream<P: Parcel>(tls: &Tls, address: &str, first: P, parcels: &mut mpsc::Receiver<P>) -> Result<(), Status> {
-    let channel = connect(tls, address).await?;
+async fn stream<P: Parcel>(identity: &Identity, address: &str, first: P, parcels: &mut mpsc::Receiver<P>) -> Result<(), Status> {
+    let channel = connect(identity, address).await?;
     let (give, take) = mpsc::channel(64);
     let codec = ProstCodec::<P, Nothing>::default();
     let mut grpc = grpc(&channel);

@@ -3,7 +3,6 @@
 //! Promises: both sides show a certificate of the fleet's authority. May not know what a connection carries.
 
 use crate::calls::Tls;
-use crate::door::OwnCertificate;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -41,15 +40,16 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 /// For whoever answers, in these protocols.
-pub(crate) fn answering(own: &OwnCertificate, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
+pub(crate) fn answering(tls: &Tls, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
     let failed = |fault: &dyn Display| wrong("the process's certificate")(fault);
-    let roots = authority(&own.authority)?;
+    let (certificate, own) = tls.own.as_ref().ok_or_else(|| failed(&"there is none"))?;
+    let roots = authority(&tls.authority)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build().map_err(|fault| failed(&fault))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|fault| failed(&fault))?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&own.certificate, "the process's certificate")?, key(&own.key)?)
+        .with_single_cert(certificates(certificate, "the process's certificate")?, key(own)?)
         .map_err(|fault| failed(&fault))?;
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
@@ -69,7 +69,8 @@ pub(crate) fn asking(tls: &Tls, host: &str, protocol: &[u8]) -> Result<(Arc<Clie
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![protocol.to_vec()];
-    let name = tls.name.clone().unwrap_or_else(|| host.to_owned());
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let name = tls.name.clone().unwrap_or_else(|| bare.to_owned());
     let name = ServerName::try_from(name).map_err(|fault| wrong("the other side's name")(&fault))?;
     Ok((Arc::new(config), name))
 }

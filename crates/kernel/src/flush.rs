@@ -108,9 +108,14 @@ impl Core {
     fn flush_over(self: &Arc<Core>, slice: &Arc<Slice>, begun: Option<(u64, u64)>, outcome: Result<(), Error>, then: Then) {
         self.flushing_bytes.fetch_sub(begun.map_or(0, |(bytes, _)| bytes), Ordering::AcqRel);
         match (&outcome, begun) {
-            (Ok(()), Some((_, begun_us))) => {
+            (Ok(()), Some((bytes, begun_us))) => {
                 self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-                self.counters.flush_times.note_us(self.world.clock.monotonic_us().saturating_sub(begun_us));
+                let took_us = self.world.clock.monotonic_us().saturating_sub(begun_us);
+                self.counters.flush_times.note_us(took_us);
+                if let Some(mut span) = traces::past("flush", took_us) {
+                    span.set("meridian.slice", i64::from(slice.id.0));
+                    span.set("meridian.bytes", bytes as i64);
+                }
                 self.cut_log();
                 self.tell_led(slice);
                 self.consider_merge(slice);

@@ -141,7 +141,11 @@ impl Core {
         let begun_us = self.world.clock.monotonic_us();
         match self.merge_files(slice, &work) {
             Ok(()) => {
-                self.counters.merge_times.note_us(self.world.clock.monotonic_us().saturating_sub(begun_us));
+                let took_us = self.world.clock.monotonic_us().saturating_sub(begun_us);
+                self.counters.merge_times.note_us(took_us);
+                if let Some(mut span) = traces::past("merge", took_us) {
+                    span.set("meridian.slice", i64::from(slice.id.0));
+                }
                 Ok(true)
             }
             Err(fault) => {

@@ -25,6 +25,13 @@ static AUDIT: OnceLock<Audit> = OnceLock::new();
 /// `Error::Usage` where `log_level` is no filter, `Error::File` where the audit log can't be opened.
 pub fn start(config: &Config) -> Result<(), Error> {
     let filter = filter(&config.log_level)?;
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // What a client's bytes made Arrow's reader assert is told to that client; it must not fill the log.
+        if !server::flight::is_reading() {
+            told(panic);
+        }
+    }));
     let terminal = std::io::stderr().is_terminal();
     let json = match config.log_format {
         LogFormat::Json => true,

@@ -27,6 +27,7 @@ mod interrupt;
 mod logs;
 mod manual;
 mod node;
+mod otlp;
 mod plot;
 mod progress;
 mod readiness;

@@ -16,7 +16,7 @@ use crate::holder::holder;
 use crate::progress::now;
 use crate::readiness::Ready;
 use crate::terminal::say;
-use crate::{Error, fleet, logs};
+use crate::{Error, fleet, logs, otlp};
 use catalog::Catalog;
 use kernel::{Kernel, Neighbour};
 use query::{Engine, EngineSettings};
@@ -61,6 +61,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let threads = Threads::start(ThreadCounts::default());
     let world = World::real(&threads);
     let _lock = lock(&world, dir)?;
+    let spans = otlp::start(config, &world, None)?;
     let mut ready = Ready::begin(config, "opening the store")?;
     let users = Users::open(world.clone(), dir)?;
     must_be_there(dir, &*world.disk, &users)?;
@@ -101,6 +102,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     server.stop()?;
     drop(engine);
     threads.stop();
+    spans.stop();
     tracing::info!(took = round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
     ready.forget();
     Ok(ExitCode::SUCCESS)

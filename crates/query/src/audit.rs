@@ -19,6 +19,11 @@ fn outcome(error: Option<&Error>) -> &'static str {
     error.map_or("00000", Error::sqlstate)
 }
 
+/// The trace that is told of: the error's, or that of what is done now.
+fn trace(error: Option<&Error>) -> Option<traces::TraceId> {
+    error.and_then(|error| error.report().trace).or_else(|| traces::current().map(|context| context.trace))
+}
+
 impl Session {
     /// Tells of a statement that was done, or refused.
     pub(crate) fn audit(&self, event: &'static str, sql: &str, error: Option<&Error>) {
@@ -33,6 +38,7 @@ impl Session {
             sqlstate = outcome(error),
             statement = &sql[..sql.floor_char_boundary(STATEMENT_BYTES_MAX)],
             error = error.map(Error::message),
+            trace_id = trace(error).map(tracing::field::display),
         );
     }
 
@@ -56,5 +62,6 @@ pub(crate) fn operated(session: i32, access: &Access, call: &str, done: &Result<
         call,
         answer = done.as_deref().ok(),
         error = done.as_ref().err().map(Error::message),
+        trace_id = trace(done.as_ref().err()).map(tracing::field::display),
     );
 }

@@ -40,7 +40,7 @@ impl Session {
             Written::Series(sort) => rights.admit(sort.full_name(), Privileges::INSERT)?,
         }
         let shown = format!("bulk load into {table}").into();
-        let (ongoing, _) = self.begin(&shown);
+        let (ongoing, _) = self.begin(&shown, self.trace());
         Ok(Bulk { session: Arc::clone(self), target, ongoing })
     }
 }

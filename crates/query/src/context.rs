@@ -17,6 +17,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
+use traces::Context;
 
 /// The name of the one database.
 pub(crate) const DATABASE: &str = "meridian";
@@ -35,6 +36,8 @@ pub(crate) struct StatementContext {
     pub params: Vec<ScalarValue>,
     /// What it may do.
     pub rights: Arc<Rights>,
+    /// The trace that it is a part of.
+    pub trace: Option<Context>,
 }
 
 impl StatementContext {
@@ -48,6 +51,7 @@ impl StatementContext {
             now_us: engine.settings.clock.wall_us(),
             params,
             rights: session.access.rights(),
+            trace: traces::current(),
         }
     }
 

@@ -206,7 +206,7 @@ impl Declare {
             return Err(raise(Error::NoTransaction, "DECLARE CURSOR can only be used in transaction blocks")
                 .with_hint("send BEGIN first, or declare it WITH HOLD"));
         }
-        let query = Prepared::of(session, &self.query);
+        let query = Prepared::of(session, &self.query, None);
         let Outcome::Rows(rows) = Box::pin(query.run(params)).await? else {
             return Err(raise(Error::Internal, "internal error: a cursor's query gives no rows"));
         };

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use thiserror::Error as ThisError;
+use traces::{Context, TraceId};
 
 mod place;
 mod translate;
@@ -26,6 +27,8 @@ pub struct Report {
     pub position: Option<u32>,
     /// The address of the node of a fleet that failed.
     pub node: Option<String>,
+    /// The trace that the statement is a part of.
+    pub trace: Option<TraceId>,
 }
 
 impl fmt::Display for Report {
@@ -300,6 +303,15 @@ impl Error {
     #[must_use]
     pub fn position(&self) -> Option<u32> {
         self.report().position
+    }
+
+    /// The same error, of a trace.
+    #[must_use]
+    pub(crate) fn traced(mut self, trace: Option<Context>) -> Error {
+        if let Some(trace) = trace {
+            self.report_mut().trace = Some(trace.trace);
+        }
+        self
     }
 
     /// The same error with a hint.

@@ -32,4 +32,5 @@ pub(crate) use part::Part;
 pub use part::{SliceReader, Wanted};
 pub(crate) use run::{carry, install, run};
 pub(crate) use told::read as told;
+pub(crate) use worker::trace as task_trace;
 pub use worker::worker;

@@ -278,7 +278,11 @@ impl<T: Send + 'static> Answer<T> {
     /// Waits for it without blocking the thread.
     pub(crate) async fn wait(self) -> Result<T, Error> {
         match self {
-            Answer::Here(ticket) => wait(ticket).await,
+            Answer::Here(ticket) => {
+                let _span = traces::child("log commit", traces::Kind::Internal);
+                wait(ticket).await
+            }
+            // The requests to nodes are spans of their own.
             Answer::Away(ticket) => wait(ticket).await,
         }
     }

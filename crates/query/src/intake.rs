@@ -35,7 +35,7 @@ impl Session {
     /// # Errors
     /// Those of the work.
     pub async fn attended<T, E: From<Error>>(&self, shown: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        let (ongoing, registration) = self.begin(&shown.into());
+        let (ongoing, registration) = self.begin(&shown.into(), self.trace());
         let _ongoing = ongoing.uncounted();
         Abortable::new(work, registration).await.unwrap_or_else(|_| Err(cancelled().into()))
     }

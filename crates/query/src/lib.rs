@@ -75,6 +75,7 @@ mod suggest;
 mod tables;
 pub mod text;
 mod time;
+mod traced;
 mod utility;
 mod value;
 mod write;

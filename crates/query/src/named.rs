@@ -141,7 +141,7 @@ impl Execute {
     pub(crate) async fn run(&self, session: &Arc<Session>, sql: &str) -> Result<Outcome, Error> {
         let planned = self.find(session)?;
         let params = self.values(session, &planned.parameters, sql).await?;
-        Box::pin(Prepared::of(session, &planned).run(params)).await
+        Box::pin(Prepared::of(session, &planned, None).run(params)).await
     }
 
     fn check_count(&self, wanted: usize) -> Result<(), Error> {

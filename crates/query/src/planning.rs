@@ -117,6 +117,7 @@ impl Planners {
         size: Size,
         work: BoxFuture<'static, Result<T, Error>>,
     ) -> Result<T, Error> {
+        let work = traces::carried(work);
         let inside = NOBODY_WAITS.with_borrow(Option::is_some);
         if size.here || inside {
             return work.await;
@@ -157,6 +158,7 @@ impl Planning {
         state: SessionState,
         plan: LogicalPlan,
     ) -> Planned<(SessionState, Arc<dyn ExecutionPlan>)> {
+        let _span = traces::child("optimize", traces::Kind::Internal);
         let made = async move { state.create_physical_plan(&plan).await.map(|physical| (state, physical)) };
         self.run(made).await
     }

@@ -15,6 +15,7 @@ use crate::query::{QueryPlan, converted};
 use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
 use crate::spoken::{self, Spoken};
+use crate::traced::{Kept, Traced, failure};
 use crate::utility::Command;
 use crate::write::WritePlan;
 use crate::{access, copy_in, copy_out, guard, point, statements, utility, write};
@@ -24,6 +25,7 @@ use datafusion::sql::sqlparser::ast::Statement as Tree;
 use futures::stream::{AbortRegistration, Abortable};
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
+use traces::{Context, Kind, Span, TraceId};
 
 /// What a statement was found to be.
 #[derive(Clone)]
@@ -49,6 +51,8 @@ pub(crate) struct Planned {
     pub sql: Arc<str>,
     pub work: Work,
     pub parameters: Arc<[DataType]>,
+    /// The trace that a comment of its text names.
+    pub trace: Option<Context>,
 }
 
 /// A prepared statement. Cheap to clone.
@@ -56,11 +60,15 @@ pub(crate) struct Planned {
 pub struct Prepared {
     session: Arc<Session>,
     planned: Arc<Planned>,
+    kept: Arc<Kept>,
 }
 
 pub(crate) async fn plan(session: &Arc<Session>, sql: &Arc<str>, types: &[Option<DataType>]) -> Result<Planned, Error> {
-    let made = |work, parameters: Vec<DataType>| Planned { sql: Arc::clone(sql), work, parameters: parameters.into() };
+    let trace = Context::in_comment(sql);
+    let made = |work, parameters: Vec<DataType>| Planned { sql: Arc::clone(sql), work, parameters: parameters.into(), trace };
+    let parsing = traces::child("parse", Kind::Internal);
     if let Some(spoken) = spoken::recognise(sql)? {
+        drop(parsing);
         session.admit()?;
         let (work, parameters) = Box::pin(of_spoken(session, spoken, types)).await?;
         return Ok(made(work, parameters));
@@ -69,6 +77,8 @@ pub(crate) async fn plan(session: &Arc<Session>, sql: &Arc<str>, types: &[Option
     if let Some(command) = utility::recognise(&tree)? {
         return Ok(made(Work::Session(Arc::new(command)), Vec::new()));
     }
+    drop(parsing);
+    let _planning = traces::child("plan", Kind::Internal);
     session.admit()?;
     named::spelled_out(session, &mut tree)?;
     guard::check(&tree, sql)?;
@@ -175,13 +185,30 @@ impl Planned {
 pub(crate) fn of_roles(session: &Arc<Session>, sql: &str) -> Result<Option<Prepared>, Error> {
     let Some((statement, shown)) = access::parse::recognise(sql)? else { return Ok(None) };
     session.admit()?;
-    let planned = Planned { sql: shown.into(), work: Work::Roles(Arc::new(statement)), parameters: Arc::new([]) };
-    Ok(Some(Prepared::of(session, &Arc::new(planned))))
+    let planned = Planned { sql: shown.into(), work: Work::Roles(Arc::new(statement)), parameters: Arc::new([]), trace: None };
+    Ok(Some(Prepared::of(session, &Arc::new(planned), None)))
 }
 
 impl Prepared {
-    pub(crate) fn of(session: &Arc<Session>, planned: &Arc<Planned>) -> Prepared {
-        Prepared { session: Arc::clone(session), planned: Arc::clone(planned) }
+    /// `first` is the span of its preparation, which its first run goes on with.
+    pub(crate) fn of(session: &Arc<Session>, planned: &Arc<Planned>, first: Option<Span>) -> Prepared {
+        Prepared { session: Arc::clone(session), planned: Arc::clone(planned), kept: Kept::of(first) }
+    }
+
+    /// The trace that its last run was a part of.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.kept.last()
+    }
+
+    /// A run of it on the point path, until it is dropped, where that is recorded. `given` is what its session or its call names.
+    #[must_use]
+    pub fn trace_point(&self, given: Option<Context>) -> Option<Span> {
+        self.kept.point(&self.session, self.planned.trace.or(given), &self.planned.sql)
+    }
+
+    fn begun(&self, given: Option<Context>) -> (Option<Span>, Option<Context>) {
+        self.kept.run(&self.session, self.planned.trace.or(given), &self.planned.sql)
     }
 
     pub(crate) fn planned(&self) -> &Arc<Planned> {
@@ -268,7 +295,12 @@ impl Prepared {
             }
             Ok(answer)
         };
-        self.session.supervised(&self.planned.sql, work).await.map(|(answer, ..)| answer)
+        let (mut span, trace) = self.begun(self.session.trace());
+        let answered = self.session.supervised(&self.planned.sql, trace, traces::within(trace, work)).await;
+        if let (Some(span), Err(error)) = (&mut span, &answered) {
+            span.fail(failure(error));
+        }
+        answered.map(|(answer, ..)| answer)
     }
 
     /// Runs it. `params` are in order of $1, and of the types of `parameters()`, or NULL, or text
@@ -278,8 +310,18 @@ impl Prepared {
     /// Whatever went wrong; the transaction block, if any, has then failed. Errors of a row stream
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
-        let (outcome, ongoing, limit_ms) = self.session.supervised(&self.planned.sql, self.run(params)).await?;
-        Ok(self.watched(outcome, ongoing, limit_ms))
+        let mut traced = Traced::begin(self.begun(self.session.trace()));
+        let work = traces::within(traced.context, self.run(params));
+        match self.session.supervised(&self.planned.sql, traced.context, work).await {
+            Ok((outcome, mut ongoing, limit_ms)) => {
+                ongoing.hold(traced);
+                Ok(self.watched(outcome, ongoing, limit_ms))
+            }
+            Err(error) => {
+                traced.fail(&error);
+                Err(error)
+            }
+        }
     }
 
     pub(crate) async fn run(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
@@ -363,14 +405,15 @@ impl Prepared {
         let registration: AbortRegistration = ongoing.renew();
         let deadline = (limit_ms > 0).then(|| Box::pin(tokio::time::sleep(std::time::Duration::from_millis(limit_ms))));
         let state = (Some(Abortable::new(stream, registration)), ongoing, session, deadline);
-        futures::stream::unfold(state, |(running, ongoing, session, mut deadline)| async move {
+        futures::stream::unfold(state, |(running, mut ongoing, session, mut deadline)| async move {
             let mut stream = running?;
+            let next = traces::within(ongoing.trace(), stream.next());
             let item = match &mut deadline {
-                None => stream.next().await,
+                None => next.await,
                 Some(deadline) => tokio::select! {
                     biased;
                     () = deadline => Some(Err(timed_out())),
-                    item = stream.next() => item,
+                    item = next => item,
                 },
             };
             let item = match item {
@@ -378,6 +421,7 @@ impl Prepared {
                 None => return None,
                 Some(item) => item,
             };
+            let item = item.map_err(|error| ongoing.failed(error));
             if item.is_err() {
                 session.fail();
             }

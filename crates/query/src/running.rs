@@ -6,12 +6,14 @@
 
 use crate::activity::Activity;
 use crate::error::{Error, raise};
+use crate::traced::Traced;
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use kernel::Histogram;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use traces::{Context, TraceId};
 use world::Clock;
 
 /// A running statement, as the table shows it.
@@ -27,6 +29,8 @@ pub(crate) struct RunningStatement {
     pub sql: Arc<str>,
     /// When it began, by the wall clock.
     pub started_us: i64,
+    /// The trace that it is a part of.
+    pub trace: Option<TraceId>,
 }
 
 struct Entry {
@@ -56,6 +60,8 @@ pub(crate) struct Ongoing {
     begun_us: u64,
     counts: bool,
     activity: Arc<Activity>,
+    trace: Option<Context>,
+    traced: Traced,
 }
 
 impl Running {
@@ -70,6 +76,7 @@ impl Running {
         user: &str,
         sql: &Arc<str>,
         activity: &Arc<Activity>,
+        trace: Option<Context>,
     ) -> (Ongoing, AbortRegistration) {
         let (abort, registration) = AbortHandle::new_pair();
         let started_us = self.clock.wall_us();
@@ -77,11 +84,12 @@ impl Running {
         let mut state = self.state.lock();
         state.next += 1;
         let id = state.next;
-        let statement = RunningStatement { id, session, user: user.to_owned(), sql: Arc::clone(sql), started_us };
+        let (user, sql, shown) = (user.to_owned(), Arc::clone(sql), trace.map(|context| context.trace));
+        let statement = RunningStatement { id, session, user, sql, started_us, trace: shown };
         state.entries.insert(id, Entry { statement, abort: abort.clone() });
         let begun_us = self.clock.monotonic_us();
-        let (register, activity) = (Arc::clone(self), Arc::clone(activity));
-        (Ongoing { register, id, abort, begun_us, counts: true, activity }, registration)
+        let (register, activity, traced) = (Arc::clone(self), Arc::clone(activity), Traced::default());
+        (Ongoing { register, id, abort, begun_us, counts: true, activity, trace, traced }, registration)
     }
 
     /// Cancels everything a session runs.
@@ -122,6 +130,22 @@ impl Ongoing {
     pub(crate) fn uncounted(mut self) -> Self {
         self.counts = false;
         self
+    }
+
+    /// Its spans end with it.
+    pub(crate) fn hold(&mut self, traced: Traced) {
+        self.traced = traced;
+    }
+
+    /// The trace that it is a part of.
+    pub(crate) fn trace(&self) -> Option<Context> {
+        self.trace
+    }
+
+    /// It has failed, and so have its spans.
+    pub(crate) fn failed(&mut self, error: Error) -> Error {
+        self.traced.fail(&error);
+        error.traced(self.trace)
     }
 
     /// Whether it was cancelled.

@@ -23,6 +23,7 @@ use crate::running::{Ongoing, timed_out, unless_cancelled};
 use crate::settings::Variables;
 use crate::store::{Asker, Seen};
 use crate::time::Zone;
+use crate::traced;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
@@ -195,28 +196,38 @@ impl Session {
         }
         let sql: Arc<str> = sql.into();
         let (session, text, types) = (Arc::clone(self), Arc::clone(&sql), types.to_vec());
-        let work = async move {
-            let planned = plan(&session, &text, &types).await?;
-            Ok(Prepared::of(&session, &Arc::new(planned)))
-        };
-        let (prepared, ongoing, _) = self.supervised(&sql, self.engine.planners.run(Size::of(&sql), work.boxed())).await?;
-        drop(ongoing.uncounted());
-        Ok(prepared)
+        let parent = traces::Context::in_comment(&sql).or_else(|| self.trace());
+        let mut span = traced::begin(self, parent, &sql);
+        let trace = span.as_ref().map(traces::Span::context).or(parent);
+        let work = async move { plan(&session, &text, &types).await };
+        let work = traces::within(trace, self.engine.planners.run(Size::of(&sql), work.boxed()));
+        match self.supervised(&sql, trace, work).await {
+            Ok((planned, ongoing, _)) => {
+                drop(ongoing.uncounted());
+                span.iter_mut().for_each(traces::Span::rest);
+                Ok(Prepared::of(self, &Arc::new(planned), span))
+            }
+            Err(error) => {
+                span.iter_mut().for_each(|span| span.fail(traced::failure(&error)));
+                Err(error)
+            }
+        }
     }
 
     /// Enters what begins into the register.
-    pub(crate) fn begin(&self, sql: &Arc<str>) -> (Ongoing, AbortRegistration) {
-        self.engine.running.begin(self.id, &self.settings.user, sql, &self.activity)
+    pub(crate) fn begin(&self, sql: &Arc<str>, trace: Option<traces::Context>) -> (Ongoing, AbortRegistration) {
+        self.engine.running.begin(self.id, &self.settings.user, sql, &self.activity, trace)
     }
 
     /// Does a part of a statement: in the register, open to cancelling, within `statement_timeout` (ms; 0: none).
     pub(crate) async fn supervised<T>(
         &self,
         sql: &Arc<str>,
+        trace: Option<traces::Context>,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<(T, Ongoing, u64), Error> {
         self.heed_limits();
-        let (ongoing, registration) = self.begin(sql);
+        let (ongoing, registration) = self.begin(sql, trace);
         let limit_ms = self.state.lock().variables.number("statement_timeout");
         let started = unless_cancelled(work, registration);
         let done = if limit_ms == 0 {
@@ -229,6 +240,7 @@ impl Session {
             Ok(done) => Ok((done, ongoing, limit_ms)),
             Err(error) => {
                 self.fail();
+                let error = error.traced(trace);
                 self.audit_refusal(sql, &error);
                 Err(error)
             }
@@ -247,7 +259,7 @@ impl Session {
     #[must_use]
     pub fn named_statement(self: &Arc<Self>, name: &str) -> Option<(Arc<NamedStatement>, Prepared)> {
         let named = self.names.find(name)?;
-        let prepared = Prepared::of(self, &named.planned);
+        let prepared = Prepared::of(self, &named.planned, None);
         Some((named, prepared))
     }
 
@@ -314,12 +326,19 @@ impl Session {
         self.block() == Block::Open
     }
 
-    /// Whether a point statement may be run here and now: no failed block, none that holds writes, and no limit to wait for.
+    /// Whether a point statement may be run here and now (no failed block, none that holds writes, and no limit to wait for); then its
+    /// zone, and the trace that the session's settings name.
     #[must_use]
-    pub fn reads_freely(&self) -> bool {
+    pub fn reads_freely(&self) -> Option<(Zone, Option<traces::Context>)> {
         self.heed_limits();
         let state = self.state.lock();
-        state.block != Block::Failed && state.reads_freely() && !state.variables.reads_are_limited
+        let free = state.block != Block::Failed && state.reads_freely() && !state.variables.reads_are_limited;
+        free.then(|| (state.variables.zone(), state.variables.trace()))
+    }
+
+    /// The trace that what it does now is for: its call's, or what its settings name.
+    pub(crate) fn trace(&self) -> Option<traces::Context> {
+        traces::current().or_else(|| self.state.lock().variables.trace())
     }
 
     /// Cancels whatever the session runs now.

@@ -9,6 +9,7 @@ use crate::session::SessionSettings;
 use crate::store::Consistency;
 use crate::time::Zone;
 use std::collections::BTreeMap;
+use traces::Context;
 
 /// How a setting may be changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(crate) enum Rule {
     Memory,
     /// To so many rows a second; the same.
     Rate,
+    /// To a place in a trace, or to nothing.
+    Trace,
 }
 
 /// Units of time, in milliseconds.
@@ -135,6 +138,7 @@ const DECLARED: &[Declared] = &[
     declared("statement_timeout", "0", Rule::Milliseconds, false),
     declared("synchronous_commit", "on", Rule::Free, false),
     declared("timezone", "UTC", Rule::Zone, true),
+    declared("traceparent", "", Rule::Trace, false),
     declared("transaction_deferrable", "off", Rule::Switch, false),
     declared("transaction_isolation", "read committed", Rule::Free, false),
     declared("transaction_read_only", "off", Rule::Switch, false),
@@ -166,6 +170,7 @@ pub(crate) struct Variables {
     bounded: bool,
     /// Whether rows that are read are limited.
     pub reads_are_limited: bool,
+    trace: Option<Context>,
 }
 
 impl Variables {
@@ -179,7 +184,7 @@ impl Variables {
         if zone.is_some() {
             values.insert("timezone".to_owned(), settings.time_zone.clone());
         }
-        Variables { defaults: values.clone(), values, zone, bounded: false, reads_are_limited: false }
+        Variables { defaults: values.clone(), values, zone, bounded: false, reads_are_limited: false, trace: None }
     }
 
     /// Takes on what a role's sessions begin with, which RESET goes back to. What is no longer a setting is left out.
@@ -234,6 +239,11 @@ impl Variables {
 
     pub(crate) fn zone(&self) -> Zone {
         self.zone.unwrap_or(Zone::Utc)
+    }
+
+    /// The trace that the session's statements are parts of.
+    pub(crate) fn trace(&self) -> Option<Context> {
+        self.trace
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -296,6 +306,9 @@ impl Variables {
             self.zone = Some(Zone::parse(&value)?);
         }
         self.reads_are_limited = if key == limits::READ { value != "0" } else { self.reads_are_limited };
+        if setting.rule == Rule::Trace {
+            self.trace = value.parse().ok();
+        }
         self.values.insert(key, value.clone());
         Ok(setting.reported.then(|| (spelled(setting.name).to_owned(), value)))
     }
@@ -346,6 +359,11 @@ fn checked(setting: &Declared, value: &str, now: &str) -> Result<String, Error> 
         Rule::Memory => bytes(value)
             .map_or_else(|| wrong("a whole number of bytes, or with a unit: 64MB, 2GB"), |bytes| Ok(bytes.to_string())),
         Rule::Consistency => Consistency::parse(value).map(|known| known.to_string()),
+        Rule::Trace if value.is_empty() => Ok(String::new()),
+        Rule::Trace => match value.parse::<Context>() {
+            Ok(_) => Ok(value.trim().to_owned()),
+            Err(malformed) => wrong(&malformed.to_string()),
+        },
         Rule::Encoding if is_utf8(value) => Ok("UTF8".to_owned()),
         Rule::Encoding => wrong("only UTF8 is supported"),
         Rule::DateStyle if value.to_ascii_lowercase().starts_with("iso") => Ok(now.to_owned()),

@@ -46,13 +46,24 @@ pub fn split(sql: &str) -> Result<Vec<StatementText>, Error> {
             out.push(StatementText { text: sql[byte_of(start)..byte_of(last)].to_owned(), position: start as u32 });
         }
     };
+    let mut named = None;
     for token in &tokens {
-        match token.token {
-            Token::SemiColon => close(&mut first, last),
+        let start = || starts.character(token.span.start.line, token.span.start.column);
+        let end = || starts.character(token.span.end.line, token.span.end.column);
+        match &token.token {
+            Token::SemiColon => {
+                named = None;
+                close(&mut first, last);
+            }
+            // It names the trace that its statement is a part of, and goes along.
+            Token::Whitespace(Whitespace::MultiLineComment(text)) if text.contains("traceparent=") => match first {
+                Some(_) => last = end(),
+                None => named = Some(start()),
+            },
             Token::EOF | Token::Whitespace(_) => {}
             _ => {
-                first.get_or_insert_with(|| starts.character(token.span.start.line, token.span.start.column));
-                last = starts.character(token.span.end.line, token.span.end.column);
+                first.get_or_insert_with(|| named.take().unwrap_or_else(start));
+                last = end();
             }
         }
     }
@@ -228,6 +239,10 @@ mod tests {
         let texts: Vec<_> = parts.iter().map(|part| (part.text.as_str(), part.position)).collect();
         assert_eq!(texts, [("select ';'", 0), ("select '温度;', $$ ; $$", 24), ("x", 46)]);
         assert_eq!(split(" -- nothing\n").unwrap(), []);
+        // What names a trace goes along with its statement; alone it is nothing.
+        let parts = split("select 1 /*traceparent='a'*/ ; /*traceparent='b'*/ x -- c\n; /*traceparent='d'*/").unwrap();
+        let texts: Vec<_> = parts.iter().map(|part| (part.text.as_str(), part.position)).collect();
+        assert_eq!(texts, [("select 1 /*traceparent='a'*/", 0), ("/*traceparent='b'*/ x", 31)]);
         assert_eq!(split("select 'open").unwrap_err().sqlstate(), "42601");
     }
 

@@ -134,6 +134,9 @@ fn statements(shared: &Shared, page: &mut Page) {
     page.gauge("meridian_statements_running", "Statements that run now.", engine.statements_running() as u64);
     page.gauge("meridian_query_memory_bytes", "Memory that statements hold of their share.", engine.query_bytes());
     page.gauge("meridian_query_memory_limit_bytes", "Memory that statements may hold.", engine.settings().memory_bytes);
+    let spans = traces::counts();
+    page.counter("meridian_spans_exported_total", "Spans that a collector has taken.", spans.exported);
+    page.counter("meridian_spans_dropped_total", "Spans that no collector has taken: it was away, or too slow.", spans.dropped);
     let help = "How long statements took, to their last row; those of the point path left out.";
     page.histogram("meridian_statement_seconds", help, &engine.statement_times());
 }

@@ -33,6 +33,9 @@ pub(super) struct Writing {
     /// How its tags are thinned, those that are.
     #[prost(message, optional, tag = "8")]
     pub thinned: Option<Thinned>,
+    /// The trace that it is a part of (`traces::Context`), or nothing.
+    #[prost(bytes = "vec", tag = "9")]
+    pub trace: Vec<u8>,
 }
 
 impl Writing {
@@ -52,6 +55,9 @@ pub(super) struct Reading {
     pub times: Vec<i64>,
     #[prost(uint64, tag = "4")]
     pub limit_ms: u64,
+    /// The trace that it is a part of (`traces::Context`), or nothing.
+    #[prost(bytes = "vec", tag = "5")]
+    pub trace: Vec<u8>,
 }
 
 /// How fresh a slice's copy must be.

@@ -7,13 +7,15 @@ use super::asking::{Answered, Found, OfSlice, Reading, Told, Writing};
 use super::framed::Askers;
 use super::refused::Refused;
 use super::rows::Batch;
-use crate::calls::{Tls, chain};
+use crate::calls::Tls;
 use crate::fleet::{Lines, lines};
+use crate::identity::Identity;
 use kernel::ReadingColumns;
 use protocol::Consistency;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Channel;
+use traces::{Kind, Span};
 use types::{NodeId, Origin, SliceId, TagId, Timestamp, Version};
 
 /// One who asks a data node.
@@ -44,9 +46,10 @@ impl Client {
     /// # Errors
     /// `Refused::Invalid` where the address or the certificates are none.
     pub fn new(address: &str, tls: &Tls, limit: Duration) -> Result<Client, Refused> {
-        let made = lines::channel(address, tls, limit);
-        let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {}", chain(&cause))))?;
-        Ok(Client { channel, askers: Arc::new(Askers::new(tls)), address: address.into(), me: None, limit })
+        let identity = Identity::from(tls.clone());
+        let made = lines::channel(address, &identity, limit);
+        let channel = made.map_err(|cause| Refused::Invalid(format!("\"{address}\": {cause}")))?;
+        Ok(Client { channel, askers: Arc::new(Askers::new(&identity)), address: address.into(), me: None, limit })
     }
 
     /// A client of a node of the fleet, for a process of it: nodes ask it for kinds that they lack.
@@ -73,6 +76,17 @@ impl Client {
         self.limit
     }
 
+    /// A request as a span, where it is recorded, and what names it to the node.
+    fn traced(&self, name: &'static str) -> (Option<Span>, Vec<u8>) {
+        let Some(current) = traces::current() else { return (None, Vec::new()) };
+        let span = traces::under(Some(current), name, Kind::Client).map(|mut span| {
+            span.set("url.full", &*self.address);
+            span
+        });
+        let trace = span.as_ref().map_or(current, Span::context);
+        (span, trace.to_bytes().to_vec())
+    }
+
     fn limit_ms(&self) -> u64 {
         self.limit.as_millis() as u64
     }
@@ -83,6 +97,7 @@ impl Client {
     /// `Refused`; after `NotPrimary` and `Unavailable` it may have happened: ask again with the same number.
     pub async fn write(&self, slice: SliceId, origin: Origin, kinds_end: u64, batch: Batch) -> Result<Version, Refused> {
         let Batch { body, thinned } = batch;
+        let (mut span, trace) = self.traced("write to a node");
         let writing = Writing {
             slice: slice.0,
             producer: origin.producer.0.to_le_bytes().to_vec(),
@@ -92,8 +107,11 @@ impl Client {
             sender: self.me.map(|node| node.0),
             limit_ms: self.limit_ms(),
             thinned: (!thinned.is_empty()).then(|| (&*thinned).into()),
+            trace,
         };
-        match answered(self.askers.write(&self.address, writing, self.limit).await?)? {
+        span.iter_mut().for_each(|span| span.set("meridian.slice", i64::from(slice.0)));
+        let told = self.askers.write(&self.address, writing, self.limit).await.and_then(answered);
+        match noted(&mut span, told)? {
             Answered::Written(version) => Ok(version.into()),
             _ => Err(another()),
         }
@@ -128,15 +146,21 @@ impl Client {
         rows: usize,
     ) -> Result<Answer, Refused> {
         let of = |(slice, consistency): &(SliceId, Consistency)| OfSlice { slice: slice.0, how: Some((*consistency).into()) };
-        let reading = Reading { slices: slices.iter().map(of).collect(), tags, times, limit_ms: self.limit_ms() };
-        let told = self.askers.read(&self.address, reading, self.limit).await?;
-        let Answered::Read(Found { at, refused, values }) = answered(told)? else { return Err(another()) };
+        let (mut span, trace) = self.traced("read of a node");
+        let reading = Reading { slices: slices.iter().map(of).collect(), tags, times, limit_ms: self.limit_ms(), trace };
+        let told = self.askers.read(&self.address, reading, self.limit).await.and_then(answered);
+        let Answered::Read(Found { at, refused, values }) = noted(&mut span, told)? else { return Err(another()) };
         Ok(Answer {
             at: at.into_iter().map(|of| (SliceId(of.slice), of.at.into())).collect(),
             refused: refused.into_iter().map(|of| (SliceId(of.slice), of.because.into())).collect(),
             values: values.columns(rows).ok_or_else(another)?,
         })
     }
+}
+
+/// What a request came to, and its span with it.
+fn noted<T>(span: &mut Option<Span>, told: Result<T, Refused>) -> Result<T, Refused> {
+    told.inspect_err(|refused| span.iter_mut().for_each(|span| span.fail(refused.to_string())))
 }
 
 fn answered(told: Told) -> Result<Answered, Refused> {

@@ -12,8 +12,8 @@ use super::refused::Refused;
 use super::reign::Reign;
 use super::replica::{Actor, Ended};
 use super::retention;
-use crate::calls::Tls;
 use crate::fleet::{FleetRule, Member, Roster};
+use crate::identity::Identity;
 use crate::kinds::Keeper;
 use crate::links::Links;
 use kernel::{Draft, Kernel, LedNews, LedSlice, Snapshot};
@@ -43,7 +43,7 @@ pub struct Settings {
     /// Which slice a sample lies in: its kernel follows.
     pub rule: Arc<FleetRule>,
     /// Its certificate, and whose certificates it accepts.
-    pub tls: Tls,
+    pub identity: Identity,
     /// The protocols' numbers.
     pub protocol: protocol::Settings,
     /// How fast files may be copied to this node, in bytes a second over all its slices.
@@ -224,7 +224,7 @@ impl DataNode {
         if me.store != settings.member.store {
             return Err(Error::Invalid("a data node joins the fleet with its kernel's store".to_owned()));
         }
-        let links = Links::new(runtime.clone(), settings.tls.clone(), Arc::clone(roster));
+        let links = Links::new(runtime.clone(), settings.identity.clone(), Arc::clone(roster));
         let run = Run(world.random.next_u64());
         let (ruling, replicas, failed) = (Mutex::default(), Mutex::default(), watch::Sender::new(None));
         let throttle = Throttle::new(settings.copy_bytes_per_s);

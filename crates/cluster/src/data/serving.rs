@@ -11,6 +11,7 @@ use kernel::{Draft, Kernel, ReadingColumns, Snapshot};
 use protocol::Consistency;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use traces::{Context, Kind, Span};
 use types::{NodeId, SliceId, TagId, Timestamp, Version};
 
 /// The longest that a question may wait here, whatever it asks for.
@@ -87,16 +88,20 @@ impl DataNode {
 
 pub(super) async fn write(node: &DataNode, writing: Writing) -> Result<Answered, Refused> {
     let limit = limit(writing.limit_ms);
-    within(limit, async {
+    let mut span = traces::under(Context::from_bytes(&writing.trace), "write", Kind::Server);
+    let trace = span.as_ref().map(Span::context);
+    let done = within(limit, async {
         node.ready_for(writing.kinds_end, writing.sender.map(NodeId), limit / 2).await?;
         let origin = writing.origin().ok_or_else(|| Refused::Invalid("a producer has 16 bytes".to_owned()))?;
         let slice = SliceId(writing.slice);
         let draft = draft(node, slice, writing)?;
         let (answer, written) = oneshot::channel();
         node.ask(slice, Asked::Write { origin: Some(origin), draft, answer })?;
+        // Until it is stable: in the log here, and in those of all members where the slice's mode says so.
+        let _span = traces::under(trace, "log commit", Kind::Internal);
         Ok(Answered::Written(answered(written).await?.into()))
-    })
-    .await
+    });
+    done.await.inspect_err(|refused| span.iter_mut().for_each(|span| span.fail(refused.to_string())))
 }
 
 /// What a write is to bring, all of it of its slice.
@@ -152,6 +157,11 @@ fn found(at: Vec<(SliceId, Version)>, refused: Vec<(SliceId, Refused)>, columns:
     Answered::Read(Found { at, refused: refused.into_iter().map(not).collect(), values: columns.into() })
 }
 
+/// A read that is recorded.
+pub(super) fn read_span(reading: &Reading) -> Option<Span> {
+    traces::under(Context::from_bytes(&reading.trace), "read", Kind::Server)
+}
+
 /// What primaries here have, without asking their tasks: read first, and then vouched for by their leases. None where that
 /// can't be, or where it does not hold. May wait for the disk.
 pub(super) fn read_now(node: &DataNode, reading: &Reading) -> Option<Result<Answered, Refused>> {
@@ -184,6 +194,7 @@ pub(super) fn read_now(node: &DataNode, reading: &Reading) -> Option<Result<Answ
 
 /// What copies here have, once they are as fresh as is asked. May wait for the disk.
 pub(super) async fn read(node: &DataNode, reading: Reading) -> Result<Answered, Refused> {
+    let _span = read_span(&reading);
     if let Some(answered) = read_now(node, &reading) {
         return answered;
     }

@@ -3,8 +3,10 @@
 //! Promises: a question is answered or given up within its limit. May not know what is asked.
 
 use super::roster::Roster;
-use crate::calls::{Tls, chain, config, grpc};
+use crate::calls::{chain, grpc};
+use crate::connecting::Target;
 use crate::data::Askers;
+use crate::identity::Identity;
 use parking_lot::Mutex;
 use prost::Message;
 use std::collections::HashMap;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 use types::NodeId;
@@ -23,7 +25,7 @@ const CONNECT: Duration = Duration::from_millis(1_000);
 /// Channels to the fleet's processes.
 pub struct Lines {
     roster: Arc<Roster>,
-    tls: Tls,
+    identity: Identity,
     askers: Arc<Askers>,
     open: Mutex<HashMap<NodeId, (String, Channel)>>,
     /// Where connections live, whoever asks for them first: a runtime whose threads may block would hold them up.
@@ -31,14 +33,15 @@ pub struct Lines {
 }
 
 /// A channel to an address; the connection is made when something is asked, and made again when it was lost.
-pub(crate) fn channel(address: &str, tls: &Tls, connect: Duration) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(address.to_owned())?
-        .connect_timeout(connect)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(3))
-        .tls_config(config(tls))?;
-    Ok(endpoint.connect_lazy())
+pub(crate) fn channel(address: &str, identity: &Identity, connect: Duration) -> Result<Channel, String> {
+    let target = Target::new(address, Some(identity), |endpoint| {
+        endpoint
+            .connect_timeout(connect)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(3))
+    });
+    Ok(target?.channel())
 }
 
 /// One question on a channel.
@@ -61,9 +64,10 @@ where
 impl Lines {
     /// Channels to whom the roster knows. To be made within the runtime in which connections are to live.
     #[must_use]
-    pub fn new(roster: Arc<Roster>, tls: Tls) -> Lines {
-        let askers = Arc::new(Askers::new(&tls));
-        Lines { roster, tls, askers, open: Mutex::default(), runtime: Handle::current() }
+    pub fn new(roster: Arc<Roster>, identity: impl Into<Identity>) -> Lines {
+        let identity = identity.into();
+        let askers = Arc::new(Askers::new(&identity));
+        Lines { roster, identity, askers, open: Mutex::default(), runtime: Handle::current() }
     }
 
     /// Who there is.
@@ -95,8 +99,8 @@ impl Lines {
             return Ok(channel.clone());
         }
         let _inside = self.runtime.enter();
-        let made = channel(&address, &self.tls, CONNECT);
-        let made = made.map_err(|cause| Status::invalid_argument(format!("node {node} at \"{address}\": {}", chain(&cause))))?;
+        let made = channel(&address, &self.identity, CONNECT);
+        let made = made.map_err(|cause| Status::invalid_argument(format!("node {node} at \"{address}\": {cause}")))?;
         open.insert(node, (address, made.clone()));
         Ok(made)
     }

@@ -6,7 +6,8 @@
 use super::messages::{Answered, Asked, AskedRange, Entries, Hinted, Keys, Nothing, Question, Told, Watching};
 use super::messages::{id, id_bytes, page};
 use super::{ASK, WATCH};
-use crate::calls::{Asking, Calls, Judged, Kind, Limits, Tls, chain, grpc};
+use crate::calls::{Asking, Calls, Judged, Kind, Limits, chain, grpc};
+use crate::identity::Identity;
 use crate::watching::{Place, Source, follow};
 use meta::{Answer, Error, Found, Hints, Key, Lease, LeaseId, Meta, Page, Range, Revision, Swap, Swapped, Watch, Witness};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub struct Settings {
     /// Its addresses, `https://..`; they lead to one process.
     pub addresses: Vec<String>,
     /// The fleet's authority, and this process's certificate.
-    pub tls: Tls,
+    pub identity: Identity,
     /// Limits of calls.
     pub limits: Limits,
 }
@@ -55,7 +56,7 @@ impl Remote {
     /// `Error::Open` where the settings can't be meant; `Error::Unavailable`; `Error::Foreign` and
     /// `Error::Older` where it is not the known one.
     pub async fn connect(settings: Settings, known: Option<Witness>) -> Result<Remote, Error> {
-        let calls = Calls::new(&settings.addresses, Some(&settings.tls), settings.limits, judge, None)?;
+        let calls = Calls::new(&settings.addresses, Some(&settings.identity), settings.limits, judge, None)?;
         let question = Question { meta: Vec::new(), asked: Some(Asked::Identify(Nothing {})) };
         let told: Told = calls.unary(Kind::Read, ASK, question).await?;
         let found = id(&told.meta).ok_or_else(|| Error::Damaged("the manager does not say which meta it has".to_owned()))?;

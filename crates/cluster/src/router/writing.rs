@@ -226,7 +226,7 @@ impl Router {
         let turns: Vec<_> =
             batches.into_iter().map(|(slice, batch)| (slice, batch, self.producers.turn(slice, origin))).collect();
         let router = Arc::clone(self);
-        let task = self.runtime.spawn(async move {
+        let task = self.runtime.spawn(traces::carried(async move {
             // Whoever numbers batches bounds them, too; room that later ones hold while they wait for this one would never
             // come free.
             let _room = match origin {
@@ -234,7 +234,7 @@ impl Router {
                 None => Some(router.room_for(bytes).await),
             };
             router.send_parts(turns, rows, end).await
-        });
+        }));
         async move { task.await.unwrap_or(Err(RouteError::Stopping)) }
     }
 

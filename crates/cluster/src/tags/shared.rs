@@ -7,8 +7,8 @@
 use super::actor::Input;
 use super::messages::Parcel;
 use super::refused::Refused;
-use crate::calls::Tls;
 use crate::fleet::Lines;
+use crate::identity::Identity;
 use crate::links::Links;
 use bytes::Bytes;
 use catalog::{LedCatalog, Outcome};
@@ -31,7 +31,7 @@ pub struct Settings {
     /// Its number in the fleet.
     pub node: NodeId,
     /// Its certificate, and whose certificates it accepts.
-    pub tls: Tls,
+    pub identity: Identity,
     /// The protocol's numbers.
     pub protocol: protocol::Settings,
     /// How long a change is asked for again before it is given up. 30 s is a good number: a failover takes less than one.

@@ -78,8 +78,8 @@ impl TagTable {
         let me = ReplicaId { node: settings.node, store: led.store() };
         registering::register(&*meta, me, led.recovered().epoch).await?;
         let run = Run(world.random.next_u64());
-        let links = Links::new(runtime.clone(), settings.tls.clone(), Arc::clone(roster));
-        let lines = Lines::new(Arc::clone(roster), settings.tls.clone());
+        let links = Links::new(runtime.clone(), settings.identity.clone(), Arc::clone(roster));
+        let lines = Lines::new(Arc::clone(roster), settings.identity.clone());
         let (outside, outside_inputs) = mpsc::channel(INPUTS_MAX);
         let (own, own_inputs) = mpsc::unbounded_channel::<Input>();
         let (standing, failed) = (watch::Sender::new(Standing::default()), watch::Sender::new(None));

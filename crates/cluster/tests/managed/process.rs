@@ -34,10 +34,11 @@ pub async fn meta(address: &str, tls: &Tls, world: &World, directory: &Path) -> 
     }
     if let Some(endpoint) = address.strip_prefix("etcd:") {
         let (endpoints, prefix) = (vec![endpoint.to_owned()], "fleet/".to_owned());
-        let settings = cluster::etcd::Settings { endpoints, prefix, user: None, tls: None, limits: Limits::default() };
+        let settings = cluster::etcd::Settings { endpoints, prefix, user: None, identity: None, limits: Limits::default() };
         return Arc::new(Etcd::connect(settings, &RealRandom, None).await.expect("etcd answers"));
     }
-    let settings = cluster::lone::Settings { addresses: vec![address.to_owned()], tls: tls.clone(), limits: Limits::default() };
+    let settings =
+        cluster::lone::Settings { addresses: vec![address.to_owned()], identity: tls.clone().into(), limits: Limits::default() };
     Arc::new(Remote::connect(settings, None).await.expect("the manager answers"))
 }
 
@@ -140,7 +141,7 @@ async fn data(common: Common, door: Door, listener: TcpListener) {
     let settings = Settings {
         member,
         rule: FleetRule::of(RULE),
-        tls: tls.clone(),
+        identity: tls.clone().into(),
         protocol: protocol::Settings::default(),
         copy_bytes_per_s: 64 << 20,
         retention_looks_every: Duration::from_secs(60),

@@ -50,7 +50,7 @@ fn settings_that_cannot_be_meant_are_refused() {
         endpoints: endpoints.iter().map(|&text| text.to_owned()).collect(),
         prefix: prefix.to_owned(),
         user: None,
-        tls: None,
+        identity: None,
         limits: cluster::Limits::default(),
     };
     for wrong in [settings(&[], "p/"), settings(&["http://127.0.0.1:1"], ""), settings(&["no address at all"], "p/")] {

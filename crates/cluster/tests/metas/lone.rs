@@ -48,7 +48,7 @@ impl Manager {
     }
 
     fn settings(&self, tls: Tls) -> Settings {
-        Settings { addresses: vec![format!("https://{}", self.address)], tls, limits: Limits::default() }
+        Settings { addresses: vec![format!("https://{}", self.address)], identity: tls.into(), limits: Limits::default() }
     }
 }
 

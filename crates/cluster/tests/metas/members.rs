@@ -156,10 +156,13 @@ impl Members {
             endpoints: self.members.iter().map(|member| format!("{scheme}://127.0.0.1:{}", member.client_port)).collect(),
             prefix: "fleet/".to_owned(),
             user: None,
-            tls: self.certificates.as_ref().map(|certificates| Tls {
-                authority: certificates.authority.clone().into_bytes(),
-                own: Some((certificates.client.certificate.clone().into(), certificates.client.key.clone().into())),
-                name: None,
+            identity: self.certificates.as_ref().map(|certificates| {
+                Tls {
+                    authority: certificates.authority.clone().into_bytes(),
+                    own: Some((certificates.client.certificate.clone().into(), certificates.client.key.clone().into())),
+                    name: None,
+                }
+                .into()
             }),
             limits: Limits::default(),
         }

@@ -300,6 +300,17 @@ impl Fleet {
         })
     }
 
+    /// Where a node's door is, and the number of its process.
+    pub fn place_of(&self, node: usize) -> (String, String) {
+        let node = &self.nodes[node];
+        (node.address.trim_start_matches("https://").to_owned(), node.process.id().to_string())
+    }
+
+    /// The certificates that let everybody in.
+    pub fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
     /// The runtime of whoever asks.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests are the outside world: processes, files, real time")]
 
 mod fleet;
+mod garbage;
 #[path = "../identity/mod.rs"]
 mod identity;
 mod process;

@@ -2,12 +2,12 @@
 
 use crate::fleet::{Told, rule};
 use crate::identity;
-use cluster::Limits;
 use cluster::data::{Answers, DataNode, DataService, Settings};
 use cluster::door::Door;
 use cluster::fleet::{FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
-use cluster::lone::Remote;
+use cluster::lone::{self, Remote};
+use cluster::{Limits, Tls};
 use kernel::Kernel;
 use meta::Meta;
 use std::io::Read;
@@ -22,7 +22,21 @@ pub fn is_node() -> bool {
     std::env::var_os("NODE").is_some()
 }
 
+/// What panics on a thread of a runtime would else be noticed by nobody.
+fn end_with_a_panic() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        std::process::exit(101);
+    }));
+}
+
+fn remote(told: &Told, tls: &Tls) -> lone::Settings {
+    lone::Settings { addresses: vec![told.meta.clone()], identity: tls.clone().into(), limits: Limits::default() }
+}
+
 pub fn run() {
+    end_with_a_panic();
     let told = Told::from_environment();
     let (tls, own) = identity::read(&told.certificates);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
@@ -36,8 +50,7 @@ pub fn run() {
     let book = Arc::new(Book::open(&*world.disk, &told.directory).expect("the book opens"));
     let handle = runtime.handle().clone();
     runtime.block_on(async {
-        let remote = cluster::lone::Settings { addresses: vec![told.meta.clone()], tls: tls.clone(), limits: Limits::default() };
-        let meta: Arc<dyn Meta> = Arc::new(Remote::connect(remote, None).await.expect("the manager answers"));
+        let meta: Arc<dyn Meta> = Arc::new(Remote::connect(remote(&told, &tls), None).await.expect("the manager answers"));
         let roster = Roster::follow(Arc::clone(&meta), &handle).await.expect("meta says who is there");
         let lines = Arc::new(Lines::new(Arc::clone(&roster), tls.clone()));
         let keeper = Arc::new(Keeper::new(Arc::clone(&book), lines, Arc::clone(&world.clock)));
@@ -62,7 +75,7 @@ pub fn run() {
         let settings = Settings {
             member,
             rule: FleetRule::of(rule()),
-            tls,
+            identity: tls.into(),
             protocol: protocol::Settings::default(),
             copy_bytes_per_s: 64 << 20,
             retention_looks_every: Duration::from_millis(200),

@@ -66,7 +66,11 @@ pub fn run() {
     let catalog = Catalog::open(world.clone(), &told.directory, catalog_settings).expect("the catalog opens");
     let handle = runtime.handle().clone();
     runtime.block_on(async {
-        let remote = cluster::lone::Settings { addresses: vec![told.meta.clone()], tls: tls.clone(), limits: Limits::default() };
+        let remote = cluster::lone::Settings {
+            addresses: vec![told.meta.clone()],
+            identity: tls.clone().into(),
+            limits: Limits::default(),
+        };
         let meta = Arc::new(Remote::connect(remote, None).await.expect("the manager answers"));
         let listener = TcpListener::bind(("127.0.0.1", told.port)).await.expect("a free port");
         let address = format!("https://{}", listener.local_addr().expect("it is bound"));
@@ -74,7 +78,7 @@ pub fn run() {
         let roster = Roster::follow(Arc::clone(&meta) as Arc<dyn Meta>, &handle).await.expect("the manager answers");
         let settings = Settings {
             node: member.node,
-            tls,
+            identity: tls.into(),
             protocol: protocol::Settings { batches_kept_max: 8, ..protocol::Settings::default() },
             change_patience: Duration::from_secs(25),
             read_patience: Duration::from_secs(10),

@@ -38,7 +38,7 @@ impl Place {
     async fn start(&self, node: u64, catalog: Arc<Catalog>) -> Result<TagTable, Error> {
         let settings = Settings {
             node: NodeId(node),
-            tls: self.tls.clone(),
+            identity: self.tls.clone().into(),
             protocol: protocol::Settings::default(),
             change_patience: Duration::from_secs(10),
             read_patience: Duration::from_secs(10),

@@ -6,6 +6,7 @@
 //! error that suggests the nearest name (an unknown variable only a warning: orchestrators set
 //! variables such as MERIDIAN_PORT on their own); no value is out of its range.
 
+mod collector;
 mod docs;
 mod fleet_values;
 mod machine;

@@ -4,6 +4,7 @@
 //! Promises: a `Config` that was made has every value in its range, "auto" worked out, and all
 //! shares of memory within the one budget.
 
+use super::collector::{Collector, Share};
 use super::fleet_values::{JoinSetting, Locality, ReplicationSetting, RoleSetting};
 use super::values::{AutoBytes, AutoCount, Bytes, DurabilitySetting, Listen, LogFormat, Secret, Value};
 use super::{ConfigError, machine};
@@ -247,6 +248,14 @@ settings! {
         audit_log: Option<PathBuf> = "none";
         /// Statements that take longer are logged.
         slow_statement: Option<Duration> = "1s", "1ms" to "1d";
+    }
+    "Traces" {
+        /// Where spans are told, by OTLP over HTTP in protobuf: http://HOST:PORT or https://HOST, the path /v1/traces is added.
+        /// None = no spans are made.
+        otlp_endpoint: Collector = "none";
+        /// How many of the statements that come without a traceparent, and of flushes and merges, are told as traces; those that
+        /// come with one are told where it says so.
+        otlp_sample: Share = "0", "0" to "1";
     }
 }
 

@@ -3,11 +3,12 @@
 //! Promises: a meta that is not there yet is waited for, and that is said; one that says no is an error at once. May not know what
 //! is kept there.
 
+use super::certificates::Certificates;
 use crate::Error;
 use crate::config::{Config, JoinSetting};
 use ::meta::embedded::Embedded;
 use ::meta::{Error as MetaError, Meta};
-use cluster::{Limits, Tls, etcd, lone};
+use cluster::{Limits, etcd, lone};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,13 @@ fn failed(join: &JoinSetting, fault: &MetaError) -> Error {
 ///
 /// # Errors
 /// `Error::Fleet`, `Error::Usage`.
-pub async fn open(config: &Config, manages: bool, dir: &Path, tls: &Tls, world: &World) -> Result<Opened, Error> {
+pub async fn open(
+    config: &Config,
+    manages: bool,
+    dir: &Path,
+    certificates: &Certificates,
+    world: &World,
+) -> Result<Opened, Error> {
     let join = &config.join;
     match join {
         JoinSetting::Own if manages => {
@@ -49,13 +56,17 @@ pub async fn open(config: &Config, manages: bool, dir: &Path, tls: &Tls, world: 
         )),
         JoinSetting::Manager(addresses) => {
             let connect = || {
-                let settings = lone::Settings { addresses: addresses.clone(), tls: tls.clone(), limits: Limits::default() };
+                let settings = lone::Settings {
+                    addresses: addresses.clone(),
+                    identity: certificates.own().clone(),
+                    limits: Limits::default(),
+                };
                 async { lone::Remote::connect(settings, None).await.map(|meta| Arc::new(meta) as Arc<dyn Meta>) }
             };
             Ok(Opened { meta: patiently(join, connect).await?, is_own: false })
         }
         JoinSetting::Etcd(places) => {
-            let settings = etcd_settings(config, places)?;
+            let settings = etcd_settings(config, places, certificates)?;
             let connect = || {
                 let (settings, random) = (settings.clone(), Arc::clone(&world.random));
                 async move { etcd::Etcd::connect(settings, &*random, None).await.map(|meta| Arc::new(meta) as Arc<dyn Meta>) }
@@ -65,14 +76,9 @@ pub async fn open(config: &Config, manages: bool, dir: &Path, tls: &Tls, world: 
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a certificate of the user's own, no store's")]
-fn etcd_settings(config: &Config, places: &[String]) -> Result<etcd::Settings, Error> {
-    let authority = config
-        .etcd_authority
-        .as_deref()
-        .map(|path| std::fs::read(path).map_err(|cause| Error::File { path: path.to_path_buf(), cause }));
-    let tls = authority.transpose()?.map(|authority| Tls { authority, own: None, name: None });
-    let scheme = if tls.is_some() { "https" } else { "http" };
+fn etcd_settings(config: &Config, places: &[String], certificates: &Certificates) -> Result<etcd::Settings, Error> {
+    let identity = certificates.etcd().cloned();
+    let scheme = if identity.is_some() { "https" } else { "http" };
     let user = match &config.etcd_user.0 {
         None => None,
         Some(text) => {
@@ -82,7 +88,7 @@ fn etcd_settings(config: &Config, places: &[String]) -> Result<etcd::Settings, E
         }
     };
     let endpoints = places.iter().map(|place| format!("{scheme}://{place}")).collect();
-    Ok(etcd::Settings { endpoints, prefix: config.etcd_prefix.clone(), user, tls, limits: Limits::default() })
+    Ok(etcd::Settings { endpoints, prefix: config.etcd_prefix.clone(), user, identity, limits: Limits::default() })
 }
 
 async fn patiently<F>(join: &JoinSetting, connect: impl Fn() -> F) -> Result<Arc<dyn Meta>, Error>

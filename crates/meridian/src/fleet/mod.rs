@@ -8,6 +8,7 @@
 //! be opened again, and so does a number that is no more its own (status 78). May not know how the roles do what they do.
 
 mod admin;
+mod certificates;
 pub mod local;
 mod meta;
 mod opening;
@@ -25,15 +26,14 @@ use crate::progress::now;
 use crate::readiness::Ready;
 use crate::serve::{self, Signals};
 use crate::terminal::say;
-use crate::{Error, logs};
-use cluster::Tls;
-use cluster::certificates::NODE_NAME;
-use cluster::door::OwnCertificate;
+use crate::{Error, logs, otlp};
+use certificates::Certificates;
 use cluster::fleet::Roles;
 use kernel::Durability;
 use process::Process;
 use server::Server;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,20 +55,8 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let config = &loaded.config;
     logs::start(config)?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let dir = config
-        .dir
-        .as_deref()
-        .ok_or_else(|| Error::Usage("serve needs --dir DIR: where the process keeps what it has".to_owned()))?;
-    let door = serve::address("fleet", &config.fleet)?
-        .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
-    check_reachable(&config.fleet_address, door)?;
-    if roles.data && config.durability.0 != Durability::Commit {
-        return Err(Error::Usage(
-            "a data node of a fleet needs durability \"commit\": what a copy said it has it must have after a crash, for it may lead next"
-                .to_owned(),
-        ));
-    }
-    let (own, tls) = certificates(config)?;
+    let (dir, door) = place(config, roles)?;
+    let certificates = Arc::new(Certificates::read(config)?);
     let started = now();
     serve::raise_open_files();
     let threads = Threads::start(ThreadCounts::default());
@@ -78,9 +66,11 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     let clients = clients(loaded, roles, &world)?;
     let workers = config.threads.0.unwrap_or(1).max(2) as usize;
     let (runtime, readers) = (workers_named("fleet", workers)?, workers_named("reads", workers)?);
-    let starting = Process::start(loaded, roles, (own, tls), door, &world, (runtime.handle(), readers.handle()));
+    let starting = Process::start(loaded, roles, &certificates, door, &world, (runtime.handle(), readers.handle()));
     let mut process = runtime.block_on(starting)?;
+    let spans = otlp::start(config, &world, Some(process.member.node.0))?;
     let lost = runtime.spawn(end_when_lost(process.reporter.lost(Arc::clone(&process.meta))));
+    runtime.spawn(certificates::renew(Arc::downgrade(&certificates)));
     let signals = Signals::listen()?;
     let server = match (clients, process.engine.take()) {
         (Some(settings), Some(engine)) => {
@@ -104,7 +94,10 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         opened_in = crate::config::units::round_span(started.elapsed()),
         "ready"
     );
-    let name = signals.wait(|| serve::reload(server.as_ref()));
+    let name = signals.wait(|| {
+        serve::reload(server.as_ref());
+        certificates.reload_now();
+    });
     // Whoever stops in order may be taken off the list meanwhile.
     lost.abort();
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
@@ -117,9 +110,28 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
     readers.shutdown_timeout(SHUTDOWN);
     runtime.shutdown_timeout(SHUTDOWN);
     threads.stop();
+    spans.stop();
     tracing::info!(took = crate::config::units::round_span(stopped.elapsed()), "stopped; everything acknowledged is durable");
     ready.forget();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the process keeps what it has, and where others reach it.
+fn place(config: &Config, roles: Roles) -> Result<(&Path, SocketAddr), Error> {
+    let dir = config
+        .dir
+        .as_deref()
+        .ok_or_else(|| Error::Usage("serve needs --dir DIR: where the process keeps what it has".to_owned()))?;
+    let door = serve::address("fleet", &config.fleet)?
+        .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
+    check_reachable(&config.fleet_address, door)?;
+    if roles.data && config.durability.0 != Durability::Commit {
+        return Err(Error::Usage(
+            "a data node of a fleet needs durability \"commit\": what a copy said it has it must have after a crash, for it may lead next"
+                .to_owned(),
+        ));
+    }
+    Ok((dir, door))
 }
 
 /// Others must be told an address that leads here: one that means all addresses of a machine would lead each of them to itself.
@@ -173,28 +185,6 @@ fn clients(loaded: &Loaded, roles: Roles, world: &World) -> Result<Option<server
     // The fleet may have users: that is seen once it is reached.
     Server::rehearse(&settings, true, world)?;
     Ok(Some(settings))
-}
-
-/// This process's certificate, and whose it accepts.
-#[expect(clippy::disallowed_methods, reason = "files of the user's own, no store's")]
-fn certificates(config: &Config) -> Result<(OwnCertificate, Tls), Error> {
-    let dir = config.fleet_certificates.as_deref().ok_or_else(|| {
-        Error::Usage(
-            "the processes of a fleet know each other by certificates: give --fleet-certificates DIR (and --fleet-name NAME); \
-             `meridian cert` makes some"
-                .to_owned(),
-        )
-    })?;
-    let read = |name: String| {
-        let path = dir.join(name);
-        std::fs::read(&path).map_err(|cause| Error::File { path, cause })
-    };
-    let authority = read("authority.crt".to_owned())?;
-    let certificate = read(format!("{}.crt", config.fleet_name))?;
-    let key = read(format!("{}.key", config.fleet_name))?;
-    let own = Some((certificate.clone(), key.clone()));
-    let tls = Tls { authority: authority.clone(), own, name: Some(NODE_NAME.to_owned()) };
-    Ok((OwnCertificate { authority, certificate, key }, tls))
 }
 
 /// The addresses on standard output, for whoever started us by hand.

@@ -8,6 +8,7 @@
 //! May not know how the roles do what they do.
 
 use super::admin::Operator;
+use super::certificates::Certificates;
 use super::meta::{self, Opened};
 use super::opening::opened;
 use super::reader::Reader;
@@ -18,9 +19,8 @@ use crate::config::{Config, Loaded};
 use crate::serve;
 use ::meta::Meta;
 use catalog::Catalog;
-use cluster::Tls;
 use cluster::data::{Answers, DataNode, DataService};
-use cluster::door::{Door, OwnCertificate};
+use cluster::door::Door;
 use cluster::fleet::{FleetRecord, FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::MetaService;
@@ -90,7 +90,7 @@ struct Starting<'a> {
     meta: Arc<dyn Meta>,
     lines: Arc<Lines>,
     admin: Arc<Admin>,
-    tls: Tls,
+    certificates: &'a Certificates,
 }
 
 /// What holds for the fleet, as it was when this process began; the rule is followed.
@@ -114,7 +114,7 @@ impl Process {
     pub async fn start(
         loaded: &Loaded,
         roles: Roles,
-        (own, tls): (OwnCertificate, Tls),
+        certificates: &Certificates,
         listen: SocketAddr,
         world: &World,
         (runtime, readers): (&Handle, &Handle),
@@ -123,12 +123,12 @@ impl Process {
         let dir = config.dir.as_deref().ok_or_else(|| Error::Usage("serve needs --dir DIR".to_owned()))?;
         let listener = TcpListener::bind(listen).await.map_err(Error::system("listening for the fleet's other processes"))?;
         let bound = listener.local_addr().map_err(Error::system("listening for the fleet's other processes"))?;
-        let Opened { meta, is_own } = meta::open(config, roles.manager, dir, &tls, world).await?;
+        let Opened { meta, is_own } = meta::open(config, roles.manager, dir, certificates, world).await?;
         let roster = Roster::follow(Arc::clone(&meta), runtime).await.map_err(fleet("reading who there is"))?;
-        let lines = Arc::new(Lines::new(Arc::clone(&roster), tls.clone()));
+        let lines = Arc::new(Lines::new(Arc::clone(&roster), certificates.own().clone()));
         let admin = Arc::new(Admin::new(Arc::clone(&meta), Arc::clone(&lines), Arc::clone(&world.clock)));
         let of_all = (Arc::clone(&meta), Arc::clone(&lines));
-        let starting = Starting { loaded, dir, world, runtime, readers, meta: of_all.0, lines: of_all.1, admin, tls };
+        let starting = Starting { loaded, dir, world, runtime, readers, meta: of_all.0, lines: of_all.1, admin, certificates };
         let known = starting.fleet(roles.manager).await?;
         let stores = if roles.data { Some(starting.stores(&known).await?) } else { None };
         let catalog = if roles.scheduler { Some(starting.catalog().await?) } else { None };
@@ -138,7 +138,7 @@ impl Process {
         let member = joined.map_err(|fault| Error::Fleet(fault.to_string()))?;
         let (mut engine, mut tags, mut manager) = (None, None, None);
         let book = stores.as_ref().map(|stores| Arc::clone(&stores.book));
-        let (mut door, data) = starting.data_door(own, member, stores, &known.rule, &roster)?;
+        let (mut door, data) = starting.data_door(member, stores, &known.rule, &roster)?;
         if is_own {
             let service = MetaService::new(Arc::clone(&meta), door.lifeline());
             door = door.with(service);
@@ -402,7 +402,7 @@ impl Starting<'_> {
         let settings = cluster::data::Settings {
             member,
             rule: Arc::clone(rule),
-            tls: self.tls.clone(),
+            identity: self.certificates.own().clone(),
             protocol: protocol::Settings::default(),
             copy_bytes_per_s: self.config().copy_bytes_max.0,
             retention_looks_every: RETENTION_LOOKS_EVERY,
@@ -418,16 +418,15 @@ impl Starting<'_> {
     /// The door, and a data node behind it where the process is one.
     fn data_door(
         &self,
-        own: OwnCertificate,
         member: Member,
         stores: Option<Stores>,
         rule: &Arc<FleetRule>,
         roster: &Arc<Roster>,
     ) -> Result<(Door, Option<Arc<DataNode>>), Error> {
-        let Some(stores) = stores else { return Ok((Door::new(own), None)) };
+        let Some(stores) = stores else { return Ok((Door::new(self.certificates.own().clone()), None)) };
         let node = self.data(member, stores, rule, roster)?;
         let worker = query::worker(Arc::new(Reader(Arc::clone(&node))), self.channels(), &self.engine_settings()?);
-        let door = Door::over(own, worker.map_err(|fault| Error::Fleet(fault.to_string()))?);
+        let door = Door::over(self.certificates.own().clone(), worker.map_err(|fault| Error::Fleet(fault.to_string()))?);
         let service = DataService::new(Arc::clone(&node), door.lifeline());
         let reads = Answers::reads(Arc::clone(&node), door.lifeline(), self.readers.clone());
         let writes = Answers::writes(Arc::clone(&node), door.lifeline(), self.runtime.clone());
@@ -460,7 +459,7 @@ impl Starting<'_> {
     ) -> Result<(Arc<TagTable>, Arc<Engine>), Error> {
         let settings = cluster::tags::Settings {
             node: member.node,
-            tls: self.tls.clone(),
+            identity: self.certificates.own().clone(),
             protocol: protocol::Settings::default(),
             change_patience: TAGS_PATIENCE,
             read_patience: NAMES_PATIENCE,

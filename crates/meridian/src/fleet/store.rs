@@ -135,7 +135,7 @@ impl FleetStore {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Ticket<Result<T, Error>> {
         let (promise, ticket) = Ticket::pair();
-        self.runtime.spawn(async move { promise.keep(work.await) });
+        self.runtime.spawn(traces::carried(async move { promise.keep(work.await) }));
         ticket
     }
 

@@ -1,5 +1,6 @@
 //! How nodes are reached: handed in, and watched. What fails on the way is told with the node that was lost.
 
+use crate::context::StatementContext;
 use crate::error::{Error, raise};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use futures::stream::BoxStream;
 use http::HeaderMap;
 use std::sync::Arc;
 use tonic::transport::Channel;
+use traces::{Kind, Span};
 use url::Url;
 
 /// Connections to nodes of the fleet, kept and shared.
@@ -73,6 +75,21 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
+/// The header that names a trace (W3C Trace Context). Nodes of before pass it over.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
+/// The request as a span, where its statement is recorded, and the headers that name it to the node.
+fn traced(headers: &mut HeaderMap, context: &TaskContext, url: &str) -> Option<Span> {
+    let trace = context.session_config().get_extension::<StatementContext>()?.trace?;
+    let span = traces::under(Some(trace), "request to a node", Kind::Client).map(|mut span| {
+        span.set("url.full", url);
+        span
+    });
+    let told = span.as_ref().map_or(trace, Span::context);
+    headers.insert(TRACEPARENT, told.to_string().parse().ok()?);
+    span
+}
+
 struct WatchedChannel {
     inner: Box<dyn WorkerChannel>,
     url: Arc<str>,
@@ -89,14 +106,27 @@ impl WatchedChannel {
 impl WorkerChannel for WatchedChannel {
     async fn coordinator_channel(
         &mut self,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         request: SetPlanRequest,
         messages: BoxStream<'static, CoordinatorToWorkerMsg>,
         metrics: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
+        let mut span = traced(&mut headers, context, &self.url);
         let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await;
-        answer.map(|stream| self.watched(stream)).map_err(|error| of_way(&self.url, error))
+        let answer = answer.map_err(|error| of_way(&self.url, error)).inspect_err(|error| {
+            span.iter_mut().for_each(|span| span.fail(error.to_string()));
+        });
+        // The node says that it is done by ending the stream.
+        let held = |stream: BoxStream<'static, _>| {
+            stream
+                .map(move |said| {
+                    let _goes_on = &span;
+                    said
+                })
+                .boxed()
+        };
+        answer.map(|stream| held(self.watched(stream)))
     }
 
     async fn execute_task(

@@ -28,8 +28,14 @@ pub(crate) fn read(text: &str) -> Option<Error> {
     let at = text.find(MARK)?;
     let fields: serde_json::Value = serde_json::from_str(text[at + MARK.len()..].lines().next()?).ok()?;
     let field = |index: usize| fields.get(index).and_then(|field| field.as_str()).map(str::to_owned);
-    let report =
-        Report { message: field(1).unwrap_or_default(), detail: field(2), hint: field(3), node: field(4), position: None };
+    let report = Report {
+        message: field(1).unwrap_or_default(),
+        detail: field(2),
+        hint: field(3),
+        node: field(4),
+        position: None,
+        trace: None,
+    };
     Error::of_state(&field(0)?, report)
 }
 

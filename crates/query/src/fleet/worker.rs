@@ -3,7 +3,7 @@
 //! Promises: what it reads is what its `SliceReader` allows; its queries live within the memory that it was given,
 //! and spill as a lone node's do; a statement that is given up ends here too, at its next batch.
 
-use super::channels::{Channels, Watched};
+use super::channels::{Channels, TRACEPARENT, Watched};
 use super::codec::Codec;
 use super::part::{Opened, SliceReader};
 use super::travels::with_functions;
@@ -11,11 +11,20 @@ use crate::context::PlanOptions;
 use crate::engine::{EngineSettings, runtime_of};
 use crate::error::Error;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::prelude::SessionConfig;
 use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext, WorkerSessionBuilder};
 use std::sync::Arc;
 use tonic::service::Routes;
+use traces::Context;
+
+/// The trace of the statement that a node runs a part of.
+struct PartOf(Context);
+
+/// The trace that a task's headers named.
+pub(crate) fn trace(context: &TaskContext) -> Option<Context> {
+    context.session_config().get_extension::<PartOf>().map(|part| part.0)
+}
 
 struct Builder {
     opened: Arc<Opened>,
@@ -31,6 +40,10 @@ impl WorkerSessionBuilder for Builder {
         let mut config: SessionConfig = builder.config().take().unwrap_or_default();
         config = config.with_target_partitions(self.target_partitions.max(1)).with_batch_size(self.batch_rows.max(1));
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
+        let named = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(trace) = named {
+            config.set_extension(Arc::new(PartOf(trace)));
+        }
         *builder.config() = Some(config);
         let builder = builder
             .with_distributed_option_extension_from_headers::<PlanOptions>(&headers)?

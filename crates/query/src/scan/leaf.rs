@@ -5,6 +5,7 @@
 
 use super::Place;
 use crate::error::{Error, raise};
+use crate::fleet::task_trace;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result};
@@ -131,8 +132,18 @@ pub(crate) fn reading_of(
     };
     let (of_stream, metrics) = (Arc::clone(schema), metrics.clone());
     let opened = async move {
+        // The scheduler's statement runs here for its part.
+        let span = task_trace(&context).and_then(|trace| traces::under(Some(trace), "scan slices", traces::Kind::Server));
         let snapshot = part.snapshot().await?;
-        blocking(&of_stream, &metrics, places, &context, move |out| read(&snapshot, out))
+        blocking(&of_stream, &metrics, places, &context, move |out| {
+            let mut span = span;
+            span.iter_mut().for_each(|span| span.set("meridian.slices", part.slices.len() as i64));
+            let done = read(&snapshot, out);
+            if let (Some(span), Err(error)) = (&mut span, &done) {
+                span.fail(error.to_string());
+            }
+            done
+        })
     };
     let batches = futures::stream::once(opened).try_flatten();
     Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), batches)))

@@ -180,6 +180,7 @@ fn queries(engine: &Engine) -> Vec<Column> {
         ("started", times(all.iter().map(|query| query.started_us))),
         ("ms", numbers(all.iter().map(|query| (now_us.saturating_sub(query.started_us) / 1000).max(0) as u64))),
         ("query", texts(all.iter().map(|query| query.sql.to_string()))),
+        ("trace_id", Arc::new(all.iter().map(|query| query.trace.map(|trace| trace.to_string())).collect::<StringArray>())),
     ]
 }
 

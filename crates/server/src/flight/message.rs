@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc;
 use arrow_flight::FlightData;
 use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -112,9 +113,22 @@ impl Decoder {
     }
 }
 
+thread_local! {
+    static READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread reads what a client wrote: a panic is then told to that client, and to nobody else.
+#[must_use]
+pub fn is_reading() -> bool {
+    READING.get()
+}
+
 /// Runs a part of Arrow's reader that asserts on bytes it did not expect.
 fn caught<T>(read: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(malformed("it can't be read")))
+    READING.set(true);
+    let done = catch_unwind(AssertUnwindSafe(read));
+    READING.set(false);
+    done.unwrap_or_else(|_| Err(malformed("it can't be read")))
 }
 
 /// The body as a buffer: as it is where it is aligned, else copied once.

@@ -24,6 +24,7 @@ mod service;
 mod sql;
 mod tags;
 
+pub use message::is_reading;
 pub(crate) use peer::Peer;
 pub use put::{ACK_BYTES, Ack};
 

@@ -157,8 +157,8 @@ pub(crate) fn serve(
     let open = Open::new(&shared);
     let (pending_sender, pending) = mpsc::unbounded_channel();
     let heard = answers.downgrade();
-    tokio::spawn(answer(Arc::clone(&shared), pending, answers, open));
-    tokio::spawn(async move {
+    tokio::spawn(traces::carried(answer(Arc::clone(&shared), pending, answers, open)));
+    tokio::spawn(traces::carried(async move {
         let waiting_kib =
             (shared.settings.flight_waiting_bytes_max / KIB).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let mut put = Put {
@@ -183,7 +183,7 @@ pub(crate) fn serve(
             // Nobody listens where the client has gone.
             let _ = put.pending.send(Pending::Failed(status));
         }
-    });
+    }));
 }
 
 async fn answer(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pending>, answers: Answers, open: Open) {
@@ -191,6 +191,8 @@ async fn answer(shared: Arc<Shared>, mut pending: mpsc::UnboundedReceiver<Pendin
         let answer = match next {
             Pending::Failed(status) => Err(status),
             Pending::Batch { number, answer, room } => {
+                // Until it is durable, as its acknowledgement comes.
+                let _span = traces::child("batch commit", traces::Kind::Server);
                 let answer = answer.await.unwrap_or_else(|_| Err(Status::unavailable("the store is shutting down")));
                 drop(room);
                 answer.map_err(|status| Status::new(status.code(), format!("batch {number}: {}", status.message())))

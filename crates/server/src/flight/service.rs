@@ -17,6 +17,7 @@ use std::sync::Arc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
+use traces::Context;
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -51,6 +52,11 @@ impl Service {
     }
 }
 
+/// The trace that a call is a part of.
+fn trace<T>(request: &Request<T>) -> Option<Context> {
+    request.metadata().get("traceparent")?.to_str().ok()?.parse().ok()
+}
+
 fn authorization(metadata: &MetadataMap) -> Option<&str> {
     metadata.get("authorization").and_then(|value| value.to_str().ok())
 }
@@ -82,12 +88,12 @@ impl FlightService for Service {
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
         let caller = self.caller(&request).await?;
-        let access = self.access(&caller);
+        let (access, trace) = (self.access(&caller), trace(&request));
         let (shared, sql) = (Arc::clone(&self.shared), Arc::clone(&self.sql));
         let mut stream = request.into_inner();
         let (answers, results) = put::answers();
         // Clients may wait for this answer before they send anything.
-        tokio::spawn(async move {
+        tokio::spawn(traces::within(trace, async move {
             let first = match put::first(&shared, &mut stream).await {
                 Ok(Some(first)) => first,
                 Ok(None) => return,
@@ -104,15 +110,15 @@ impl FlightService for Service {
                 }
                 () = answers.closed() => {}
             }
-        });
+        }));
         Ok(Response::new(ReceiverStream::new(results).boxed()))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let caller = self.caller(&request).await?;
-        let access = self.access(&caller);
+        let (access, trace) = (self.access(&caller), trace(&request));
         let Action { r#type, body } = request.into_inner();
-        if let Some(bodies) = self.sql.action(&caller, &r#type, &body).await? {
+        if let Some(bodies) = traces::within(trace, self.sql.action(&caller, &r#type, &body)).await? {
             let results = bodies.into_iter().map(|body| Ok(arrow_flight::Result { body }));
             return Ok(Response::new(stream::iter(results.collect::<Vec<_>>()).boxed()));
         }
@@ -132,12 +138,12 @@ impl FlightService for Service {
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let caller = self.caller(&request).await?;
+        let (caller, trace) = (self.caller(&request).await?, trace(&request));
         let descriptor = request.into_inner();
         if !sql::is_command(Some(&descriptor)) {
             return absent("GetFlightInfo of a path");
         }
-        self.sql.flight_info(&caller, descriptor).await.map(Response::new)
+        traces::within(trace, self.sql.flight_info(&caller, descriptor)).await.map(Response::new)
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
@@ -157,8 +163,8 @@ impl FlightService for Service {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let caller = self.caller(&request).await?;
-        let rows = self.sql.get(&caller, &request.into_inner().ticket).await?;
+        let (caller, trace) = (self.caller(&request).await?, trace(&request));
+        let rows = traces::within(trace, self.sql.get(&caller, &request.into_inner().ticket)).await?;
         Ok(Response::new(rows))
     }
 

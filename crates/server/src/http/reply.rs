@@ -30,6 +30,12 @@ impl Fault {
         self
     }
 
+    /// The same of a request that is part of a trace.
+    pub(crate) fn of_trace(mut self, trace: Option<traces::Context>) -> Fault {
+        self.report.trace = self.report.trace.or(trace.map(|context| context.trace));
+        self
+    }
+
     /// As JSON.
     pub(crate) fn answer(&self) -> Answer {
         let mut answer = json_answer(self.status, &json!({ "error": error_json(&self.report) }));
@@ -85,6 +91,9 @@ pub(crate) fn error_json(report: &Report) -> Value {
     }
     if let Some(position) = report.position {
         error.insert("position".to_owned(), position.into());
+    }
+    if let Some(trace) = report.trace {
+        error.insert("trace_id".to_owned(), trace.to_string().into());
     }
     Value::Object(error)
 }

@@ -6,7 +6,7 @@
 use super::body::Flushes;
 use super::question::{Asked, Question};
 use super::reply::{self, Answer, Fault};
-use super::request::{Parameters, Upload, text};
+use super::request::{Parameters, Upload, header, text};
 use super::{Door, influx, lines, metrics, ready, statement, who};
 use crate::counters::add;
 use crate::pg::error::Report;
@@ -24,7 +24,9 @@ const PATHS: &str = "POST or GET /query: SQL\nPOST /write, /api/v2/write: line p
 pub(crate) async fn answer(door: Arc<Door>, request: Request<Incoming>, peer: SocketAddr, flushes: Arc<Flushes>) -> Answer {
     let (parts, body) = request.into_parts();
     let mut upload = Upload::new(body, &parts.headers, door.shared.settings.login_max);
-    let answer = route(&door, &parts, &mut upload, peer, flushes).await.unwrap_or_else(|fault| fault.answer());
+    let trace = header(&parts.headers, "traceparent").and_then(|text| text.parse().ok());
+    let routed = traces::within(trace, route(&door, &parts, &mut upload, peer, flushes)).await;
+    let answer = routed.unwrap_or_else(|fault| fault.of_trace(trace).answer());
     upload.drain().await;
     let counters = &door.shared.counters;
     add(&counters.http_requests, 1);

@@ -78,7 +78,7 @@ pub(crate) async fn answer(
     let (pieces, received) = mpsc::channel(PIECES_WAITING);
     let format = question.format;
     let of = Arc::clone(shared);
-    let task = shared.query_runtime.spawn(async move {
+    let task = shared.query_runtime.spawn(traces::carried(async move {
         let session = session(&of, user, question.application_name.clone(), client, true);
         let registered = of.register(Arc::clone(&session));
         let mut work = Work { shared: of, session, format, read_only: question.read_only, begun: Some(begun), pieces };
@@ -86,7 +86,7 @@ pub(crate) async fn answer(
             work.fail(report);
         }
         drop(registered);
-    });
+    }));
     // From here on a request that is given up takes its statement along.
     let rows = RowsBody::new(received, task.abort_handle(), flushes);
     match beginning.await {
@@ -122,7 +122,8 @@ fn done_answer(format: Format, done: &Completion, notices: &[Notice]) -> Answer 
 
 impl Work {
     async fn run(&mut self, question: Question) -> Result<(), Stopped> {
-        self.configure(&question).await?;
+        // It is no part of what was asked.
+        traces::within(None, self.configure(&question)).await?;
         let mut statements = query::split(&question.sql)?;
         let Some(last) = statements.pop() else {
             return Err(Report::error("42601", "there is no statement").hinted("send SQL as the body, or as ?q=").into());
@@ -194,7 +195,8 @@ impl Work {
         if self.shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
             // As it may be shown: a statement about roles without its passwords.
             let text: String = prepared.sql().chars().take(500).collect();
-            tracing::warn!(session = self.session.id(), ms = took.as_millis() as u64, statement = %text, "slow statement");
+            let (session, trace_id) = (self.session.id(), prepared.trace_id().map(tracing::field::display));
+            tracing::warn!(session, ms = took.as_millis() as u64, statement = %text, trace_id, "slow statement");
         }
         Ok(())
     }
@@ -282,7 +284,8 @@ impl Work {
         add(&self.shared.counters.failed_statements, 1);
         // The client's own mistakes are told to the client alone.
         if report.concerns_the_operator() {
-            tracing::error!(session = self.session.id(), sqlstate = %report.sqlstate, message = %report.message, "statement failed");
+            let (session, trace_id) = (self.session.id(), report.trace.map(tracing::field::display));
+            tracing::error!(session, sqlstate = %report.sqlstate, message = %report.message, trace_id, "statement failed");
         }
     }
 }

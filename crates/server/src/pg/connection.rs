@@ -202,7 +202,8 @@ impl Connection {
         add(&self.shared.counters.failed_statements, 1);
         // The client's own mistakes are told to the client alone.
         if report.concerns_the_operator() {
-            tracing::error!(session = self.session.id(), sqlstate = %report.sqlstate, message = %report.message, "statement failed");
+            let (session, trace_id) = (self.session.id(), report.trace.map(tracing::field::display));
+            tracing::error!(session, sqlstate = %report.sqlstate, message = %report.message, trace_id, "statement failed");
         }
         self.session.fail();
         self.tell_notices();

@@ -3,6 +3,7 @@
 
 use super::frame::FrameError;
 use std::borrow::Cow;
+use traces::TraceId;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,21 @@ pub(crate) struct Report {
     pub(crate) hint: Option<String>,
     /// Where in the statement, in characters from 1.
     pub(crate) position: Option<usize>,
+    /// The trace that the statement is a part of.
+    pub(crate) trace: Option<TraceId>,
 }
 
 impl Report {
     pub(crate) fn new(severity: Severity, sqlstate: &'static str, message: impl Into<String>) -> Report {
-        Report { severity, sqlstate: sqlstate.into(), message: message.into(), detail: None, hint: None, position: None }
+        Report {
+            severity,
+            sqlstate: sqlstate.into(),
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            trace: None,
+        }
     }
 
     pub(crate) fn error(sqlstate: &'static str, message: impl Into<String>) -> Report {

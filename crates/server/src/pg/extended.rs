@@ -292,10 +292,7 @@ impl Connection {
         let (Some(point), State::Bound, 0) = (portal.statement.prepared.point(), &portal.state, rows_max) else {
             return later(name);
         };
-        if !self.session.reads_freely() {
-            return later(name);
-        }
-        let zone = self.session.time_zone();
+        let Some((zone, given)) = self.session.reads_freely() else { return later(name) };
         let values = &mut self.values;
         values.clear();
         let types = portal.statement.prepared.parameters();
@@ -304,7 +301,13 @@ impl Connection {
             return Ok(Ask::Nothing);
         }
         let mut writer = Writer::new(&mut self.wire.output.bytes, &portal.result_formats, zone);
+        // None, and nothing made for it, unless this very run is recorded.
+        let mut span = portal.statement.prepared.trace_point(given);
         let result = point.execute(values, &mut writer);
+        if let (Some(span), Err(error)) = (&mut span, &result) {
+            span.fail(error.to_string());
+        }
+        drop(span);
         match writer.finish(result) {
             Ok(rows) => {
                 portal.state = State::Ended;
@@ -337,7 +340,7 @@ impl Connection {
         };
         let timer = self.timer();
         let answer = self.execute_portal(&mut portal, rows_max).await?;
-        self.log_slow(timer, portal.statement.prepared.sql());
+        self.log_slow(timer, &portal.statement.prepared);
         match answer {
             Err(report) => self.fail_extended(&report),
             Ok(()) => drop(self.portals.insert(name.into(), portal)),

@@ -38,6 +38,7 @@ pub(crate) fn report_of(error: &query::Error) -> Report {
         detail: error.detail().map(str::to_owned),
         hint: error.hint().map(str::to_owned),
         position: error.position().map(|position| position as usize),
+        trace: error.report().trace,
     }
 }
 
@@ -50,5 +51,6 @@ fn notice_of(notice: &query::Notice) -> Report {
         detail: None,
         hint: notice.hint.clone(),
         position: None,
+        trace: None,
     }
 }

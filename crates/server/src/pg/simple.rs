@@ -5,7 +5,7 @@ use super::error::Report;
 use super::extended::{columns_of, describe_rows};
 use super::job::{Event, Job};
 use super::socket::{End, FLUSH_BYTES};
-use query::StatementText;
+use query::{Prepared, StatementText};
 use std::time::Duration;
 
 impl Connection {
@@ -57,7 +57,7 @@ impl Connection {
         let mut job = self.start(prepared.clone(), Vec::new(), formats.clone());
         let answer = self.relay(&mut job, &formats).await?;
         // Its own text: without passwords.
-        self.log_slow(timer, prepared.sql());
+        self.log_slow(timer, &prepared);
         Ok(answer)
     }
 
@@ -113,11 +113,12 @@ impl Connection {
         tokio::time::Instant::now()
     }
 
-    pub(super) fn log_slow(&self, timer: tokio::time::Instant, sql: &str) {
+    pub(super) fn log_slow(&self, timer: tokio::time::Instant, prepared: &Prepared) {
         let took = timer.elapsed();
         if self.shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
-            let text: String = sql.chars().take(500).collect();
-            tracing::warn!(session = self.session.id(), ms = took.as_millis() as u64, statement = %text, "slow statement");
+            let text: String = prepared.sql().chars().take(500).collect();
+            let (session, trace_id) = (self.session.id(), prepared.trace_id().map(tracing::field::display));
+            tracing::warn!(session, ms = took.as_millis() as u64, statement = %text, trace_id, "slow statement");
         }
     }
 }

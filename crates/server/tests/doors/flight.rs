@@ -1,7 +1,8 @@
 //! The columnar door: kinds, dictionaries, numbers, refusals, disconnects, and damaged streams.
 
 use crate::node::{Node, samples, samples_schema, settings};
-use crate::noise::Noise;
+use crate::noise::{Noise, rounds};
+use crate::watch::Watch;
 use arrow::array::{
     ArrayRef, BooleanArray, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array,
@@ -370,9 +371,9 @@ async fn damaged_streams_harm_nobody() {
     ];
     let channel = tonic::transport::Endpoint::from_shared(node.flight_url()).unwrap().connect().await.unwrap();
     let mut client = FlightServiceClient::new(channel);
-    let mut noise = Noise::new(11);
+    let (mut noise, watch) = (Noise::seeded(11), Watch::begin());
     let mut refused = 0;
-    for round in 0..1500 {
+    for round in 0..rounds(1500) {
         let mut stream = streams[round % streams.len()].clone();
         let at = noise.below(stream.len());
         let message = &mut stream[at];
@@ -398,11 +399,12 @@ async fn damaged_streams_harm_nobody() {
             }
         }
     }
-    assert!(refused > 500, "only {refused} of the damaged streams were refused");
+    assert!(refused > rounds(500), "only {refused} of the damaged streams were refused");
     for body in [&b""[..], b"garbage", &[0xff; 64]] {
         let action = Action { r#type: "resolve".to_owned(), body: body.to_vec().into() };
         assert_eq!(client.do_action(action).await.unwrap_err().code(), Code::InvalidArgument);
     }
     // And all is well.
     assert_eq!(put(&node, &["samples"], 1, &samples(&[(0, 100, 1.0)])).await.unwrap()[0].rows, 1);
+    watch.check(256);
 }

@@ -1,7 +1,8 @@
 //! Bytes that no client would send: they end their own connection, and harm nobody else.
 
 use crate::node::{Node, settings};
-use crate::noise::Noise;
+use crate::noise::{Noise, rounds};
+use crate::watch::Watch;
 use crate::wire::{Raw, field, message, sqlstate};
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -45,8 +46,8 @@ fn conversations() -> Vec<Vec<u8>> {
 fn damaged_conversations_harm_nobody() {
     let node = Node::start(server::Settings { login_max: Duration::from_secs(5), message_bytes_max: 1 << 20, ..settings() });
     let conversations = conversations();
-    let mut noise = Noise::new(7);
-    for round in 0..600 {
+    let (mut noise, watch) = (Noise::seeded(7), Watch::begin());
+    for round in 0..rounds(600) {
         let mut bytes = conversations[round % conversations.len()].clone();
         if round >= conversations.len() {
             noise.damage(&mut bytes);
@@ -62,6 +63,7 @@ fn damaged_conversations_harm_nobody() {
     let mut raw = Raw::log_in(node.pg());
     raw.query("SELECT 1");
     assert_eq!(sqlstate(&raw.until(b'Z')), None);
+    watch.check(256);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Bytes that no HTTP client would send: they end their own connection, and harm nobody else.
 
 use crate::node::{Node, settings};
-use crate::noise::Noise;
+use crate::noise::{Noise, rounds};
+use crate::watch::Watch;
 use crate::web::Web;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -35,8 +36,8 @@ fn conversations() -> Vec<Vec<u8>> {
 fn damaged_requests_harm_nobody() {
     let node = Node::start(server::Settings { login_max: Duration::from_secs(5), message_bytes_max: 1 << 20, ..settings() });
     let conversations = conversations();
-    let mut noise = Noise::new(11);
-    for round in 0..700 {
+    let (mut noise, watch) = (Noise::seeded(11), Watch::begin());
+    for round in 0..rounds(700) {
         let mut bytes = conversations[round % conversations.len()].clone();
         if round >= conversations.len() {
             noise.damage(&mut bytes);
@@ -49,6 +50,7 @@ fn damaged_requests_harm_nobody() {
     }
     let answer = Web::connect(node.http()).ask("POST", "/query?format=csv", &[], b"SELECT 1 AS n");
     assert_eq!(answer.text(), "n\r\n1\r\n");
+    watch.check(256);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::calls::MESSAGE_BYTES_MAX;
 use crate::data::asking::{Answered, Reading, Told, Writing};
 use crate::data::node::DataNode;
 use crate::data::refused::Refused;
-use crate::data::serving::{read, read_now, write};
+use crate::data::serving::{read, read_now, read_span, write};
 use crate::door::{Lifeline, Taking};
 use bytes::Bytes;
 use prost::Message;
@@ -119,7 +119,17 @@ impl Answers {
             return Ok(Answer::Later(Box::pin(async move { write(&node, writing).await })));
         }
         let reading = Reading::decode(message).map_err(strange)?;
-        let at_once = if reading.tags.len() <= SHORT { read_now(&node, &reading) } else { None };
+        let at_once = if reading.tags.len() <= SHORT {
+            let span = read_span(&reading);
+            let at_once = read_now(&node, &reading);
+            // One that has to wait has a span of its own.
+            if let (Some(span), None) = (span, &at_once) {
+                span.forget();
+            }
+            at_once
+        } else {
+            None
+        };
         Ok(at_once.map_or_else(|| Answer::Later(Box::pin(async move { read(&node, reading).await })), Answer::AtOnce))
     }
 }

@@ -5,10 +5,11 @@
 
 use super::Asked;
 use super::frames::{Frames, HEAD_BYTES};
-use crate::calls::{MESSAGE_BYTES_MAX, Tls};
+use crate::calls::{MESSAGE_BYTES_MAX, chain};
+use crate::connecting::connect;
 use crate::data::asking::{Reading, Told, Writing};
 use crate::data::refused::Refused;
-use crate::tls;
+use crate::identity::Identity;
 use parking_lot::Mutex;
 use prost::Message;
 use std::collections::HashMap;
@@ -17,7 +18,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{mpsc, oneshot};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::http::Uri;
 
@@ -27,8 +27,6 @@ const WAITING_MAX: usize = 1_024;
 const CONNECT: Duration = Duration::from_millis(1_000);
 /// How much longer than its limit the answer to a write is waited for.
 const GRACE: Duration = Duration::from_millis(500);
-/// The port where an address names none.
-const PORT: u16 = 443;
 
 struct Question<Q> {
     asked: Q,
@@ -46,7 +44,7 @@ pub struct Askers {
 
 /// Connections for one sort of question.
 struct Connections<Q> {
-    tls: Tls,
+    identity: Identity,
     open: Mutex<HashMap<(Id, String), Line<Q>>>,
 }
 
@@ -57,8 +55,8 @@ fn unavailable(why: impl ToString) -> Refused {
 impl Askers {
     /// No connection yet. Questions are asked with these certificates.
     #[must_use]
-    pub fn new(tls: &Tls) -> Askers {
-        Askers { reads: Connections::new(tls), writes: Connections::new(tls) }
+    pub fn new(identity: &Identity) -> Askers {
+        Askers { reads: Connections::new(identity), writes: Connections::new(identity) }
     }
 
     /// Asks whoever is at an address (`https://HOST:PORT`).
@@ -74,8 +72,8 @@ impl Askers {
 }
 
 impl<Q: Asked> Connections<Q> {
-    fn new(tls: &Tls) -> Connections<Q> {
-        Connections { tls: tls.clone(), open: Mutex::default() }
+    fn new(identity: &Identity) -> Connections<Q> {
+        Connections { identity: identity.clone(), open: Mutex::default() }
     }
 
     async fn ask(&self, address: &str, asked: Q, limit: Duration) -> Result<Told, Refused> {
@@ -111,7 +109,7 @@ impl<Q: Asked> Connections<Q> {
         // Those of runtimes that ended, and of nodes that went.
         open.retain(|_, line| !line.is_closed());
         let (line, questions) = mpsc::channel(WAITING_MAX);
-        runtime.spawn(serve(address.to_owned(), self.tls.clone(), questions));
+        runtime.spawn(serve(address.to_owned(), self.identity.clone(), questions));
         open.insert(key, line.clone());
         line
     }
@@ -126,8 +124,8 @@ impl<Q: Asked> Connections<Q> {
 }
 
 /// A connection, until it fails or nobody can ask any more. What waits then for an answer hears that it was lost.
-async fn serve<Q: Asked>(address: String, tls: Tls, mut questions: mpsc::Receiver<Question<Q>>) {
-    let made = tokio::time::timeout(CONNECT, connect(&address, &tls, Q::PROTOCOL)).await;
+async fn serve<Q: Asked>(address: String, identity: Identity, mut questions: mpsc::Receiver<Question<Q>>) {
+    let made = tokio::time::timeout(CONNECT, reach(&address, &identity, Q::PROTOCOL)).await;
     let made = made.unwrap_or_else(|_| Err(format!("no connection within {} ms", CONNECT.as_millis())));
     match made {
         Ok(stream) => {
@@ -145,18 +143,9 @@ async fn serve<Q: Asked>(address: String, tls: Tls, mut questions: mpsc::Receive
     }
 }
 
-async fn connect(address: &str, tls: &Tls, protocol: &[u8]) -> Result<TlsStream<TcpStream>, String> {
+async fn reach(address: &str, identity: &Identity, protocol: &[u8]) -> Result<TlsStream<TcpStream>, String> {
     let uri: Uri = address.parse().map_err(|fault| format!("\"{address}\" is no address: {fault}"))?;
-    let host = uri.host().ok_or_else(|| format!("\"{address}\" names no host"))?;
-    let (config, name) = tls::asking(tls, host, protocol)?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((bare, uri.port_u16().unwrap_or(PORT))).await.map_err(|fault| fault.to_string())?;
-    stream.set_nodelay(true).map_err(|fault| fault.to_string())?;
-    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|fault| fault.to_string())?;
-    match stream.get_ref().1.alpn_protocol() {
-        Some(agreed) if agreed == protocol => Ok(stream),
-        _ => Err("the process there is no data node, or is of another release".to_owned()),
-    }
+    connect(&uri, &identity.current(), protocol).await.map_err(|fault| chain(&fault))
 }
 
 async fn pump<Q: Asked>(
@@ -190,10 +179,11 @@ async fn pump<Q: Asked>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::Tls;
 
     #[tokio::test]
     async fn what_no_message_holds_is_refused_before_it_is_sent() {
-        let askers = Askers::new(&Tls { authority: Vec::new(), own: None, name: None });
+        let askers = Askers::new(&Tls { authority: Vec::new(), own: None, name: None }.into());
         let writing = |bytes: usize| Writing { body: vec![0; bytes].into(), ..Writing::default() };
         let write = |bytes| askers.write("https://127.0.0.1:1", writing(bytes), Duration::from_secs(5));
         assert!(matches!(write(MESSAGE_BYTES_MAX).await, Err(Refused::TooLarge(_))));

@@ -43,7 +43,7 @@ pub(crate) async fn aside<T: Send + 'static>(
     shared: &Shared,
     work: impl Future<Output = Result<T, Status>> + Send + 'static,
 ) -> Result<T, Status> {
-    let mut task = Task(shared.query_runtime.spawn(work));
+    let mut task = Task(shared.query_runtime.spawn(traces::carried(work)));
     (&mut task.0).await.unwrap_or_else(|cause| Err(faulty(cause)))
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn stream(
 ) -> BoxStream<'static, Result<FlightData, Status>> {
     let (sender, receiver) = mpsc::channel(MESSAGES_WAITING);
     let inner = Arc::clone(shared);
-    let task = shared.query_runtime.spawn(async move {
+    let task = shared.query_runtime.spawn(traces::carried(async move {
         let _open = Open::new(&inner);
         let cancelled = reading.cancelled();
         let done = tokio::select! {
@@ -125,7 +125,7 @@ pub(crate) fn stream(
             // Nobody listens any more: the client is gone, and so is the statement.
             let _ = sender.send(Err(status)).await;
         }
-    });
+    }));
     relay(receiver, Task(task))
 }
 
@@ -237,7 +237,8 @@ fn end(shared: &Shared, session: &Session, prepared: &Prepared, timer: Instant) 
     let took = timer.elapsed();
     if shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
         let text: String = prepared.sql().chars().take(500).collect();
-        tracing::warn!(session = session.id(), ms = took.as_millis() as u64, statement = %text, "slow statement");
+        let trace_id = prepared.trace_id().map(tracing::field::display);
+        tracing::warn!(session = session.id(), ms = took.as_millis() as u64, statement = %text, trace_id, "slow statement");
     }
 }
 
@@ -246,7 +247,14 @@ pub(crate) fn failed(shared: &Shared, session: &Session, cause: &query::Error) -
     add(&shared.counters.failed_statements, 1);
     // The client's own mistakes are told to the client alone.
     if ["53", "58", "XX"].iter().any(|class| cause.sqlstate().starts_with(class)) {
-        tracing::error!(session = session.id(), sqlstate = cause.sqlstate(), message = cause.message(), "statement failed");
+        let trace_id = cause.report().trace.map(tracing::field::display);
+        tracing::error!(
+            session = session.id(),
+            sqlstate = cause.sqlstate(),
+            message = cause.message(),
+            trace_id,
+            "statement failed"
+        );
     }
     error::of(cause)
 }
