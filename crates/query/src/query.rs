@@ -23,7 +23,6 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{self, Statement as Tree};
@@ -101,7 +100,7 @@ pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: 
 
 fn state_of(session: &Session, statement: StatementContext) -> SessionState {
     let statement = Arc::new(statement);
-    let mut state = SessionStateBuilder::new_from_existing(session.context.state()).build();
+    let mut state = session.planning.clone();
     let rights = StatementRights(Arc::clone(&statement.rights));
     state.config_mut().set_extension(statement);
     state.config_mut().options_mut().extensions.insert(rights);
@@ -116,7 +115,7 @@ fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> 
     if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
         return Ok(plan.clone());
     }
-    let state = session.context.state();
+    let state = &session.planning;
     Ok(state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?)
 }
 
@@ -203,8 +202,7 @@ pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<
 }
 
 async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusionError> {
-    let state = session.context.state();
-    state.statement_to_plan(Parsed::Statement(Box::new(tree))).await
+    session.planning.statement_to_plan(Parsed::Statement(Box::new(tree))).await
 }
 
 /// Plans a statement and finds its parameters' types: those given, those that where they stand tells, those inferred, else text.
