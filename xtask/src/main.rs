@@ -4,6 +4,7 @@
 //! that every check it runs can be run alone. It may not know what Meridian does.
 #![expect(clippy::disallowed_methods, reason = "xtask drives the outside world: files, processes, clocks")]
 
+mod bench;
 mod needs;
 mod package;
 mod simulate;
@@ -24,6 +25,8 @@ const HELP: &str = "cargo xtask COMMAND
                    processes under faults of all kinds instead
   simulate [--seeds N] [--first-seed S] [--kernels | --only slices|tags|members] [--trace] [--plant BUG]
                    fleets in the simulator, one a seed (10000), on all cores; a seed that fails is made small
+  bench NAME [..]  ours beside its peers, in one run (ingest, questions, aggregates): installs the peers that are missing,
+                   builds for release; `bench NAME --help` tells what can be set
   deb [--binary PATH] [--out DIR] [--fast]
                    a Debian package of a release build, or of a program that is there; --fast compresses little
   image [--binary PATH] [--out DIR] [--fast]
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "simulate" => simulate::run(rest),
         "soak" => soak::run(rest),
+        "bench" => bench::run(rest),
         "deb" => package::deb::run(rest),
         "image" => package::image::run(rest),
         "yanked" => yanked::run(rest),

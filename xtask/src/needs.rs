@@ -90,7 +90,8 @@ pub fn install_programs(programs: &[(&str, &str)]) -> Result<(), String> {
     install_missing(programs, &[])
 }
 
-fn install_missing(programs: &[(&str, &str)], files: &[(&str, &str)]) -> Result<(), String> {
+/// Installs the packages of those programs and files that are missing.
+pub fn install_missing(programs: &[(&str, &str)], files: &[(&str, &str)]) -> Result<(), String> {
     let mut missing: Vec<&str> = programs.iter().filter(|(program, _)| !found(program)).map(|(_, package)| *package).collect();
     missing.extend(files.iter().filter(|(file, _)| !Path::new(file).is_file()).map(|(_, package)| *package));
     if !missing.is_empty() {
@@ -102,6 +103,16 @@ fn install_missing(programs: &[(&str, &str)], files: &[(&str, &str)]) -> Result<
             .env("DEBIAN_FRONTEND", "noninteractive"))?;
     }
     Ok(())
+}
+
+/// The Python that has the peers of the benchmarks too.
+pub fn peers() -> Result<PathBuf, String> {
+    let python = python()?;
+    if !quiet(Command::new(&python).args(["-c", "import duckdb, chdb"])) {
+        println!("xtask: installing chdb for Python");
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "chdb==4.*"]))?;
+    }
+    Ok(python)
 }
 
 fn node() -> Result<PathBuf, String> {

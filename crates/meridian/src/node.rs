@@ -1,6 +1,6 @@
 //! A node of our own: `meridian serve` as a child process, for `demo` and `bench`.
 //!
-//! Promises: the child is this very program; it is killed when the value is dropped, and by the second Ctrl-C; what it
+//! Promises: the child is this very program (for `bench/`: the one beside it); it is killed when the value is dropped, and by the second Ctrl-C; what it
 //! logs is in a file that is named when it fails.
 
 use crate::Error;
@@ -28,6 +28,8 @@ pub struct Node {
     pub fleet: String,
     /// How long it took to open.
     pub opened_in: Duration,
+    /// All that its ready file tells, a line a door.
+    told: String,
     /// The other processes of its fleet: they are measured and stopped with it.
     pub companions: Vec<Node>,
     log: PathBuf,
@@ -50,7 +52,7 @@ impl Node {
     #[expect(clippy::disallowed_methods, reason = "files of the program's own beside the store")]
     pub fn start_with(dir: &Path, flags: &[String], doors: &[&str]) -> Result<Node, Error> {
         let started = now();
-        let program = std::env::current_exe().map_err(Error::system("finding this program"))?;
+        let program = program()?;
         let beside = |suffix: &str| PathBuf::from(format!("{}.{suffix}", dir.display()));
         let (ready, log) = (beside("ready"), beside("log"));
         let made = |path: &Path| {
@@ -72,7 +74,7 @@ impl Node {
         let leash = Some(Leash::new(child.id(), libc::SIGKILL));
         let (pg, flight, fleet) = (String::new(), String::new(), String::new());
         let (dir, opened_in, companions) = (dir.to_path_buf(), Duration::ZERO, Vec::new());
-        let mut node = Node { child, leash, dir, pg, flight, fleet, opened_in, companions, log };
+        let mut node = Node { child, leash, dir, pg, flight, fleet, told: String::new(), opened_in, companions, log };
         node.wait_ready(&ready, doors, started)?;
         Ok(node)
     }
@@ -85,6 +87,7 @@ impl Node {
             {
                 let of = |door: &str| address(&text, door).unwrap_or_default();
                 (self.pg, self.flight, self.fleet) = (of("pg="), of("flight="), of("fleet="));
+                self.told = text;
                 self.opened_in = started.elapsed();
                 return Ok(());
             }
@@ -102,6 +105,11 @@ impl Node {
     /// How to connect, as a URL: our own node on the loopback, whatever PGSSLMODE says.
     pub fn url(&self) -> String {
         format!("postgres://meridian@{}/meridian?sslmode=disable", self.pg)
+    }
+
+    /// Where another of its doors listens (`http=`), if it was started with one.
+    pub fn door(&self, key: &str) -> Option<String> {
+        address(&self.told, key)
     }
 
     /// Its process number.
@@ -193,6 +201,13 @@ impl Drop for Node {
         self.leash = None;
         let _ = self.child.wait();
     }
+}
+
+/// This very program, or the one that stands beside a program of another name.
+fn program() -> Result<PathBuf, Error> {
+    let this = std::env::current_exe().map_err(Error::system("finding this program"))?;
+    let beside = this.with_file_name("meridian");
+    Ok(if beside.is_file() { beside } else { this })
 }
 
 fn address(text: &str, key: &str) -> Option<String> {

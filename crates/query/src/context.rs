@@ -12,7 +12,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::extensions_options;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
 use std::any::Any;
@@ -112,11 +112,11 @@ impl ExtensionOptions for StatementRights {
     }
 }
 
-/// The context in which a session plans.
+/// The state in which a session plans.
 ///
 /// # Errors
 /// A table of clients' catalogues that can't be made, which is a fault of ours.
-pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<SessionContext, Error> {
+pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<SessionState, Error> {
     let mut config = SessionConfig::new()
         // In a fleet, aggregates are made in two steps: on nodes, and here.
         .with_target_partitions(engine.settings.target_partitions.max(if engine.local.is_some() { 1 } else { 2 }))
@@ -143,5 +143,6 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<Sess
     let clients = catalogue::catalogue(engine, access, || functions::names(&context, access))?;
     functions::register_clients(&context, &clients, access);
     catalogue::register(&context, &clients, access, tables::session::all(engine, own))?;
-    Ok(context)
+    // Not built once more: a function of ours that took another's name might lose it to one of that one's other names.
+    Ok(context.state())
 }

@@ -25,7 +25,6 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{self, Statement as Tree};
@@ -103,12 +102,14 @@ pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: 
 
 fn state_of(session: &Session, statement: StatementContext) -> SessionState {
     let statement = Arc::new(statement);
-    let mut builder = SessionStateBuilder::new_from_existing(session.context.state());
     let bounded = session.bounded_runtime();
-    if let Some((runtime, _)) = &bounded {
-        builder = builder.with_runtime_env(Arc::clone(runtime));
-    }
-    let mut state = builder.build();
+    let mut state = match &bounded {
+        None => session.planning.clone(),
+        Some((runtime, _)) => {
+            let builder = SessionStateBuilder::new_from_existing(session.planning.clone());
+            builder.with_runtime_env(Arc::clone(runtime)).build()
+        }
+    };
     if let Some((_, bytes)) = bounded {
         let execution = &mut state.config_mut().options_mut().execution;
         execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(sort_reserve(bytes));
@@ -130,7 +131,7 @@ fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> 
     if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
         return Ok(plan.clone());
     }
-    let state = session.context.state();
+    let state = &session.planning;
     Ok(state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?)
 }
 
@@ -217,8 +218,7 @@ pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<
 }
 
 async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusionError> {
-    let state = session.context.state();
-    state.statement_to_plan(Parsed::Statement(Box::new(tree))).await
+    session.planning.statement_to_plan(Parsed::Statement(Box::new(tree))).await
 }
 
 /// Plans a statement and finds its parameters' types: those given, those that where they stand tells, those inferred, else text.

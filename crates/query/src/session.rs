@@ -26,8 +26,8 @@ use crate::time::Zone;
 use crate::traced;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use futures::future::AbortRegistration;
 use parking_lot::Mutex;
@@ -97,7 +97,8 @@ pub struct Session {
     pub(crate) engine: Arc<Engine>,
     pub(crate) id: i32,
     pub(crate) settings: SessionSettings,
-    pub(crate) context: SessionContext,
+    /// What every statement is planned with; each is run with a copy of its own.
+    pub(crate) planning: SessionState,
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) access: Arc<Access>,
     pub(crate) names: Arc<Names>,
@@ -126,14 +127,14 @@ impl Session {
         let (names, cursors) = <(Arc<Names>, Arc<Cursors>)>::default();
         let own = crate::tables::Own { state: &state, access: &access, names: &names, cursors: &cursors };
         // Only constants of ours go into it, so it fails in every session or in none.
-        let context = crate::context::build(&engine, id, &own).expect("the tables of clients' catalogues are constants");
+        let planning = crate::context::build(&engine, id, &own).expect("the tables of clients' catalogues are constants");
         let (seen, ended) = (Arc::default(), watch::Sender::new(false));
         let activity = Activity::new(engine.settings.clock.wall_us());
         let session = Session {
             engine,
             id,
             settings,
-            context,
+            planning,
             state,
             access,
             names,

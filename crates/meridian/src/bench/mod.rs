@@ -4,7 +4,7 @@
 //! wrong one fails the run.
 
 mod asking;
-mod bounds;
+pub mod bounds;
 mod capacity;
 mod contest;
 mod costs;
@@ -13,11 +13,11 @@ mod fleet;
 mod ingest;
 pub mod latencies;
 mod lean;
-mod postgres;
+pub mod postgres;
 pub mod queries;
 mod recovery;
 mod report;
-mod resident;
+pub mod resident;
 mod setup;
 mod steady;
 mod subject;

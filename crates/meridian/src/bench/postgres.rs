@@ -108,6 +108,11 @@ impl Installation {
 }
 
 impl Postgres {
+    /// Its process; those of its sessions are its children.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How to connect to a database, as a URL.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://meridian@{}/{database}", self.address)

@@ -1,12 +1,18 @@
 //! `label(tag, key)`, and `labels ->> key`.
 
 use super::simple::Simple;
-use crate::access::{Access, Privileges};
+use crate::access::{Access, Privileges, Rights};
 use crate::context::StatementRights;
 use crate::engine::Engine;
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, AsArray, NullBufferBuilder, StringArray, StringViewArray, make_view, new_null_array};
+use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{ScalarUDF, Signature, Volatility};
+use datafusion::common::{ScalarValue, exec_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 use types::TagId;
 
@@ -40,32 +46,114 @@ pub(super) fn everywhere() -> Vec<ScalarUDF> {
 }
 
 pub(super) fn all(engine: &Arc<Engine>, access: &Arc<Access>) -> Vec<ScalarUDF> {
-    let (engine, access) = (Arc::clone(engine), Arc::clone(access));
     // A tag's labels may be changed between statements, never within one as far as it is concerned.
-    let signature = Signature::exact(vec![DataType::Utf8, DataType::Utf8], Volatility::Stable);
-    let label = Simple::with_options("label", signature, DataType::Utf8, move |args, rows, options| {
-        let (names, keys) = (args[0].as_string::<i32>(), args[1].as_string::<i32>());
-        // Of a tag that may not be seen there are no labels.
-        let rights = StatementRights::of(options, &access);
-        let seen = |name: &str, id: &TagId| {
-            rights.is_unbound() || rights.has_tag(&engine.catalog, "public.tags", Privileges::SELECT, *id, name)
-        };
-        let mut known: Option<(String, Vec<(String, String)>)> = None;
-        let mut out = Vec::with_capacity(rows);
-        for row in 0..rows {
-            if names.is_null(row) || keys.is_null(row) {
-                out.push(None);
+    let signature = Signature::exact(vec![DataType::Utf8View, DataType::Utf8], Volatility::Stable);
+    vec![ScalarUDF::new_from_impl(Label { engine: Arc::clone(engine), access: Arc::clone(access), signature })]
+}
+
+/// `label(tag, key)`. A tag is looked up once a batch, however many rows it has there; its rows share the text.
+struct Label {
+    engine: Arc<Engine>,
+    access: Arc<Access>,
+    signature: Signature,
+}
+
+impl Label {
+    /// The label of a tag, or none; of a tag that may not be seen there are none.
+    fn of(&self, rights: &Rights, name: &str, key: &str) -> Option<String> {
+        let catalog = &self.engine.catalog;
+        let seen = |id: &TagId| rights.is_unbound() || rights.has_tag(catalog, "public.tags", Privileges::SELECT, *id, name);
+        let tag = catalog.find(name).filter(seen).and_then(|id| catalog.get(id))?;
+        tag.definition.labels.into_iter().find(|(found, _)| found == key).map(|(_, value)| value)
+    }
+
+    /// One key for all rows, as it nearly always is.
+    fn column(&self, rights: &Rights, names: &StringViewArray, key: &str) -> StringViewArray {
+        let (mut texts, mut views, mut present) =
+            (Vec::new(), Vec::with_capacity(names.len()), NullBufferBuilder::new(names.len()));
+        // Views of one array that are equal are of one text.
+        let mut known: HashMap<u128, Option<u128>> = HashMap::new();
+        let mut last: Option<(u128, Option<u128>)> = None;
+        for (row, view) in names.views().iter().enumerate() {
+            if names.is_null(row) {
+                views.push(0);
+                present.append_null();
                 continue;
             }
-            let name = names.value(row);
-            if known.as_ref().is_none_or(|(last, _)| last != name) {
-                let tag = engine.catalog.find(name).filter(|id| seen(name, id)).and_then(|id| engine.catalog.get(id));
-                known = Some((name.to_owned(), tag.map(|tag| tag.definition.labels).unwrap_or_default()));
-            }
-            let labels = known.as_ref().map(|(_, labels)| labels.as_slice()).unwrap_or_default();
-            out.push(labels.iter().find(|(key, _)| key == keys.value(row)).map(|(_, value)| value.clone()));
+            let found = match last {
+                Some((same, found)) if same == *view => found,
+                _ => *known.entry(*view).or_insert_with(|| {
+                    let text = self.of(rights, names.value(row), key)?;
+                    let at = u32::try_from(texts.len()).ok()?;
+                    texts.extend_from_slice(text.as_bytes());
+                    Some(make_view(text.as_bytes(), 0, at))
+                }),
+            };
+            last = Some((*view, found));
+            views.push(found.unwrap_or(0));
+            present.append(found.is_some());
         }
-        Ok(Arc::new(StringArray::from(out)))
-    });
-    vec![label]
+        // SAFETY: every view was made from the text that lies at its offset of the one buffer, a `String`, so UTF-8; that of a
+        // NULL is of an empty text.
+        unsafe { StringViewArray::new_unchecked(ScalarBuffer::from(views), [Buffer::from_vec(texts)], present.finish()) }
+    }
+}
+
+impl ScalarUDFImpl for Label {
+    fn name(&self) -> &str {
+        "label"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8View)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rights = StatementRights::of(&args.config_options, &self.access);
+        let [names, key] = args.args.as_slice() else { return exec_err!("label takes a tag and a key") };
+        let text = |key: &ScalarValue| key.try_as_str().flatten().map(str::to_owned);
+        if let (ColumnarValue::Array(names), ColumnarValue::Scalar(key)) = (names, key) {
+            let names = names.as_string_view();
+            return Ok(ColumnarValue::Array(match text(key) {
+                Some(key) => Arc::new(self.column(&rights, names, &key)),
+                None => new_null_array(&DataType::Utf8View, names.len()),
+            }));
+        }
+        let constant = matches!((names, key), (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let (names, keys) = (names.to_array(rows)?, key.to_array(rows)?);
+        let (names, keys) = (names.as_string_view(), keys.as_string::<i32>());
+        let one = |(name, key): (Option<&str>, Option<&str>)| self.of(&rights, name?, key?);
+        let out: StringViewArray = names.iter().zip(keys.iter()).map(one).collect();
+        Ok(if constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?)
+        } else {
+            ColumnarValue::Array(Arc::new(out))
+        })
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("label")
+    }
+}
+
+// It is registered once a session.
+impl PartialEq for Label {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Label {}
+
+impl Hash for Label {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        "label".hash(state);
+    }
 }

@@ -2,14 +2,13 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-type Body = Arc<dyn Fn(&[ArrayRef], usize, &ConfigOptions) -> Result<ArrayRef> + Send + Sync>;
+type Body = Arc<dyn Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync>;
 
 /// The function. Two are equal when their names are: each name is registered once a session.
 pub(crate) struct Simple {
@@ -38,16 +37,6 @@ impl Simple {
         signature: Signature,
         gives: DataType,
         body: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
-    ) -> ScalarUDF {
-        Simple::with_options(name, signature, gives, move |args, rows, _| body(args, rows))
-    }
-
-    /// A function that asks what the statement is planned with.
-    pub(crate) fn with_options(
-        name: &'static str,
-        signature: Signature,
-        gives: DataType,
-        body: impl Fn(&[ArrayRef], usize, &ConfigOptions) -> Result<ArrayRef> + Send + Sync + 'static,
     ) -> ScalarUDF {
         ScalarUDF::new_from_impl(Simple { name, signature, gives, body: Arc::new(body) })
     }
@@ -90,7 +79,7 @@ impl ScalarUDFImpl for Simple {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let arrays = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<Vec<_>>>()?;
-        let out = (self.body)(&arrays, rows, &args.config_options)?;
+        let out = (self.body)(&arrays, rows)?;
         if scalar {
             return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&out, 0)?));
         }

@@ -119,10 +119,28 @@ fn traced_expr(plan: &LogicalPlan, expr: Expr, path: &Path<'_>) -> Option<Expr> 
 }
 
 /// Whether an expression names no column of samples but the tag.
-fn tag_at_most(expr: &Expr) -> bool {
-    expr.column_refs()
-        .iter()
-        .all(|column| column.relation.as_ref().is_none_or(|relation| relation.table() != PARTIAL) || column.name == "tag")
+pub(super) fn tag_at_most(expr: &Expr) -> bool {
+    names_at_most(expr, &["tag"])
+}
+
+fn names_at_most(expr: &Expr, names: &[&str]) -> bool {
+    let of_other = |column: &Column| column.relation.as_ref().is_none_or(|relation| relation.table() != PARTIAL);
+    expr.column_refs().into_iter().all(|column| of_other(column) || names.contains(&column.name.as_str()))
+}
+
+/// A group by the tag, bins and what samples were joined with, with the partial scan's column for the bins; None where it needs more.
+/// `bins` are those found so far: there is one kind of them.
+fn grouped(expr: Expr, bins: &mut Option<Bins>) -> Option<Expr> {
+    let mut others = false;
+    let out = expr.transform_down(|node| {
+        let Some(found) = bins_of(&node) else { return Ok(Transformed::no(node)) };
+        others |= bins.is_some_and(|bins| bins != found);
+        *bins = Some(found);
+        Ok(Transformed::new(Expr::Column(Column::new(Some(PARTIAL), "bin")), true, TreeNodeRecursion::Jump))
+    });
+    let expr = out.ok()?.data;
+    let fits = !others && names_at_most(&expr, &["tag", "bin"]) && !matches!(expr, Expr::GroupingSet(_)) && !expr.is_volatile();
+    fits.then_some(expr)
 }
 
 /// The bins of `date_bin(width, time)` and `date_bin(width, time, origin)`.
@@ -153,17 +171,8 @@ fn pushed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let mut groups = Vec::new();
     for expr in &aggregate.group_expr {
         let Some(traced) = traced_expr(&aggregate.input, expr.clone().unalias(), &path) else { return Ok(None) };
-        if let Some(found) = bins_of(&traced) {
-            if bins.is_some_and(|bins| bins != found) {
-                return Ok(None);
-            }
-            bins = Some(found);
-            groups.push(Expr::Column(Column::new(Some(PARTIAL), "bin")));
-        } else if tag_at_most(&traced) && !matches!(traced, Expr::GroupingSet(_)) && !traced.is_volatile() {
-            groups.push(traced);
-        } else {
-            return Ok(None);
-        }
+        let Some(group) = grouped(traced, &mut bins) else { return Ok(None) };
+        groups.push(group);
     }
     let mut parts: Vec<Merged> = Vec::new();
     for expr in &aggregate.aggr_expr {

@@ -1,6 +1,6 @@
 //! How each aggregate of samples is made of the kernel's partial ones.
 
-use super::aggregate::{PARTIAL, is_partial};
+use super::aggregate::{PARTIAL, is_partial, tag_at_most};
 use crate::functions::{MAX, MIN, one_nan};
 use crate::scan::Sort;
 use arrow::datatypes::DataType;
@@ -26,10 +26,30 @@ fn alone(aggregate: Expr) -> Option<Merged> {
     Some(Merged { aggregates: vec![aggregate], finish: Box::new(|mut columns| columns.swap_remove(0)) })
 }
 
-/// `expr` is an aggregate whose columns are traced to the partial table's names.
+/// `expr` is an aggregate whose columns are traced to the partial table's names. What it is FILTERed by says which tags count, so it
+/// says which partial rows do.
 pub(super) fn merged(expr: &Expr, sort: Sort) -> Option<Merged> {
     let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
-    if params.filter.is_some() || params.null_treatment.is_some() {
+    let Some(filter) = &params.filter else { return unfiltered(expr, sort) };
+    if !tag_at_most(filter) || filter.is_volatile() {
+        return None;
+    }
+    let mut params = params.clone();
+    params.filter = None;
+    let plain = unfiltered(&Expr::AggregateFunction(AggregateFunction { func: Arc::clone(func), params }), sort)?;
+    let aggregates = plain.aggregates.into_iter().map(|aggregate| match aggregate {
+        Expr::AggregateFunction(mut aggregate) => {
+            aggregate.params.filter = Some(filter.clone());
+            Some(Expr::AggregateFunction(aggregate))
+        }
+        _ => None,
+    });
+    Some(Merged { aggregates: aggregates.collect::<Option<_>>()?, finish: plain.finish })
+}
+
+fn unfiltered(expr: &Expr, sort: Sort) -> Option<Merged> {
+    let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
+    if params.null_treatment.is_some() {
         return None;
     }
     let name = func.name();

@@ -54,6 +54,7 @@ async fn aggregates_equal_plain_execution() {
             "date_bin('90 seconds', time, TIMESTAMPTZ '2001-01-01 00:00:01')",
         ),
         ("upper(tag)", "upper(tag)"),
+        ("tag, extract(hour FROM date_bin('1 hour', time))", "tag, extract(hour FROM date_bin('1 hour', time))"),
     ];
     let filters = [
         "true",
@@ -85,6 +86,34 @@ async fn aggregates_equal_plain_execution() {
     }
     let nothing = "SELECT count(*), sum(value), max(value) FROM samples WHERE tag = 'nowhere'";
     assert_eq!(house.rows(nothing).await, ["0|NULL|NULL"]);
+}
+
+/// A wide row of a narrow table: what a condition on the tag FILTERs is handed down too, and nothing else is.
+#[tokio::test(flavor = "multi_thread")]
+async fn filtered_aggregates_equal_plain_execution() {
+    let house = random_house().await;
+    let plain = "(SELECT * FROM samples LIMIT 1000000000)";
+    for (aggregates, handed_down) in [
+        ("count(*) FILTER (WHERE tag = 't1'), max(value) FILTER (WHERE label(tag, 'site') = 's1'), min(time)", true),
+        (
+            "avg(value) FILTER (WHERE tag LIKE '%3'), sum(value) FILTER (WHERE tag = 'nowhere'), max(value) FILTER (WHERE false)",
+            true,
+        ),
+        ("count(*) FILTER (WHERE value > 0), max(value) FILTER (WHERE tag = 't1')", false),
+        ("sum(value) FILTER (WHERE tag < 't5' AND time < '2023-11-15')", false),
+    ] {
+        for (groups, by) in [
+            ("", ""),
+            ("tag, ", " GROUP BY 1"),
+            ("date_bin('1 hour', time), ", " GROUP BY 1"),
+            ("label(tag, 'site'), extract(epoch FROM date_bin('2 hours', time)), ", " GROUP BY 1, 2"),
+        ] {
+            let sql = |source: &str| format!("SELECT {groups}{aggregates} FROM {source} AS s{by}");
+            assert_eq!(sorted(&house, &sql("samples")).await, sorted(&house, &sql(plain)).await, "{}", sql("samples"));
+            let shown = house.rows(&format!("EXPLAIN {}", sql("samples"))).await.join("\n");
+            assert_eq!(shown.contains("__part0"), handed_down, "{}: {shown}", sql("samples"));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

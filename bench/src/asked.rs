@@ -1,0 +1,121 @@
+//! Questions that are put to several in turns: ours in SQL over its door, engines in their own SQL, VictoriaMetrics in PromQL.
+//!
+//! Promises: answers of those who speak SQL are compared cell by cell; the first turn is not counted; a figure is the median.
+
+use crate::peer::Server;
+use crate::peer::engine::{Engine, Kind};
+use crate::peer::victoria;
+use crate::report::{Beside, Report};
+use meridian::Session;
+use meridian::progress::now;
+use meridian::{Error, interrupt};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Turns of each question that are counted.
+pub const ROUNDS: usize = 5;
+
+/// A question in the words of each.
+pub struct Question {
+    /// What it is called.
+    pub what: String,
+    /// Ours.
+    pub ours: String,
+    /// DuckDB's.
+    pub duck: String,
+    /// ClickHouse's.
+    pub click: String,
+    /// A path of VictoriaMetrics', where PromQL can say it.
+    pub victoria: Option<String>,
+}
+
+/// Who is asked.
+pub struct Asked<'a> {
+    /// Ours.
+    pub session: &'a Session,
+    /// DuckDB and ClickHouse, who take part.
+    pub engines: &'a mut [Engine],
+    /// VictoriaMetrics, if it does.
+    pub victoria: Option<&'a Server>,
+}
+
+impl Asked<'_> {
+    /// Asks all in turns, compares answers, and notes the medians.
+    ///
+    /// # Errors
+    /// What a side failed with; `Error::Wrong` where answers differ.
+    pub fn ask(&mut self, question: &Question, report: &mut Report) -> Result<(), Error> {
+        let mut ours = Vec::new();
+        let mut theirs = vec![Vec::new(); self.engines.len()];
+        let mut of_victoria = Vec::new();
+        for round in 0..=ROUNDS {
+            interrupt::check()?;
+            let started = now();
+            let answer = self.session.query(&question.ours)?;
+            ours.push(started.elapsed());
+            for (engine, times) in self.engines.iter_mut().zip(&mut theirs) {
+                let sql = if engine.kind == Kind::Duck { &question.duck } else { &question.click };
+                let told = engine.run(sql, round == 0)?;
+                times.push(told.took);
+                if round == 0 {
+                    compare(&question.what, engine.kind.name(), &answer.rows, &told.rows)?;
+                }
+            }
+            if let (Some(peer), Some(path)) = (self.victoria, &question.victoria) {
+                let started = now();
+                peer.get(path)?;
+                of_victoria.push(started.elapsed());
+            }
+        }
+        let mut beside = |peer: &str, times: &[Duration]| {
+            let turns = times[1..].iter().zip(&ours[1..]).map(|(their, our)| our.as_secs_f64() / their.as_secs_f64()).collect();
+            let (what, peer) = (question.what.clone(), peer.to_owned());
+            let (ours, theirs) = (median(&ours) * 1e3, median(times) * 1e3);
+            report.add(Beside { what, unit: "ms", ours, peer, theirs, goal: Some(1.0), more: false, turns });
+        };
+        for (engine, times) in self.engines.iter().zip(&theirs) {
+            beside(engine.kind.name(), times);
+        }
+        if !of_victoria.is_empty() {
+            beside(victoria::NAME, &of_victoria);
+        }
+        if theirs.is_empty() && of_victoria.is_empty() {
+            eprintln!("{}: {:.1} ms", question.what, median(&ours) * 1e3);
+        }
+        Ok(())
+    }
+}
+
+/// Of all but the first.
+fn median(times: &[Duration]) -> f64 {
+    let mut times: Vec<f64> = times[1..].iter().map(Duration::as_secs_f64).collect();
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// A moment in UTC as all write it to the second; anything else as it is.
+fn moment(text: &str) -> &str {
+    let digits = |range: std::ops::Range<usize>| text.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let is_moment = digits(0..4) && digits(11..13) && text.get(4..5) == Some("-") && text.get(13..14) == Some(":");
+    text.get(..19).filter(|_| is_moment).unwrap_or(text)
+}
+
+/// Cell by cell: numbers may differ in how their sums were rounded.
+fn compare(what: &str, who: &str, ours: &[Vec<Option<String>>], theirs: &[Vec<Value>]) -> Result<(), Error> {
+    let differ = |why: String| Err(Error::Wrong(format!("{what}: ours and {who}: {why}")));
+    if ours.len() != theirs.len() {
+        return differ(format!("{} rows and {}", ours.len(), theirs.len()));
+    }
+    for (row, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        for (our, their) in ours.iter().zip(theirs) {
+            let number = |text: &str| text.parse::<f64>().ok();
+            let their_text = their.as_str().map_or_else(|| their.to_string(), str::to_owned);
+            let our = our.as_deref().unwrap_or("null");
+            let near = |(a, b): (f64, f64)| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0);
+            if moment(our) != moment(&their_text) && !number(our).zip(number(&their_text)).is_some_and(near) {
+                return differ(format!("row {row}: {our} and {their_text}"));
+            }
+        }
+    }
+    Ok(())
+}
