@@ -59,6 +59,11 @@ pub fn run(loaded: &Loaded, roles: Roles) -> Result<ExitCode, Error> {
         .dir
         .as_deref()
         .ok_or_else(|| Error::Usage("serve needs --dir DIR: where the process keeps what it has".to_owned()))?;
+    if config.archive_to.is_some() {
+        return Err(Error::Usage(
+            "setting archive_to: a fleet has no backups, and its log is not archived; its copies are its slices'".to_owned(),
+        ));
+    }
     let door = serve::address("fleet", &config.fleet)?
         .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
     check_reachable(&config.fleet_address, door)?;

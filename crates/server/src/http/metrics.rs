@@ -35,6 +35,9 @@ pub(crate) async fn answer(door: &Door) -> Answer {
     if let Some(kernel) = engine.local() {
         memory(kernel, &mut page);
     }
+    for figure in engine.settings().operator.iter().flat_map(|operator| operator.figures()) {
+        page.family(figure.name, figure.kind, figure.help).number(figure.name, &[], figure.value);
+    }
     reply::answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", page.into_text())
 }
 
