@@ -12,7 +12,7 @@ use crate::Error;
 use crate::head::{FileEntry, LogEntry};
 use crate::line::Line;
 use crate::place::{Place, whole};
-use crate::sealed::unsealed;
+use crate::sealed::{is_cut, unsealed};
 use serde::{Deserialize, Serialize};
 
 /// Where all of them lie.
@@ -104,13 +104,35 @@ impl ParcelName {
     }
 }
 
-/// The parcels whose heads lie under a prefix of keys: by line, then in order.
+/// The parcels whose heads lie under a prefix of keys: by line, then in order. A head whose writing was cut short does not count.
 pub(crate) fn names(place: &dyn Place, prefix: &str) -> Result<Vec<ParcelName>, Error> {
+    let listed = listed(place, prefix)?;
+    let mut names = Vec::with_capacity(listed.len());
+    for (at, name) in listed.iter().enumerate() {
+        let same =
+            |other: Option<&ParcelName>| other.is_some_and(|other| (&other.line, other.number) == (&name.line, name.number));
+        let follows = listed.get(at + 1).filter(|next| next.line == name.line && next.number > name.number);
+        // From one that was cut short nothing goes on.
+        let is_sure = follows.is_some_and(|next| next.from_us == name.to_us) && !(at > 0 && same(listed.get(at - 1)));
+        if is_sure || !is_torn(place, name)? {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
+}
+
+/// The same, whole or not.
+pub(crate) fn listed(place: &dyn Place, prefix: &str) -> Result<Vec<ParcelName>, Error> {
     let keys = place.list(prefix)?;
     let heads = keys.iter().filter_map(|key| ParcelName::of(key)).filter(|(_, object)| *object == "head");
     let mut names: Vec<ParcelName> = heads.map(|(name, _)| name).collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// Whether a parcel's head was cut short: not one that was changed since.
+pub(crate) fn is_torn(place: &dyn Place, name: &ParcelName) -> Result<bool, Error> {
+    Ok(whole(place, &name.key())?.is_none_or(|bytes| is_cut(&bytes)))
 }
 
 /// What the keys of a line's parcels of one number begin with.

@@ -164,10 +164,17 @@ impl Known {
         legs[at].fork.as_ref().is_none_or(|fork| log <= fork.log && tags <= fork.tags).then_some(at)
     }
 
+    /// All up to this moment is in a backup. Of a line that was left at the same place it tells only up to the fork: the line that
+    /// goes on from there has another future.
+    fn closed(head: &Head, legs: &[Leg]) -> u64 {
+        let fork = Known::leg_of(head, legs).and_then(|on| legs[on].fork.as_ref());
+        fork.map_or(head.closed, |fork| head.closed.min(fork.moment))
+    }
+
     /// Walks from a backup on, as far as a moment asks for.
     fn walk(&self, place: &dyn Place, head: &Head, legs: &[Leg], until: u64) -> Result<Reach, Error> {
         let begins_on = Known::leg_of(head, legs).unwrap_or(0);
-        let mut reach = Reach { names: Vec::new(), to_us: head.closed, ends_on: begins_on, gap: None };
+        let mut reach = Reach { names: Vec::new(), to_us: Known::closed(head, legs), ends_on: begins_on, gap: None };
         let Some(mut at) = head.ends() else { return Ok(reach) };
         for (on, leg) in legs.iter().enumerate().skip(begins_on) {
             if reach.to_us >= until {
@@ -237,11 +244,11 @@ impl Known {
     fn ranges(&self, place: &dyn Place, line: &Line) -> Result<Vec<Range>, Error> {
         let legs = legs_of(line);
         let mut heads: Vec<&Head> = self.heads.iter().filter(|head| Known::leg_of(head, &legs).is_some()).collect();
-        heads.sort_unstable_by_key(|head| (head.closed, head.last));
+        heads.sort_unstable_by_key(|head| (Known::closed(head, &legs), head.last));
         let mut ranges: Vec<Range> = Vec::new();
         for head in heads {
             // What an earlier backup leads to, and by, is reached from this one too.
-            if head.closed == 0 || ranges.last().is_some_and(|range| head.closed <= range.to_us) {
+            if head.closed == 0 || ranges.last().is_some_and(|range| Known::closed(head, &legs) <= range.to_us) {
                 continue;
             }
             let to_us = self.walk(place, head, &legs, u64::MAX)?.to_us;
@@ -315,7 +322,7 @@ pub fn way(place: &dyn Place, until: Until, asked: Option<&str>) -> Result<Way, 
     let legs = legs_of(&line);
     let on_the_way = |head: &&Head| head.closed > 0 && head.last <= until.bound() && Known::leg_of(head, &legs).is_some();
     let ranges = || known.ranges(place, &line);
-    let Some(head) = known.heads.iter().filter(on_the_way).max_by_key(|head| (head.closed, head.last)) else {
+    let Some(head) = known.heads.iter().filter(on_the_way).max_by_key(|head| (Known::closed(head, &legs), head.last)) else {
         return unreachable("no backup was taken by then".to_owned(), &ranges()?);
     };
     let reach = known.walk(place, head, &legs, until.bound())?;

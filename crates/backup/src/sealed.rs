@@ -14,6 +14,13 @@ pub(crate) fn sealed(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     Ok(format!("{line}\n{}\n", sha256(line.as_bytes())).into_bytes())
 }
 
+/// Whether bytes are only the beginning of such an object.
+pub(crate) fn is_cut(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let (line, digest, rest) = (lines.next(), lines.next(), lines.next());
+    line.is_none_or(<[u8]>::is_empty) || digest.is_none_or(|digest| digest.len() < 64) || rest.is_none()
+}
+
 /// The value, whose member `format` is none that only later releases know.
 pub(crate) fn unsealed<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Error> {
     let damaged = |what: String| Error::Damaged { key: key.to_owned(), what };

@@ -163,9 +163,13 @@ impl Shipper {
     /// Looks whether the next number is taken: by a parcel of ours whose answer was lost, or by another process's. None where that
     /// changed from where it goes on.
     fn settle(&mut self, place: &dyn Place, at: Archived, store: &str) -> Result<Option<Archived>, Error> {
-        for name in parcel::names(place, &parcel::numbered(&self.note.line.id, self.note.number + 1))? {
+        for name in parcel::listed(place, &parcel::numbered(&self.note.line.id, self.note.number + 1))? {
+            if parcel::is_torn(place, &name)? {
+                forget_parcel(place, &name);
+                continue;
+            }
             let found = match parcel::read(place, &name) {
-                // Cut short: it never counted.
+                // It was changed since: whoever restores is told.
                 Err(Error::Damaged { .. }) => continue,
                 found => found?,
             };

@@ -4,14 +4,16 @@
 mod store;
 
 use backup::{
-    Archive, Directory, Error, Over, Place, Shipped, Shipper, Until, keep_newest, ranges, recover, take, verify_parcels, way,
+    Archive, Directory, Error, Over, Place, Range, Shipped, Shipper, Until, keep_newest, ranges, recover, take, verify_parcels,
+    way,
 };
 use kernel::{Deletion, Settings, TagSelection, Write};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
+use store::faulty::Faulty;
 use store::{Rows, Store, go};
 use types::{DistributionRule, Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
 use world::{Random, SeededRandom, Simulation};
@@ -31,45 +33,6 @@ fn settings() -> Settings {
         segment_bytes: 16 << 10,
         log_bytes_max: 128 << 10,
         ..Settings::default()
-    }
-}
-
-/// A repository that fails: after so many puts each put does; an answer may be lost, and what failed can't be removed then.
-struct Faulty {
-    inner: Directory,
-    puts: AtomicI64,
-    answers_lost: bool,
-}
-
-impl Place for Faulty {
-    fn name(&self) -> String {
-        self.inner.name()
-    }
-
-    fn put(&self, key: &str, bytes: u64, from: &mut dyn Read) -> Result<(), Error> {
-        let fault = || Err(Error::Place { place: self.name(), what: "it is gone".to_owned() });
-        if self.puts.fetch_sub(1, Ordering::Relaxed) > 0 {
-            return self.inner.put(key, bytes, from);
-        }
-        if self.answers_lost {
-            self.inner.put(key, bytes, from)?;
-        }
-        fault()
-    }
-
-    fn get(&self, key: &str) -> Result<Option<Box<dyn Read + Send>>, Error> {
-        self.inner.get(key)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.inner.list(prefix)
-    }
-
-    fn remove(&self, key: &str) -> Result<(), Error> {
-        if self.answers_lost {
-            return Err(Error::Place { place: self.name(), what: "it is gone".to_owned() });
-        }
-        self.inner.remove(key)
     }
 }
 
@@ -110,6 +73,15 @@ impl Node {
         let is_reached = shipper.moment().is_some();
         let (simulation, dir, is_known) = (Arc::clone(simulation), dir.to_owned(), false);
         Node { simulation, dir, store, shipper, history, archived, is_reached, is_known }
+    }
+
+    /// A new one, with some tags.
+    fn made(simulation: &Arc<Simulation>) -> Node {
+        let mut node = Node::open(simulation, "/store", Vec::new());
+        let made = (0..5).map(|n| TagDefinition::new(format!("first.{n}"), Kind::I64)).collect();
+        node.store.done(node.store.catalog.create(made)).unwrap();
+        node.note();
+        node
     }
 
     fn now(&self) -> u64 {
@@ -219,112 +191,142 @@ struct Seen {
     adopted: u64,
 }
 
-fn round(seed: u64, seen: &mut Seen) {
-    let dice = SeededRandom::new(seed ^ 0xA2C);
-    let simulation = Arc::new(Simulation::new(seed));
-    simulation.clock.advance(Duration::from_secs(1_000));
-    let mut nodes = vec![Node::open(&simulation, "/store", Vec::new())];
-    let made = (0..5).map(|n| TagDefinition::new(format!("first.{n}"), Kind::I64)).collect();
-    nodes[0].store.done(nodes[0].store.catalog.create(made)).unwrap();
-    nodes[0].note();
-    let mut dirs = 0;
-    for _ in 0..dice.between(15, 60) {
-        let chosen = dice.between(0, nodes.len() as u64 - 1) as usize;
-        let (count, node) = (nodes.len(), &mut nodes[chosen]);
+/// Stores that go on from each other, and what is seen of them.
+struct Round<'a> {
+    seed: u64,
+    dice: SeededRandom,
+    simulation: Arc<Simulation>,
+    nodes: Vec<Node>,
+    dirs: u64,
+    seen: &'a mut Seen,
+}
+
+impl Round<'_> {
+    fn dir(&mut self) -> String {
+        self.dirs += 1;
+        format!("/restored-{}", self.dirs)
+    }
+
+    fn step(&mut self) {
+        let (dice, place) = (&self.dice, repository(&self.simulation));
+        let chosen = dice.between(0, self.nodes.len() as u64 - 1) as usize;
+        let node = &mut self.nodes[chosen];
         match dice.between(0, 19) {
-            0..=8 => (0..dice.between(1, 4)).for_each(|_| node.change(&dice)),
-            9..=12 => drop(node.ship(&repository(&simulation)).unwrap()),
+            0..=8 => (0..dice.between(1, 4)).for_each(|_| node.change(dice)),
+            9..=12 => drop(node.ship(&place).unwrap()),
             13 | 14 => node.back_up(),
             15 => {
-                let inner = repository(&simulation);
                 let puts = AtomicI64::new(dice.between(0, 4) as i64);
-                let faulty = Faulty { inner, puts, answers_lost: dice.one_in(2) };
+                let (answers_lost, tears) = (dice.one_in(2), dice.one_in(2));
+                let faulty = Faulty { inner: place, puts, answers_lost, tears };
                 // Fails, or is through before.
-                seen.adopted += u64::from(node.ship(&faulty).is_err() && faulty.answers_lost);
+                self.seen.adopted += u64::from(node.ship(&faulty).is_err() && faulty.answers_lost);
             }
-            16 => {
-                // All that runs is killed, or loses its power.
-                type Left = (String, Vec<(u64, Content)>, bool, bool);
-                let left = |node: Node| (node.dir.clone(), node.history.clone(), node.is_reached, node.is_known);
-                let old: Vec<Left> = nodes.drain(..).map(left).collect();
-                if dice.one_in(2) {
-                    simulation.crash()
-                } else {
-                    simulation.kill()
-                }
-                for (dir, history, was_reached, was_known) in old {
-                    let mut node = Node::open(&simulation, &dir, history);
-                    node.is_reached &= was_reached;
-                    node.is_known = was_known;
-                    nodes.push(node);
-                }
-            }
+            16 => self.end_all(),
             17 if dice.one_in(4) => {
                 node.shipper.let_go().unwrap();
                 node.is_reached = false;
             }
-            18 if count < 4 => {
-                // Another store goes on from an earlier moment of this one, beside it.
-                let Some((first, _)) = node.history.first() else { continue };
-                let moment = dice.between(*first, node.now());
-                let (line, dir) = (node.shipper.line().to_owned(), format!("/fork-{dirs}"));
-                dirs += 1;
-                let Ok(_) = restored(&simulation, &line, Until::Moment(moment), &dir) else { continue };
-                let history = node.history.iter().filter(|(time, _)| *time <= moment).cloned().collect();
-                let fork = Node::open(&simulation, &dir, history);
-                assert!(fork.shipper.line() != line, "a line of its own");
-                assert_eq!(content(&fork.store), node.at(moment), "seed {seed}: a fork at {moment}");
-                seen.forks += 1;
-                nodes.push(fork);
-            }
+            18 if self.nodes.len() < 4 => self.fork(chosen),
             19 if dice.one_in(3) => {
                 // Of the lines that lose their backups nothing more is asked.
-                keep_newest(&repository(&simulation), dice.between(1, 3) as usize).unwrap();
-                nodes.iter_mut().for_each(|node| node.is_reached = false);
+                keep_newest(&place, dice.between(1, 3) as usize).unwrap();
+                self.nodes.iter_mut().for_each(|node| node.is_reached = false);
             }
             _ => {}
         }
     }
-    let (parcels, wrong) = verify_parcels(&repository(&simulation), &go).unwrap();
-    assert!(wrong.is_empty(), "seed {seed}: of {parcels} parcels {wrong:?}");
-    let told = ranges(&repository(&simulation)).unwrap();
-    for node in &nodes {
+
+    /// All that runs is killed, or loses its power, and is opened again.
+    fn end_all(&mut self) {
+        type Left = (String, Vec<(u64, Content)>, bool, bool);
+        let left = |node: Node| (node.dir.clone(), node.history.clone(), node.is_reached, node.is_known);
+        let old: Vec<Left> = self.nodes.drain(..).map(left).collect();
+        if self.dice.one_in(2) {
+            self.simulation.crash()
+        } else {
+            self.simulation.kill()
+        }
+        for (dir, history, was_reached, was_known) in old {
+            let mut node = Node::open(&self.simulation, &dir, history);
+            node.is_reached &= was_reached;
+            node.is_known = was_known;
+            self.nodes.push(node);
+        }
+    }
+
+    /// Another store goes on from an earlier moment of one, beside it.
+    fn fork(&mut self, of: usize) {
+        let dir = self.dir();
+        let node = &self.nodes[of];
+        let moment = self.dice.between(node.history[0].0, node.now());
+        let line = node.shipper.line().to_owned();
+        let Ok(_) = restored(&self.simulation, &line, Until::Moment(moment), &dir) else { return };
+        let history = node.history.iter().filter(|(time, _)| *time <= moment).cloned().collect();
+        let fork = Node::open(&self.simulation, &dir, history);
+        assert!(fork.shipper.line() != line, "a line of its own");
+        assert_eq!(content(&fork.store), node.at(moment), "seed {}: a fork at {moment}", self.seed);
+        self.seen.forks += 1;
+        self.nodes.push(fork);
+    }
+
+    /// Restores a node to some moment: exactly where that is told, else it is refused.
+    fn check_moment(&mut self, told: &[Range], of: usize) {
+        let dir = self.dir();
+        let (node, seed) = (&self.nodes[of], self.seed);
         let line = node.shipper.line();
-        let last = node.now() + 1_000;
-        for number in 0..6 {
-            let moment = dice.between(node.history[0].0.saturating_sub(1_000), last);
-            let within = told.iter().any(|range| range.line == line && (range.from_us..=range.to_us).contains(&moment));
-            let dir = format!("/restored-{dirs}");
-            dirs += 1;
-            match restored(&simulation, line, Until::Moment(moment), &dir) {
-                Ok(_) => {
-                    assert!(within, "seed {seed}: {moment} is not told: {told:?}");
-                    let found = content(&opened(&simulation, &dir).0);
-                    assert!(found == node.at(moment), "seed {seed}, {line}, number {number}: at {moment}");
-                    seen.exact += 1;
-                }
-                Err(fault @ Error::Unreachable { .. }) => {
-                    assert!(!within, "seed {seed}: {fault}; {told:?}");
-                    seen.refused += 1;
-                }
-                Err(fault) => panic!("seed {seed}: {fault}"),
+        let moment = self.dice.between(node.history[0].0.saturating_sub(1_000), node.now() + 1_000);
+        let within = told.iter().any(|range| range.line == line && (range.from_us..=range.to_us).contains(&moment));
+        match restored(&self.simulation, line, Until::Moment(moment), &dir) {
+            Ok(_) => {
+                assert!(within, "seed {seed}: {moment} is not told: {told:?}");
+                assert!(content(&opened(&self.simulation, &dir).0) == node.at(moment), "seed {seed}, {line}: at {moment}");
+                self.seen.exact += 1;
             }
+            Err(fault @ Error::Unreachable { .. }) => {
+                assert!(!within, "seed {seed}: {fault}; {told:?}");
+                self.seen.refused += 1;
+            }
+            Err(fault) => panic!("seed {seed}: {fault}"),
         }
-        if node.is_reached && node.is_known {
-            let dir = format!("/latest-{dirs}");
-            dirs += 1;
-            let reached = restored(&simulation, line, Until::Latest, &dir).unwrap();
-            assert!(reached >= node.archived, "seed {seed}: {reached}, and {} is archived", node.archived);
-            let found = content(&opened(&simulation, &dir).0);
-            let first = node.history.iter().rposition(|(time, _)| *time <= node.archived).unwrap_or(0);
-            let exact: Vec<u64> = node.history.iter().filter(|(_, content)| *content == found).map(|(time, _)| *time).collect();
-            let since = node.history[first].0;
-            let archived = node.archived;
-            assert!(
-                exact.iter().any(|time| *time >= since),
-                "seed {seed}: {archived} archived, {reached} reached, as at {exact:?}"
-            );
+    }
+
+    /// The latest moment has at least what was archived.
+    fn check_latest(&mut self, of: usize) {
+        let dir = self.dir();
+        let (node, seed) = (&self.nodes[of], self.seed);
+        if !node.is_reached || !node.is_known {
+            return;
         }
+        let reached = restored(&self.simulation, node.shipper.line(), Until::Latest, &dir).unwrap();
+        let archived = node.archived;
+        assert!(reached >= archived, "seed {seed}: {reached}, and {archived} is archived");
+        let found = content(&opened(&self.simulation, &dir).0);
+        let first = node.history.iter().rposition(|(time, _)| *time <= archived).unwrap_or(0);
+        let exact = node.history.iter().enumerate().rfind(|(_, (_, content))| *content == found).map(|(number, _)| number);
+        assert!(
+            exact.is_some_and(|number| number >= first),
+            "seed {seed}: {archived} is archived, {reached} reached, and it is as at {exact:?}, not {first} of {:?}",
+            node.history.iter().map(|(time, _)| *time).collect::<Vec<_>>()
+        );
+    }
+}
+
+fn round(seed: u64, seen: &mut Seen) {
+    let (dice, simulation) = (SeededRandom::new(seed ^ 0xA2C), Arc::new(Simulation::new(seed)));
+    simulation.clock.advance(Duration::from_secs(1_000));
+    let nodes = vec![Node::made(&simulation)];
+    let mut round = Round { seed, dice, simulation, nodes, dirs: 0, seen };
+    for _ in 0..round.dice.between(15, 60) {
+        round.step();
+    }
+    let place = repository(&round.simulation);
+    let (parcels, wrong) = verify_parcels(&place, &go).unwrap();
+    assert!(wrong.is_empty(), "seed {seed}: of {parcels} parcels {wrong:?}");
+    let told = ranges(&place).unwrap();
+    for of in 0..round.nodes.len() {
+        (0..6).for_each(|_| round.check_moment(&told, of));
+        round.check_latest(of);
     }
 }
 
@@ -340,10 +342,7 @@ fn any_moment_is_restored_exactly() {
 fn archived(seed: u64) -> (Arc<Simulation>, Node, SeededRandom) {
     let (simulation, dice) = (Arc::new(Simulation::new(seed)), SeededRandom::new(seed));
     simulation.clock.advance(Duration::from_secs(1_000));
-    let mut node = Node::open(&simulation, "/store", Vec::new());
-    let made = (0..5).map(|n| TagDefinition::new(format!("first.{n}"), Kind::I64)).collect();
-    node.store.done(node.store.catalog.create(made)).unwrap();
-    node.note();
+    let mut node = Node::made(&simulation);
     assert_eq!(node.ship(&repository(&simulation)).unwrap(), Shipped::Begun);
     node.back_up();
     for _ in 0..5 {

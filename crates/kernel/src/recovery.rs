@@ -102,16 +102,21 @@ impl Core {
         let noted = core.node.lock().note_log(&*core.world.disk, core.log.id(), core.log.first());
         noted.map_err(|fault| Error::Open(fault.to_string()))?;
         let core = Arc::new(core);
-        for slice in &core.ground().slices {
+        core.begin_jobs();
+        Ok(core)
+    }
+
+    /// What waits to be done from the first moment on.
+    fn begin_jobs(self: &Arc<Core>) {
+        for slice in &self.ground().slices {
             // What can't be read is named when it is asked for; the rest of the store serves.
             let _ = slice.recompute();
         }
-        core.sort_where_wanted((0..core.ground().rule.buckets).map(SliceId));
-        core.watch_quiet();
-        core.watch_retention();
-        core.watch_graves();
-        core.relieve();
-        Ok(core)
+        self.sort_where_wanted((0..self.ground().rule.buckets).map(SliceId));
+        self.watch_quiet();
+        self.watch_retention();
+        self.watch_graves();
+        self.relieve();
     }
 
     /// Takes in what the log holds. Gives the highest epoch of slices that are numbered here.

@@ -216,10 +216,12 @@ impl Layer {
     /// What of a stretch lies before `next` was added before.
     fn must_be_same(&self, stretch: &Stretch, next: Position) -> Result<(), Error> {
         // Older segments are whole and closed; one stretch reaches back into the newest only.
-        let Some((header, ..)) = self.open.as_ref().filter(|(header, ..)| header.base == stretch.base) else { return Ok(()) };
+        let open = self.open.as_ref().filter(|(header, ..)| header.base == stretch.base);
+        let Some((header, _, written)) = open else { return Ok(()) };
         let path = segment::path(&self.dir, stretch.base);
-        let end = next.min(self.up_to).0.min(stretch.begin().0 + stretch.bytes.len() as u64);
-        let mut laid = vec![0; usize::try_from(end.saturating_sub(stretch.begin().0)).unwrap_or(usize::MAX)];
+        // What lies beyond the end was not written.
+        let twice = written.min(&(next.0 - stretch.base)).saturating_sub(stretch.offset).min(stretch.bytes.len() as u64);
+        let mut laid = vec![0; usize::try_from(twice).unwrap_or(usize::MAX)];
         let file = self.disk.open(&path, Access::Read).map_err(Error::read)?;
         file.read_at(stretch.offset, &mut laid).map_err(Error::read)?;
         if header.id == stretch.log && header.capacity == stretch.capacity && laid[..] == stretch.bytes[..laid.len()] {

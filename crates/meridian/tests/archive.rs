@@ -301,8 +301,8 @@ fn an_archive_on_a_full_disk_stops_no_writes_and_goes_on_when_there_is_room() {
     wait_for("bytes that wait", || metric(&store, "meridian_archive_lag_bytes") > 0.0);
     disk.clear();
     wait_for("archiving again", || state("archiving"));
-    archived(&node);
     let then = now(&node);
+    archived(&node);
     assert_eq!(told(place)["restorable"].as_array().unwrap().len(), 1, "no gap");
 
     // More than is kept for it: a gap, which the next backup closes.

@@ -1,5 +1,8 @@
 //! A store that is backed up: on a disk in memory, so that only the place is what a test says.
 
+#[allow(dead_code, reason = "only some tests need one")]
+pub mod faulty;
+
 use backup::{Progress, Source};
 use catalog::Catalog;
 use kernel::{Direction, Kernel, Projection, ScanRequest, Settings, TagSelection};
