@@ -145,6 +145,8 @@ impl Node {
 
     fn ship(&mut self, place: &dyn Place) -> Result<Shipped, Error> {
         let over = self.over();
+        // What comes next is of a later moment by the clock, too.
+        self.simulation.clock.advance(Duration::from_millis(1));
         let shipped = self.shipper.ship(place, &over, &go)?;
         match shipped {
             Shipped::Begun => (self.archived, self.is_reached) = (over.moment, false),
@@ -259,7 +261,7 @@ impl Round<'_> {
     fn fork(&mut self, of: usize) {
         let dir = self.dir();
         let node = &self.nodes[of];
-        let moment = self.dice.between(node.history[0].0, node.now());
+        let moment = self.dice.between(node.history[0].0, node.now() - 1);
         let line = node.shipper.line().to_owned();
         let Ok(_) = restored(&self.simulation, &line, Until::Moment(moment), &dir) else { return };
         let history = node.history.iter().filter(|(time, _)| *time <= moment).cloned().collect();

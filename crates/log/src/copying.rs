@@ -221,6 +221,9 @@ impl Layer {
         let path = segment::path(&self.dir, stretch.base);
         // What lies beyond the end was not written.
         let twice = written.min(&(next.0 - stretch.base)).saturating_sub(stretch.offset).min(stretch.bytes.len() as u64);
+        if twice == 0 {
+            return Ok(());
+        }
         let mut laid = vec![0; usize::try_from(twice).unwrap_or(usize::MAX)];
         let file = self.disk.open(&path, Access::Read).map_err(Error::read)?;
         file.read_at(stretch.offset, &mut laid).map_err(Error::read)?;
