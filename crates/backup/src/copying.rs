@@ -6,7 +6,7 @@ use crate::head::{FileEntry, LogEntry, LogPiece};
 use crate::place::{FileWriter, Hashed, Place, sha256, unread, whole};
 use crate::{Error, Progress, Report};
 use bytes::Bytes;
-use log::{Hold, Layer, Position, Stretch};
+use log::{Hold, Position, Stretch};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub(crate) fn put(
     Ok(FileEntry { path, key, bytes, sha256: hashed.digest() })
 }
 
-/// Puts a log, from a position where a segment begins up to another one.
+/// Puts a log from a position where a segment or a record begins, up to another one.
 pub(crate) fn put_log(
     place: &dyn Place,
     hold: &Hold,
@@ -90,6 +90,7 @@ pub(crate) fn put_log(
     while at < to {
         let stretch = hold.read(at, PIECE_BYTES).map_err(|fault| Error::Store(fault.to_string()))?;
         let Some(stretch) = stretch else { return Err(Error::Store(format!("the log ends before position {to}"))) };
+        let Some(stretch) = stretch.within(at, to) else { break };
         at = stretch.next;
         let packed = zstd::bulk::compress(&stretch.bytes, PACKED_LEVEL).map_err(|fault| Error::Store(fault.to_string()))?;
         let key = format!("{key}-{:06}", entry.pieces.len());
@@ -154,23 +155,6 @@ pub(crate) fn lay_file(
     get(place, entry, &mut FileWriter::new(Arc::clone(&file)), meter)?;
     file.sync()?;
     disk.sync_dir(path.parent().unwrap_or(dir))?;
-    Ok(())
-}
-
-/// Makes a log of its stretches.
-pub(crate) fn lay_log(
-    place: &dyn Place,
-    log: &LogEntry,
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    meter: &Meter<'_>,
-) -> Result<(), Error> {
-    let mut layer = Layer::new(disk, &dir.join(&log.path), Position(log.to))?;
-    for piece in &log.pieces {
-        let stretch = get_piece(place, log, piece, meter)?;
-        layer.push(&stretch).map_err(|fault| Error::Damaged { key: piece.key.clone(), what: fault.to_string() })?;
-    }
-    layer.finish().map_err(|fault| Error::Damaged { key: log.path.clone(), what: fault.to_string() })?;
     Ok(())
 }
 

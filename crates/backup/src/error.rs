@@ -14,6 +14,26 @@ pub enum Error {
         /// What failed.
         what: String,
     },
+    /// The disk of the repository is full.
+    #[error("the repository {place}: the disk is full: {what}")]
+    Full {
+        /// Where it is.
+        place: String,
+        /// What failed.
+        what: String,
+    },
+    /// There is no way to that moment.
+    #[error("{place} can't be restored to {moment}: {why}; {ranges}")]
+    Unreachable {
+        /// Where.
+        place: String,
+        /// The moment that was asked for.
+        moment: String,
+        /// Why not.
+        why: String,
+        /// From when to when it can be restored.
+        ranges: String,
+    },
     /// Something in the repository is not what was written there.
     #[error("the backup is damaged: {key}: {what}")]
     Damaged {

@@ -9,7 +9,9 @@
 //! Promises: a head that reads is whole. May not know how files are made of it.
 
 use crate::Error;
-use crate::place::{Place, sha256, whole};
+use crate::line::Line;
+use crate::place::{Place, whole};
+use crate::sealed::unsealed;
 use serde::{Deserialize, Serialize};
 
 /// The format that this release writes, and the newest that it reads.
@@ -78,6 +80,15 @@ pub struct Head {
     pub moment_us: i64,
     /// All commits up to this one are in it at least.
     pub commit: u64,
+    /// All that was committed or changed up to this moment is in it, microseconds since 1970; 0 where that was not told yet.
+    #[serde(default)]
+    pub closed: u64,
+    /// Nothing in it, sample or tag, is of a later moment than this.
+    #[serde(default)]
+    pub last: u64,
+    /// The line of the store; none where it had none yet.
+    #[serde(default)]
+    pub line: Option<Line>,
     /// How many bytes were written for it, and how many objects of earlier backups it needs.
     pub new_bytes: u64,
     /// Bytes of all that it names.
@@ -91,34 +102,17 @@ pub struct Head {
 }
 
 impl Head {
-    /// The bytes of its object.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        let line = serde_json::to_string(self).map_err(|fault| Error::Store(format!("a backup's head: {fault}")))?;
-        Ok(format!("{line}\n{}\n", sha256(line.as_bytes())).into_bytes())
-    }
-
-    fn decode(key: &str, bytes: &[u8]) -> Result<Head, Error> {
-        let damaged = |what: String| Error::Damaged { key: key.to_owned(), what };
-        let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is not UTF-8".to_owned()))?;
-        let mut lines = text.split('\n');
-        let (line, digest) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        if digest != sha256(line.as_bytes()) || lines.next() != Some("") || lines.next().is_some() {
-            return Err(damaged("it does not end with the digest of what is in it: it was cut off or changed".to_owned()));
-        }
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let format = serde_json::from_str::<Format>(line).map_err(|fault| damaged(fault.to_string()))?.format;
-        if format > FORMAT {
-            return Err(Error::Format { key: key.to_owned(), format, known: FORMAT });
-        }
-        serde_json::from_str(line).map_err(|fault| damaged(fault.to_string()))
-    }
-
     /// The file at a path.
     pub(crate) fn file(&self, path: &str) -> Option<&FileEntry> {
         self.files.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok().map(|at| &self.files[at])
+    }
+
+    /// Where the two logs end: the samples', the tag table's.
+    pub(crate) fn ends(&self) -> Option<(u64, u64)> {
+        match &self.logs[..] {
+            [samples, tags] => Some((samples.to, tags.to)),
+            _ => None,
+        }
     }
 
     /// All objects that it names.
@@ -130,15 +124,7 @@ impl Head {
 
 /// A backup's name: the second of its moment in UTC, as in 20260131T235959Z, and some random digits.
 pub(crate) fn name(moment_us: i64, random: u64) -> BackupId {
-    let (days, second) = (moment_us.div_euclid(86_400_000_000), moment_us.rem_euclid(86_400_000_000) / 1_000_000);
-    // Days since 0000-03-01 in eras of 400 years, each year beginning in March: a leap day is a year's last.
-    let (era, day) = ((days + 719_468).div_euclid(146_097), (days + 719_468).rem_euclid(146_097));
-    let of_era = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * of_era + of_era / 4 - of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + of_era + i64::from(month <= 2);
+    let (year, month, day, second) = crate::moments::date(moment_us);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{:06x}", random & 0xff_ffff)
 }
@@ -160,7 +146,7 @@ pub(crate) fn key(id: &str) -> String {
 pub(crate) fn list(place: &dyn Place) -> Result<Vec<Head>, Error> {
     let mut heads = Vec::new();
     for key in place.list("backups/")?.iter().filter(|key| key.ends_with("/head")) {
-        match whole(place, key)?.map(|bytes| Head::decode(key, &bytes)) {
+        match whole(place, key)?.map(|bytes| unsealed::<Head>(key, &bytes)) {
             // One that was cut short never counted; a later release's may.
             Some(Err(Error::Damaged { .. })) | None => {}
             Some(head) => heads.push(head?),
@@ -173,7 +159,7 @@ pub(crate) fn list(place: &dyn Place) -> Result<Vec<Head>, Error> {
 pub(crate) fn find(place: &dyn Place, id: &str) -> Result<Head, Error> {
     let key = key(id);
     if let Some(bytes) = whole(place, &key)? {
-        return Head::decode(&key, &bytes);
+        return unsealed(&key, &bytes);
     }
     let there: Vec<String> = list(place)?.into_iter().map(|head| head.id).collect();
     let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };

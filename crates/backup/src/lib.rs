@@ -1,7 +1,7 @@
 //! Floor 6: backups. A running store is copied to another place, and laid from there again.
 //!
-//! What it is: the format of a repository (`docs/formats/backup.md`), taking a backup of a kernel and a catalog, checking one,
-//! laying one in an empty directory, and removing old ones.
+//! What it is: the format of a repository (`docs/formats/backup.md`), taking a backup of a kernel and a catalog, archiving their logs
+//! meanwhile, checking both, laying a store in an empty directory as it was at a moment, and removing what is old.
 //! What it promises: a backup is the store at one moment, with everything that was answered before it; a file that a backup of this
 //! store's own past brought is not copied again, nor is a file group whose version is the same; an object is written once; a backup
 //! counts once its head is whole, and then all that it names was written before; what was changed or lost since is named, and never
@@ -12,17 +12,27 @@ mod copying;
 mod error;
 mod head;
 mod laying;
+mod line;
 mod lineage;
+mod moments;
+mod parcel;
 mod place;
 mod pruning;
+mod reaching;
 mod reuse;
+mod sealed;
+mod shipping;
 mod taking;
 
 pub use error::Error;
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
-pub use laying::{lay, verify};
+pub use laying::{lay, recover, verify, verify_parcels};
+pub use line::{Fork, Line, moment};
+pub use moments::words;
 pub use place::{Credentials, Directory, Place, S3, S3Settings, Stop};
 pub use pruning::{Pruned, keep_newest};
+pub use reaching::{Range, Until, Way, ranges, way};
+pub use shipping::{Archive, Over, Shipped, Shipper};
 pub use taking::{Source, Taken, take};
 
 /// How far work is, for whoever shows it; an answer of `Break` ends the work with `Error::Cancelled`.

@@ -1,19 +1,22 @@
-//! Removing old backups, and what no backup that stays needs.
+//! Removing old backups and parcels, and what no backup that stays needs.
 //!
 //! Promises: a head goes first, so that a removal that is cut short leaves backups that count whole; what is left without a head
 //! is removed by the next one. What a backup that is being taken has written is not touched: it has a number, and its own objects
-//! are younger than any head that is there.
+//! are younger than any head that is there. Nor is a parcel that is being written: its number is higher than all that are there.
 
 use crate::Error;
-use crate::head::{key, list, own, shared};
+use crate::head::{Head, key, list, own, shared};
+use crate::parcel::{ARCHIVE, ParcelName};
 use crate::place::Place;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The backups.
     pub backups: Vec<String>,
+    /// How many parcels of archived log.
+    pub parcels: u64,
     /// How many objects, heads included.
     pub objects: u64,
 }
@@ -39,8 +42,54 @@ pub fn keep_newest(place: &dyn Place, count: usize) -> Result<Pruned, Error> {
             pruned.objects += 1;
         }
     }
+    prune_parcels(place, kept, &mut pruned)?;
     place.clear()?;
     Ok(pruned)
+}
+
+/// Removes the parcels from which no backup that stays goes on.
+fn prune_parcels(place: &dyn Place, kept: &[Head], pruned: &mut Pruned) -> Result<(), Error> {
+    // Those that were closed before the oldest backup was begun lie in it; two of each line stay, for a backup and a parcel that were
+    // begun at the same time.
+    let oldest = kept.iter().map(|head| head.closed).min().unwrap_or(0);
+    let mut objects: BTreeMap<ParcelName, Vec<String>> = BTreeMap::new();
+    for key in place.list(ARCHIVE)? {
+        if let Some((name, _)) = ParcelName::of(&key) {
+            objects.entry(name).or_default().push(key);
+        }
+    }
+    let is_whole = |name: &ParcelName| objects[name].contains(&name.key());
+    let whole: Vec<&ParcelName> = objects.keys().filter(|name| is_whole(name)).collect();
+    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut old: BTreeMap<&str, Vec<&ParcelName>> = BTreeMap::new();
+    for name in &whole {
+        newest.insert(&name.line, name.number);
+        if name.to_us <= oldest {
+            old.entry(&name.line).or_default().push(name);
+        }
+    }
+    let stay: BTreeSet<&ParcelName> = old.values().flat_map(|names| names.iter().rev().take(2).copied()).collect();
+    let unneeded = |name: &ParcelName| match is_whole(name) {
+        true => name.to_us <= oldest && !stay.contains(name),
+        false => name.to_us <= oldest || newest.get(name.line.as_str()).is_some_and(|newest| name.number <= *newest),
+    };
+    for (name, keys) in objects.iter().filter(|(name, _)| unneeded(name)) {
+        pruned.parcels += u64::from(is_whole(name));
+        // The head first: what is left without one does not count.
+        place.remove(&name.key())?;
+        keys.iter().filter(|key| **key != name.key()).try_for_each(|key| place.remove(key))?;
+        pruned.objects += keys.len() as u64;
+    }
+    Ok(())
+}
+
+/// Takes away what a parcel that failed has written, its head first.
+pub(crate) fn forget_parcel(place: &dyn Place, name: &ParcelName) {
+    // What stays behind is removed by the next pruning.
+    let _ = place.remove(&name.key());
+    for key in place.list(&name.own()).unwrap_or_default() {
+        let _ = place.remove(&key);
+    }
 }
 
 /// Takes away what a backup that failed has written. The head first: a place may have kept one whose writing failed.

@@ -5,9 +5,11 @@
 
 use crate::copying::{Meter, digest, put, put_log};
 use crate::head::{FORMAT, FileEntry, Head, key, list, name, own, shared};
+use crate::line::Line;
 use crate::place::{FileReader, Place, whole};
 use crate::pruning::forget;
-use crate::{Error, Report, lineage, reuse};
+use crate::sealed::sealed;
+use crate::{Error, Report, line, lineage, reuse};
 use kernel::{Frozen, FrozenSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ pub struct Source {
     pub home: (Arc<dyn Disk>, PathBuf),
     /// The samples.
     pub store: Frozen,
-    /// The tag table.
+    /// The tag table; whatever is changed later is later than the moment that the samples closed (`Catalog::later_than`).
     pub tags: catalog::Frozen,
     /// How many tags there are.
     pub tag_count: u64,
@@ -32,6 +34,8 @@ pub struct Source {
     pub release: String,
     /// Random, to tell backups of one second apart.
     pub random: u64,
+    /// Random, to name the store's line where it has no name yet.
+    pub line: u128,
 }
 
 /// What was written.
@@ -56,13 +60,14 @@ pub fn take(place: &dyn Place, source: Source, report: Report<'_>) -> Result<Tak
         return Err(Error::Foreign { place: place.name(), found: other.store.clone() });
     }
     let (disk, dir) = source.home.clone();
+    let line = line::named(&*disk, &dir, source.line)?.line;
     let known = lineage::known(&*disk, &dir)?;
     let earlier = heads.into_iter().find(|head| known.binary_search(&head.id).is_ok());
     let id = name(source.moment_us, source.random);
     let taking = Taking { place, id: id.clone(), earlier: earlier.as_ref(), report };
-    let head = taking.all(source, store);
+    let head = taking.all(source, store, line);
     let written = head.and_then(|head| {
-        let bytes = head.encode()?;
+        let bytes = sealed(&head)?;
         place.put(&key(&id), bytes.len() as u64, &mut &bytes[..])?;
         Ok(head)
     });
@@ -96,9 +101,9 @@ struct Chosen {
 }
 
 impl Taking<'_> {
-    fn all(&self, source: Source, store: String) -> Result<Head, Error> {
+    fn all(&self, source: Source, store: String, line: Line) -> Result<Head, Error> {
         let Source { store: frozen, tags, tag_count, beside, moment_us, release, .. } = source;
-        let Frozen { node, slices, log, log_from, log_to, commit, .. } = frozen;
+        let Frozen { node, slices, log, log_from, log_to, commit, closed, last, .. } = frozen;
         let chosen = slices.into_iter().map(|slice| self.choose(slice)).collect::<Result<Vec<_>, Error>>()?;
         let own = own(&self.id);
         let meter = Meter::new(
@@ -111,6 +116,7 @@ impl Taking<'_> {
         let stretch = (tags.log_from, tags.log_to);
         logs.push(put_log(self.place, &tags.log, stretch, ("catalog/log", &format!("{own}catalog-log")), &meter)?);
         drop(tags.log);
+        let tags_last = tags.last;
 
         let mut files = vec![self.own_bytes("node", &node, &meter)?];
         for (path, bytes) in &beside {
@@ -127,8 +133,10 @@ impl Taking<'_> {
         let brought = |file: &&FileEntry| file.key.starts_with(&own) || file.key.starts_with(&shared(&self.id));
         let new_bytes = files.iter().filter(brought).map(|file| file.bytes).sum::<u64>() + logged;
         let bytes = files.iter().map(|file| file.bytes).sum::<u64>() + logged;
-        let (id, commit, tags) = (self.id.clone(), commit.0, tag_count);
-        Ok(Head { format: FORMAT, id, store, release, moment_us, commit, new_bytes, bytes, tags, files, logs })
+        let (id, commit, closed) = (self.id.clone(), commit.0, closed.0);
+        let (last, line) = (last.0.max(tags_last), Some(line));
+        let (format, tags) = (FORMAT, tag_count);
+        Ok(Head { format, id, store, release, moment_us, commit, closed, last, line, new_bytes, bytes, tags, files, logs })
     }
 
     /// The manifest of a slice: today's, with an earlier backup's files wherever they hold the same.

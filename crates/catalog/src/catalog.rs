@@ -6,6 +6,7 @@ use crate::block::{BLOCK_BITS, BLOCK_ROWS};
 use crate::call::{Call, Creation};
 use crate::core::Core;
 use crate::{Error, TagFilter, opening};
+use log::Hold;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,15 @@ impl Catalog {
     /// # Errors
     /// `Error::Open`, `Error::Damaged`, `Error::DiskFull`.
     pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Catalog>, Error> {
-        opening::open(world, dir, settings).map(|core| Arc::new(Catalog { core }))
+        opening::open(world, dir, settings).map(|(core, _)| Arc::new(Catalog { core }))
+    }
+
+    /// As `open`, and holds the whole log from the first moment on, so that none of what is still to be kept elsewhere is cut.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_held(world: World, dir: &Path, settings: Settings) -> Result<(Arc<Catalog>, Hold), Error> {
+        opening::open(world, dir, settings).map(|(core, hold)| (Arc::new(Catalog { core }), hold))
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

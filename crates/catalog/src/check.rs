@@ -116,7 +116,7 @@ fn ordinals(disk: &Arc<dyn Disk>, dir: &Path, manifest: &Manifest) -> Option<u64
 }
 
 /// Behind the last ordinal that a creation gave.
-fn created_end(bytes: &[u8]) -> Option<u64> {
+pub fn created_end(bytes: &[u8]) -> Option<u64> {
     let mut reader = Reader::new(bytes);
     let mut end = reader.varint()?;
     for _ in 0..reader.varint()? {

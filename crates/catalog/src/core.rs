@@ -45,6 +45,8 @@ pub struct Core {
     pub table: RwLock<Table>,
     pub commit: Mutex<Commit>,
     pub checkpoints: Mutex<Checkpoints>,
+    /// The time of the last write (`moments`). Held while a write is appended; no other lock is taken meanwhile.
+    pub time: Mutex<u64>,
     /// Live tags that are visible.
     pub live: AtomicU64,
     pub version: AtomicU64,
@@ -168,8 +170,11 @@ impl Core {
         let (count, kind, sequence, mark) = (parts.len(), flight.kind, flight.sequence, self.world.random.next_u64());
         flight.left = count;
         let flight = Arc::new(Mutex::new(Some(flight)));
+        let mut last = self.time.lock();
+        let time = u64::try_from(self.world.clock.wall_us()).unwrap_or(0).max(*last + 1);
+        *last = time;
         for (index, part) in parts.into_iter().enumerate() {
-            let head = record::head(sequence, mark, index as u32, count as u32);
+            let head = record::head(sequence, mark, index as u32, count as u32, time);
             let (core, flight) = (Arc::clone(self), Arc::clone(&flight));
             self.log.append(kind, head, Body::new(part), move |answer| core.part_answered(&flight, answer));
         }

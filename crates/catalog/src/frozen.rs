@@ -21,6 +21,8 @@ pub struct Frozen {
     pub log_from: Position,
     /// Up to here: the moment.
     pub log_to: Position,
+    /// No change in it has a later time.
+    pub last: u64,
 }
 
 impl Catalog {
@@ -40,12 +42,14 @@ impl Catalog {
             Err(fault) => return Ticket::ready(Err(Error::Open(fault.to_string()))),
         };
         let (promise, ticket) = Ticket::pair();
+        let times = Arc::clone(core);
         core.log.sync(move |synced| {
             promise.keep(match synced {
                 Ok(log_to) => {
                     let log_from = hold.segment_of(needed);
                     hold.advance(log_from);
-                    Ok(Frozen { files, log: hold, log_from, log_to })
+                    let last = *times.time.lock();
+                    Ok(Frozen { files, log: hold, log_from, log_to, last })
                 }
                 Err(fault) => Err(Error::Poisoned(fault.to_string())),
             });

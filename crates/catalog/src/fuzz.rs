@@ -94,12 +94,12 @@ fn parts_in_any_order_make_only_whole_writes() {
         let (mut complete, mut run) = (0, (0, 0));
         for _ in 0..12 {
             let (mark, part, parts) = (random.between(0, 1), random.between(0, 3) as u32, random.between(0, 3) as u32);
-            let mut head = record::head(1, mark, part, parts).to_vec();
+            let mut head = record::head(1, mark, part, parts, 0).to_vec();
             if random.one_in(30) {
                 spoil(&mut head, &random);
             }
             // The last `run.1` records were parts 0.. of mark `run.0`, of three.
-            let three = head[..] == record::head(1, mark, part, 3)[..];
+            let three = head[..] == record::head(1, mark, part, 3, 0)[..];
             run = if three && part == 0 {
                 (mark, 1)
             } else if three && run.1 > 0 && part == run.1 && mark == run.0 {

@@ -9,7 +9,7 @@ use crate::led::Replaying;
 use crate::record::{self, Joiner, apply};
 use crate::table::Table;
 use crate::{Error, Settings};
-use log::{Durability, Known, Log, LogCheck, Options, Position, Replay};
+use log::{Durability, Hold, Known, Log, LogCheck, Options, Position, Replay};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -21,10 +21,13 @@ use world::{Disk, World};
 const LOG_START_MAX: u64 = 4096;
 
 /// Opens a catalog.
-pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, Error> {
+/// The hold is on the whole log, from the first moment on.
+pub fn open(world: World, dir: &Path, settings: Settings) -> Result<(Arc<Core>, Hold), Error> {
     world.disk.make_dir(dir).map_err(|error| Error::Open(error.to_string()))?;
     let mut checkpoints = Checkpoints::open(&world.disk, dir)?;
     let (log, replay) = open_log(&world, dir, &settings, &checkpoints)?;
+    let hold = log.hold();
+    let mut time = 0;
     let manifest = checkpoints.manifest();
     let (contained, position) = (manifest.sequence, manifest.position);
     let mut sequence = contained;
@@ -44,6 +47,7 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         if write.kind > record::KIND_DELETE {
             return Err(at("a fleet's batch lies in the log of a catalog that is no fleet's"));
         }
+        time = time.max(write.time);
         if write.sequence <= contained {
             continue;
         }
@@ -65,8 +69,9 @@ pub fn open(world: World, dir: &Path, settings: Settings) -> Result<Arc<Core>, E
         drop(core.led.set(led));
         core.apply_up_to(applied);
     }
+    *core.time.lock() = time;
     core.checkpoint_if_due();
-    Ok(core)
+    Ok((core, hold))
 }
 
 /// Opens the log that a checkpoint names; where there is no manifest yet, whatever log there is, making it where
@@ -168,6 +173,7 @@ pub fn assemble(
         table: RwLock::new(table),
         commit: Mutex::new(commit),
         checkpoints: Mutex::new(checkpoints),
+        time: Mutex::new(0),
         live,
         version,
         led: OnceLock::new(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   kind   1 create, 2 change, 3 delete; in a fleet's catalog 4 batch, 5 epoch, 6 end, 7 applied (`led`)
-//!   head   sequence u64 LE | mark u64 LE | part u32 LE | parts u32 LE
+//!   head   sequence u64 LE | mark u64 LE | part u32 LE | parts u32 LE | time u64 LE
 //!   body   a part of the write's bytes; a write is all its parts, in order
 //!
 //!   create   first ordinal varint | calls varint, then for each call:
@@ -11,7 +11,8 @@
 //!   delete   count varint | ordinal varint ..
 //! ```
 //! A write was made only where all its parts are there, one after the other, with one mark (random);
-//! else it was refused or torn, and its sequence number is used again.
+//! else it was refused or torn, and its sequence number is used again. The time is in microseconds since 1970 and rises from
+//! write to write; it is left out in a fleet's catalog, and was before there were moments to go back to.
 //!
 //! Promises: anything at all decodes to a write, to "not complete", or to an error; never to a panic.
 
@@ -37,15 +38,18 @@ pub const KIND_END: u8 = 6;
 pub const KIND_APPLIED: u8 = 7;
 
 /// Length of a record's head.
-const HEAD_BYTES: usize = 24;
+const HEAD_BYTES: usize = 32;
 
-/// The head of a part.
-pub fn head(sequence: u64, mark: u64, part: u32, parts: u32) -> Bytes {
+/// The head of a part; without a time where that is 0.
+pub fn head(sequence: u64, mark: u64, part: u32, parts: u32, time: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(HEAD_BYTES);
     out.put_u64_le(sequence);
     out.put_u64_le(mark);
     out.put_u32_le(part);
     out.put_u32_le(parts);
+    if time > 0 {
+        out.put_u64_le(time);
+    }
     out.freeze()
 }
 
@@ -74,6 +78,8 @@ pub fn parts(pieces: Vec<Bytes>, bytes_max: usize) -> Vec<Vec<Bytes>> {
 pub struct Write {
     pub kind: u8,
     pub sequence: u64,
+    /// When it was made; 0 where that is not told.
+    pub time: u64,
     pub bytes: Vec<u8>,
 }
 
@@ -84,12 +90,24 @@ pub struct Joiner {
 }
 
 impl Joiner {
+    /// Whether parts of a write wait for others.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether what waits is a write's first part.
+    pub fn begins(&self) -> bool {
+        matches!(self.open, Some((_, _, 1, _)))
+    }
+
     /// Takes the next record of the log; a write where it completes one.
     pub fn take(&mut self, kind: u8, head: &[u8], body: &[u8]) -> Result<Option<Write>, &'static str> {
         let mut reader = Reader::new(head);
         let fields = (|| Some((reader.u64()?, reader.u64()?, reader.u32()?, reader.u32()?)))();
         let fields = fields.filter(|(.., part, parts)| part < parts && (KIND_CREATE..=KIND_APPLIED).contains(&kind));
-        let Some((sequence, mark, part, parts)) = fields.filter(|_| reader.is_empty()) else {
+        let time = if reader.is_empty() { Some(0) } else { reader.u64() };
+        let fields = fields.zip(time).filter(|_| reader.is_empty());
+        let Some(((sequence, mark, part, parts), time)) = fields else {
             self.open = None;
             return Err("a record's head is malformed");
         };
@@ -100,7 +118,7 @@ impl Joiner {
             None => false,
         };
         if !follows {
-            self.open = (part == 0).then(|| (Write { kind, sequence, bytes: Vec::new() }, mark, 0, parts));
+            self.open = (part == 0).then(|| (Write { kind, sequence, time, bytes: Vec::new() }, mark, 0, parts));
         }
         if let Some((write, _, next, _)) = &mut self.open {
             write.bytes.extend_from_slice(body);

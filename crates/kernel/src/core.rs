@@ -26,7 +26,7 @@ use crate::shares::Shares;
 use crate::slice::Slice;
 use crate::thinning::Doors;
 use crate::{Deletion, Error, Settings, TagSelection};
-use log::Log;
+use log::{Hold, Log};
 use parking_lot::{Mutex, RwLock};
 use series::Placement;
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ pub(crate) struct Underway(#[expect(dead_code, reason = "it is held, and counted
 /// What gives writes their numbers.
 pub(crate) struct Order {
     pub(crate) commit: CommitNumber,
+    /// A moment that is over (`moments`): later commits have higher numbers.
+    pub(crate) over: CommitNumber,
     /// The last sequence given in each slice.
     pub(crate) sequences: Vec<u64>,
     pub(crate) origins: Origins<WithRoom>,
@@ -107,6 +109,8 @@ pub(crate) struct Core {
     pub(crate) jobs: Jobs,
     pub(crate) poison: OnceLock<String>,
     pub(crate) listener: OnceLock<LedListener>,
+    /// What whoever opened it is to have of the log.
+    pub(crate) held: Mutex<Option<Hold>>,
 }
 
 impl Core {

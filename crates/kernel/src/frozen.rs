@@ -43,6 +43,10 @@ pub struct Frozen {
     pub log_to: Position,
     /// At least all commits up to this one are in it.
     pub commit: CommitNumber,
+    /// All that was committed up to this moment is in it: later commits have higher numbers.
+    pub closed: CommitNumber,
+    /// No commit above this one is in it.
+    pub last: CommitNumber,
 }
 
 /// A slice of it.
@@ -99,10 +103,11 @@ impl Kernel {
             Err(fault) => return Ticket::ready(Err(fault)),
         };
         let commit = core.visible();
+        let closed = core.close_now();
         let log = Arc::clone(&core.log);
         log.sync(move |synced| {
             promise.keep(match synced {
-                Ok(log_to) => Ok(core.frozen(hold, slices, (before, log_to), commit)),
+                Ok(log_to) => Ok(core.frozen(hold, slices, (before, log_to), (commit, closed))),
                 Err(fault) => Err(Error::Poisoned(fault.to_string())),
             });
         });
@@ -119,15 +124,23 @@ impl Core {
         ground.slices.iter().filter_map(|slice| slice.oldest_needed()).fold(applied, Position::min)
     }
 
-    fn frozen(&self, log: Hold, slices: Vec<FrozenSlice>, moment: (Position, Position), commit: CommitNumber) -> Frozen {
-        let (before, log_to) = moment;
+    fn frozen(
+        &self,
+        log: Hold,
+        slices: Vec<FrozenSlice>,
+        moment: (Position, Position),
+        numbers: (CommitNumber, CommitNumber),
+    ) -> Frozen {
+        let ((before, log_to), (commit, closed)) = (moment, numbers);
         let log_from = log.segment_of(before);
         log.advance(log_from);
         let node = self.node.lock().file;
         let file = NodeFile { generation: 0, log: Some(log.known_from(log_from)), ..node };
         let ids: Vec<SliceId> = slices.iter().map(|slice| slice.manifest.slice).collect();
         let node = file.encode_file(&Roster::of(&ids)).into();
-        Frozen { store: self.store, node, slices, log, log_from, log_to, commit }
+        // Numbers are given before records are appended: no record before the moment has a higher one.
+        let last = self.order.lock().commit;
+        Frozen { store: self.store, node, slices, log, log_from, log_to, commit, closed, last }
     }
 
     fn freeze_slices(&self) -> Result<Vec<FrozenSlice>, Error> {

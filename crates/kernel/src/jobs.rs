@@ -159,7 +159,7 @@ impl Core {
 
     /// Whether the log takes more of the disk than it should: flushed, its segments can go.
     fn is_log_long(&self) -> bool {
-        self.log.bytes() > self.settings.log_bytes_max / 2 || self.jobs.log_full.load(Ordering::Acquire)
+        self.log.bytes_needed() > self.settings.log_bytes_max / 2 || self.jobs.log_full.load(Ordering::Acquire)
     }
 
     /// The slice whose flush helps most: with the oldest record where the log is long, else the largest.

@@ -46,7 +46,7 @@ impl Kernel {
     /// # Errors
     /// `Error::Open`, `Error::Damaged`, `Error::Rule`.
     pub fn open(world: World, dir: &Path, settings: Settings, kinds: Arc<dyn Kinds>) -> Result<Arc<Kernel>, Error> {
-        Ok(Arc::new(Kernel { core: Core::open(world, dir, settings, kinds)? }))
+        Ok(Arc::new(Kernel { core: Core::open(world, dir, settings, kinds, false)? }))
     }
 
     /// Stops taking writes, makes what was taken durable, and answers when no job runs any more.

@@ -20,6 +20,7 @@ mod kernel;
 mod led;
 mod logged;
 mod merge;
+mod moments;
 mod node;
 mod ordering;
 mod origins;
@@ -46,6 +47,7 @@ pub use kernel::{Committed, Kernel, Write};
 pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};
 pub use logged::logged_tags;
 pub use memory::{CacheStatus, ShareStatus};
+pub use moments::{Closed, Ending, ending};
 pub use node::Neighbour;
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{

@@ -173,7 +173,7 @@ impl Core {
         // `_underway` goes once the number is given: from then on that shows that something was written.
         let Pending { parts, body, origin, rows, promise, begun_us, compressions: _, underway: _underway } = pending;
         let body = body.unwrap_or_else(|| body_of(&parts));
-        let commit = CommitNumber(self.now_us().max(order.commit.0 + 1));
+        let commit = CommitNumber(self.now_us().max(order.commit.0 + 1).max(order.over.0 + 1));
         order.commit = commit;
         order.in_flight += 1;
         let mut heads = Vec::with_capacity(parts.len());

@@ -40,7 +40,13 @@ impl Core {
     ///
     /// # Errors
     /// `Error::Open`, `Error::Damaged`, `Error::Rule`.
-    pub(crate) fn open(world: World, dir: &Path, settings: Settings, kinds: Arc<dyn Kinds>) -> Result<Arc<Core>, Error> {
+    pub(crate) fn open(
+        world: World,
+        dir: &Path,
+        settings: Settings,
+        kinds: Arc<dyn Kinds>,
+        holds: bool,
+    ) -> Result<Arc<Core>, Error> {
         let mut node = Node::open(&world, dir, settings.rule, settings.period_us)?;
         let shares = Shares::new(&settings);
         let ground = open_slices(&world, &node, &shares, &kinds)?;
@@ -48,6 +54,7 @@ impl Core {
         let there = ground.slices.iter().filter(|slice| slice.filing.lock().directory.is_some()).map(|slice| slice.id);
         node.note_slices(&*world.disk, there).map_err(|fault| Error::Open(fault.to_string()))?;
         let (log, mut replay) = open_log(&world, &node, &settings)?;
+        let held = Mutex::new(holds.then(|| log.hold()));
         let mut origins = Origins::new(settings.producers_max);
         let mut commit = CommitNumber(0);
         for slice in &ground.slices {
@@ -62,7 +69,8 @@ impl Core {
         let sequences = vec![0; ground.slices.len()];
         let leads = ground.slices.iter().any(|slice| slice.is_led.load(Ordering::Acquire));
         let (in_flight, waiting_idle, closed, thins) = (0, Vec::new(), false, false);
-        let order = Order { commit, sequences, origins, in_flight, waiting_idle, closed, thins, leads };
+        let over = CommitNumber(0);
+        let order = Order { commit, over, sequences, origins, in_flight, waiting_idle, closed, thins, leads };
         let mut core = Core {
             dir: dir.to_path_buf(),
             store: node.file.store,
@@ -84,6 +92,7 @@ impl Core {
             jobs: Jobs::default(),
             poison: std::sync::OnceLock::new(),
             listener: std::sync::OnceLock::new(),
+            held,
             world,
         };
         let epoch = core.replay_all(&mut replay)?;
@@ -93,16 +102,21 @@ impl Core {
         let noted = core.node.lock().note_log(&*core.world.disk, core.log.id(), core.log.first());
         noted.map_err(|fault| Error::Open(fault.to_string()))?;
         let core = Arc::new(core);
-        for slice in &core.ground().slices {
+        core.begin_jobs();
+        Ok(core)
+    }
+
+    /// What waits to be done from the first moment on.
+    fn begin_jobs(self: &Arc<Core>) {
+        for slice in &self.ground().slices {
             // What can't be read is named when it is asked for; the rest of the store serves.
             let _ = slice.recompute();
         }
-        core.sort_where_wanted((0..core.ground().rule.buckets).map(SliceId));
-        core.watch_quiet();
-        core.watch_retention();
-        core.watch_graves();
-        core.relieve();
-        Ok(core)
+        self.sort_where_wanted((0..self.ground().rule.buckets).map(SliceId));
+        self.watch_quiet();
+        self.watch_retention();
+        self.watch_graves();
+        self.relieve();
     }
 
     /// Takes in what the log holds. Gives the highest epoch of slices that are numbered here.

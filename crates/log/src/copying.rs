@@ -31,6 +31,30 @@ pub struct Stretch {
     pub next: Position,
 }
 
+impl Stretch {
+    /// Where its bytes begin.
+    #[must_use]
+    pub fn begin(&self) -> Position {
+        Position(self.base + self.offset)
+    }
+
+    /// What of it lies at or behind `from` and before `to`, both places where records begin or end; None where that is nothing.
+    #[must_use]
+    pub fn within(mut self, from: Position, to: Position) -> Option<Stretch> {
+        let (begin, len) = (self.begin().0, self.bytes.len() as u64);
+        let skipped = from.0.saturating_sub(begin).min(len);
+        let end = to.0.saturating_sub(begin).min(len);
+        if skipped >= end {
+            return None;
+        }
+        // Behind an END there are positions that name nothing: only what ends before it ends where it was told to.
+        self.next = if end < len { to } else { self.next };
+        self.bytes = self.bytes.slice(skipped as usize..end as usize);
+        self.offset += skipped;
+        Some(self)
+    }
+}
+
 /// Keeps segments from being cut off while it lives.
 pub struct Hold {
     log: Arc<Log>,
@@ -45,6 +69,24 @@ impl Hold {
     /// Lets go of what lies before a position.
     pub fn advance(&self, to: Position) {
         self.log.move_hold(self.number, Some(to));
+    }
+
+    /// Where the oldest segment begins that is there.
+    #[must_use]
+    pub fn begin(&self) -> Position {
+        Position(self.log.spans().first().map_or(0, |(base, _)| *base))
+    }
+
+    /// Where the next record will begin.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.log.end()
+    }
+
+    /// The log's id.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.log.id()
     }
 
     /// Where the segment begins that a position lies in, header and all: a copy that is to be laid begins there.
@@ -151,12 +193,51 @@ impl Layer {
         Ok(Layer { disk: Arc::clone(disk), dir: dir.to_path_buf(), up_to, open: None, first: None, next: None })
     }
 
-    /// Adds the next stretch; what lies at or behind the end is left out.
+    /// Adds the next stretch; what lies at or behind the end is left out. It may begin within what was added before: there it
+    /// must be the same.
     ///
     /// # Errors
     /// `Error::Damaged` where it does not follow the one before, or the first does not begin with a segment's header;
     /// `Error::Open` where the disk fails.
     pub fn push(&mut self, stretch: &Stretch) -> Result<(), Error> {
+        if let Some(next) = self.next.filter(|next| *next > stretch.begin()) {
+            self.must_be_same(stretch, next)?;
+            return match stretch.clone().within(next, Position(u64::MAX)) {
+                Some(rest) => self.add(&rest),
+                None => {
+                    self.next = Some(next.max(stretch.next));
+                    Ok(())
+                }
+            };
+        }
+        self.add(stretch)
+    }
+
+    /// What of a stretch lies before `next` was added before.
+    fn must_be_same(&self, stretch: &Stretch, next: Position) -> Result<(), Error> {
+        // Older segments are whole and closed; one stretch reaches back into the newest only.
+        let open = self.open.as_ref().filter(|(header, ..)| header.base == stretch.base);
+        let Some((header, _, written)) = open else { return Ok(()) };
+        let path = segment::path(&self.dir, stretch.base);
+        // What lies beyond the end was not written.
+        let twice = written.min(&(next.0 - stretch.base)).saturating_sub(stretch.offset).min(stretch.bytes.len() as u64);
+        if twice == 0 {
+            return Ok(());
+        }
+        let mut laid = vec![0; usize::try_from(twice).unwrap_or(usize::MAX)];
+        let file = self.disk.open(&path, Access::Read).map_err(Error::read)?;
+        file.read_at(stretch.offset, &mut laid).map_err(Error::read)?;
+        if header.id == stretch.log && header.capacity == stretch.capacity && laid[..] == stretch.bytes[..laid.len()] {
+            return Ok(());
+        }
+        Err(Error::Damaged {
+            file: path,
+            offset: stretch.offset,
+            what: "the copy differs from the one before: it is another store's",
+        })
+    }
+
+    fn add(&mut self, stretch: &Stretch) -> Result<(), Error> {
         let path = segment::path(&self.dir, stretch.base);
         let damaged = |what| Error::Damaged { file: path.clone(), offset: stretch.offset, what };
         if self.next.is_some_and(|next| next.0 != stretch.base + stretch.offset) {

@@ -110,3 +110,22 @@ impl Item {
         }
     }
 }
+
+/// In the place of a record: that it is refused.
+pub(crate) fn refuse(item: Item, error: Error) -> Item {
+    match item {
+        Item::Record(Pending { answer, .. }) | Item::Sync(answer) => Item::Refused(error, answer),
+        refused @ Item::Refused(..) => refused,
+    }
+}
+
+/// One failure for all.
+pub(crate) fn fail(items: Vec<Item>, error: &Error) -> Vec<(Item, u64, Result<Position, Error>)> {
+    items
+        .into_iter()
+        .map(|item| {
+            let bytes = item.bytes();
+            (item, bytes, Err(error.clone()))
+        })
+        .collect()
+}

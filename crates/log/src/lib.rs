@@ -43,6 +43,7 @@
 
 mod check;
 mod copying;
+mod ending;
 mod error;
 mod format;
 mod group;
@@ -56,6 +57,7 @@ mod writer;
 
 pub use check::{Damage, LogCheck, SegmentCheck, check, repair};
 pub use copying::{Hold, Layer, Stretch};
+pub use ending::end_at;
 pub use error::Error;
 pub use format::{FORMAT, KIND_DECIDE, KIND_MAX, KIND_PREPARE, Position};
 pub use group::{Answer, Body};

@@ -7,7 +7,7 @@
 
 use crate::copying::{Hold, Holds};
 use crate::format::{KIND_MARK, KIND_MAX, SEGMENT_HEADER_BYTES};
-use crate::group::{Item, Pending};
+use crate::group::{Item, Pending, fail, refuse};
 use crate::recovery::recover;
 use crate::writer::Writer;
 use crate::{Body, Durability, Error, Options, Position, Replay, segment};
@@ -37,6 +37,8 @@ struct Shared {
     cutting: Mutex<()>,
     /// Where those begin to need the log who copy it, by number.
     holds: Mutex<Holds>,
+    /// Up to where cuts were asked for, held or not.
+    unneeded: AtomicU64,
     queued_bytes: AtomicU64,
     end: AtomicU64,
     synced: AtomicU64,
@@ -112,6 +114,7 @@ impl Log {
             spans: Mutex::new(found.spans.into()),
             cutting: Mutex::new(()),
             holds: Mutex::default(),
+            unneeded: AtomicU64::new(0),
             queued_bytes: AtomicU64::new(0),
             end: AtomicU64::new(found.end),
             synced: AtomicU64::new(found.end),
@@ -191,6 +194,17 @@ impl Log {
         self.end().0.saturating_sub(self.first().0)
     }
 
+    /// The same without the segments that stay only because somebody holds them: what cuts could make shorter.
+    #[must_use]
+    pub fn bytes_needed(&self) -> u64 {
+        let unneeded = self.shared.unneeded.load(Ordering::Acquire);
+        let spans = self.shared.spans.lock();
+        let first = spans.iter().find(|(_, limit)| *limit > unneeded).or(spans.back());
+        let first = first.map_or(0, |(base, _)| base + SEGMENT_HEADER_BYTES);
+        drop(spans);
+        self.end().0.saturating_sub(first)
+    }
+
     /// Where the oldest record kept begins, or will begin.
     #[must_use]
     pub fn first(&self) -> Position {
@@ -234,6 +248,7 @@ impl Log {
     /// and before each cut, can tell at the next opening whether segments are missing at the front.
     #[must_use]
     pub fn cut_target(&self, before: Position) -> Option<Position> {
+        self.shared.unneeded.fetch_max(before.0, Ordering::AcqRel);
         let before = self.shared.holds.lock().bound(before);
         let spans = self.shared.spans.lock();
         let kept = spans.iter().position(|span| span.1 > before.0).unwrap_or(spans.len()).min(spans.len().saturating_sub(1));
@@ -469,21 +484,4 @@ impl Drop for Commit {
             drop(items);
         }
     }
-}
-
-fn refuse(item: Item, error: Error) -> Item {
-    match item {
-        Item::Record(Pending { answer, .. }) | Item::Sync(answer) => Item::Refused(error, answer),
-        refused @ Item::Refused(..) => refused,
-    }
-}
-
-fn fail(items: Vec<Item>, error: &Error) -> Vec<(Item, u64, Result<Position, Error>)> {
-    items
-        .into_iter()
-        .map(|item| {
-            let bytes = item.bytes();
-            (item, bytes, Err(error.clone()))
-        })
-        .collect()
 }

@@ -65,8 +65,25 @@ fn round(seed: u64) {
     }
     let up_to = ends[random.between(0, ends.len() as u64 - 1) as usize];
     let mut layer = Layer::new(&world.disk, Path::new(COPY), up_to).unwrap();
-    stretches.iter().for_each(|stretch| layer.push(stretch).unwrap());
+    for (number, stretch) in stretches.iter().enumerate() {
+        layer.push(stretch).unwrap();
+        if random.one_in(4) {
+            // What comes twice is the same, or the same and more.
+            layer.push(&stretches[random.between(0, number as u64) as usize]).unwrap();
+        }
+    }
     let (id, begins) = layer.finish().unwrap();
+    // Now and then it is to end before some record of it.
+    let within: Vec<Position> =
+        kept.lock().iter().map(|(position, _)| *position).filter(|at| *at >= begins && *at < up_to).collect();
+    let up_to = match within.len() {
+        count if count > 0 && random.one_in(2) => {
+            let at = within[random.between(0, count as u64 - 1) as usize];
+            log::end_at(&world.disk, Path::new(COPY), at).unwrap();
+            at
+        }
+        _ => up_to,
+    };
     let known = Known { id, first: begins };
     let (laid, replay) = Log::open_known(&world, Path::new(COPY), options, known).unwrap();
     assert_eq!(laid.id(), log.id());
@@ -120,4 +137,25 @@ fn a_copy_with_a_gap_or_cut_short_is_refused() {
     layer.push(&stretches[0]).unwrap();
     let beyond = Stretch { offset: 8, bytes: stretches[1].bytes.slice(8..), ..stretches[1].clone() };
     assert!(matches!(layer.push(&beyond), Err(Error::Damaged { .. })), "there is a gap");
+    let mut layer = Layer::new(&disk, Path::new("/d"), end).unwrap();
+    layer.push(&stretches[0]).unwrap();
+    let mut bytes = stretches[0].bytes[100..].to_vec();
+    bytes[7] ^= 1;
+    let other = Stretch { offset: 100, bytes: bytes.into(), ..stretches[0].clone() };
+    assert!(matches!(layer.push(&other), Err(Error::Damaged { .. })), "it is another log's");
+}
+
+#[test]
+fn a_stretch_is_cut_at_both_ends() {
+    let (stretches, _) = copied(&Simulation::new(2));
+    let (stretch, len) = (&stretches[0], stretches[0].bytes.len() as u64);
+    let (begin, end) = (stretch.begin().0, stretch.begin().0 + len);
+    assert!(stretch.next.0 > end, "it ends with an END, and positions that name nothing");
+    let cut = |from: u64, to: u64| stretch.clone().within(Position(from), Position(to));
+    assert_eq!(cut(begin, end), Some(stretch.clone()));
+    assert_eq!(cut(begin, u64::MAX).map(|cut| cut.next), Some(stretch.next));
+    let middle = cut(begin + 64, end - 48).unwrap();
+    assert_eq!((middle.begin().0, middle.next.0, middle.bytes.len() as u64), (begin + 64, end - 48, len - 112));
+    assert_eq!(middle.bytes[..], stretch.bytes[64..len as usize - 48]);
+    assert_eq!((cut(end, u64::MAX), cut(0, begin), cut(begin + 64, begin + 64)), (None, None, None));
 }

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::backup::Operator;
+use crate::backup::archiver::{Archiver, Plan, Subject, is_whole};
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
 use crate::holder::holder;
 use crate::progress::now;
@@ -66,7 +67,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     let users = Users::open(world.clone(), dir)?;
     must_be_there(dir, &*world.disk, &users)?;
     Server::rehearse(&settings, !users.is_empty(), &world)?;
-    let (engine, kernel) = open(loaded, dir, &world)?;
+    let (engine, kernel, archiver) = open(loaded, dir, &world)?;
     // Not before: opening may take long, and a signal ends it at once as kill -9 would, which loses nothing.
     let signals = Signals::listen()?;
     if users.is_there() {
@@ -99,7 +100,12 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
     tracing::info!(signal = name, "stopping; a second signal ends the process at once");
     ready.stopping(config.stop_max);
     let stopped = now();
-    server.stop()?;
+    let closed = server.stop();
+    // What was acknowledged last is in the log, closed or not.
+    if let Some(archiver) = archiver {
+        archiver.stop();
+    }
+    closed?;
     drop(engine);
     threads.stop();
     spans.stop();
@@ -221,22 +227,56 @@ pub fn open_failed(dir: &Path, problem: String, damaged: bool) -> Error {
     Error::Open { dir: dir.to_path_buf(), problem, advice }
 }
 
-fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<(Arc<Engine>, Arc<Kernel>), Error> {
+/// What a node is made of.
+type Opened = (Arc<Engine>, Arc<Kernel>, Option<Archiver>);
+
+fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Opened, Error> {
     let config = &loaded.config;
+    let plan = archiving(config)?;
     let failed = |problem: String, damaged: bool| open_failed(dir, problem, damaged);
-    let catalog = Catalog::open(world.clone(), &dir.join("catalog"), catalog::Settings::default())
+    let (catalog, tags_hold) = Catalog::open_held(world.clone(), &dir.join("catalog"), catalog::Settings::default())
         .map_err(|error| failed(error.to_string(), matches!(error, catalog::Error::Damaged(_))))?;
     let kinds: Arc<dyn Kinds> = Arc::<Catalog>::clone(&catalog);
-    let kernel = Kernel::open(world.clone(), dir, config.kernel(), kinds)
+    let (kernel, hold) = Kernel::open_held(world.clone(), dir, config.kernel(), kinds)
         .map_err(|error| failed(error.to_string(), matches!(error, kernel::Error::Damaged(_))))?;
     kernel.note_neighbour(Neighbour::Catalog).map_err(|error| failed(error.to_string(), false))?;
     if kernel.rule() != config.rule() {
         tracing::warn!("the store keeps the distribution rule it was made with; the rule_* settings do not count");
     }
-    let operator = Operator::new(Arc::clone(&kernel), Arc::clone(&catalog), world.clone(), dir);
+    // What is committed from now on is of later moments than what was archived, whatever the clock says.
+    if let Some(moment) = ::backup::moment(&*world.disk, dir).map_err(|error| failed(error.to_string(), false))? {
+        kernel.later_than(types::CommitNumber(moment));
+        catalog.later_than(moment);
+    }
+    let archiver = match plan {
+        None => {
+            drop((hold, tags_hold));
+            None
+        }
+        Some(plan) => {
+            let (kernel, catalog) = (Arc::clone(&kernel), Arc::clone(&catalog));
+            let holds = (hold, tags_hold);
+            let subject = Subject { kernel, catalog, world: world.clone(), dir: dir.to_path_buf(), holds };
+            Some(Archiver::start(plan, subject)?)
+        }
+    };
+    let archive = archiver.as_ref().map(Archiver::shared);
+    let operator = Operator::new((Arc::clone(&kernel), Arc::clone(&catalog)), world.clone(), dir, archive);
     let settings = EngineSettings { operator: Some(Arc::new(operator)), ..engine_settings(loaded, dir, world)? };
     let engine = Engine::alone(Arc::clone(&kernel), catalog, settings).map_err(|error| failed(error.to_string(), false))?;
-    Ok((engine, kernel))
+    Ok((engine, kernel, archiver))
+}
+
+/// Where and how often the log is archived.
+fn archiving(config: &Config) -> Result<Option<Plan>, Error> {
+    let Some(to) = &config.archive_to else { return Ok(None) };
+    let to = to.display().to_string();
+    if !is_whole(&to) {
+        let message = format!("setting archive_to: \"{to}\" is no whole path; give one, or s3://bucket/prefix");
+        return Err(Error::Usage(message));
+    }
+    let (every, hold_max, stop_max) = (config.archive_every, config.archive_hold_max.0, config.stop_max);
+    Ok(Some(Plan { to, every, hold_max, stop_max }))
 }
 
 /// What an engine is set to; what an earlier run's queries spilled is removed.

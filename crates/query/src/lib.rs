@@ -94,7 +94,7 @@ pub use fleet::{Channels, SliceReader, Wanted, worker};
 pub use intake::Submitted;
 pub use metrics::{Metric, Metrics};
 pub use named::NamedStatement;
-pub use operator::{Operator, OperatorFunction, OperatorTable};
+pub use operator::{Figure, Operator, OperatorFunction, OperatorTable};
 pub use outcome::{Completion, Notice, Outcome, Rows, StatementClass};
 pub use point::{Cell, PointAnswer, PointPlan, RowSink};
 pub use prepared::Prepared;

@@ -31,6 +31,19 @@ pub struct OperatorFunction {
     pub strict: bool,
 }
 
+/// A number for those who watch the process, as Prometheus names and kinds them.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// Its name.
+    pub name: &'static str,
+    /// gauge or counter.
+    pub kind: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+    /// What it is now.
+    pub value: f64,
+}
+
 /// Whoever can be asked.
 pub trait Operator: Send + Sync {
     /// The tables.
@@ -44,4 +57,9 @@ pub trait Operator: Send + Sync {
 
     /// Calls a function; of a strict one no argument is null.
     fn call(&self, function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>>;
+
+    /// What it counts of its own work.
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
+    }
 }

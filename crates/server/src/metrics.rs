@@ -52,6 +52,9 @@ pub(crate) async fn collect(shared: &Shared) -> Page {
     if let Some(kernel) = engine.local() {
         memory(kernel, &mut page);
     }
+    for figure in engine.settings().operator.iter().flat_map(|operator| operator.figures()) {
+        page.family(figure.name, figure.kind, figure.help).number(figure.name, &[], figure.value);
+    }
     page
 }
 

@@ -23,7 +23,8 @@ impl Directory {
     }
 
     fn failed(&self, fault: &DiskError) -> Error {
-        Error::Place { place: self.name(), what: fault.to_string() }
+        let (place, what) = (self.name(), fault.to_string());
+        if fault.is_full() { Error::Full { place, what } } else { Error::Place { place, what } }
     }
 
     fn keys_below(&self, dir: &Path, key: &str, prefix: &str, out: &mut Vec<String>) -> Result<(), DiskError> {
@@ -106,10 +107,17 @@ impl Place for Directory {
     }
 
     fn remove(&self, key: &str) -> Result<(), Error> {
-        match self.disk.remove(&self.dir.join(key)) {
-            Err(fault) if !fault.is_missing() => Err(self.failed(&fault)),
-            _ => Ok(()),
+        let path = self.dir.join(key);
+        match self.disk.remove(&path) {
+            Err(fault) if !fault.is_missing() => return Err(self.failed(&fault)),
+            _ => {}
         }
+        // Directories go with their last object; one that is not empty stays, and so may any other.
+        let above = path.ancestors().skip(1).take_while(|at| *at != self.dir);
+        above
+            .take_while(|at| self.disk.list(at).is_ok_and(|entries| entries.is_empty()))
+            .for_each(|at| drop(self.disk.remove_dir(at)));
+        Ok(())
     }
 }
 

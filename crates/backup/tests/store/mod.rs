@@ -1,8 +1,12 @@
 //! A store that is backed up: on a disk in memory, so that only the place is what a test says.
 
+#[allow(dead_code, reason = "only some tests need one")]
+pub mod faulty;
+
 use backup::{Progress, Source};
 use catalog::Catalog;
 use kernel::{Direction, Kernel, Projection, ScanRequest, Settings, TagSelection};
+use log::Hold;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -35,12 +39,23 @@ pub fn go(_: Progress) -> ControlFlow<()> {
 
 impl Store {
     /// Opens the one in a directory of a simulation's disk, or makes it.
+    #[allow(dead_code, reason = "not where its log is archived")]
     pub fn open(simulation: &Arc<Simulation>, dir: &str, settings: Settings) -> Store {
         let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
         let catalog = Catalog::open(simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
         let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
         let kernel = Kernel::open(simulation.world(), Path::new(dir), settings, kinds).unwrap();
         Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog, kernel }
+    }
+
+    /// As `open`, with holds on the two logs.
+    #[allow(dead_code, reason = "only some tests archive")]
+    pub fn open_held(simulation: &Arc<Simulation>, dir: &str, settings: Settings) -> (Store, Hold, Hold) {
+        let table = catalog::Settings { segment_bytes: 64 << 10, checkpoint_bytes: 8 << 10 };
+        let (catalog, tags) = Catalog::open_held(simulation.world(), &Path::new(dir).join("catalog"), table).unwrap();
+        let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
+        let (kernel, log) = Kernel::open_held(simulation.world(), Path::new(dir), settings, kinds).unwrap();
+        (Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog, kernel }, log, tags)
     }
 
     pub fn done<T: Send + 'static>(&self, mut ticket: Ticket<T>) -> T {
@@ -70,15 +85,18 @@ impl Store {
 
     /// It as it is now, for a backup of that moment.
     pub fn source(&self, moment_us: i64) -> Source {
+        let store = self.done(self.kernel.freeze()).unwrap();
+        self.catalog.later_than(store.closed.0);
         Source {
             home: (self.simulation.world().disk, Path::new(&self.dir).to_path_buf()),
-            store: self.done(self.kernel.freeze()).unwrap(),
+            store,
             tags: self.done(self.catalog.freeze()).unwrap(),
             tag_count: self.catalog.len(),
             beside: vec![("users-00000001".to_owned(), b"somebody".to_vec())],
             moment_us,
             release: "test".to_owned(),
             random: moment_us as u64,
+            line: u128::from(self.simulation.world().random.next_u64()),
         }
     }
 }

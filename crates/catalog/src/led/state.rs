@@ -200,7 +200,7 @@ impl Core {
         for step in steps {
             let (count, mark) = (step.parts.len(), self.world.random.next_u64());
             for (index, body) in step.parts.into_iter().enumerate() {
-                let head = record::head(step.sequence, mark, index as u32, count as u32);
+                let head = record::head(step.sequence, mark, index as u32, count as u32, 0);
                 let (core, flight) = (Arc::clone(self), Arc::clone(&flight));
                 let batch = step.batch.filter(|_| index + 1 == count);
                 self.log.append(step.kind, head, body, move |answer| {

@@ -4,6 +4,7 @@
 //! Promises: a backup is taken by the node itself, while it goes on; Ctrl-C cancels it, and the repository is as it was. A restored
 //! store is checked, block by block, before it is called whole.
 
+pub mod archiver;
 mod operator;
 mod place;
 
@@ -11,11 +12,12 @@ pub use operator::Operator;
 
 use crate::client::{Session, quote};
 use crate::config::units::{round_size, round_span};
+use crate::import::TimeReader;
 use crate::progress::{Progress, now};
 use crate::table::{Table, thousands};
 use crate::terminal::{Ink, Terminal, say};
 use crate::{Error, check, interrupt};
-use ::backup::{Head, Place};
+use ::backup::{Head, Place, Range, Until, Way};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -64,6 +66,8 @@ Examples:
   meridian restore --from /backups/plant --dir ./store                                  the newest backup
   meridian restore --from /backups/plant --dir ./store --backup 20260131T235959Z-1a2b3c
   meridian restore --from s3://bucket/plant --dir ./store                               with AWS_ACCESS_KEY_ID, ..
+  meridian restore --from /backups/plant --dir ./store --until '2026-11-30 16:20:00+00'
+  meridian restore --from /backups/plant --dir ./store --until latest
   meridian serve --dir ./store"
 )]
 pub struct RestoreArguments {
@@ -76,6 +80,13 @@ pub struct RestoreArguments {
     /// The backup, by its name; the newest where it is left out
     #[arg(long, value_name = "NAME")]
     pub backup: Option<String>,
+    /// The moment, where the log was archived (setting archive_to): all that was committed up to it and nothing later; without
+    /// an offset it is in UTC. latest = as far as it is archived
+    #[arg(long, value_name = "MOMENT", conflicts_with = "backup")]
+    pub until: Option<String>,
+    /// The line whose past is wanted, as `meridian backups` names it; the one that was written last where it is left out
+    #[arg(long, value_name = "LINE", requires = "until")]
+    pub line: Option<String>,
     /// Do not read the restored store once more, block by block
     #[arg(long)]
     pub no_check: bool,
@@ -181,23 +192,46 @@ pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
     interrupt::listen();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let place = opened(&arguments.from, &disk)?;
-    let head = chosen(&*place, arguments.backup.as_deref())?;
+    let way = match &arguments.until {
+        None => Way::to(chosen(&*place, arguments.backup.as_deref())?),
+        Some(until) => {
+            let until = moment_of(until)?;
+            ::backup::way(&*place, until, arguments.line.as_deref()).map_err(failed("restoring"))?
+        }
+    };
     let started = now();
-    let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(head.bytes)));
+    let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(way.bytes())));
     let report = |at| on_terminal(&progress, at);
-    ::backup::lay(&*place, &head, &disk, &arguments.dir, &report).map_err(failed("restoring"))?;
+    ::backup::recover(&*place, &way, &disk, &arguments.dir, &report).map_err(failed("restoring"))?;
     drop(progress);
-    say(&format!(
-        "backup {} lies in {}: {} in {}\n",
-        head.id,
-        arguments.dir.display(),
-        round_size(head.bytes),
-        round_span(started.elapsed())
-    ));
+    let (dir, bytes) = (arguments.dir.display(), round_size(way.bytes()));
+    say(&format!("backup {} lies in {dir}: {bytes} in {}\n", way.head().id, round_span(started.elapsed())));
+    if let Some(until) = &arguments.until {
+        let reached = ::backup::words(way.reached());
+        say(&match moment_of(until)? {
+            Until::Moment(moment) => {
+                format!("it is as it was at {}, by {} parcels of log\n", ::backup::words(moment), way.parcels())
+            }
+            Until::Latest => format!("it has all that was archived, up to {reached}, by {} parcels of log\n", way.parcels()),
+        });
+    }
+    if let Some(beyond) = way.beyond().filter(|_| arguments.until.as_deref() == Some("latest")) {
+        eprintln!("{} what is archived later can't be reached: {beyond}", Terminal::stderr().ink(Ink::Yellow, "note:"));
+    }
     if arguments.no_check {
         return Ok(ExitCode::SUCCESS);
     }
     check::run(&check::Arguments { dir: arguments.dir.clone(), repair: false, json: false })
+}
+
+/// The moment that a person names.
+fn moment_of(text: &str) -> Result<Until, Error> {
+    if text.trim().eq_ignore_ascii_case("latest") {
+        return Ok(Until::Latest);
+    }
+    let wrong = |problem: String| Error::Usage(format!("--until: {problem}; write '2026-11-30 16:20:00+00', or latest"));
+    let read = TimeReader::new("auto", "UTC").and_then(|reader| reader.read(text)).map_err(wrong)?;
+    u64::try_from(read.0).map(Until::Moment).map_err(|_| wrong("it is before 1970".to_owned()))
 }
 
 fn chosen(place: &dyn Place, name: Option<&str>) -> Result<Head, Error> {
@@ -221,7 +255,8 @@ pub fn list(arguments: &ListArguments) -> Result<ExitCode, Error> {
     if let Some(keep) = arguments.keep {
         let pruned = ::backup::keep_newest(&*place, keep as usize).map_err(failed("removing old backups"))?;
         if !arguments.json {
-            say(&format!("{} backups removed, {} objects\n", pruned.backups.len(), pruned.objects));
+            let (backups, parcels, objects) = (pruned.backups.len(), pruned.parcels, pruned.objects);
+            say(&format!("{backups} backups and {parcels} parcels of log removed, {objects} objects\n"));
         }
     }
     let heads = ::backup::list(&*place).map_err(failed("reading the repository"))?;
@@ -237,11 +272,30 @@ pub fn list(arguments: &ListArguments) -> Result<ExitCode, Error> {
         }
         wrongs.push(count);
     }
+    if arguments.verify {
+        let progress = parking_lot::Mutex::new(Progress::start("verify archived log", "bytes", None));
+        let report = |at| on_terminal(&progress, at);
+        let (_, found) = ::backup::verify_parcels(&*place, &report).map_err(failed("verifying"))?;
+        wrong.extend(found.into_iter().map(|fault| format!("archived log: {fault}")));
+    }
+    // A damaged archive must not hide the backups.
+    let ranges = ::backup::ranges(&*place).or_else(|fault| match fault {
+        fault @ ::backup::Error::Damaged { .. } => {
+            wrong.push(format!("archived log: {fault}"));
+            Ok(Vec::new())
+        }
+        fault => Err(failed("reading the repository")(fault)),
+    })?;
+    let ranges: Vec<Range> = ranges.into_iter().filter(|range| range.from_us < range.to_us).collect();
     if arguments.json {
         let told: Vec<_> = heads.iter().zip(&wrongs).map(|(head, wrong)| as_json(head, *wrong)).collect();
-        say(&format!("{:#}\n", json!({ "place": place.name(), "backups": told, "wrong": wrong })));
+        say(&format!(
+            "{:#}\n",
+            json!({ "place": place.name(), "backups": told, "restorable": as_ranges(&ranges), "wrong": wrong })
+        ));
     } else {
         say(&shown(&heads, &wrongs, arguments.verify));
+        say(&shown_ranges(&ranges));
     }
     let terminal = Terminal::stderr();
     wrong.iter().for_each(|line| eprintln!("{} {line}", terminal.ink(Ink::Red, "damaged:")));
@@ -253,6 +307,23 @@ fn moment(head: &Head) -> String {
         .map_or_else(|| head.moment_us.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S Z").to_string())
 }
 
+fn as_ranges(ranges: &[Range]) -> Vec<serde_json::Value> {
+    let one =
+        |range: &Range| json!({ "line": range.line, "from": ::backup::words(range.from_us), "to": ::backup::words(range.to_us) });
+    ranges.iter().map(one).collect()
+}
+
+fn shown_ranges(ranges: &[Range]) -> String {
+    if ranges.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["any moment from", "to", "line"]);
+    for range in ranges {
+        table.row([::backup::words(range.from_us), ::backup::words(range.to_us), range.line.clone()]);
+    }
+    format!("\n{}", table.show(&Terminal::stdout(), 0))
+}
+
 fn as_json(head: &Head, wrong: usize) -> serde_json::Value {
     json!({
         "backup": head.id,
@@ -260,6 +331,7 @@ fn as_json(head: &Head, wrong: usize) -> serde_json::Value {
         "store": head.store,
         "release": head.release,
         "commit": head.commit,
+        "line": head.line.as_ref().map(|line| line.id.as_str()),
         "tags": head.tags,
         "files": head.files.len(),
         "bytes": head.bytes,

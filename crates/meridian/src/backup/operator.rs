@@ -2,7 +2,7 @@
 //!
 //! Promises: one backup at a time; it runs on a thread of its own, and a statement that is cancelled ends it.
 
-use super::place;
+use super::{archiver, place};
 use crate::fleet::operations_schema;
 use ::backup::{Progress, Source};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
@@ -12,12 +12,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::Kernel;
 use parking_lot::Mutex;
-use query::{Error, OperatorFunction, OperatorTable, Report, ScalarValue};
+use query::{Error, Figure, OperatorFunction, OperatorTable, Report, ScalarValue};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use world::World;
+use world::{Disk, World};
 
 /// Files that come and go while they are copied are looked at again so often.
 const TRIES: usize = 10;
@@ -31,6 +31,7 @@ struct Inner {
     world: World,
     dir: PathBuf,
     running: Mutex<Option<Running>>,
+    archive: Option<Arc<archiver::Shared>>,
 }
 
 /// A backup that runs.
@@ -44,8 +45,13 @@ struct Running {
 impl Operator {
     /// Of the store in a directory.
     #[must_use]
-    pub fn new(kernel: Arc<Kernel>, catalog: Arc<Catalog>, world: World, dir: &Path) -> Operator {
-        Operator(Arc::new(Inner { kernel, catalog, world, dir: dir.to_path_buf(), running: Mutex::default() }))
+    pub fn new(
+        (kernel, catalog): (Arc<Kernel>, Arc<Catalog>),
+        world: World,
+        dir: &Path,
+        archive: Option<Arc<archiver::Shared>>,
+    ) -> Operator {
+        Operator(Arc::new(Inner { kernel, catalog, world, dir: dir.to_path_buf(), running: Mutex::default(), archive }))
     }
 }
 
@@ -64,10 +70,16 @@ impl Drop for Waiting {
 
 impl query::Operator for Operator {
     fn tables(&self) -> Vec<OperatorTable> {
-        vec![OperatorTable { name: "operations", schema: operations_schema() }]
+        let archive = OperatorTable { name: "archive", schema: archiver::Shared::schema() };
+        vec![OperatorTable { name: "operations", schema: operations_schema() }, archive]
     }
 
-    fn rows(&self, _table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
+    fn rows(&self, table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
+        if table == "archive" {
+            let none = || Ok(RecordBatch::new_empty(archiver::Shared::schema()));
+            let row = self.0.archive.as_ref().map_or_else(none, |archive| archive.row());
+            return async move { row }.boxed();
+        }
         let running = self.0.running.lock().clone();
         async move { batch(running.as_ref()) }.boxed()
     }
@@ -101,11 +113,15 @@ impl query::Operator for Operator {
         }
         .boxed()
     }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.0.archive.as_ref().map(|archive| archive.figures()).unwrap_or_default()
+    }
 }
 
 impl Inner {
     fn back_up(&self, to: &str, keep: Option<usize>, cancelled: Arc<AtomicBool>) -> Result<String, Error> {
-        if Path::new(to.strip_prefix("file://").unwrap_or(to)).is_relative() && !to.contains("://") {
+        if !archiver::is_whole(to) {
             let message = format!("\"{to}\" is no whole path: the node writes the backup, in whatever directory it runs");
             return Err(Error::InvalidParameter(report(message)));
         }
@@ -144,7 +160,11 @@ impl Inner {
         }
         if let Some(keep) = keep {
             let pruned = ::backup::keep_newest(&*place, keep).map_err(told)?;
-            said.push_str(&format!("; {} older ones removed", pruned.backups.len()));
+            let (backups, parcels) = (pruned.backups.len(), pruned.parcels);
+            said.push_str(&format!("; {backups} older ones removed"));
+            if parcels > 0 {
+                said.push_str(&format!(", and {parcels} parcels of archived log"));
+            }
         }
         tracing::info!(
             backup = taken.head.id,
@@ -162,34 +182,40 @@ impl Inner {
         let moment_us = self.world.clock.wall_us();
         let store = self.kernel.freeze().wait().map_err(|_| unready("it is being closed".to_owned()))?;
         let store = store.map_err(|fault| unready(fault.to_string()))?;
+        // All that was changed by the moment that the samples closed is in it.
+        self.catalog.later_than(store.closed.0);
         let tags = self.catalog.freeze().wait().map_err(|_| unready("it is being closed".to_owned()))?;
         let tags = tags.map_err(|fault| unready(fault.to_string()))?;
-        let beside = self.users().map_err(unready)?;
+        let beside = users(&*self.world.disk, &self.dir).map_err(unready)?;
         let (tag_count, release) = (self.catalog.len(), env!("CARGO_PKG_VERSION").to_owned());
         let home = (Arc::clone(&self.world.disk), self.dir.clone());
-        Ok(Source { home, store, tags, tag_count, beside, moment_us, release, random: self.world.random.next_u64() })
+        let random = || self.world.random.next_u64();
+        let (random, line) = (random(), u128::from(random()) << 64 | u128::from(random()));
+        Ok(Source { home, store, tags, tag_count, beside, moment_us, release, random, line })
     }
+}
 
-    /// The users' files: another one may take the place of one that is being read.
-    fn users(&self) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let disk = &*self.world.disk;
-        let mut fault = String::new();
-        for _ in 0..TRIES {
-            let names = disk.list(&self.dir).map_err(|fault| fault.to_string())?;
-            let names = names.into_iter().map(|entry| entry.name).filter(|name| name.starts_with("users-"));
-            let read = |name: String| {
-                let file = disk.open(&self.dir.join(&name), world::Access::Read)?;
-                let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-                file.read_at(0, &mut bytes)?;
-                Ok((name, bytes))
-            };
-            match names.map(read).collect::<Result<Vec<_>, world::DiskError>>() {
-                Ok(files) => return Ok(files),
-                Err(failed) => fault = failed.to_string(),
+/// The users' files: another one may take the place of one that is being read.
+pub(super) fn users(disk: &dyn Disk, dir: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let mut fault = String::new();
+    for _ in 0..TRIES {
+        let names = disk.list(dir).map_err(|fault| fault.to_string())?;
+        let names = names.into_iter().map(|entry| entry.name).filter(|name| name.starts_with("users-"));
+        let read = |name: String| {
+            let file = disk.open(&dir.join(&name), world::Access::Read)?;
+            let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+            file.read_at(0, &mut bytes)?;
+            Ok((name, bytes))
+        };
+        match names.map(read).collect::<Result<Vec<_>, world::DiskError>>() {
+            Ok(mut files) => {
+                files.sort_unstable();
+                return Ok(files);
             }
+            Err(failed) => fault = failed.to_string(),
         }
-        Err(fault)
     }
+    Err(fault)
 }
 
 /// The backup that runs is over, however.
@@ -206,6 +232,8 @@ fn told(fault: ::backup::Error) -> Error {
     match fault {
         ::backup::Error::Foreign { .. } | ::backup::Error::Format { .. } => Error::CantChange(report),
         ::backup::Error::Cancelled => Error::Cancelled(report),
+        ::backup::Error::Full { .. } => Error::DiskFull(report),
+        ::backup::Error::Disk(fault) if fault.is_full() => Error::DiskFull(report),
         _ => Error::Io(report),
     }
 }

@@ -47,6 +47,22 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// What the program ends with when its number is no more its own: a start anew mends nothing, so "configuration error" of sysexits.h.
 const EXIT_LOST: i32 = 78;
 
+/// What is asked of keeping data must be what a fleet does.
+fn check_kept(config: &Config, roles: Roles) -> Result<(), Error> {
+    if roles.data && config.durability.0 != Durability::Commit {
+        return Err(Error::Usage(
+            "a data node of a fleet needs durability \"commit\": what a copy said it has it must have after a crash, for it may lead next"
+                .to_owned(),
+        ));
+    }
+    if config.archive_to.is_some() {
+        return Err(Error::Usage(
+            "setting archive_to: a fleet has no backups, and its log is not archived; its copies are its slices'".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Runs a process of a fleet until it is told to stop.
 ///
 /// # Errors
@@ -125,12 +141,7 @@ fn place(config: &Config, roles: Roles) -> Result<(&Path, SocketAddr), Error> {
     let door = serve::address("fleet", &config.fleet)?
         .ok_or_else(|| Error::Usage("a process of a fleet needs --fleet ADDR:PORT: where the others reach it".to_owned()))?;
     check_reachable(&config.fleet_address, door)?;
-    if roles.data && config.durability.0 != Durability::Commit {
-        return Err(Error::Usage(
-            "a data node of a fleet needs durability \"commit\": what a copy said it has it must have after a crash, for it may lead next"
-                .to_owned(),
-        ));
-    }
+    check_kept(config, roles)?;
     Ok((dir, door))
 }
 

@@ -37,8 +37,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tags::{Making, Tags};
-use time::TimeReader;
-pub use time::write_time;
+pub use time::{TimeReader, write_time};
 use types::Kind;
 
 const EXAMPLES: &str = "\

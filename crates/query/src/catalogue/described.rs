@@ -82,6 +82,7 @@ const ALL: &[Described] = &[
     Described { schema: "meridian", name: "nodes", kind: "v", key: &[], comment: "the processes of the fleet", columns: &[] },
     Described { schema: "meridian", name: "slice_map", kind: "v", key: &[], comment: "where slices lie", columns: &[] },
     Described { schema: "meridian", name: "operations", kind: "v", key: &[], comment: "what the fleet is busy with", columns: &[] },
+    Described { schema: "meridian", name: "archive", kind: "v", key: &[], comment: "how the archiving of the log stands", columns: &[] },
     Described { schema: "meridian", name: "replicas", kind: "v", key: &[], comment: "copies of slices as their nodes see them", columns: &[] },
     Described { schema: "meridian", name: "set_aside", kind: "v", key: &[], comment: "log tails that a recovery put aside", columns: &[] },
     Described { schema: "meridian", name: "grants", kind: "v", key: &[], comment: "what was granted on tables and groups of tags",
