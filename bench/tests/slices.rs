@@ -7,19 +7,20 @@ use std::process::Command;
 /// Runs it and gives what it wrote as JSON.
 fn run(name: &str, words: &[&str]) -> serde_json::Value {
     let json = std::env::temp_dir().join(format!("meridian-bench-{name}-{}.json", std::process::id()));
-    let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(words).arg("--json").arg(&json).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_bench")).args(words).arg("--json").arg(&json).output().expect("the program starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words:?}: {said}");
-    let text = std::fs::read_to_string(&json).unwrap();
-    std::fs::remove_file(&json).unwrap();
-    serde_json::from_str(&text).unwrap()
+    let text = std::fs::read_to_string(&json).expect("it wrote its figures");
+    std::fs::remove_file(&json).expect("its file can go");
+    serde_json::from_str(&text).expect("they are JSON")
 }
 
 /// The measurements, each with a ratio.
 fn figures(told: &serde_json::Value) -> Vec<String> {
-    let figures = told["beside"].as_array().unwrap();
+    let figures = told["beside"].as_array().expect("a list of figures");
     assert!(figures.iter().all(|figure| figure["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0)), "{told}");
-    figures.iter().map(|figure| figure["what"].as_str().unwrap().to_owned()).collect()
+    figures.iter().map(|figure| figure["what"].as_str().expect("a name").to_owned()).collect()
 }
 
 #[test]

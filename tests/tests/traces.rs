@@ -1,5 +1,6 @@
 //! Traces end to end: a client's traceparent, through every door and every process of a fleet, to a collector that reads
 //! OpenTelemetry's own messages.
+#![expect(clippy::disallowed_methods, reason = "tests from outside: real processes and time")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};

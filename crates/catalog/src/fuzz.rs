@@ -71,13 +71,13 @@ fn writes_of_any_bytes_are_applied_or_refused() {
     let (mut applied, mut refused) = (0, 0);
     for round in 0..6_000 {
         let (mut table, kinds) = (Table::new(1, 0), KindTable::new());
-        let first = Write { kind: record::KIND_CREATE, sequence: 1, bytes: create(0, 20) };
+        let first = Write { kind: record::KIND_CREATE, sequence: 1, time: 0, bytes: create(0, 20) };
         assert_eq!(apply(&first, &mut table, &kinds), Ok(()));
         let (kind, mut bytes) = writes[round % 3].clone();
         if round >= 3 {
             spoil(&mut bytes, &random);
         }
-        match apply(&Write { kind, sequence: 2, bytes }, &mut table, &kinds) {
+        match apply(&Write { kind, sequence: 2, time: 0, bytes }, &mut table, &kinds) {
             Ok(()) => applied += 1,
             Err(_) => refused += 1,
         }

@@ -152,6 +152,11 @@ impl Columns {
     pub fn len(&self) -> usize {
         self.tags.len()
     }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
 }
 
 /// One sample.

@@ -48,9 +48,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode, Error> {
         return fleet::run(loaded, roles);
     }
     logs::start(config)?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let dir = config.dir.as_deref().ok_or_else(|| Error::Usage("serve needs --dir DIR: where the store lies".to_owned()))?;
     if are_shut(config) {
         return Err(Error::Usage("all doors are shut: give --pg, --flight or --http an address".to_owned()));

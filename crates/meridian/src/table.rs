@@ -36,6 +36,12 @@ impl Table {
         self.rows.len()
     }
 
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The table as lines, indented by `indent` spaces, each ended by a newline.
     #[must_use]
     pub fn show(&self, terminal: &Terminal, indent: usize) -> String {

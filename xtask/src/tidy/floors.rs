@@ -48,7 +48,7 @@ pub fn complaints(root: &Path) -> Vec<String> {
 
 /// The crates of the tree: room's name and directory.
 fn crates(root: &Path) -> Vec<(String, std::path::PathBuf)> {
-    let mut out = vec![("tests".to_owned(), root.join("tests")), ("xtask".to_owned(), root.join("xtask"))];
+    let mut out: Vec<_> = ["bench", "tests", "xtask"].map(|name| (name.to_owned(), root.join(name))).into();
     for entry in std::fs::read_dir(root.join("crates")).into_iter().flatten().flatten() {
         out.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
     }

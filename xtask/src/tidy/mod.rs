@@ -43,7 +43,7 @@ pub fn complaints(root: &Path) -> Vec<String> {
 /// All Rust files of ours, in order of path.
 fn rust_files(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut places: Vec<PathBuf> = ["crates", "tests", "xtask"].iter().map(|name| root.join(name)).collect();
+    let mut places: Vec<PathBuf> = ["bench", "crates", "tests", "xtask"].iter().map(|name| root.join(name)).collect();
     while let Some(place) = places.pop() {
         for entry in std::fs::read_dir(&place).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -32,7 +32,7 @@ impl Fault {
 
     /// The same of a request that is part of a trace.
     pub(crate) fn of_trace(mut self, trace: Option<traces::Context>) -> Fault {
-        self.report.trace = self.report.trace.or(trace.map(|context| context.trace));
+        self.report.trace = self.report.trace.or(trace.map(|context| Box::new(context.trace)));
         self
     }
 
@@ -92,7 +92,7 @@ pub(crate) fn error_json(report: &Report) -> Value {
     if let Some(position) = report.position {
         error.insert("position".to_owned(), position.into());
     }
-    if let Some(trace) = report.trace {
+    if let Some(trace) = &report.trace {
         error.insert("trace_id".to_owned(), trace.to_string().into());
     }
     Value::Object(error)

@@ -284,7 +284,7 @@ impl Work {
         add(&self.shared.counters.failed_statements, 1);
         // The client's own mistakes are told to the client alone.
         if report.concerns_the_operator() {
-            let (session, trace_id) = (self.session.id(), report.trace.map(tracing::field::display));
+            let (session, trace_id) = (self.session.id(), report.trace.as_deref().map(tracing::field::display));
             tracing::error!(session, sqlstate = %report.sqlstate, message = %report.message, trace_id, "statement failed");
         }
     }
@@ -294,7 +294,7 @@ impl Work {
 fn shifted(stopped: Stopped, statement: &StatementText) -> Stopped {
     match stopped {
         Stopped::Failed(report) => {
-            let position = report.position.map(|position| position + statement.position as usize);
+            let position = report.position.map(|position| position + statement.position);
             Stopped::Failed(Report { position, ..report })
         }
         Stopped::Unheard => Stopped::Unheard,

@@ -202,7 +202,7 @@ impl Connection {
         add(&self.shared.counters.failed_statements, 1);
         // The client's own mistakes are told to the client alone.
         if report.concerns_the_operator() {
-            let (session, trace_id) = (self.session.id(), report.trace.map(tracing::field::display));
+            let (session, trace_id) = (self.session.id(), report.trace.as_deref().map(tracing::field::display));
             tracing::error!(session, sqlstate = %report.sqlstate, message = %report.message, trace_id, "statement failed");
         }
         self.session.fail();

@@ -38,9 +38,9 @@ pub(crate) struct Report {
     pub(crate) detail: Option<String>,
     pub(crate) hint: Option<String>,
     /// Where in the statement, in characters from 1.
-    pub(crate) position: Option<usize>,
-    /// The trace that the statement is a part of.
-    pub(crate) trace: Option<TraceId>,
+    pub(crate) position: Option<u32>,
+    /// The trace that the statement is a part of; apart, so that answers which may be an error stay small.
+    pub(crate) trace: Option<Box<TraceId>>,
 }
 
 impl Report {
@@ -66,7 +66,7 @@ impl Report {
 
     #[cfg(test)]
     pub(crate) fn at(mut self, position: usize) -> Report {
-        self.position = Some(position);
+        self.position = u32::try_from(position).ok();
         self
     }
 

@@ -37,8 +37,8 @@ pub(crate) fn report_of(error: &query::Error) -> Report {
         message: error.message().to_owned(),
         detail: error.detail().map(str::to_owned),
         hint: error.hint().map(str::to_owned),
-        position: error.position().map(|position| position as usize),
-        trace: error.report().trace,
+        position: error.position(),
+        trace: error.report().trace.map(Box::new),
     }
 }
 

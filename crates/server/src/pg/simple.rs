@@ -24,7 +24,7 @@ impl Connection {
             Ok(statements) => {
                 for statement in statements {
                     if let Err(mut report) = self.statement(&statement).await? {
-                        report.position = report.position.map(|position| position + statement.position as usize);
+                        report.position = report.position.map(|position| position + statement.position);
                         self.fail(&report);
                         break;
                     }

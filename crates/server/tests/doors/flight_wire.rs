@@ -9,8 +9,6 @@ use arrow::array::{Int64Array, StringArray};
 use server::flight::client::{Client, Options};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,14 +31,13 @@ async fn relay(door: SocketAddr) -> (String, tokio::task::JoinHandle<Vec<u8>>) {
         let (mut client, mut to_client) = listener.accept().await.unwrap().0.into_split();
         let (mut from_door, mut to_door) = TcpStream::connect(door).await.unwrap().into_split();
         let back = tokio::spawn(async move { tokio::io::copy(&mut from_door, &mut to_client).await });
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let mut said = Vec::new();
         let mut piece = vec![0; 64 << 10];
         while let Ok(read @ 1..) = client.read(&mut piece).await {
-            said.lock().unwrap().extend_from_slice(&piece[..read]);
+            said.extend_from_slice(&piece[..read]);
             to_door.write_all(&piece[..read]).await.unwrap();
         }
         back.abort();
-        let said = said.lock().unwrap().clone();
         said
     });
     (url, recording)
