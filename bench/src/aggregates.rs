@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         grid::AREAS,
         ROUNDS - 1
     ));
-    let mut field = Asked { session: &session, engines: &mut engines, victoria: None };
+    let mut field = Asked { session: &session, engines: &mut engines, victoria: None, goal: Some(1.0) };
     for question in questions(steps) {
         field.ask(&question, &mut report)?;
     }

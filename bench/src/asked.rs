@@ -37,6 +37,8 @@ pub struct Asked<'a> {
     pub engines: &'a mut [Engine],
     /// VictoriaMetrics, if it does.
     pub victoria: Option<&'a Server>,
+    /// What ours may take of a peer's time, where that was asked for.
+    pub goal: Option<f64>,
 }
 
 impl Asked<'_> {
@@ -67,11 +69,12 @@ impl Asked<'_> {
                 of_victoria.push(started.elapsed());
             }
         }
+        let goal = self.goal;
         let mut beside = |peer: &str, times: &[Duration]| {
             let turns = times[1..].iter().zip(&ours[1..]).map(|(their, our)| our.as_secs_f64() / their.as_secs_f64()).collect();
             let (what, peer) = (question.what.clone(), peer.to_owned());
             let (ours, theirs) = (median(&ours) * 1e3, median(times) * 1e3);
-            report.add(Beside { what, unit: "ms", ours, peer, theirs, goal: Some(1.0), more: false, turns });
+            report.add(Beside { what, unit: "ms", ours, peer, theirs, goal, more: false, turns });
         };
         for (engine, times) in self.engines.iter().zip(&theirs) {
             beside(engine.kind.name(), times);

@@ -107,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
         Case::Devops => devops::questions(arguments.scale, arguments.hours, setup.seed),
         Case::Iot => iot::questions(arguments.hours),
     };
-    let mut field = Asked { session: &session, engines: &mut engines, victoria: victoria.as_ref() };
+    let mut field = Asked { session: &session, engines: &mut engines, victoria: victoria.as_ref(), goal: None };
     for question in &questions {
         field.ask(question, &mut report)?;
     }

@@ -56,7 +56,17 @@ struct Upload<'a> {
 
 impl Upload<'_> {
     fn all(&self, bytes: u64, part_bytes: u64, from: &mut dyn Read) -> Result<(), Error> {
-        let (mut etags, mut on_their_way, mut left) = (Vec::new(), VecDeque::new(), bytes);
+        let mut on_their_way = VecDeque::new();
+        let done = self.parts(bytes, part_bytes, from, &mut on_their_way);
+        if done.is_err() {
+            // Waited for: a part that arrives after the upload was aborted stays.
+            on_their_way.into_iter().for_each(|pending| drop(pending.wait()));
+        }
+        done
+    }
+
+    fn parts(&self, bytes: u64, part_bytes: u64, from: &mut dyn Read, on_their_way: &mut VecDeque<Pending>) -> Result<(), Error> {
+        let (mut etags, mut left) = (Vec::new(), bytes);
         while left > 0 {
             let body = part(self.client, self.key, left.min(part_bytes), from)?;
             left -= body.len() as u64;
@@ -64,7 +74,7 @@ impl Upload<'_> {
                 ended(self.client, self.key, bytes, from)?;
             }
             if on_their_way.len() == ON_THEIR_WAY {
-                etags.extend(self.arrived(&mut on_their_way)?);
+                etags.extend(self.arrived(on_their_way)?);
             }
             let number = etags.len() + on_their_way.len() + 1;
             on_their_way.push_back(self.client.start(self.request(
@@ -73,7 +83,7 @@ impl Upload<'_> {
                 body,
             ))?);
         }
-        while let Some(etag) = self.arrived(&mut on_their_way)? {
+        while let Some(etag) = self.arrived(on_their_way)? {
             etags.push(etag);
         }
         self.finish(bytes, &etags)
