@@ -19,7 +19,6 @@ use meridian::progress::{Progress, now};
 use meridian::table::{Table, thousands};
 use meridian::{Error, interrupt};
 use serde_json::json;
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -151,13 +150,7 @@ fn questions(steps: u64) -> Vec<Question> {
 
 fn load_ours(arguments: &Arguments, node: &Node, session: &Session, steps: u64) -> Result<(), Error> {
     let shape = grid::shape(arguments.setup.seed, 1_000_000);
-    let mut text = String::new();
-    for tag in 0..arguments.tags {
-        let _ =
-            writeln!(text, "{}\t{}\t{{\"area\": \"{:02}\"}}", grid::name(tag), shape.class(tag).kind().name(), grid::area(tag));
-    }
-    session.copy("COPY tags (name, kind, labels) FROM STDIN", text)?;
-    let ordinal = session.number(&format!("SELECT ordinal FROM tags WHERE name = '{}'", grid::name(0)))? as u64;
+    let ordinal = grid::make_tags(session, shape, arguments.tags, "")?;
     let mut parts = grid::parts(shape, arguments.tags, 1);
     let mut progress = Progress::start("ours", "points", Some(steps * arguments.tags));
     let started = now();

@@ -3,6 +3,8 @@
 //! Promises: ours and every peer get the same rows. Which tag a row is of is a number; what it is called is told here.
 
 use meridian::grid::{Columns, Part, Shape};
+use meridian::{Error, Session};
+use std::fmt::Write;
 
 /// 2026-01-01 00:00:00 UTC.
 pub const START_US: i64 = 1_767_225_600_000_000;
@@ -22,6 +24,21 @@ pub fn area(tag: u64) -> u64 {
 /// The name of a tag, as its label has it.
 pub fn name(tag: u64) -> String {
     format!("t{tag:06}")
+}
+
+/// Makes the tags in ours, under a prefix, with their areas; gives the ordinal of the first, which the others follow.
+///
+/// # Errors
+/// `Error::Node`.
+pub fn make_tags(session: &Session, shape: Shape, tags: u64, prefix: &str) -> Result<u64, Error> {
+    let mut text = String::new();
+    for tag in 0..tags {
+        let (name, kind, area) = (name(tag), shape.class(tag).kind().name(), area(tag));
+        let _ = writeln!(text, "{prefix}{name}\t{kind}\t{{\"area\": \"{area:02}\"}}");
+    }
+    session.copy("COPY tags (name, kind, labels) FROM STDIN", text)?;
+    let ordinal = session.number(&format!("SELECT ordinal FROM tags WHERE name = '{prefix}{}'", name(0)))?;
+    Ok(u64::try_from(ordinal).unwrap_or(0))
 }
 
 /// Tags in so many parts, one for each connection.

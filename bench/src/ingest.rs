@@ -13,23 +13,19 @@ use crate::side::{Body, Connection, REMOTE_WRITE, turn};
 use crate::{Setup, failed};
 use meridian::Error;
 use meridian::Session;
-use meridian::bench::postgres::{Installation, Postgres};
+use meridian::bench::postgres::{COPY, Installation, Postgres, TABLE, free_port};
 use meridian::flight::{sample_batch, sample_schema};
 use meridian::grid::{Columns, Part};
 use meridian::node::{Node, Scratch, disk_bytes};
 use meridian::table::{Table, rounded};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 /// Turns of each side.
 const ROUNDS: u64 = 5;
 /// Bytes of a sample as it is: tag 4, time 8, value 8, quality 1.
 const RAW_BYTES: f64 = 21.0;
-const COPY: &str = "COPY samples (tag, time, value, quality) FROM STDIN";
-const PEER_TABLE: &str =
-    "CREATE TABLE samples (tag int, time timestamptz, value double precision, quality smallint, PRIMARY KEY (tag, time))";
 
 /// Writing, beside VictoriaMetrics, InfluxDB and PostgreSQL
 #[derive(clap::Args)]
@@ -106,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 
 impl Field {
     fn start(arguments: &Arguments, scratch: &Scratch) -> Result<Field, Error> {
-        let http = crate::peer::server::free_port()?;
+        let http = free_port()?;
         let flags: Vec<String> = [format!("--http=127.0.0.1:{http}")].into_iter().chain(arguments.setup.serve.clone()).collect();
         let node = Node::start(&scratch.dir.join("node"), &flags)?;
         let setup = &arguments.setup;
@@ -114,14 +110,13 @@ impl Field {
         let influx = setup.wants("influx").then(|| influx::start(&scratch.dir.join("influx"))).transpose()?;
         let postgres = setup.wants("postgres").then(|| Installation::find()?.start(&scratch.dir.join("postgres"))).transpose()?;
         let session = Session::connect(&node.url(), "bench")?;
-        for prefix in ["fast.", "copy."] {
-            make_tags(&session, arguments, prefix)?;
-        }
-        let ordinal = session.number(&format!("SELECT ordinal FROM tags WHERE name = 'fast.{}'", grid::name(0)))?;
+        let shape = grid::shape(arguments.setup.seed, 1_000_000);
+        let ordinal = grid::make_tags(&session, shape, arguments.tags, "fast.")?;
+        grid::make_tags(&session, shape, arguments.tags, "copy.")?;
         if let Some(postgres) = &postgres {
-            Session::connect(&postgres.url("meridian"), "bench")?.query(PEER_TABLE)?;
+            Session::connect(&postgres.url("meridian"), "bench")?.query(TABLE)?;
         }
-        Ok(Field { node, victoria, influx, postgres, ordinal: u64::try_from(ordinal).unwrap_or(0) })
+        Ok(Field { node, victoria, influx, postgres, ordinal })
     }
 
     fn http(&self) -> String {
@@ -363,16 +358,6 @@ impl Held {
         self.values.insert(name.to_owned(), value);
         Ok(a_point)
     }
-}
-
-fn make_tags(session: &Session, arguments: &Arguments, prefix: &str) -> Result<(), Error> {
-    let shape = grid::shape(arguments.setup.seed, 1_000_000);
-    let mut text = String::new();
-    for tag in 0..arguments.tags {
-        let (name, kind, area) = (grid::name(tag), shape.class(tag).kind().name(), grid::area(tag));
-        let _ = writeln!(text, "{prefix}{name}\t{kind}\t{{\"area\": \"{area:02}\"}}");
-    }
-    session.copy("COPY tags (name, kind, labels) FROM STDIN", text).map(drop)
 }
 
 fn points_of(parts: &[Part]) -> u64 {

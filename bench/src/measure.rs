@@ -1,5 +1,6 @@
 //! What a process and its children took: core time, bytes given to the disk; and its memory.
 
+use meridian::bench::bounds::written;
 use meridian::bench::resident::resident;
 use meridian::node::cpu_of;
 use std::time::Duration;
@@ -22,9 +23,7 @@ impl Spent {
     }
 
     fn alone(process: u32) -> Spent {
-        let io = std::fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
-        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
-        Spent { cpu: cpu_of(&process.to_string()).unwrap_or_default(), written: written.unwrap_or(0) }
+        Spent { cpu: cpu_of(&process.to_string()).unwrap_or_default(), written: written(process).unwrap_or(0) }
     }
 
     /// Since an earlier moment.

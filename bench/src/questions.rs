@@ -15,14 +15,13 @@ use crate::report::Report;
 use crate::side::{Body, Connection, REMOTE_WRITE, Turn, turn};
 use asking::{Asking, Who};
 use meridian::Session;
-use meridian::bench::postgres::{Installation, Postgres};
+use meridian::bench::postgres::{COPY, Installation, Postgres, TABLE};
 use meridian::bench::queries::{self, OURS, PEER, Target};
 use meridian::flight::{sample_batch, sample_schema};
 use meridian::grid::{Columns, Part};
 use meridian::node::{Node, Scratch};
 use meridian::progress::Progress;
 use meridian::{Error, interrupt};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// Turns of each side.
@@ -31,9 +30,6 @@ const STEPS_AT_ONCE: u64 = 40;
 const BATCH: u64 = 100_000;
 const CONNECTIONS: u64 = 2;
 const DAY_S: u64 = 86_400;
-const COPY: &str = "COPY samples (tag, time, value, quality) FROM STDIN";
-const PEER_TABLE: &str =
-    "CREATE TABLE samples (tag int, time timestamptz, value double precision, quality smallint, PRIMARY KEY (tag, time))";
 
 /// Small questions, beside PostgreSQL, VictoriaMetrics and InfluxDB
 #[derive(clap::Args)]
@@ -104,12 +100,7 @@ impl Field {
     fn load(&mut self, arguments: &Arguments) -> Result<(), Error> {
         let session = Session::connect(&self.node.url(), "bench")?;
         let shape = grid::shape(arguments.setup.seed, arguments.cadence as i64 * 1_000_000);
-        let mut text = String::new();
-        for tag in 0..arguments.tags {
-            let _ = writeln!(text, "{}\t{}", grid::name(tag), shape.class(tag).kind().name());
-        }
-        session.copy("COPY tags (name, kind) FROM STDIN", text)?;
-        let ordinal = session.number(&format!("SELECT ordinal FROM tags WHERE name = '{}'", grid::name(0)))? as u64;
+        let ordinal = grid::make_tags(&session, shape, arguments.tags, "")?;
         let each = |make: &dyn Fn(u64) -> Result<Connection, Error>| (0..CONNECTIONS).map(make).collect::<Result<Vec<_>, _>>();
         type Encode = Box<dyn Fn(&Columns) -> Result<Body, Error>>;
         let mut sides: Vec<(u32, Vec<Connection>, Encode)> = vec![(
@@ -119,7 +110,7 @@ impl Field {
         )];
         if let Some(peer) = &self.postgres {
             let url = peer.url("meridian");
-            Session::connect(&url, "bench")?.query(PEER_TABLE)?;
+            Session::connect(&url, "bench")?.query(TABLE)?;
             let connections = each(&|_| Ok(Connection::Copy(Box::new(Session::connect(&url, "bench")?), COPY)))?;
             sides.push((peer.process(), connections, Box::new(|columns| Ok(Body::Text(copy_by_number(columns))))));
         }

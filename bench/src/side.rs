@@ -7,6 +7,7 @@ use crate::measure::Spent;
 use crate::peer::server::{agent, post};
 use arrow::array::RecordBatch;
 use meridian::Session;
+use meridian::bench::ingest::join;
 use meridian::bench::latencies::Latencies;
 use meridian::flight::{Stream, runtime};
 use meridian::progress::now;
@@ -101,8 +102,7 @@ pub fn turn(connections: &[Connection], bodies: &[Vec<Body>], points: u64, proce
             .zip(bodies)
             .map(|(connection, bodies)| scope.spawn(move || connection.pour(round, bodies)))
             .collect();
-        let panicked = |_| Err(Error::Child("a thread of the client panicked".to_owned()));
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<Vec<_>, Error>>()
+        threads.into_iter().map(join).collect::<Result<Vec<_>, Error>>()
     })?;
     let elapsed = started.elapsed();
     let mut latencies = Latencies::default();

@@ -3,9 +3,10 @@
 //! It syncs its log before it acknowledges (`wal-fsync-delay = 0`, the default). Only limits of series are lifted.
 
 use super::Server;
-use super::server::{escaped, free_port};
+use super::server::escaped;
 use crate::failed;
 use meridian::Error;
+use meridian::bench::postgres::free_port;
 use std::path::Path;
 use std::process::Command;
 

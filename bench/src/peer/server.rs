@@ -6,7 +6,6 @@ use crate::failed;
 use meridian::Error;
 use meridian::interrupt::Leash;
 use meridian::progress::now;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -26,15 +25,6 @@ pub struct Server {
     /// `http://127.0.0.1:port`.
     pub url: String,
     agent: Agent,
-}
-
-/// A port that was free just now.
-///
-/// # Errors
-/// `Error::System`.
-pub fn free_port() -> Result<u16, Error> {
-    let found = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    Ok(found.map_err(Error::system("looking for a free port"))?.port())
 }
 
 /// A client that keeps its connections, and takes any status for an answer.

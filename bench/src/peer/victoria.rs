@@ -4,9 +4,10 @@
 //! makes it mean that. Only its retention is set, for the data are not of today.
 
 use super::Server;
-use super::server::{escaped, free_port};
+use super::server::escaped;
 use crate::failed;
 use meridian::Error;
+use meridian::bench::postgres::free_port;
 use meridian::progress::now;
 use std::path::Path;
 use std::process::Command;

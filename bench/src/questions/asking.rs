@@ -6,6 +6,7 @@ use crate::peer::{Server, influx, victoria};
 use crate::side::Turn;
 use crate::{failed, grid};
 use meridian::Session;
+use meridian::bench::ingest::join;
 use meridian::bench::latencies::Latencies;
 use meridian::bench::queries::Dice;
 use meridian::grid::Part;
@@ -63,8 +64,7 @@ impl Points<'_> {
             let threads: Vec<_> = (0..connections as u64)
                 .map(|i| scope.spawn(move || self.one(seed.wrapping_mul(31).wrapping_add(i), started, lasting)))
                 .collect();
-            let panicked = |_| Err(Error::Child("a thread of the client panicked".to_owned()));
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect::<Result<Vec<_>, Error>>()
+            threads.into_iter().map(join).collect::<Result<Vec<_>, Error>>()
         })?;
         let elapsed = started.elapsed();
         let (mut points, mut latencies) = (0, Latencies::default());

@@ -111,7 +111,8 @@ impl Usage {
     }
 }
 
-fn written(pid: u32) -> Option<u64> {
+/// Bytes that a process gave to the disk so far; None where the system does not tell.
+pub fn written(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     text.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.parse().ok()
 }

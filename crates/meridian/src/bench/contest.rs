@@ -11,7 +11,7 @@
 
 use super::ingest::{Written, create_tags, join, pause, sequential};
 use super::latencies::Latencies;
-use super::postgres::Postgres;
+use super::postgres::{COPY, Postgres, TABLE};
 use super::queries::{self, Found, PEER, Target};
 use super::report::{Beside, Report};
 use super::table1::Arguments;
@@ -28,10 +28,6 @@ use types::Timestamp;
 
 /// Turns of each side in each measurement.
 const ROUNDS: u64 = 5;
-
-const TABLE: &str = "CREATE TABLE samples (tag int, time timestamptz, value double precision, quality smallint, \
-                     PRIMARY KEY (tag, time))";
-const COPY: &str = "COPY samples (tag, time, value, quality) FROM STDIN";
 
 /// Who meets whom, and over what.
 pub struct Contest<'a> {

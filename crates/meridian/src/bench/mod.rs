@@ -10,7 +10,7 @@ mod contest;
 mod costs;
 mod failover;
 mod fleet;
-mod ingest;
+pub mod ingest;
 pub mod latencies;
 mod lean;
 pub mod postgres;

@@ -20,6 +20,12 @@ const POLL: Duration = Duration::from_millis(20);
 /// Where Debian keeps each release's programs: below, N/bin.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
+/// Its table of samples: a tag is its number.
+pub const TABLE: &str = "CREATE TABLE samples (tag int, time timestamptz, value double precision, quality smallint, \
+                         PRIMARY KEY (tag, time))";
+/// How samples are poured into that table, and into ours.
+pub const COPY: &str = "COPY samples (tag, time, value, quality) FROM STDIN";
+
 /// Its programs, and who runs them.
 pub struct Installation {
     programs: PathBuf,
@@ -86,7 +92,7 @@ impl Installation {
         let log = PathBuf::from(format!("{}.log", dir.display()));
         let out = std::fs::File::create(&log).map_err(failed(&log))?;
         let err = out.try_clone().map_err(failed(&log))?;
-        let port = free_port().map_err(Error::system("looking for a free port"))?;
+        let port = free_port()?;
         let mut server = self.command("postgres", dir);
         server.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", &format!("port={port}")]);
         let child = server.stdout(out).stderr(err).spawn().map_err(Error::system("starting postgres"))?;
@@ -186,8 +192,13 @@ fn owner(users: &str, name: &str) -> Option<Owner> {
     (owner.user != 0).then_some(owner)
 }
 
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// A port of loopback that was free just now.
+///
+/// # Errors
+/// `Error::System`.
+pub fn free_port() -> Result<u16, Error> {
+    let found = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    Ok(found.map_err(Error::system("looking for a free port"))?.port())
 }
 
 #[cfg(test)]
