@@ -9,13 +9,16 @@
 //! Promises: a head that reads is whole. May not know how files are made of it.
 
 use crate::Error;
+use crate::fleet::FleetHead;
 use crate::line::Line;
 use crate::place::{Place, whole};
 use crate::sealed::unsealed;
 use serde::{Deserialize, Serialize};
 
-/// The format that this release writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+/// The newest format that this release reads: that of fleets.
+pub const FORMAT: u32 = 2;
+/// The format of what a store that is alone writes: releases before fleets had backups read it.
+pub const FORMAT_LONE: u32 = 1;
 
 /// A backup's name: the moment in UTC, and some random digits, so that names sort by time.
 pub type BackupId = String;
@@ -97,8 +100,11 @@ pub struct Head {
     pub tags: u64,
     /// The files.
     pub files: Vec<FileEntry>,
-    /// The logs: the samples', the tag table's.
+    /// The logs: the samples', the tag table's; none of a fleet.
     pub logs: Vec<LogEntry>,
+    /// Where it is of a fleet, what that was; `store` is its meta then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetHead>,
 }
 
 impl Head {

@@ -10,6 +10,7 @@
 
 mod copying;
 mod error;
+mod fleet;
 mod head;
 mod laying;
 mod line;
@@ -25,6 +26,10 @@ mod shipping;
 mod taking;
 
 pub use error::Error;
+pub use fleet::{
+    FleetHead, FleetSource, HeldSlice, NodePart, Restored, Roles, Rule, SliceHead, TablePoint, Target, begin_fleet, is_cut_short,
+    lay_fleet, put_slices, restored, take_fleet,
+};
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
 pub use laying::{lay, recover, verify, verify_parcels};
 pub use line::{Fork, Line, moment};

@@ -10,7 +10,7 @@
 //! Promises: a note is durable once `keep` answered, and a crash meanwhile leaves the one before it.
 
 use crate::Error;
-use crate::head::{FORMAT, FileEntry};
+use crate::head::{FORMAT_LONE, FileEntry};
 use crate::sealed::{sealed, unsealed};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) fn new(line: Line, archived: Option<Archived>) -> Note {
-        Note { format: FORMAT, line, number: 0, archived }
+        Note { format: FORMAT_LONE, line, number: 0, archived }
     }
 
     /// What comes next does not go on from what was archived. The next number may have been given to a parcel of before whose

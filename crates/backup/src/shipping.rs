@@ -10,7 +10,7 @@
 //! May not know when it is called, nor what the files beside the logs are.
 
 use crate::copying::{Meter, get_piece, put, put_log};
-use crate::head::{FORMAT, FileEntry, LogEntry};
+use crate::head::{FORMAT_LONE, FileEntry, LogEntry};
 use crate::line::{self, Archived, Line, Note};
 use crate::parcel::{self, Parcel, ParcelName};
 use crate::place::{Place, sha256};
@@ -239,7 +239,7 @@ impl Shipper {
         };
         let logs: Vec<LogEntry> = vec![samples, tags];
         let head = Parcel {
-            format: FORMAT,
+            format: FORMAT_LONE,
             store,
             release: self.archive.release.clone(),
             line: self.note.line.clone(),

@@ -4,7 +4,7 @@
 //! repository with the backups that it had.
 
 use crate::copying::{Meter, digest, put, put_log};
-use crate::head::{FORMAT, FileEntry, Head, key, list, name, own, shared};
+use crate::head::{FORMAT_LONE, FileEntry, Head, key, list, name, own, shared};
 use crate::line::Line;
 use crate::place::{FileReader, Place, whole};
 use crate::pruning::forget;
@@ -135,8 +135,8 @@ impl Taking<'_> {
         let bytes = files.iter().map(|file| file.bytes).sum::<u64>() + logged;
         let (id, commit, closed) = (self.id.clone(), commit.0, closed.0);
         let (last, line) = (last.0.max(tags_last), Some(line));
-        let (format, tags) = (FORMAT, tag_count);
-        Ok(Head { format, id, store, release, moment_us, commit, closed, last, line, new_bytes, bytes, tags, files, logs })
+        let (format, tags, fleet) = (FORMAT_LONE, tag_count, None);
+        Ok(Head { format, id, store, release, moment_us, commit, closed, last, line, new_bytes, bytes, tags, files, logs, fleet })
     }
 
     /// The manifest of a slice: today's, with an earlier backup's files wherever they hold the same.

@@ -34,6 +34,9 @@ pub enum Error {
     /// It was filled by a process alone, so that its table is of no point of a fleet's history.
     #[error("the catalog was filled by a process alone and can't become a fleet's: begin with an empty one")]
     Own,
+    /// Parts of another scheduler's table are being taken: until all are here it is of no one point.
+    #[error("the tag table is being brought in step with the other schedulers'; ask again soon, or ask another one")]
+    Torn,
     /// A change, or a part of the table, that was made elsewhere.
     #[error("it can't be read, maybe another release made it: {0}")]
     Unreadable(String),

@@ -17,7 +17,6 @@ mod replay;
 mod state;
 
 pub use batch::{change as change_body, creation as creation_body, deletion as deletion_body};
-#[cfg(test)]
 pub(crate) use outcome::Producers;
 pub use outcome::{Outcome, outcome_bytes, outcome_of};
 pub(crate) use replay::Replaying;

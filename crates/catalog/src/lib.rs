@@ -48,6 +48,7 @@ mod rules;
 mod select;
 mod table;
 mod verdict;
+mod whole;
 
 pub use catalog::{Catalog, Settings};
 pub use check::{Check, check};
@@ -58,3 +59,4 @@ pub use inspection::inspect;
 pub use led::{Differing, LedCatalog, Outcome, change_body, creation_body, deletion_body, outcome_bytes, outcome_of};
 pub use mending::{Repair, Samples, repair};
 pub use moments::{Ending, ending};
+pub use whole::{WholeTable, lay};

@@ -24,6 +24,7 @@ mod moments;
 mod node;
 mod ordering;
 mod origins;
+mod owning;
 mod points;
 mod rebuild;
 mod record;
@@ -44,11 +45,12 @@ pub use frozen::{Frozen, FrozenFile, FrozenSlice, rests_on_files};
 pub use histogram::{BOUNDS_US, Histogram, HistogramCounts};
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
-pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, read_set_aside};
+pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, offer_of, read_set_aside};
 pub use logged::logged_tags;
 pub use memory::{CacheStatus, ShareStatus};
 pub use moments::{Closed, Ending, ending};
 pub use node::Neighbour;
+pub use owning::own;
 pub use rebuild::{Rebuilt, rebuild};
 pub use series::{
     AggregateBatch, AggregateRequest, Bins, Datum, Deletion, Direction, Projection, Reading, ReadingColumns, Run, ScanBatch,

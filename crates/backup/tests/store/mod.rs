@@ -19,6 +19,7 @@ pub type Rows = BTreeMap<(u64, i64), i64>;
 
 pub struct Store {
     pub simulation: Arc<Simulation>,
+    #[allow(dead_code, reason = "only some tests back it up whole")]
     dir: String,
     pub catalog: Arc<Catalog>,
     pub kernel: Arc<Kernel>,
@@ -46,6 +47,14 @@ impl Store {
         let kinds = Arc::new(TableKinds(Arc::clone(&catalog)));
         let kernel = Kernel::open(simulation.world(), Path::new(dir), settings, kinds).unwrap();
         Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog, kernel }
+    }
+
+    /// As `open`, where the tags are another one's.
+    #[allow(dead_code, reason = "only some tests have nodes without a tag table")]
+    pub fn over(simulation: &Arc<Simulation>, dir: &str, settings: Settings, catalog: &Arc<Catalog>) -> Store {
+        let kinds = Arc::new(TableKinds(Arc::clone(catalog)));
+        let kernel = Kernel::open(simulation.world(), Path::new(dir), settings, kinds).unwrap();
+        Store { simulation: Arc::clone(simulation), dir: dir.to_owned(), catalog: Arc::clone(catalog), kernel }
     }
 
     /// As `open`, with holds on the two logs.
@@ -84,6 +93,7 @@ impl Store {
     }
 
     /// It as it is now, for a backup of that moment.
+    #[allow(dead_code, reason = "only some tests back it up whole")]
     pub fn source(&self, moment_us: i64) -> Source {
         let store = self.done(self.kernel.freeze()).unwrap();
         self.catalog.later_than(store.closed.0);

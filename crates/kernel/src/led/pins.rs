@@ -7,10 +7,13 @@
 
 use super::{Led, LedSlice, producer_rows};
 use crate::core::Core;
+use crate::frozen::{FrozenFile, FrozenSlice};
+use crate::recovery::slice_dir;
 use crate::slice::Slice;
 use crate::{Error, Settings};
 use bytes::Bytes;
 use protocol::{History, Offer, ReplicaId};
+use std::path::Path;
 use std::sync::Arc;
 use storage::{FileMeta, FileNumber, Manifest, SliceDirectory};
 use types::{Period, Sequence};
@@ -38,7 +41,18 @@ pub struct Pinned {
 pub(super) struct Pin {
     flushed: Sequence,
     manifest: Bytes,
+    number: u64,
     files: Vec<(FileMeta, Arc<dyn world::File>)>,
+}
+
+/// What the files of a manifest offer: history, group versions and producers as of what they hold.
+#[must_use]
+pub fn offer_of(manifest: &Manifest) -> Offer {
+    Offer {
+        history: History::new(manifest.epochs.clone(), manifest.flushed),
+        groups: manifest.groups.iter().map(|(period, version)| (*period, *version)).collect(),
+        producers: producer_rows(manifest),
+    }
 }
 
 impl LedSlice {
@@ -68,6 +82,21 @@ impl LedSlice {
             let files = files.map(|(meta, _)| (Piece::File(meta.number), meta.bytes));
             Some(std::iter::once((Piece::Manifest, pin.manifest.len() as u64)).chain(files).collect())
         })
+    }
+
+    /// All that is held for somebody who takes it whole, as a backup does: the manifest, and its files, open. None where nothing is
+    /// held for them (any more).
+    ///
+    /// # Errors
+    /// `Error::Damaged` where the manifest can't be read back.
+    pub fn pinned_slice(&self, peer: ReplicaId) -> Result<Option<FrozenSlice>, Error> {
+        let held = self.slice.with_led(|led| led.pins.get(&peer).map(|pin| (pin.manifest.clone(), pin.number, pin.files.clone())));
+        let Some((bytes, number, files)) = held else { return Ok(None) };
+        let below = slice_dir(Path::new(""), self.slice.id);
+        let (manifest, _) = storage::decode_manifest(&bytes, &below).map_err(storage::Error::from)?;
+        let open = |(meta, file): (FileMeta, Arc<dyn world::File>)| FrozenFile { path: below.join(meta.path()), bytes: meta.bytes, file };
+        let files = files.into_iter().map(open).collect();
+        Ok(Some(FrozenSlice { manifest: Arc::new(manifest), number, files, latest: None }))
     }
 
     /// Reads a piece from an offset on, at most so many bytes; none behind its end. None where it is not held (any more).
@@ -132,13 +161,9 @@ impl Core {
         }
         let number = directory.as_deref().map_or(0, SliceDirectory::manifest_number);
         let bytes = Bytes::from(storage::encode_manifest(&manifest, number));
-        let offer = Offer {
-            history: History::new(manifest.epochs.clone(), manifest.flushed),
-            groups: manifest.groups.iter().map(|(period, version)| (*period, *version)).collect(),
-            producers: producer_rows(&manifest),
-        };
+        let offer = offer_of(&manifest);
         let manifest_bytes = bytes.len() as u64;
-        let pin = Pin { flushed: manifest.flushed.sequence, manifest: bytes, files };
+        let pin = Pin { flushed: manifest.flushed.sequence, manifest: bytes, number, files };
         slice.with_led(|led| match led.refusal(slice.id) {
             Some(fault) => Err(fault),
             None => {

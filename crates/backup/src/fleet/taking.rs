@@ -1,0 +1,139 @@
+//! The rest of a fleet's backup, by the scheduler that was asked for it: the tag table, roles, and, once all nodes have told what
+//! they copied, the head.
+//!
+//! Promises: a part of the tag table that an earlier backup has is named, not copied. A part of a node that can't be read here is
+//! told: every process must reach the same repository. Whatever fails leaves the repository with the backups that it had.
+
+use super::{FleetHead, NodePart, SliceHead, TablePoint, part_key, part_path};
+use crate::copying::{Meter, put};
+use crate::head::{FORMAT, FileEntry, Head, key, list, name, own, shared};
+use crate::place::Place;
+use crate::pruning::forget;
+use crate::sealed::sealed;
+use crate::{Error, Report};
+use catalog::WholeTable;
+use types::DistributionRule;
+
+/// What is told of a fleet's backup besides its slices.
+pub struct FleetSource {
+    /// The name of the backup.
+    pub id: String,
+    /// Which fleet it is of.
+    pub fleet: u128,
+    /// Its rule.
+    pub rule: DistributionRule,
+    /// Length of a period in microseconds.
+    pub period_us: i64,
+    /// The tag table, not older than the slices.
+    pub tags: WholeTable,
+    /// Files beside it: path, and bytes.
+    pub beside: Vec<(String, Vec<u8>)>,
+    /// The nodes that copied slices.
+    pub nodes: Vec<u64>,
+    /// The moment, in microseconds since 1970.
+    pub moment_us: i64,
+    /// The release that writes it.
+    pub release: String,
+}
+
+/// The fleet's name in a head.
+fn words(fleet: u128) -> String {
+    format!("{fleet:032x}")
+}
+
+/// Begins a backup of a fleet: its name, and the backups that there are of it, newest first.
+///
+/// # Errors
+/// `Error::Foreign` where another store's backups are there, `Error::Place`.
+pub fn begin_fleet(place: &dyn Place, fleet: u128, moment_us: i64, random: u64) -> Result<(String, Vec<String>), Error> {
+    let heads = list(place)?;
+    if let Some(other) = heads.iter().find(|head| head.store != words(fleet)) {
+        return Err(Error::Foreign { place: place.name(), found: other.store.clone() });
+    }
+    Ok((name(moment_us, random), heads.into_iter().map(|head| head.id).collect()))
+}
+
+/// Ends it: all that is said of it is whole then. Where it fails nothing of it stays.
+///
+/// # Errors
+/// `Error::Place`, `Error::Store` where a node's part can't be read here, `Error::Cancelled`.
+pub fn take_fleet(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<Head, Error> {
+    let (id, nodes) = (source.id.clone(), source.nodes.clone());
+    let taken = whole(place, source, report).and_then(|head| {
+        let bytes = sealed(&head)?;
+        place.put(&key(&id), bytes.len() as u64, &mut &bytes[..])?;
+        Ok(head)
+    });
+    match &taken {
+        // The head says it.
+        Ok(_) => nodes.iter().for_each(|node| drop(place.remove(&part_key(&id, *node)))),
+        Err(_) => forget(place, &id),
+    }
+    taken
+}
+
+fn whole(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<Head, Error> {
+    let FleetSource { id, fleet, rule, period_us, tags, beside, nodes, moment_us, release } = source;
+    let (mut files, mut slices) = (Vec::new(), Vec::<SliceHead>::new());
+    for node in nodes {
+        let part = NodePart::read(place, &id, node)?.ok_or_else(|| {
+            Error::Store(format!(
+                "what node {node} wrote to {} is not there for this scheduler: the repository must be one place for all processes, \
+                 a directory that all machines share, or s3://",
+                place.name()
+            ))
+        })?;
+        files.extend(part.files);
+        slices.extend(part.slices);
+    }
+    slices.sort_unstable_by_key(|slice| slice.slice);
+    let earlier = list(place)?.into_iter().next();
+    let meter = Meter::new(0, report);
+    for number in 0..tags.parts() {
+        files.push(tag_part(place, &id, earlier.as_ref(), tags.part(number), &meter)?);
+    }
+    for (path, bytes) in beside {
+        let key = format!("{}{path}", own(&id));
+        files.push(put(place, (path, key), bytes.len() as u64, &mut &bytes[..], &meter)?);
+    }
+    files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let brought = |file: &&FileEntry| file.key.starts_with(&own(&id)) || file.key.starts_with(&shared(&id));
+    let new_bytes = files.iter().filter(brought).map(|file| file.bytes).sum();
+    let bytes = files.iter().map(|file| file.bytes).sum();
+    let point = tags.point.unwrap_or_default();
+    let point = TablePoint { sequence: point.sequence.0, hash: format!("{:032x}", point.hash.0) };
+    let fleet_head = FleetHead { rule: rule.into(), period_us, point, slices };
+    Ok(Head {
+        format: FORMAT,
+        id,
+        store: words(fleet),
+        release,
+        moment_us,
+        commit: 0,
+        closed: 0,
+        last: 0,
+        line: None,
+        new_bytes,
+        bytes,
+        tags: tags.tags,
+        files,
+        logs: Vec::new(),
+        fleet: Some(fleet_head),
+    })
+}
+
+/// A part, or, where an earlier backup has one that says the same, that one.
+fn tag_part(
+    place: &dyn Place,
+    id: &str,
+    earlier: Option<&Head>,
+    (hash, part): (u128, protocol::tags::Part),
+    meter: &Meter<'_>,
+) -> Result<FileEntry, Error> {
+    let (path, end) = (part_path(part.number), format!("{:08}-{hash:032x}", part.number));
+    if let Some(entry) = earlier.and_then(|head| head.file(&path)).filter(|entry| entry.key.ends_with(&end)) {
+        return Ok(entry.clone());
+    }
+    let key = format!("{}tags/{end}", shared(id));
+    put(place, (path, key), part.body.len() as u64, &mut &part.body[..], meter)
+}
