@@ -14,10 +14,10 @@ mod records;
 mod slices;
 mod taking;
 
-pub use laying::{Roles, Target, lay_fleet};
+pub use laying::{KeepKinds, Roles, Target, lay_fleet};
 pub use marks::{Restored, is_cut_short, restored};
 pub use slices::{HeldSlice, NodePart, put_slices};
-pub use taking::{FleetSource, begin_fleet, take_fleet};
+pub use taking::{FleetSource, begin_fleet, forget_fleet, take_fleet};
 
 use serde::{Deserialize, Serialize};
 use types::{DistributionRule, Version};

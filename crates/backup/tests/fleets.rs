@@ -150,7 +150,7 @@ impl Repository {
 
     fn lay(&self, head: &Head, dir: &str, target: Target) -> Result<(), Error> {
         let world = running(&self.simulation, &self.threads);
-        lay_fleet(&self.place, head, (&world, Path::new(dir)), (target, settings()), &go)?;
+        lay_fleet(&self.place, head, (&world, Path::new(dir)), (target, settings(), &|_, _| Ok(())), &go)?;
         // The last job lets go of the directory a moment after it has answered.
         let lock = Path::new(dir).join("lock");
         while world.disk.lock(&lock).is_err() {

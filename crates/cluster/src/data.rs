@@ -17,6 +17,7 @@ mod asking;
 mod client;
 mod copying;
 mod framed;
+mod gate;
 pub(crate) mod looking;
 pub(crate) mod messages;
 mod node;

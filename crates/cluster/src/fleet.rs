@@ -18,11 +18,11 @@ mod roster;
 mod rule;
 
 pub use entries::{
-    FleetRecord, NodeRecord, Roles, TargetRecord, fleet_key, fleet_record, fleet_value, node_key, node_record, node_value,
+    FleetRecord, Laid, NodeRecord, Roles, TargetRecord, fleet_key, fleet_record, fleet_value, node_key, node_record, node_value,
     slice_entry, slice_key, slice_value, target_key, target_record, target_value,
 };
 pub use lines::Lines;
-pub use logins::{LoginChange, LoginListener, Logins};
+pub use logins::{LoginChange, LoginListener, Logins, all_logins};
 pub use member::{JoinError, Member, Membership};
 pub use roster::Roster;
 pub use rule::FleetRule;

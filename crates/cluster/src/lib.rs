@@ -3,7 +3,7 @@
 //! What it is, so far: the `door` of a process, the metas of a fleet behind the trait of crate `meta` (`etcd`, and a `lone`
 //! manager's), the `certificates` by which its processes know each other, what they know of each other (`fleet`), a `data`
 //! node's replicas and its book of `kinds`, the `manager`s that tend the fleet, a scheduler's way to the slices (`router`)
-//! and its tag table (`tags`).
+//! and its tag table (`tags`), backups of all of it (`backups`).
 //! What it promises: every call is bounded in time and number; what was not answered is told apart from
 //! what was not made.
 //! What it may not know: SQL, clients, how data lie.
@@ -16,9 +16,11 @@
 //!   tags::Scheduler (floor 2) <── tags::TagTable ──> LedCatalog (floor 5), other schedulers' `tags::TagService`
 //!   Manager (floor 2) <── manager::ManagerNode <── manager::Reporter of every process; operators: manager::Admin
 //!   Router ── data::Client ──> primaries and copies
+//!   backups::Backups ──> every primary's backups::BackupService ──> crate `backup` (floor 6)
 //!   Kinds (floor 1) <── kinds::Book <── kinds::Keeper <── whoever's table or book is longer
 //! ```
 
+pub mod backups;
 mod calls;
 pub mod certificates;
 mod connecting;

@@ -31,7 +31,20 @@ use types::Kinds;
 use world::{Disk, DiskError, ThreadCounts, Threads, World};
 
 /// Names that a store's directory may hold before it has a kernel's node file.
-const OURS: [&str; 10] = ["lock", "node", "catalog", "users", "spill", "meridian.toml", "lost+found", "member", "meta", "kinds"];
+const OURS: [&str; 12] = [
+    "lock",
+    "node",
+    "catalog",
+    "users",
+    "spill",
+    "meridian.toml",
+    "lost+found",
+    "member",
+    "meta",
+    "kinds",
+    "restored",
+    "restoring",
+];
 
 /// What can be done about lost passwords.
 const PASSWORDS_LOST: &str = "; put the file back, or have `meridian check --repair DIR` forget all roles and passwords and give the user meridian a new one (setting password)";
@@ -173,6 +186,9 @@ pub fn lock(world: &World, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
         }
         Err(error) if error.is_missing() => disk.make_dir(dir).map_err(|error| open(error.to_string()))?,
         Err(error) => return Err(open(error.to_string())),
+    }
+    if ::backup::is_cut_short(disk, dir).map_err(|error| open(error.to_string()))? {
+        return Err(open("a restore into it was cut short: remove the directory, and restore again".to_owned()));
     }
     let path = dir.join("lock-serve");
     disk.lock(&path).map_err(|error| match error.cause.kind() {

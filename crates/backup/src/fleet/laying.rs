@@ -62,7 +62,11 @@ impl Target {
     }
 }
 
-/// Lays a store of a fleet's backup in a new or empty directory. `settings` are the kernel's, but for rule and period.
+/// Who keeps kinds in a data node's directory, which is empty yet.
+pub type KeepKinds<'a> = &'a dyn Fn(&Path, &[Kind]) -> Result<(), String>;
+
+/// Lays a store of a fleet's backup in a new or empty directory. `settings` are the kernel's, but for rule and period; a data node's
+/// store begins once its kinds are kept: those of all tags, by ordinal.
 ///
 /// # Errors
 /// `Error::NotEmpty`, `Error::Damaged`, `Error::Place`, `Error::Disk`, `Error::Cancelled`, `Error::Store`: remove what is there then.
@@ -70,7 +74,7 @@ pub fn lay_fleet(
     place: &dyn Place,
     head: &Head,
     (world, dir): (&World, &Path),
-    (target, settings): (Target, Settings),
+    (target, settings, keep): (Target, Settings, KeepKinds<'_>),
     report: Report<'_>,
 ) -> Result<(), Error> {
     let disk = &world.disk;
@@ -81,7 +85,7 @@ pub fn lay_fleet(
     }
     marks::begin(&**disk, dir)?;
     let laying = Laying { place, head, fleet, meter: Meter::new(head.bytes, report), world, dir };
-    laying.all(target, settings)?;
+    laying.all(target, settings, keep)?;
     if let Target::Fleet(_) = target {
         let written = fleet.slices.iter().filter(|slice| slice.sequence > 0).map(|slice| slice.slice).collect();
         marks::write(&**disk, dir, &Restored::new(head.id.clone(), fleet.rule, fleet.period_us, written))?;
@@ -119,7 +123,7 @@ struct Laying<'a> {
 }
 
 impl Laying<'_> {
-    fn all(&self, target: Target, settings: Settings) -> Result<(), Error> {
+    fn all(&self, target: Target, settings: Settings, keep: KeepKinds<'_>) -> Result<(), Error> {
         let disk = &self.world.disk;
         let beside = self.head.files.iter().filter(|file| !file.path.contains('/'));
         for file in beside.filter(|_| target.has_tags()) {
@@ -134,7 +138,8 @@ impl Laying<'_> {
         }
         if target.has_data() {
             let catalog = Catalog::open(self.world.clone(), &table, catalog::Settings::default())?;
-            let laid = self.data(target, settings, &catalog);
+            let kept = if target == Target::Alone { Ok(()) } else { self.kinds(&catalog, keep) };
+            let laid = kept.and_then(|()| self.data(target, settings, &catalog));
             ended(catalog.close())?;
             laid?;
         }
@@ -146,6 +151,12 @@ impl Laying<'_> {
             kernel::own(disk, self.dir).map_err(of_kernel)?;
         }
         Ok(())
+    }
+
+    fn kinds(&self, catalog: &Catalog, keep: KeepKinds<'_>) -> Result<(), Error> {
+        let kind = |tag| catalog.kind(TagId(tag)).ok_or_else(|| self.damaged(format!("its tag table has no tag {tag}")));
+        let kinds = (0..catalog.ordinals()).map(kind).collect::<Result<Vec<Kind>, Error>>()?;
+        keep(self.dir, &kinds).map_err(Error::Store)
     }
 
     /// A directory of files.

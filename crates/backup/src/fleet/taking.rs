@@ -53,6 +53,11 @@ pub fn begin_fleet(place: &dyn Place, fleet: u128, moment_us: i64, random: u64) 
     Ok((name(moment_us, random), heads.into_iter().map(|head| head.id).collect()))
 }
 
+/// Takes away what a backup that failed has written.
+pub fn forget_fleet(place: &dyn Place, id: &str) {
+    forget(place, id);
+}
+
 /// Ends it: all that is said of it is whole then. Where it fails nothing of it stays.
 ///
 /// # Errors

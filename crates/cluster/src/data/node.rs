@@ -6,6 +6,7 @@
 //! what brings samples is delivered once their tags' kinds are known here. May not know what replicas say.
 
 use super::copying::Throttle;
+use super::gate::Gate;
 use super::messages::Parcel;
 use super::placed::{self, Placed};
 use super::refused::Refused;
@@ -116,6 +117,8 @@ pub(super) enum Input {
     Entry { entry: SliceEntry, revision: Revision, seen: Option<Epoch> },
     Asked(Asked),
     Failed(String),
+    /// The gate was opened: what waited before it goes on.
+    Opened,
 }
 
 /// A replica's inputs.
@@ -137,6 +140,8 @@ pub(super) struct Shared {
     pub keeper: Arc<Keeper>,
     pub runtime: Handle,
     pub throttle: Throttle,
+    /// Before the places of writes.
+    pub gate: Gate,
     /// Held by whoever has the kernel follow the rule.
     pub ruling: Mutex<()>,
     world: World,
@@ -165,6 +170,11 @@ impl Shared {
         if let Some(inputs) = self.replicas.lock().get(&slice) {
             drop(inputs.own.send(input));
         }
+    }
+
+    /// Tells all replicas.
+    pub(super) fn tell_all(&self, input: impl Fn() -> Input) {
+        self.replicas.lock().values().for_each(|inputs| drop(inputs.own.send(input())));
     }
 
     /// Whether there is a replica of a slice.
@@ -201,7 +211,7 @@ impl Shared {
 
 /// A data node. Dropping it ends its replicas.
 pub struct DataNode {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     alive: watch::Sender<()>,
 }
 
@@ -227,9 +237,10 @@ impl DataNode {
         let links = Links::new(runtime.clone(), settings.identity.clone(), Arc::clone(roster));
         let run = Run(world.random.next_u64());
         let (ruling, replicas, failed) = (Mutex::default(), Mutex::default(), watch::Sender::new(None));
+        let gate = Gate::default();
         let throttle = Throttle::new(settings.copy_bytes_per_s);
         let shared =
-            Shared { settings, me, run, kernel, meta, links, keeper, runtime, throttle, ruling, world, replicas, failed };
+            Shared { settings, me, run, kernel, meta, links, keeper, runtime, throttle, gate, ruling, world, replicas, failed };
         let shared = Arc::new(shared);
         let of = Arc::downgrade(&shared);
         shared.kernel.listen_to_led(Box::new(move |slice, news| {
@@ -283,6 +294,11 @@ impl DataNode {
     /// The store of a replica here.
     pub(super) fn led(&self, slice: SliceId) -> Option<LedSlice> {
         self.shared.replicas.lock().get(&slice).map(|inputs| inputs.led.clone())
+    }
+
+    /// The store of a slice that is led here.
+    pub(crate) fn led_here(&self, slice: SliceId) -> Option<LedSlice> {
+        self.reign(slice).filter(|(reign, _)| reign.leads()).map(|(_, led)| led)
     }
 
     /// How a replica here stands, and its store.

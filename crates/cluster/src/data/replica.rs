@@ -17,18 +17,20 @@ use crate::fleet::entries;
 use crate::kinds::KindSource;
 use crate::tickets::{answered, pass_on};
 use crc_fast::CrcAlgorithm;
-use kernel::{LedSlice, Snapshot};
+use kernel::{Draft, LedSlice, Snapshot};
 use meta::{Is, Swap};
 use protocol::{Action, Answer, Event, Message, Moment, Replica, ReplicaId, RequestId, SliceEntry, Swapped};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use types::{Epoch, Revision, SliceId, Version};
+use types::{Epoch, Origin, Revision, SliceId, Version};
 use world::{Abandoned, Ticket};
 
 /// How long after a pin that could not be had the machine is told, which then asks again.
 const NO_PIN: Duration = Duration::from_secs(1);
+/// The most writes that wait before the gate.
+const BEFORE_GATE_MAX: usize = 16_384;
 /// The longest that a task sleeps: the machine may want nothing for ever.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
@@ -36,6 +38,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 enum Waiting {
     Write(oneshot::Sender<Result<Version, Refused>>),
     Read(oneshot::Sender<Result<(Version, Snapshot), Refused>>, Option<Snapshot>),
+}
+
+/// A write that has no place yet.
+struct Writing {
+    origin: Option<Origin>,
+    draft: Draft,
+    answer: oneshot::Sender<Result<Version, Refused>>,
 }
 
 /// The task's state.
@@ -49,6 +58,8 @@ pub(super) struct Actor {
     requests: u64,
     own: mpsc::UnboundedSender<Input>,
     reign: Arc<Reign>,
+    /// Writes that wait before the gate, in order.
+    before_gate: VecDeque<Writing>,
     /// Why it ends.
     ended: Option<Ended>,
 }
@@ -75,7 +86,7 @@ impl Actor {
         let (me, slice) = (shared.me, led.id());
         let machine = Replica::open(me, shared.run, shared.settings.protocol.clone(), led.recovered(), shared.now());
         let (waiting, requests) = (HashMap::new(), 0);
-        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, reign, ended: None }
+        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, reign, before_gate: VecDeque::new(), ended: None }
     }
 
     /// Runs until the replica ends, or the node does: what its store does for it is then over.
@@ -115,15 +126,8 @@ impl Actor {
                     self.delete(&entry).await;
                 }
             }
-            Input::Asked(Asked::Write { origin, draft, answer }) => {
-                let request = self.request(Waiting::Write(answer));
-                // What the record brings is decided on where it has its place, and nowhere else: what is refused, or a
-                // repetition, is not.
-                let place = self.machine.place_of(origin);
-                let body = place.map(|(after, version)| self.led.decide(draft, after, version)).unwrap_or_default();
-                let digest = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &body);
-                self.step(Event::Write { request, origin, digest, body });
-            }
+            Input::Asked(Asked::Write { origin, draft, answer }) => self.write(Writing { origin, draft, answer }),
+            Input::Opened => std::mem::take(&mut self.before_gate).into_iter().for_each(|writing| self.write(writing)),
             Input::Asked(Asked::Read { consistency, answer }) => {
                 let request = self.request(Waiting::Read(answer, None));
                 self.step(Event::Read { request, consistency });
@@ -137,6 +141,27 @@ impl Actor {
             }
             Input::Failed(fault) => self.fail(fault),
         }
+    }
+
+    /// Gives a write its place, unless the gate before it is closed.
+    fn write(&mut self, writing: Writing) {
+        let shared = Arc::clone(&self.shared);
+        let passes = if self.before_gate.is_empty() { shared.gate.pass() } else { None };
+        if passes.is_none() {
+            match self.before_gate.len() {
+                BEFORE_GATE_MAX => drop(writing.answer.send(Err(Refused::Busy))),
+                _ => self.before_gate.push_back(writing),
+            }
+            return;
+        }
+        let Writing { origin, draft, answer } = writing;
+        let request = self.request(Waiting::Write(answer));
+        // What the record brings is decided on where it has its place, and nowhere else: what is refused, or a
+        // repetition, is not.
+        let place = self.machine.place_of(origin);
+        let body = place.map(|(after, version)| self.led.decide(draft, after, version)).unwrap_or_default();
+        let digest = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &body);
+        self.step(Event::Write { request, origin, digest, body });
     }
 
     fn request(&mut self, waiting: Waiting) -> RequestId {

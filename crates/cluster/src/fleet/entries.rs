@@ -64,6 +64,19 @@ pub struct NodeRecord {
     pub address: String,
     /// Where clients reach it; empty where they don't.
     pub clients: String,
+    /// What its store was laid with, where that is of a backup.
+    pub laid: Option<Laid>,
+}
+
+/// A data node's part of a backup with which the fleet begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Laid {
+    /// Which backup.
+    pub backup: String,
+    /// All slices of it in which something was written, wherever they are.
+    pub written: Vec<SliceId>,
+    /// Those that are here, and the highest epoch of each.
+    pub here: Vec<(SliceId, Epoch)>,
 }
 
 /// What holds for the whole fleet. The rule changes only while there is no tag, the period never.
@@ -164,6 +177,34 @@ struct Node {
     data: bool,
     #[prost(string, tag = "12")]
     clients: String,
+    #[prost(message, optional, tag = "13")]
+    laid: Option<LaidParts>,
+}
+
+#[derive(Clone, PartialEq, Wire)]
+struct LaidParts {
+    #[prost(string, tag = "1")]
+    backup: String,
+    #[prost(uint32, repeated, tag = "2")]
+    written: Vec<u32>,
+    #[prost(uint32, repeated, tag = "3")]
+    here: Vec<u32>,
+    #[prost(uint64, repeated, tag = "4")]
+    epochs: Vec<u64>,
+}
+
+impl From<&Laid> for LaidParts {
+    fn from(laid: &Laid) -> LaidParts {
+        let (here, epochs) = laid.here.iter().map(|(slice, epoch)| (slice.0, epoch.0)).unzip();
+        LaidParts { backup: laid.backup.clone(), written: laid.written.iter().map(|slice| slice.0).collect(), here, epochs }
+    }
+}
+
+impl From<LaidParts> for Laid {
+    fn from(parts: LaidParts) -> Laid {
+        let here = parts.here.into_iter().zip(parts.epochs).map(|(slice, epoch)| (SliceId(slice), Epoch(epoch))).collect();
+        Laid { backup: parts.backup, written: parts.written.into_iter().map(SliceId).collect(), here }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Wire)]
@@ -294,7 +335,7 @@ pub fn slice_entry(value: &[u8]) -> Option<SliceEntry> {
 /// A process as a value.
 #[must_use]
 pub fn node_value(record: &NodeRecord) -> Bytes {
-    let NodeRecord { entry, roles, address, clients } = record;
+    let NodeRecord { entry, roles, address, clients, laid } = record;
     let value = Node {
         layout: LAYOUT,
         address: address.clone(),
@@ -308,6 +349,7 @@ pub fn node_value(record: &NodeRecord) -> Bytes {
         scheduler: roles.scheduler,
         data: roles.data,
         clients: clients.clone(),
+        laid: laid.as_ref().map(LaidParts::from),
     };
     value.encode_to_vec().into()
 }
@@ -325,7 +367,8 @@ pub fn node_record(value: &[u8]) -> Option<NodeRecord> {
         rack: value.rack,
     };
     let roles = Roles { manager: value.manager, scheduler: value.scheduler, data: value.data };
-    Some(NodeRecord { entry, roles, address: value.address, clients: value.clients })
+    let laid = value.laid.map(Laid::from);
+    Some(NodeRecord { entry, roles, address: value.address, clients: value.clients, laid })
 }
 
 /// What holds for the fleet, as a value.
@@ -394,6 +437,11 @@ mod tests {
                 roles: Roles { scheduler: true, ..Roles::DATA },
                 address: "https://h:1".to_owned(),
                 clients: "h:5432".to_owned(),
+                laid: (state == NodeState::Joining).then(|| Laid {
+                    backup: "20260131T235959Z-1a2b3c".to_owned(),
+                    written: vec![SliceId(1), SliceId(7)],
+                    here: vec![(SliceId(7), Epoch(4))],
+                }),
             };
             assert_eq!(node_record(&node_value(&record)), Some(record));
         }

@@ -11,7 +11,9 @@ use super::following::{Following, Listener, gone};
 use crate::tickets::answered;
 use bytes::Bytes;
 use meta::{Entry, Error, Is, Key, Meta, Range, Swap, Swapped};
+use parking_lot::Mutex;
 use prost::Message as Wire;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -113,6 +115,31 @@ impl Listener for Heard {
             self.0.is_gone(&name);
         }
     }
+}
+
+/// Keeps what it hears.
+#[derive(Default)]
+struct Collected(Mutex<BTreeMap<String, String>>);
+
+impl LoginListener for Collected {
+    fn has(&self, name: &str, record: &str) {
+        self.0.lock().insert(name.to_owned(), record.to_owned());
+    }
+
+    fn is_gone(&self, name: &str) {
+        self.0.lock().remove(name);
+    }
+}
+
+/// All that stands of users now: names, and records.
+///
+/// # Errors
+/// Of meta.
+pub async fn all_logins(meta: &Arc<dyn Meta>) -> Result<BTreeMap<String, String>, Error> {
+    let collected = Arc::new(Collected::default());
+    let heard = Arc::new(Heard(Arc::<Collected>::clone(&collected)));
+    Following::new(Arc::clone(meta), Range::prefix(USERS)?, heard).read().await?;
+    Ok(std::mem::take(&mut *collected.0.lock()))
 }
 
 /// The users of a fleet. Dropping it ends the watch.

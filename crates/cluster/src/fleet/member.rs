@@ -9,7 +9,7 @@
 //! was taken, or taken off the list, learns it; a number whose process is no scheduler counts for none. It may not know what
 //! else roles mean.
 
-use super::entries::{self, NodeRecord, Roles, node_key, node_record, node_value};
+use super::entries::{self, Laid, NodeRecord, Roles, node_key, node_record, node_value};
 use super::following::gone;
 use super::roster::Roster;
 use crate::tags;
@@ -51,6 +51,8 @@ pub struct Membership {
     pub region: String,
     /// Its rack, or zone.
     pub rack: String,
+    /// What its store was laid with, where that is of a backup.
+    pub laid: Option<Laid>,
 }
 
 /// Why a process did not become one of the fleet.
@@ -196,8 +198,8 @@ fn record(membership: &Membership, store: StoreId, before: Option<&NodeRecord>) 
         region: membership.region.clone(),
         rack: membership.rack.clone(),
     };
-    let Membership { roles, address, clients, .. } = membership;
-    NodeRecord { entry, roles: *roles, address: address.clone(), clients: clients.clone() }
+    let Membership { roles, address, clients, laid, .. } = membership;
+    NodeRecord { entry, roles: *roles, address: address.clone(), clients: clients.clone(), laid: laid.clone() }
 }
 
 /// Takes a certain number.

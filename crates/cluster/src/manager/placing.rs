@@ -1,7 +1,9 @@
 //! The first placement of all slices, once the fleet has its rule and enough nodes (paper 2.2).
 //!
+//! A fleet that begins with a backup has slices on its nodes already: each is led where it lies, in the epoch after its last, and
+//! copied from there.
 //! Promises: a slice that is placed stays as it is, so that asking twice, or after who was asked died halfway, completes what is
-//! missing. It may not know how slices move later.
+//! missing; of a backup none is placed before all of it is there. It may not know how slices move later.
 
 use super::admin::Admin;
 use super::standing::Standing;
@@ -10,6 +12,7 @@ use crate::fleet::entries::{FleetRecord, slice_key, slice_value};
 use meta::{Is, SWAP_KEYS_MAX, Swap, Swapped};
 use protocol::moves::{Host, Wish, by_even_data, by_hand, by_modulus};
 use protocol::{ReplicaId, SliceEntry};
+use std::collections::BTreeMap;
 use types::{Epoch, NodeId, SliceId};
 
 /// How slices are placed at first.
@@ -19,6 +22,9 @@ pub enum Placement {
     Modulus,
     /// So that data known beforehand, the bytes of each slice in order, lie evenly by weight.
     EvenData(Vec<u64>),
+    /// Where a backup was laid, once all of it is there; other slices as by `Modulus`. So it is also by `Modulus` where any node has a
+    /// part of a backup.
+    Laid,
     /// As written: each slice's nodes, the primary first.
     ByHand(Vec<(SliceId, Vec<NodeId>)>),
 }
@@ -53,12 +59,16 @@ impl Admin {
             if missing.is_empty() {
                 return Ok(placed);
             }
-            let placement = placement(&standing, &fleet, how)?;
+            let (placement, lies) = (placement(&standing, &fleet, how)?, lies(&standing, how)?);
             let mut swapped = true;
             for slices in missing.chunks(SWAP_KEYS_MAX) {
                 let put = |swap: Swap, slice: &SliceId| {
                     let (key, nodes) = (slice_key(*slice), &placement[slice.0 as usize]);
-                    swap.when(&key, Is::Absent).put(&key, slice_value(&first(&standing, &fleet, nodes)))
+                    let first = match lies.get(slice) {
+                        Some((node, epoch)) => goes_on(&standing, &fleet, nodes, (*node, *epoch)),
+                        None => first(&standing, &fleet, nodes),
+                    };
+                    swap.when(&key, Is::Absent).put(&key, slice_value(&first))
                 };
                 match self.swap(slices.iter().fold(Swap::new(), put)).await? {
                     Swapped::Done { .. } => placed += slices.len() as u64,
@@ -84,7 +94,7 @@ fn placement(standing: &Standing, fleet: &FleetRecord, how: &Placement) -> Resul
         )));
     }
     Ok(match how {
-        Placement::Modulus => by_modulus(&hosts, slices, copies)?,
+        Placement::Modulus | Placement::Laid => by_modulus(&hosts, slices, copies)?,
         Placement::EvenData(bytes) if bytes.len() != slices as usize => {
             return Err(AdminError::Invalid(format!("bytes are given for {} slices, but there are {slices}", bytes.len())));
         }
@@ -97,6 +107,49 @@ fn placement(standing: &Standing, fleet: &FleetRecord, how: &Placement) -> Resul
             by_hand(&hosts, slices, named)?
         }
     })
+}
+
+/// Where the slices of a backup lie, each with its last epoch; nothing where no node has a part of one.
+fn lies(standing: &Standing, how: &Placement) -> Result<BTreeMap<SliceId, (NodeId, Epoch)>, AdminError> {
+    let laid = standing.records.iter().filter_map(|(node, seen)| Some((*node, seen.value.laid.as_ref()?)));
+    let laid: Vec<_> = laid.filter(|(node, _)| standing.view.replica(*node).is_some()).collect();
+    let Some((_, any)) = laid.first() else {
+        return match how {
+            Placement::Laid => Err(AdminError::State("no data node has a part of the backup yet".to_owned())),
+            _ => Ok(BTreeMap::new()),
+        };
+    };
+    if let Some((node, other)) = laid.iter().find(|(_, other)| other.backup != any.backup) {
+        let (backup, other) = (&any.backup, &other.backup);
+        return Err(AdminError::State(format!("node {node} begins with backup {other}, another one with {backup}")));
+    }
+    let mut lies = BTreeMap::new();
+    for (node, part) in &laid {
+        for (slice, epoch) in &part.here {
+            if let Some((other, _)) = lies.insert(*slice, (*node, *epoch)) {
+                let text = format!("slice {slice} of backup {} lies on node {other} and on node {node}", part.backup);
+                return Err(AdminError::State(format!("{text}: lay each on one node, with --part")));
+            }
+        }
+    }
+    let missing: Vec<String> =
+        any.written.iter().filter(|slice| !lies.contains_key(slice)).map(|slice| slice.0.to_string()).collect();
+    if missing.is_empty() {
+        return Ok(lies);
+    }
+    let (backup, missing) = (&any.backup, missing.join(", "));
+    Err(AdminError::State(format!("slices {missing} of backup {backup} are on no node yet: start the data nodes that have them")))
+}
+
+/// The entry of a slice that lies on a node: it leads, and others copy it.
+fn goes_on(standing: &Standing, fleet: &FleetRecord, nodes: &[NodeId], (holder, last): (NodeId, Epoch)) -> SliceEntry {
+    let mut entry = first(standing, fleet, nodes);
+    if let Some(primary) = standing.view.replica(holder) {
+        let others = nodes.iter().filter(|node| **node != holder).filter_map(|node| standing.view.replica(*node));
+        entry.backups = others.take(fleet.copies.saturating_sub(1) as usize).collect();
+        (entry.primary, entry.members) = (primary, vec![primary]);
+    }
+    SliceEntry { epoch: Epoch(last.0 + 1), ..entry }
 }
 
 /// The first entry of a slice on these nodes.

@@ -47,7 +47,9 @@ async fn change(meta: &dyn Meta, next: impl Fn(Option<&TagEntry>) -> Result<Opti
 }
 
 /// Makes a store one of the schedulers; the first one makes the entry.
-pub(super) async fn register(meta: &dyn Meta, me: ReplicaId, seen: Epoch) -> Result<(), Error> {
+/// `table` is where its own table stands: of one that was laid from a backup the fleet's history goes on from there.
+pub(super) async fn register(meta: &dyn Meta, me: ReplicaId, (seen, table): (Epoch, Option<Point>)) -> Result<(), Error> {
+    let laid = table.filter(|table| seen == Epoch(0) && *table != Point::default());
     change(meta, |entry| {
         let Some(entry) = entry else {
             if seen > Epoch(0) {
@@ -55,8 +57,8 @@ pub(super) async fn register(meta: &dyn Meta, me: ReplicaId, seen: Epoch) -> Res
                 return Err(Error::Outside(text.to_owned()));
             }
             let all = vec![me];
-            let first =
-                TagEntry { epoch: Epoch(1), leader: me, committed: Point::default(), normal: all.clone(), registered: all };
+            let committed = laid.unwrap_or_default();
+            let first = TagEntry { epoch: Epoch(1), leader: me, committed, normal: all.clone(), registered: all };
             return Ok(Some(first));
         };
         if entry.epoch < seen {
@@ -68,6 +70,14 @@ pub(super) async fn register(meta: &dyn Meta, me: ReplicaId, seen: Epoch) -> Res
         }
         if entry.is_registered(me) {
             return Ok(None);
+        }
+        if let Some(laid) = laid.filter(|laid| laid.sequence > entry.committed.sequence) {
+            let (here, there) = (laid.sequence, entry.committed.sequence);
+            let text = format!(
+                "this scheduler's tag table is a backup's, of batch {here}, but the fleet has tags of its own, up to batch {there}: \
+                 begin with a new meta, or with an empty directory"
+            );
+            return Err(Error::Outside(text));
         }
         let mut registered: Vec<ReplicaId> = entry.registered.iter().copied().filter(|id| id.node != me.node).collect();
         if !registered.iter().any(|id| entry.is_normal(*id)) {

@@ -76,7 +76,8 @@ impl TagTable {
         let led = tokio::task::spawn_blocking(move || leading.lead()).await;
         let led = led.map_err(|fault| Error::Outside(fault.to_string()))??;
         let me = ReplicaId { node: settings.node, store: led.store() };
-        registering::register(&*meta, me, led.recovered().epoch).await?;
+        let recovered = led.recovered();
+        registering::register(&*meta, me, (recovered.epoch, recovered.table)).await?;
         let run = Run(world.random.next_u64());
         let links = Links::new(runtime.clone(), settings.identity.clone(), Arc::clone(roster));
         let lines = Lines::new(Arc::clone(roster), settings.identity.clone());

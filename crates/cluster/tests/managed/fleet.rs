@@ -144,7 +144,7 @@ impl Ground {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
             let address = format!("https://{}", listener.local_addr().expect("it is bound"));
             let (roles, clients, region, rack) = (Roles::SCHEDULER, String::new(), String::new(), String::new());
-            let membership = Membership { node: Some(SCHEDULER), roles, address, clients, weight: 1, region, rack };
+            let membership = Membership { node: Some(SCHEDULER), roles, address, clients, weight: 1, region, rack, laid: None };
             Member::join(&membership, None, &*reached, &world, &dir).await.expect("the fleet takes it");
             let door = Door::new(own).with(KindsService::new(Arc::new(Table)));
             tokio::spawn(async move { door.serve(listener, std::future::pending()).await.expect("the door serves") });

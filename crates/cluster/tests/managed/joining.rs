@@ -20,6 +20,7 @@ fn membership(node: Option<u64>, port: u16) -> Membership {
         weight: 3,
         region: "north".to_owned(),
         rack: "7".to_owned(),
+        laid: None,
     }
 }
 

@@ -62,6 +62,7 @@ impl Common {
             weight: 1,
             region: String::new(),
             rack: String::new(),
+            laid: None,
         };
         let joined = Member::join(&membership, store, &*self.meta, &self.world, &self.told.directory).await;
         joined.expect("the fleet takes it")

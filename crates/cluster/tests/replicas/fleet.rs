@@ -164,6 +164,7 @@ impl Fleet {
             weight: 1,
             region: String::new(),
             rack: String::new(),
+            laid: None,
         };
         let (world, own_directory) = (World::real(&threads), directory.join("scheduler"));
         let joined = Member::join(&membership, None, &*meta, &world, &own_directory);

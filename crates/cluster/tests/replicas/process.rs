@@ -69,6 +69,7 @@ pub fn run() {
             weight: 1,
             region: String::new(),
             rack: String::new(),
+            laid: None,
         };
         let joined = Member::join(&membership, Some(kernel.store()), &*meta, &world, &told.directory).await;
         let member = joined.expect("the fleet takes it");

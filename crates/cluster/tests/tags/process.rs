@@ -52,6 +52,7 @@ async fn join(node: NodeId, address: &str, meta: &dyn Meta, world: &World, direc
         weight: 1,
         region: String::new(),
         rack: String::new(),
+        laid: None,
     };
     Member::join(&membership, None, meta, world, directory).await.expect("the fleet takes it")
 }

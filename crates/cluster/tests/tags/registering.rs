@@ -53,7 +53,7 @@ impl Place {
     async fn join(&self, node: u64, roles: Roles, directory: &str) {
         let (address, clients) = (format!("https://127.0.0.1:{node}"), String::new());
         let (region, rack) = (String::new(), String::new());
-        let membership = Membership { node: Some(NodeId(node)), roles, address, clients, weight: 1, region, rack };
+        let membership = Membership { node: Some(NodeId(node)), roles, address, clients, weight: 1, region, rack, laid: None };
         let (world, directory) = (World::real(&self.threads), self.directory.join(directory));
         Member::join(&membership, None, &*self.meta, &world, &directory).await.expect("the fleet takes it");
     }

@@ -5,23 +5,24 @@
 //! store is checked, block by block, before it is called whole.
 
 pub mod archiver;
+pub mod asked;
 mod operator;
-mod place;
+pub mod place;
+mod restoring;
 
 pub use operator::Operator;
+pub use restoring::{RestoreArguments, restore};
 
 use crate::client::{Session, quote};
-use crate::config::units::{round_size, round_span};
-use crate::import::TimeReader;
-use crate::progress::{Progress, now};
+use crate::config::units::round_size;
+use crate::progress::Progress;
 use crate::table::{Table, thousands};
 use crate::terminal::{Ink, Terminal, say};
-use crate::{Error, check, interrupt};
-use ::backup::{Head, Place, Range, Until, Way};
+use crate::{Error, interrupt};
+use ::backup::{Head, Place, Range};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -55,41 +56,6 @@ pub struct TakeArguments {
     /// Afterwards keep only so many of the newest backups
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
-}
-
-/// Make a store of a backup
-#[derive(Debug, clap::Args)]
-#[command(
-    about = "Make a store from a repository, and check it",
-    after_help = "\
-Examples:
-  meridian restore --from /backups/plant --dir ./store                                  the newest backup
-  meridian restore --from /backups/plant --dir ./store --backup 20260131T235959Z-1a2b3c
-  meridian restore --from s3://bucket/plant --dir ./store                               with AWS_ACCESS_KEY_ID, ..
-  meridian restore --from /backups/plant --dir ./store --until '2026-11-30 16:20:00+00'
-  meridian restore --from /backups/plant --dir ./store --until latest
-  meridian serve --dir ./store"
-)]
-pub struct RestoreArguments {
-    /// The repository: a directory, or s3://bucket/prefix
-    #[arg(long, value_name = "PLACE")]
-    pub from: String,
-    /// A new or empty directory for the store
-    #[arg(long, value_name = "DIR")]
-    pub dir: PathBuf,
-    /// The backup, by its name; the newest where it is left out
-    #[arg(long, value_name = "NAME")]
-    pub backup: Option<String>,
-    /// The moment, where the log was archived (setting archive_to): all that was committed up to it and nothing later; without
-    /// an offset it is in UTC. latest = as far as it is archived
-    #[arg(long, value_name = "MOMENT", conflicts_with = "backup")]
-    pub until: Option<String>,
-    /// The line whose past is wanted, as `meridian backups` names it; the one that was written last where it is left out
-    #[arg(long, value_name = "LINE", requires = "until")]
-    pub line: Option<String>,
-    /// Do not read the restored store once more, block by block
-    #[arg(long)]
-    pub no_check: bool,
 }
 
 /// Show a repository
@@ -182,66 +148,6 @@ fn on_terminal(progress: &parking_lot::Mutex<Progress>, at: ::backup::Progress) 
     progress.set_total(at.of);
     progress.at(at.done, "");
     if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-}
-
-/// Runs `meridian restore`.
-///
-/// # Errors
-/// `Error::Backup`, `Error::Interrupted`, those of `check`.
-pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
-    interrupt::listen();
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let place = opened(&arguments.from, &disk)?;
-    let way = match &arguments.until {
-        None => Way::to(chosen(&*place, arguments.backup.as_deref())?),
-        Some(until) => {
-            let until = moment_of(until)?;
-            ::backup::way(&*place, until, arguments.line.as_deref()).map_err(failed("restoring"))?
-        }
-    };
-    let started = now();
-    let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(way.bytes())));
-    let report = |at| on_terminal(&progress, at);
-    ::backup::recover(&*place, &way, &disk, &arguments.dir, &report).map_err(failed("restoring"))?;
-    drop(progress);
-    let (dir, bytes) = (arguments.dir.display(), round_size(way.bytes()));
-    say(&format!("backup {} lies in {dir}: {bytes} in {}\n", way.head().id, round_span(started.elapsed())));
-    if let Some(until) = &arguments.until {
-        let reached = ::backup::words(way.reached());
-        say(&match moment_of(until)? {
-            Until::Moment(moment) => {
-                format!("it is as it was at {}, by {} parcels of log\n", ::backup::words(moment), way.parcels())
-            }
-            Until::Latest => format!("it has all that was archived, up to {reached}, by {} parcels of log\n", way.parcels()),
-        });
-    }
-    if let Some(beyond) = way.beyond().filter(|_| arguments.until.as_deref() == Some("latest")) {
-        eprintln!("{} what is archived later can't be reached: {beyond}", Terminal::stderr().ink(Ink::Yellow, "note:"));
-    }
-    if arguments.no_check {
-        return Ok(ExitCode::SUCCESS);
-    }
-    check::run(&check::Arguments { dir: arguments.dir.clone(), repair: false, json: false })
-}
-
-/// The moment that a person names.
-fn moment_of(text: &str) -> Result<Until, Error> {
-    if text.trim().eq_ignore_ascii_case("latest") {
-        return Ok(Until::Latest);
-    }
-    let wrong = |problem: String| Error::Usage(format!("--until: {problem}; write '2026-11-30 16:20:00+00', or latest"));
-    let read = TimeReader::new("auto", "UTC").and_then(|reader| reader.read(text)).map_err(wrong)?;
-    u64::try_from(read.0).map(Until::Moment).map_err(|_| wrong("it is before 1970".to_owned()))
-}
-
-fn chosen(place: &dyn Place, name: Option<&str>) -> Result<Head, Error> {
-    match name {
-        Some(name) => ::backup::find(place, name).map_err(failed("restoring")),
-        None => {
-            let newest = ::backup::list(place).map_err(failed("restoring"))?.into_iter().next();
-            newest.ok_or_else(|| Error::Usage(format!("{} holds no backup", place.name())))
-        }
-    }
 }
 
 /// Runs `meridian backups`.

@@ -2,17 +2,17 @@
 //!
 //! Promises: one backup at a time; it runs on a thread of its own, and a statement that is cancelled ends it.
 
+use super::asked::{self, Asked, Waiting, report, told};
 use super::{archiver, place};
 use crate::fleet::operations_schema;
 use ::backup::{Progress, Source};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
-use arrow::datatypes::DataType;
 use catalog::Catalog;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::Kernel;
 use parking_lot::Mutex;
-use query::{Error, Figure, OperatorFunction, OperatorTable, Report, ScalarValue};
+use query::{Error, Figure, OperatorFunction, OperatorTable, ScalarValue};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,19 +55,6 @@ impl Operator {
     }
 }
 
-fn report(message: impl Into<String>) -> Box<Report> {
-    Box::new(Report { message: message.into(), ..Report::default() })
-}
-
-/// Gives up a backup whose statement is gone.
-struct Waiting(Arc<AtomicBool>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 impl query::Operator for Operator {
     fn tables(&self) -> Vec<OperatorTable> {
         let archive = OperatorTable { name: "archive", schema: archiver::Shared::schema() };
@@ -85,26 +72,13 @@ impl query::Operator for Operator {
     }
 
     fn functions(&self) -> Vec<OperatorFunction> {
-        vec![OperatorFunction {
-            name: "meridian_backup",
-            arguments: vec![DataType::Utf8, DataType::Int64],
-            optional: 1,
-            strict: true,
-        }]
+        vec![asked::function()]
     }
 
     fn call(&self, _function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>> {
         let inner = Arc::clone(&self.0);
         async move {
-            let (to, keep) = match &arguments[..] {
-                [ScalarValue::Utf8(Some(to)), rest @ ..] => (to.clone(), rest.first().cloned()),
-                _ => return Err(Error::InvalidParameter(report("a backup needs the place where it is to lie"))),
-            };
-            let keep = match keep {
-                None => None,
-                Some(ScalarValue::Int64(Some(keep))) if keep > 0 => usize::try_from(keep).ok(),
-                Some(_) => return Err(Error::InvalidParameter(report("at least one backup is kept"))),
-            };
+            let Asked { to, keep } = Asked::of(&arguments)?;
             let cancelled = Arc::new(AtomicBool::new(false));
             let waiting = Waiting(Arc::clone(&cancelled));
             let done = tokio::task::spawn_blocking(move || inner.back_up(&to, keep, cancelled)).await;
@@ -121,10 +95,6 @@ impl query::Operator for Operator {
 
 impl Inner {
     fn back_up(&self, to: &str, keep: Option<usize>, cancelled: Arc<AtomicBool>) -> Result<String, Error> {
-        if !archiver::is_whole(to) {
-            let message = format!("\"{to}\" is no whole path: the node writes the backup, in whatever directory it runs");
-            return Err(Error::InvalidParameter(report(message)));
-        }
         let stop: ::backup::Stop = Arc::new(move || cancelled.load(Ordering::Relaxed));
         let place = place::open(to, &self.world.disk, Arc::clone(&self.world.clock), Arc::clone(&stop))
             .map_err(|fault| Error::InvalidParameter(report(fault.to_string())))?;
@@ -146,26 +116,12 @@ impl Inner {
             if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let taken = ::backup::take(&*place, source, &tell).map_err(told)?;
-        let mut said = format!(
-            "backup {} of {} tags lies in {}: {} bytes, {} of them new",
-            taken.head.id,
-            taken.head.tags,
-            place.name(),
-            taken.head.bytes,
-            taken.head.new_bytes
-        );
+        let mut said = asked::said(&taken.head, &place.name());
         if let Err(fault) = &taken.noted {
             tracing::warn!(%fault, backup = taken.head.id, "the next backup will be a full one: this one could not be noted");
             said.push_str(&format!("; it could not be noted in the store, so that the next one will be a full one: {fault}"));
         }
-        if let Some(keep) = keep {
-            let pruned = ::backup::keep_newest(&*place, keep).map_err(told)?;
-            let (backups, parcels) = (pruned.backups.len(), pruned.parcels);
-            said.push_str(&format!("; {backups} older ones removed"));
-            if parcels > 0 {
-                said.push_str(&format!(", and {parcels} parcels of archived log"));
-            }
-        }
+        said.push_str(&asked::pruned(&*place, keep)?);
         tracing::info!(
             backup = taken.head.id,
             place = place.name(),
@@ -224,17 +180,6 @@ struct Ends<'a>(&'a Inner);
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         *self.0.running.lock() = None;
-    }
-}
-
-fn told(fault: ::backup::Error) -> Error {
-    let report = report(fault.to_string());
-    match fault {
-        ::backup::Error::Foreign { .. } | ::backup::Error::Format { .. } => Error::CantChange(report),
-        ::backup::Error::Cancelled => Error::Cancelled(report),
-        ::backup::Error::Full { .. } => Error::DiskFull(report),
-        ::backup::Error::Disk(fault) if fault.is_full() => Error::DiskFull(report),
-        _ => Error::Io(report),
     }
 }
 

@@ -16,11 +16,11 @@ pub mod units;
 mod values;
 
 pub use docs::{docs_page, example_file, flag_help, print_config};
-pub use fleet_values::{JoinSetting, ReplicationSetting, shown};
+pub use fleet_values::{JoinSetting, ReplicationSetting, RoleSetting, shown};
 pub use machine::{cores, memory_bytes as machine_memory};
 pub use settings::{Config, SETTINGS};
 pub use sources::{Loaded, load};
-pub use values::{Listen, LogFormat};
+pub use values::{Listen, LogFormat, Value};
 
 use std::path::PathBuf;
 use thiserror::Error;

@@ -2,7 +2,9 @@
 //!
 //! Promises: what is shown is read from meta and managers when it is asked for. May not know how anything is carried out.
 
+use super::backups::{self, FleetBackups};
 use super::orders;
+use crate::backup::asked;
 use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
@@ -22,13 +24,14 @@ use types::{NodeId, SliceId};
 pub struct Operator {
     admin: Arc<Admin>,
     tags: Arc<TagTable>,
+    backups: Arc<FleetBackups>,
 }
 
 impl Operator {
-    /// Over the fleet's administration and this scheduler's tag table.
+    /// Over the fleet's administration, this scheduler's tag table, and the backups that it takes.
     #[must_use]
-    pub fn new(admin: Arc<Admin>, tags: Arc<TagTable>) -> Operator {
-        Operator { admin, tags }
+    pub fn new(admin: Arc<Admin>, tags: Arc<TagTable>, backups: Arc<FleetBackups>) -> Operator {
+        Operator { admin, tags, backups }
     }
 }
 
@@ -284,8 +287,20 @@ fn row(operation: &Operation) -> Row {
     }
 }
 
-fn operations(all: &[Operation]) -> Result<RecordBatch, Error> {
-    let rows: Vec<Row> = all.iter().map(row).collect();
+fn backup_row(running: backups::Running) -> Row {
+    Row {
+        operation: "backup",
+        why: Some(running.place),
+        step: Some("copying"),
+        done: Some(running.progress.done),
+        total: Some(running.progress.of),
+        since_us: Some(running.since_us),
+        ..Row::default()
+    }
+}
+
+fn operations(all: &[Operation], backup: Option<backups::Running>) -> Result<RecordBatch, Error> {
+    let rows: Vec<Row> = all.iter().map(row).chain(backup.map(backup_row)).collect();
     let since = rows.iter().map(|row| row.since_us).collect::<TimestampMicrosecondArray>().with_timezone("UTC");
     batch(
         operations_schema(),
@@ -386,12 +401,12 @@ impl query::Operator for Operator {
     }
 
     fn rows(&self, table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
-        let (admin, tags) = (Arc::clone(&self.admin), Arc::clone(&self.tags));
+        let (admin, tags, backup) = (Arc::clone(&self.admin), Arc::clone(&self.tags), self.backups.running());
         async move {
             match table {
                 "nodes" => nodes(&admin.nodes().await.map_err(told)?),
                 "slice_map" => slices(&admin.slice_map().await.map_err(told)?),
-                "operations" => operations(&admin.operations().await.map_err(told)?),
+                "operations" => operations(&admin.operations().await.map_err(told)?, backup),
                 "replicas" => replicas(&admin.check(None).await.map_err(told)?),
                 "set_aside" => set_aside(&admin.set_aside().await.map_err(told)?),
                 _ => schedulers(&tags.standing(), tags.me().node),
@@ -401,11 +416,14 @@ impl query::Operator for Operator {
     }
 
     fn functions(&self) -> Vec<OperatorFunction> {
-        orders::functions()
+        orders::functions().into_iter().chain([asked::function()]).collect()
     }
 
     fn call(&self, function: &'static str, arguments: Vec<ScalarValue>) -> BoxFuture<'static, Result<String, Error>> {
-        let admin = Arc::clone(&self.admin);
+        let (admin, backups) = (Arc::clone(&self.admin), Arc::clone(&self.backups));
+        if function == asked::FUNCTION {
+            return async move { backups.take(&arguments).await }.boxed();
+        }
         async move { orders::call(&admin, function, &arguments).await }.boxed()
     }
 }

@@ -8,11 +8,13 @@
 //! be opened again, and so does a number that is no more its own (status 78). May not know how the roles do what they do.
 
 mod admin;
+mod backups;
 mod certificates;
 pub mod local;
 mod meta;
 mod opening;
 mod orders;
+mod placing;
 mod process;
 mod reader;
 mod store;

@@ -10,7 +10,9 @@
 use super::admin::Operator;
 use super::certificates::Certificates;
 use super::meta::{self, Opened};
+use super::backups::{self, FleetBackups};
 use super::opening::opened;
+use super::placing;
 use super::reader::Reader;
 use super::store::FleetStore;
 use super::tags::{CatalogKinds, FleetTags};
@@ -21,7 +23,8 @@ use ::meta::Meta;
 use catalog::Catalog;
 use cluster::data::{Answers, DataNode, DataService};
 use cluster::door::Door;
-use cluster::fleet::{FleetRecord, FleetRule, Lines, Member, Membership, Roles, Roster};
+use backup::Restored;
+use cluster::fleet::{FleetRecord, FleetRule, Laid, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::MetaService;
 use cluster::manager::{Admin, Capacity, ManagerNode, ManagerService, Placement, Reporter};
@@ -38,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use types::SliceId;
 use world::World;
 
 /// How often something that is not there yet is looked for.
@@ -91,6 +95,8 @@ struct Starting<'a> {
     lines: Arc<Lines>,
     admin: Arc<Admin>,
     certificates: &'a Certificates,
+    /// What the process's directory was laid of, where it was of a backup.
+    restored: Option<Restored>,
 }
 
 /// What holds for the fleet, as it was when this process began; the rule is followed.
@@ -127,12 +133,24 @@ impl Process {
         let roster = Roster::follow(Arc::clone(&meta), runtime).await.map_err(fleet("reading who there is"))?;
         let lines = Arc::new(Lines::new(Arc::clone(&roster), certificates.own().clone()));
         let admin = Arc::new(Admin::new(Arc::clone(&meta), Arc::clone(&lines), Arc::clone(&world.clock)));
-        let of_all = (Arc::clone(&meta), Arc::clone(&lines));
-        let starting = Starting { loaded, dir, world, runtime, readers, meta: of_all.0, lines: of_all.1, admin, certificates };
+        let restored = backup::restored(&*world.disk, dir).map_err(|fault| serve::open_failed(dir, fault.to_string(), false))?;
+        let starting = Starting {
+            loaded,
+            dir,
+            world,
+            runtime,
+            readers,
+            meta: Arc::clone(&meta),
+            lines: Arc::clone(&lines),
+            admin,
+            certificates,
+            restored,
+        };
         let known = starting.fleet(roles.manager).await?;
         let stores = if roles.data { Some(starting.stores(&known).await?) } else { None };
         let catalog = if roles.scheduler { Some(starting.catalog().await?) } else { None };
-        let membership = membership(config, roles, bound);
+        let laid = starting.laid(stores.as_ref());
+        let membership = membership(config, roles, bound, laid);
         let store = stores.as_ref().map(|stores| stores.kernel.store());
         let joined = Member::join(&membership, store, &*meta, world, dir).await;
         let member = joined.map_err(|fault| Error::Fleet(fault.to_string()))?;
@@ -249,7 +267,7 @@ fn fleet<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> Error {
     move |fault| Error::Fleet(format!("{doing}: {fault}"))
 }
 
-fn membership(config: &Config, roles: Roles, bound: SocketAddr) -> Membership {
+fn membership(config: &Config, roles: Roles, bound: SocketAddr, laid: Option<Laid>) -> Membership {
     let address = match config.fleet_address.as_str() {
         "auto" | "" => bound.to_string(),
         // Port 0 listens anywhere; others must know where.
@@ -264,6 +282,7 @@ fn membership(config: &Config, roles: Roles, bound: SocketAddr) -> Membership {
         weight: config.weight,
         region: config.locality.region.clone(),
         rack: config.locality.zone.clone(),
+        laid,
     }
 }
 
@@ -272,51 +291,6 @@ async fn end_with(what: &'static str, failed: impl Future<Output = String>) {
     let fault = failed.await;
     tracing::error!(fault, "{what} failed; the process ends, start it again");
     std::process::exit(EXIT_STORE);
-}
-
-/// Places all slices once there are nodes enough, and those that another rule brings. Any manager may do it; what is placed stays.
-async fn place(admin: Arc<Admin>, rule: Arc<FleetRule>, nodes_min: usize) {
-    let (mut tries, mut changes) = (0, rule.changes());
-    loop {
-        let why = match there(&admin).await {
-            Ok(there) if there < nodes_min => format!("{there} of {nodes_min} data nodes are there"),
-            Ok(_) => match admin.place(&Placement::Modulus).await {
-                Ok(0) if changes.changed().await.is_err() => return,
-                Ok(0) => continue,
-                Ok(placed) => format!("{placed} were placed now"),
-                Err(fault) => fault.to_string(),
-            },
-            Err(fault) => fault.to_string(),
-        };
-        if tries % SAID_EVERY == 0 {
-            tracing::info!(why, "not all slices are placed yet");
-        }
-        tries += 1;
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// How often a scheduler hears how busy nodes are: as often as they say so.
-const BUSY_PAUSE: Duration = Duration::from_millis(500);
-
-/// Tells the router how busy nodes are, as managers hear it, as long as there is a router.
-async fn hear_busyness(admin: Arc<Admin>, router: std::sync::Weak<Router>) {
-    loop {
-        let busy = admin.busyness().await;
-        let Some(router) = router.upgrade() else { return };
-        router.map().note_busyness(busy);
-        drop(router);
-        tokio::time::sleep(BUSY_PAUSE).await;
-    }
-}
-
-/// How many data nodes report; none are needed where slices were placed before.
-async fn there(admin: &Admin) -> Result<usize, cluster::manager::AdminError> {
-    if !admin.slice_map().await?.is_empty() {
-        return Ok(usize::MAX);
-    }
-    let nodes = admin.nodes().await?;
-    Ok(nodes.iter().filter(|node| node.record.roles.data && node.record.entry.state.is_there()).count())
 }
 
 impl Starting<'_> {
@@ -334,9 +308,10 @@ impl Starting<'_> {
     /// What holds for the fleet: made by a manager where there is none, waited for by others.
     async fn record(&self, manages: bool) -> Result<FleetRecord, Error> {
         let (admin, config) = (&self.admin, self.config());
+        let begins = self.restored.as_ref();
         let own = FleetRecord {
-            rule: config.rule(),
-            period_us: config.kernel().period_us,
+            rule: begins.map_or(config.rule(), |restored| restored.rule.into()),
+            period_us: begins.map_or(config.kernel().period_us, |restored| restored.period_us),
             copies: config.copies,
             policy: Policy { mode: config.replication.mode(), min_in_sync: 1 },
         };
@@ -392,6 +367,17 @@ impl Starting<'_> {
         Ok(Stores { book, keeper, kernel })
     }
 
+    /// What managers are told of a data node that begins with a backup.
+    fn laid(&self, stores: Option<&Stores>) -> Option<Laid> {
+        let (restored, stores) = (self.restored.as_ref()?, stores?);
+        let here = stores.kernel.led_slices().into_iter().map(|led| {
+            let recovered = led.recovered();
+            (led.id(), recovered.epoch.max(recovered.history.last().epoch))
+        });
+        let written = restored.slices.iter().copied().map(SliceId).collect();
+        Some(Laid { backup: restored.backup.clone(), written, here: here.collect() })
+    }
+
     async fn catalog(&self) -> Result<Arc<Catalog>, Error> {
         let (world, dir) = (self.world.clone(), self.dir.join("catalog"));
         let opened = opened(move || Catalog::open(world, &dir, catalog::Settings::default())).await?;
@@ -430,7 +416,8 @@ impl Starting<'_> {
         let service = DataService::new(Arc::clone(&node), door.lifeline());
         let reads = Answers::reads(Arc::clone(&node), door.lifeline(), self.readers.clone());
         let writes = Answers::writes(Arc::clone(&node), door.lifeline(), self.runtime.clone());
-        Ok((door.with(service).with_answers(reads).with_answers(writes), Some(node)))
+        let backups = backups::service(&node, self.world, self.dir);
+        Ok((door.with(service).with(backups).with_answers(reads).with_answers(writes), Some(node)))
     }
 
     async fn manager(&self, member: Member, known: &Fleet) -> Result<ManagerNode, Error> {
@@ -438,7 +425,8 @@ impl Starting<'_> {
         let (meta, lines) = (Arc::clone(&self.meta), Arc::clone(&self.lines));
         let started = ManagerNode::start(settings, member.node, meta, lines, self.world, self.runtime).await;
         let nodes_min = self.config().data_nodes_min.0.unwrap_or(known.record.copies) as usize;
-        self.runtime.spawn(place(Arc::clone(&self.admin), Arc::clone(&known.rule), nodes_min));
+        let how = if self.restored.is_some() { Placement::Laid } else { Placement::Modulus };
+        self.runtime.spawn(placing::place(Arc::clone(&self.admin), Arc::clone(&known.rule), (nodes_min, how)));
         started.map_err(fleet("starting the manager"))
     }
 
@@ -479,13 +467,15 @@ impl Starting<'_> {
         let (meta, lines, random) = (Arc::clone(&self.meta), Arc::clone(&self.lines), Arc::clone(&self.world.random));
         let router = Router::start(settings, meta, lines, random, self.runtime.clone()).await;
         let router = router.map_err(fleet("reading the slice map"))?;
-        self.runtime.spawn(hear_busyness(Arc::clone(&self.admin), Arc::downgrade(&router)));
+        self.runtime.spawn(placing::hear_busyness(Arc::clone(&self.admin), Arc::downgrade(&router)));
         let (lines, admin) = (Arc::clone(&self.lines), Arc::clone(&self.admin));
         let store = FleetStore::new(router, lines, admin, Arc::clone(&catalog), self.runtime.clone());
         let tags = FleetTags::new(Arc::clone(&table), Arc::clone(rule), self.runtime.clone());
         tags.settle_rule().await.map_err(|fault| Error::Fleet(fault.to_string()))?;
+        let of = (Arc::clone(&self.lines), Arc::clone(&self.admin));
+        let backups = FleetBackups::new(Arc::clone(&self.meta), of, Arc::clone(&table), self.world);
         let settings = query::EngineSettings {
-            operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table)))),
+            operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table), backups))),
             ..self.engine_settings()?
         };
         let engine = Engine::new(Arc::new(store), Arc::new(tags), catalog, settings);

@@ -43,6 +43,7 @@ impl From<catalog::Error> for Error {
             catalog::Error::Poisoned(_) | catalog::Error::Open(_) => raise(Error::Io, text),
             // The doors of a fleet ask a scheduler.
             catalog::Error::Led | catalog::Error::Own | catalog::Error::Unreadable(_) => raise(Error::Internal, text),
+            catalog::Error::Torn => raise(Error::Unavailable, text),
             catalog::Error::Closed => raise(Error::ShuttingDown, text),
         }
     }

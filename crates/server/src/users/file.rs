@@ -80,13 +80,8 @@ impl File {
         state.numbers.1 += 1;
         let (old, new) = state.numbers;
         let disk = &*self.world.disk;
-        let mut text = String::from("# roles and retention policies of this store: name, tab, record\n");
-        for (name, record) in &records {
-            text.push_str(&format!("{name}\t{record}\n"));
-        }
-        let end = end_line(&text);
         let file = disk.create(&path(&self.dir, new))?;
-        file.write_at(0, &[text.as_bytes(), end.as_bytes()])?;
+        file.write_at(0, &[text_of(&records).as_bytes()])?;
         file.sync()?;
         disk.sync_dir(&self.dir)?;
         state.numbers.0 = new;
@@ -96,6 +91,22 @@ impl File {
         }
         Ok(true)
     }
+}
+
+/// All of a file with these records.
+fn text_of(records: &Records) -> String {
+    let mut text = String::from("# roles and retention policies of this store: name, tab, record\n");
+    for (name, record) in records {
+        text.push_str(&format!("{name}\t{record}\n"));
+    }
+    let end = end_line(&text);
+    text + &end
+}
+
+/// The first file of a directory with these records: its name, and its bytes.
+pub(super) fn first(records: &Records) -> (String, Vec<u8>) {
+    let name = path(Path::new(""), 1).display().to_string();
+    (name, text_of(records).into_bytes())
 }
 
 /// Looks at the file of a directory, without changing anything: is the one that counts whole. Whether there is one.

@@ -16,6 +16,7 @@ use crate::Error;
 use file::File;
 pub use query::BOOTSTRAP;
 use query::{Kept, RecordChange, Roles};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use world::{Disk, World};
@@ -140,6 +141,12 @@ impl Users {
     /// `Error::Disk`, `Error::Users`.
     pub fn check(disk: &dyn Disk, dir: &Path) -> Result<bool, Error> {
         file::check(disk, dir)
+    }
+
+    /// The file of a directory that is to begin with these records: its name, and its bytes.
+    #[must_use]
+    pub fn file_of(records: &BTreeMap<String, String>) -> (String, Vec<u8>) {
+        file::first(records)
     }
 
     /// Roles that are kept only in memory.

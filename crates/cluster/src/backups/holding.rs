@@ -1,0 +1,264 @@
+//! What a data node holds for a backup, and how it copies that.
+//!
+//! Shared state: one turn at a time, under a mutex that is held for a moment. Promises: what is held is let go of when the turn ends,
+//! when another begins after this one fell silent, and when nobody asks for it any more; copying stops then. May not know who asks.
+
+use super::messages::{Order, Told};
+use crate::data::DataNode;
+use crate::fleet::entries::wide;
+use crate::tickets::answered;
+use backup::{HeldSlice, Place, Stop};
+use kernel::LedSlice;
+use parking_lot::Mutex;
+use protocol::{Consistency, ReplicaId};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::Status;
+use types::{NodeId, SliceId, StoreId, Version};
+use world::Disk;
+
+/// How long a gate is closed at most.
+const CLOSED_MAX: Duration = Duration::from_secs(1);
+/// How long the primaries' word is waited for.
+const CUT_LIMIT: Duration = Duration::from_millis(800);
+/// Whoever did not ask for so long is gone.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
+
+/// How a repository is opened, by its name; the second is asked whether to give up.
+pub type Places = Arc<dyn Fn(&str, Stop) -> Result<Box<dyn Place>, String> + Send + Sync>;
+
+/// A data node as whoever backs it up sees it.
+pub(super) struct Keeper {
+    node: Arc<DataNode>,
+    places: Places,
+    disk: Arc<dyn Disk>,
+    home: PathBuf,
+    turn: Mutex<Option<Turn>>,
+}
+
+/// What is held for one backup.
+struct Turn {
+    id: u128,
+    backup: String,
+    slices: Vec<LedSlice>,
+    held: Vec<HeldSlice>,
+    copying: Option<Arc<Copying>>,
+    asked: Instant,
+}
+
+/// How far copying is.
+#[derive(Default)]
+struct Copying {
+    done: AtomicU64,
+    of: AtomicU64,
+    stop: AtomicBool,
+    ended: Mutex<Option<Result<(), String>>>,
+}
+
+/// The slice is not here, or not led, or changed too fast: it is to be asked for anew.
+fn moved(what: impl Into<String>) -> Status {
+    Status::failed_precondition(what.into())
+}
+
+fn peer(turn: u128) -> ReplicaId {
+    ReplicaId { node: NodeId(u64::MAX), store: StoreId(turn) }
+}
+
+fn id(order: &Order) -> Result<u128, Status> {
+    wide(&order.turn).ok_or_else(|| Status::invalid_argument("a turn has 16 bytes"))
+}
+
+impl Turn {
+    fn end(self, node: &DataNode) {
+        if let Some(copying) = &self.copying {
+            copying.stop.store(true, Ordering::Relaxed);
+        }
+        self.slices.iter().for_each(|led| led.unpin(peer(self.id)));
+        node.open_gate(self.id);
+    }
+}
+
+impl Keeper {
+    pub(super) fn new(node: Arc<DataNode>, places: Places, (disk, home): (Arc<dyn Disk>, PathBuf)) -> Arc<Keeper> {
+        Arc::new(Keeper { node, places, disk, home, turn: Mutex::default() })
+    }
+
+    /// Something of the turn, which was asked for now.
+    fn with<T>(&self, id: u128, work: impl FnOnce(&mut Turn) -> T) -> Result<T, Status> {
+        let mut turn = self.turn.lock();
+        match turn.as_mut().filter(|turn| turn.id == id) {
+            Some(turn) => {
+                turn.asked = Instant::now();
+                Ok(work(turn))
+            }
+            None => Err(moved("the node holds nothing for that backup any more")),
+        }
+    }
+
+    /// Holds slices that are led here: flushed, so that few writes are behind their files.
+    pub(super) async fn hold(self: Arc<Self>, order: Order) -> Result<Told, Status> {
+        let id = id(&order)?;
+        let led = order.slices.iter().map(|slice| self.leads(SliceId(*slice))).collect::<Result<Vec<_>, Status>>()?;
+        self.begin(id, order.backup, led.clone())?;
+        let failed = |fault: String| Status::unavailable(format!("holding slices: {fault}"));
+        let flushes: Vec<_> = led.iter().map(LedSlice::flush).collect();
+        for flush in flushes {
+            answered(flush).await.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
+            self.with(id, |_| ())?;
+        }
+        let pins: Vec<_> = led.iter().map(|led| led.pin(peer(id))).collect();
+        for pin in pins {
+            answered(pin).await.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
+        }
+        self.with(id, |_| Told::default())
+    }
+
+    fn leads(&self, slice: SliceId) -> Result<LedSlice, Status> {
+        let led = self.node.led_here(slice);
+        led.ok_or_else(|| moved(format!("slice {slice} is not led by node {}", self.node.me().node)))
+    }
+
+    fn begin(self: &Arc<Self>, id: u128, backup: String, slices: Vec<LedSlice>) -> Result<(), Status> {
+        let (asked, mut turn) = (Instant::now(), self.turn.lock());
+        // A backup that begins anew takes the place of its own last turn.
+        let is_anothers = |other: &&Turn| other.backup != backup && other.asked.elapsed() < SILENT_MAX;
+        if let Some(other) = turn.as_ref().filter(is_anothers) {
+            let copies = if other.copying.is_some() { "copies" } else { "holds" };
+            return Err(Status::resource_exhausted(format!("node {} {copies} slices for another backup", self.node.me().node)));
+        }
+        let before = turn.replace(Turn { id, backup, slices, held: Vec::new(), copying: None, asked });
+        drop(turn);
+        if let Some(before) = before {
+            before.end(&self.node);
+        }
+        let keeper = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOKS_EVERY).await;
+                let Some(keeper) = keeper.upgrade() else { return };
+                match keeper.turn.lock().as_ref().filter(|turn| turn.id == id) {
+                    None => return,
+                    Some(turn) if turn.asked.elapsed() < SILENT_MAX => continue,
+                    Some(_) => {}
+                }
+                tracing::warn!("whoever asked for a backup is gone; what was held for it is let go of");
+                return keeper.end_turn(id);
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) fn close(&self, order: &Order) -> Result<Told, Status> {
+        let id = id(order)?;
+        self.with(id, |_| ())?;
+        match self.node.close_gate(id, CLOSED_MAX) {
+            true => Ok(Told::default()),
+            false => Err(Status::resource_exhausted("another backup closed the gate")),
+        }
+    }
+
+    /// What the slices are at this moment: the gate is closed, and they are led here.
+    pub(super) async fn cut(&self, order: Order) -> Result<Told, Status> {
+        let id = id(&order)?;
+        let led = self.with(id, |turn| turn.slices.clone())?;
+        let slices: Vec<SliceId> = led.iter().map(LedSlice::id).collect();
+        if slices.is_empty() {
+            return Ok(Told::default());
+        }
+        let read = tokio::time::timeout(CUT_LIMIT, self.node.readable(&slices, Consistency::Primary)).await;
+        let read = read.map_err(|_| moved("the primaries did not vouch for their slices in time"))?;
+        let (at, _) = read.map_err(|refused| moved(refused.to_string()))?;
+        let mut held = Vec::with_capacity(led.len());
+        for (led, (slice, version)) in led.iter().zip(at) {
+            held.push(held_slice(led, slice, version, peer(id))?);
+        }
+        if !self.node.is_gate_closed(id) {
+            return Err(moved("the gate opened before all slices were seen"));
+        }
+        self.with(id, |turn| {
+            turn.slices.iter().for_each(|led| led.unpin(peer(id)));
+            turn.held = held;
+            Told::default()
+        })
+    }
+
+    pub(super) fn open(&self, order: &Order) -> Result<Told, Status> {
+        self.node.open_gate(id(order)?);
+        Ok(Told::default())
+    }
+
+    /// Begins to copy what is held.
+    pub(super) fn copy(&self, order: Order) -> Result<Told, Status> {
+        let id = id(&order)?;
+        let copying = Arc::new(Copying::default());
+        let begun = self.with(id, |turn| match turn.copying {
+            // Asked again, as the answer was lost.
+            Some(_) => None,
+            None => {
+                turn.copying = Some(Arc::clone(&copying));
+                Some(std::mem::take(&mut turn.held))
+            }
+        })?;
+        let Some(held) = begun else { return Ok(Told::default()) };
+        let (places, disk, home, me) = (Arc::clone(&self.places), Arc::clone(&self.disk), self.home.clone(), self.node.me());
+        tokio::task::spawn_blocking(move || {
+            let of = Arc::clone(&copying);
+            let stop: Stop = Arc::new(move || of.stop.load(Ordering::Relaxed));
+            let report = |progress: backup::Progress| {
+                copying.done.store(progress.done, Ordering::Relaxed);
+                copying.of.store(progress.of, Ordering::Relaxed);
+                if copying.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let copied = places(&order.place, stop).and_then(|place| {
+                let named = (&*order.backup, me.node.0);
+                let put = backup::put_slices(&*place, named, &order.earlier, (&disk, home), (me.store, held), &report);
+                put.map_err(|fault| fault.to_string())
+            });
+            *copying.ended.lock() = Some(copied);
+        });
+        Ok(Told::default())
+    }
+
+    /// How far copying is.
+    pub(super) fn look(&self, order: &Order) -> Result<Told, Status> {
+        let copying = self.with(id(order)?, |turn| turn.copying.clone())?;
+        let copying = copying.ok_or_else(|| moved("nothing is copied here"))?;
+        let (done, of) = (copying.done.load(Ordering::Relaxed), copying.of.load(Ordering::Relaxed));
+        let ended = copying.ended.lock().clone();
+        let (over, failed) = (ended.is_some(), ended.and_then(Result::err));
+        Ok(Told { done, of, over, failed })
+    }
+
+    pub(super) fn end(&self, order: &Order) -> Result<Told, Status> {
+        self.end_turn(id(order)?);
+        Ok(Told::default())
+    }
+
+    fn end_turn(&self, id: u128) {
+        let ended = {
+            let mut turn = self.turn.lock();
+            if turn.as_ref().is_some_and(|turn| turn.id == id) { turn.take() } else { None }
+        };
+        if let Some(ended) = ended {
+            ended.end(&self.node);
+        }
+    }
+}
+
+/// A slice's files, and the writes behind them up to a version.
+fn held_slice(led: &LedSlice, slice: SliceId, version: Version, peer: ReplicaId) -> Result<HeldSlice, Status> {
+    let too_fast = || moved(format!("more was written to slice {slice} than is held of it"));
+    let files = led.pinned_slice(peer).map_err(|fault| Status::internal(fault.to_string()))?.ok_or_else(too_fast)?;
+    let flushed = files.manifest.flushed;
+    let mut records = led.read_log(flushed, usize::MAX, u64::MAX).ok_or_else(too_fast)?;
+    records.retain(|record| record.version.sequence <= version.sequence);
+    if records.last().map_or(flushed, |record| record.version) != version {
+        return Err(moved(format!("slice {slice} changed hands")));
+    }
+    Ok(HeldSlice { files, records, version })
+}
