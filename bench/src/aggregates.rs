@@ -5,7 +5,6 @@
 //! their process.
 
 use crate::asked::{Asked, Question, ROUNDS};
-use crate::measure;
 use crate::peer::engine::{Engine, Kind};
 use crate::report::Report;
 use crate::{Setup, failed, grid};

@@ -12,7 +12,7 @@ mod rows;
 use crate::Setup;
 use crate::asked::{Asked, Question, ROUNDS};
 use crate::peer::engine::{Engine, Kind};
-use crate::peer::{Server, victoria};
+use crate::peer::victoria;
 use crate::report::Report;
 use meridian::Error;
 use meridian::Session;

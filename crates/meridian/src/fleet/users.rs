@@ -100,7 +100,7 @@ reader\tSCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBF
             world.disk.make_dir(&dir.join(part)).expect("a directory");
         }
         let old = dir.join("first").join("users-00000007");
-        std::fs::write(&old, BEFORE_ROLES).expect("it is written");
+        world.disk.create(&old).and_then(|file| file.write_at(0, &[BEFORE_ROLES.as_bytes()])).expect("it is written");
         // The other scheduler's file is of today, and has another password for one of them.
         let own = Users::open(world.clone(), &dir.join("second")).expect("it opens");
         own.set_password("reader", "other").expect("set");
