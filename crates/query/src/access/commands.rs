@@ -100,7 +100,7 @@ async fn asked(session: &Session, statement: &Arc<Statement>, sql: &Arc<str>) ->
     let targets = targets(session, statement)?;
     let asking = Asking { current: session.access.current(), session: session.access.session() };
     let retention = match statement.as_ref() {
-        Statement::Retention(statement) => Wanted::of(&session.engine, statement).await?,
+        Statement::Retention(statement) => Wanted::of(&session.engine, statement)?,
         _ => Wanted::default(),
     };
     let (roles, statement, zone) = (Arc::clone(session.access.roles()), Arc::clone(statement), session.time_zone());
