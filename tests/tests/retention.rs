@@ -148,7 +148,8 @@ async fn until_left(client: &Client, rows: i64, condition: &str) {
         if left == rows {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "{condition}: {left} rows, not {rows}");
+        // Runs that take long on a busy machine are followed by fifty times as long without one.
+        assert!(begun.elapsed() < 3 * PATIENCE, "{condition}: {left} rows, not {rows}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
