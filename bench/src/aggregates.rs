@@ -5,7 +5,6 @@
 //! their process.
 
 use crate::asked::{Asked, Question, ROUNDS};
-use crate::measure;
 use crate::peer::engine::{Engine, Kind};
 use crate::report::Report;
 use crate::{Setup, failed, grid};
@@ -14,11 +13,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use meridian::Session;
 use meridian::flight::{Stream, runtime, sample_batch, sample_schema};
 use meridian::grid::{Columns, Part};
-use meridian::node::{Node, Scratch, disk_bytes};
+use meridian::node::{Node, Scratch};
 use meridian::progress::{Progress, now};
-use meridian::table::{Table, thousands};
+use meridian::table::thousands;
 use meridian::{Error, interrupt};
-use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -70,17 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     for question in questions(steps) {
         field.ask(&question, &mut report)?;
     }
-    let mut table = Table::new(["side", "bytes a point on disk", "memory, peak"]);
-    let mut values = serde_json::Map::new();
-    let sides = std::iter::once(("Meridian".to_owned(), node.dir.clone(), node.pid())).chain(
-        engines.iter().map(|engine| (format!("{} {}", engine.kind.name(), engine.version), engine.dir.clone(), engine.process())),
-    );
-    for (name, dir, process) in sides {
-        let (bytes, memory) = (disk_bytes(&dir)? as f64 / (steps * arguments.tags) as f64, measure::peak(process));
-        table.row([name.clone(), format!("{bytes:.2}"), format!("{} MiB", memory >> 20)]);
-        values.insert(name, json!({"bytes_a_point": bytes, "memory_peak": memory}));
-    }
-    report.fact("What each holds", table, values.into());
+    field.held(&node, steps * arguments.tags, &mut report)?;
     report.end(arguments.setup.json.as_deref())
 }
 

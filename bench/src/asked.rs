@@ -2,14 +2,17 @@
 //!
 //! Promises: answers of those who speak SQL are compared cell by cell; the first turn is not counted; a figure is the median.
 
+use crate::measure::{self, Spent};
 use crate::peer::Server;
 use crate::peer::engine::{Engine, Kind};
 use crate::peer::victoria;
 use crate::report::{Beside, Report};
 use meridian::Session;
+use meridian::node::{Node, disk_bytes};
 use meridian::progress::now;
+use meridian::table::Table;
 use meridian::{Error, interrupt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Turns of each question that are counted.
@@ -42,6 +45,29 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// What each side holds of so many points, and took of the machine.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub fn held(&self, node: &Node, points: u64, report: &mut Report) -> Result<(), Error> {
+        let mut table = Table::new(["side", "bytes a point on disk", "core time in all", "memory, peak"]);
+        let mut values = serde_json::Map::new();
+        let of_server = |peer: &Server| (format!("{} {}", victoria::NAME, victoria::version()), peer.dir.clone(), peer.process());
+        let of_engine =
+            |engine: &Engine| (format!("{} {}", engine.kind.name(), engine.version), engine.dir.clone(), engine.process());
+        let sides = std::iter::once(("Meridian".to_owned(), node.dir.clone(), node.pid()))
+            .chain(self.engines.iter().map(of_engine))
+            .chain(self.victoria.map(of_server));
+        for (name, dir, process) in sides {
+            let (bytes, memory) = (disk_bytes(&dir)? as f64 / points as f64, measure::peak(process));
+            let cpu = Spent::of(process).cpu.as_secs_f64();
+            table.row([name.clone(), format!("{bytes:.2}"), format!("{cpu:.1} s"), format!("{} MiB", memory >> 20)]);
+            values.insert(name, json!({"bytes_a_point": bytes, "memory_peak": memory, "cpu_s": cpu}));
+        }
+        report.fact("What each holds and took, loading included", table, values.into());
+        Ok(())
+    }
+
     /// Asks all in turns, compares answers, and notes the medians.
     ///
     /// # Errors

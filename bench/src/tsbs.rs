@@ -11,16 +11,14 @@ mod rows;
 
 use crate::Setup;
 use crate::asked::{Asked, Question, ROUNDS};
-use crate::measure::{self, Spent};
 use crate::peer::engine::{Engine, Kind};
-use crate::peer::{Server, victoria};
+use crate::peer::victoria;
 use crate::report::Report;
 use meridian::Error;
 use meridian::Session;
-use meridian::node::{Node, Scratch, disk_bytes};
-use meridian::table::{Table, thousands};
+use meridian::node::{Node, Scratch};
+use meridian::table::thousands;
 use rows::Rows;
-use serde_json::json;
 
 /// Which of the suite's use cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -111,22 +109,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
     for question in &questions {
         field.ask(question, &mut report)?;
     }
-    let mut table = Table::new(["side", "bytes a point on disk", "core time in all", "memory, peak"]);
-    let mut values = serde_json::Map::new();
-    let of_server = |peer: &Server| (format!("{} {}", victoria::NAME, victoria::version()), peer.dir.clone(), peer.process());
-    let sides = std::iter::once(("Meridian".to_owned(), node.dir.clone(), node.pid()))
-        .chain(
-            engines
-                .iter()
-                .map(|engine| (format!("{} {}", engine.kind.name(), engine.version), engine.dir.clone(), engine.process())),
-        )
-        .chain(victoria.as_ref().map(of_server));
-    for (name, dir, process) in sides {
-        let (bytes, memory) = (disk_bytes(&dir)? as f64 / points as f64, measure::peak(process));
-        let cpu = Spent::of(process).cpu.as_secs_f64();
-        table.row([name.clone(), format!("{bytes:.2}"), format!("{cpu:.1} s"), format!("{} MiB", memory >> 20)]);
-        values.insert(name, json!({"bytes_a_point": bytes, "memory_peak": memory, "cpu_s": cpu}));
-    }
-    report.fact("What each holds and took, loading included", table, values.into());
+    field.held(&node, points, &mut report)?;
     report.end(setup.json.as_deref())
 }

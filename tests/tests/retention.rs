@@ -139,3 +139,63 @@ async fn in_a_fleet_the_next_leader_goes_on() {
     fleet.until(client, &format!("SELECT count(*) = 0 FROM events WHERE tag = 'go.9' AND {OLD}")).await;
     assert_eq!(count(client, "samples", &format!("tag LIKE 'go.%' AND {OLD}")).await, 9);
 }
+
+/// Waits until there are so many rows of some tags.
+async fn until_left(client: &Client, rows: i64, condition: &str) {
+    let begun = Instant::now();
+    loop {
+        let left = count(client, "samples", condition).await + count(client, "events", condition).await;
+        if left == rows {
+            return;
+        }
+        // Runs that take long on a busy machine are followed by fifty times as long without one.
+        assert!(begun.elapsed() < 3 * PATIENCE, "{condition}: {left} rows, not {rows}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// With the setting at 20 days: a policy keeps longer, another shorter, and the rest is as the setting says.
+async fn the_setting_and_policies(client: &Client, tell: &Client) {
+    tell.batch_execute(TAGS).await.expect("tags");
+    let policies = "CREATE RETENTION POLICY long ON TAGS WHERE name LIKE 'stay.%' KEEP '90 days';
+                    CREATE RETENTION POLICY short ON TAGS WHERE name = 'go.1' KEEP '5 days'";
+    tell.batch_execute(policies).await.expect("policies");
+    for days in [1, 10, 40, 100] {
+        client.batch_execute(&old_rows(days)).await.expect("old rows are taken");
+    }
+    until_left(client, 2 * 9 + 1, "tag LIKE 'go.%'").await;
+    until_left(client, 3 * 10, "tag LIKE 'stay.%'").await;
+    // What comes late goes too; without the longer policy its tags are as the others are.
+    client.batch_execute(&old_rows(50)).await.expect("old rows are taken");
+    until_left(client, 2 * 9 + 1, "tag LIKE 'go.%'").await;
+    until_left(client, 4 * 10, "tag LIKE 'stay.%'").await;
+    tell.batch_execute("DROP RETENTION POLICY long").await.expect("it is dropped");
+    until_left(client, 2 * 10, "tag LIKE 'stay.%'").await;
+    until_left(client, 2 * 9 + 1, "tag LIKE 'go.%'").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_keeps_longer_than_the_setting() {
+    let directory = Directory::new("retention-setting");
+    let server = Server::start(directory.path(), &["--retention=20d", "--retention-every=1s", "--rule-buckets=4", "--rule-b1=2"]);
+    let client = server.connect().await.expect("a server");
+    the_setting_and_policies(&client, &client).await;
+    client.batch_execute("VACUUM").await.expect("files");
+    let rows = client.query_one("SELECT sum(rows)::bigint FROM meridian.files", &[]).await.expect("files");
+    assert_eq!(rows.get::<_, i64>(0), 2 * 10 + 2 * 9 + 1, "what is gone lies in no file");
+    drop(client);
+    assert!(server.stop().success());
+    let log = std::fs::read_to_string(directory.path().join("server.err")).expect("the server logs");
+    assert!(log.contains("the setting retention does not keep"), "it is told of: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_fleet_a_policy_keeps_longer_than_the_setting() {
+    let directory = Directory::new("retention-setting-etcd");
+    let etcd = Etcd::start(directory.path());
+    let fleet = Fleet::start("retention-setting-fleet", &etcd.join(), 2, 2, &["--retention-every=1s", "--retention=20d"]);
+    let client = fleet.door(0).connect().await.expect("a door");
+    let tell = fleet.door(1).connect().await.expect("a door");
+    fleet.until_in_step(&client).await;
+    the_setting_and_policies(&client, &tell).await;
+}

@@ -9,7 +9,7 @@
 
 use crate::Error;
 use crate::block::{BLOCK_BITS, BLOCK_ROWS};
-use crate::files::{HEAD_BYTES, Head, What, damaged};
+use crate::files::{FORMAT, HEAD_BYTES, Head, What, damaged};
 use crate::kind_table::KindTable;
 use crate::manifest::{BlockPlace, Manifest};
 use crate::packed::{pack, unpack};
@@ -32,6 +32,8 @@ pub struct Checkpoints {
     log: Option<u64>,
     /// The number of the newest manifest; 0 = none.
     number: u64,
+    /// The number in its head.
+    format: u32,
     manifest: Manifest,
     /// Names found at opening that the manifest does not name.
     leftovers: Vec<String>,
@@ -57,8 +59,9 @@ impl Checkpoints {
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| What::Manifest.number(name)).collect();
         numbers.sort_unstable();
         let newest = newest_manifest(&**disk, dir, &numbers)?;
-        let log = newest.as_ref().map(|(_, _, log)| *log);
-        let (number, manifest, _) = newest.unwrap_or_default();
+        let log = newest.as_ref().map(|(_, head)| head.log);
+        let (number, format) = newest.as_ref().map_or((0, FORMAT), |(_, head)| (head.number, head.format));
+        let manifest = newest.map(|(manifest, _)| manifest).unwrap_or_default();
         let named: BTreeSet<u64> = manifest.blocks.iter().map(|place| place.file).collect();
         let file_max = names.iter().filter_map(|name| What::Tags.number(name)).max().unwrap_or(0);
         let leftovers = names.into_iter().filter(|name| {
@@ -66,7 +69,7 @@ impl Checkpoints {
                 || What::Tags.number(name).is_some_and(|file| !named.contains(&file))
         });
         let leftovers = leftovers.collect();
-        let mut open = Checkpoints { disk: Arc::clone(disk), dir: dir.to_path_buf(), log, number, manifest, leftovers };
+        let mut open = Checkpoints { disk: Arc::clone(disk), dir: dir.to_path_buf(), log, number, format, manifest, leftovers };
         open.manifest.next_file = open.manifest.next_file.max(file_max.saturating_add(1));
         Ok(open)
     }
@@ -77,10 +80,11 @@ impl Checkpoints {
     }
 
     /// Makes the first manifest, of a table without rows, where there is none: so that the log is known from
-    /// before the first write on, and its loss is told from a new catalog.
+    /// before the first write on, and its loss is told from a new catalog. One that an earlier release wrote is written anew
+    /// where its head does not tell what this one will write into the log.
     pub fn begin_with(&mut self, log: u64) -> Result<(), Error> {
         self.log = Some(log);
-        if self.number > 0 {
+        if self.number > 0 && self.format >= self.manifest.head_format() {
             return Ok(());
         }
         let failed =
@@ -215,7 +219,7 @@ impl Checkpoints {
         let number = self.manifest.next_file;
         self.manifest.next_file += 1;
         let path = What::Tags.path(&self.dir, number);
-        let head = Head { what: What::Tags, log: self.log_id(), number };
+        let head = Head { what: What::Tags, format: FORMAT, log: self.log_id(), number };
         let file = self.disk.create(&path)?;
         file.write_at(0, &[&head.encode()])?;
         Ok(TagsFile { head, path, file, end: HEAD_BYTES as u64 })
@@ -256,6 +260,7 @@ impl Checkpoints {
             }
         }
         self.number += 1;
+        self.format = manifest.head_format();
         self.manifest = manifest;
         Ok(())
     }
@@ -305,7 +310,7 @@ impl TagsFile {
     }
 }
 
-fn newest_manifest(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<Option<(u64, Manifest, u64)>, Error> {
+fn newest_manifest(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<Option<(Manifest, Head)>, Error> {
     let read = |number: u64| {
         let path = What::Manifest.path(dir, number);
         let bytes = (|| {
@@ -315,7 +320,7 @@ fn newest_manifest(disk: &dyn Disk, dir: &Path, numbers: &[u64]) -> Result<Optio
             Ok(bytes)
         })();
         let bytes = bytes.map_err(|error: DiskError| Error::Open(error.to_string()))?;
-        Manifest::decode(&bytes, number, &path).map(|(manifest, log)| Some((number, manifest, log)))
+        Manifest::decode(&bytes, number, &path).map(Some)
     };
     let Some(newest) = numbers.last().copied() else { return Ok(None) };
     match read(newest) {

@@ -18,6 +18,10 @@ use storage::wire::Reader;
 /// The layout's number, of both files and of the log's records.
 pub const FORMAT: u32 = 1;
 
+/// The number in a manifest's head where the log's records tell their times: a release that does not know them says so,
+/// instead of taking the log for damaged.
+pub const FORMAT_TIMES: u32 = 2;
+
 /// Length of a head.
 pub const HEAD_BYTES: usize = 36;
 
@@ -34,6 +38,7 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub what: What,
+    pub format: u32,
     pub log: u64,
     pub number: u64,
 }
@@ -43,6 +48,14 @@ impl What {
         match self {
             What::Tags => b"CTAG",
             What::Manifest => b"CMAN",
+        }
+    }
+
+    /// The highest layout's number that is known.
+    fn format_max(self) -> u32 {
+        match self {
+            What::Tags => FORMAT,
+            What::Manifest => FORMAT_TIMES,
         }
     }
 
@@ -75,7 +88,7 @@ impl Head {
         let mut out = [0; HEAD_BYTES];
         out[..8].copy_from_slice(b"MERIDIAN");
         out[8..12].copy_from_slice(self.what.letters());
-        out[12..16].copy_from_slice(&FORMAT.to_le_bytes());
+        out[12..16].copy_from_slice(&self.format.to_le_bytes());
         out[16..24].copy_from_slice(&self.log.to_le_bytes());
         out[24..32].copy_from_slice(&self.number.to_le_bytes());
         let crc = crc32c(&out[..32]);
@@ -111,11 +124,16 @@ impl Head {
         if crc != crc32c(&head[..32]) {
             return Err(damaged(path, 0, "the checksum of its head does not fit"));
         }
-        if format != FORMAT {
-            let text = format!("{} has layout {format}, but this release knows only {FORMAT}", path.display());
+        let known = what.format_max();
+        if format > known {
+            let text =
+                format!("{} has format {format}; this release reads up to {known}: open it with a newer release", path.display());
             return Err(Error::Open(text));
         }
-        Ok(Head { what, log, number })
+        if format < FORMAT {
+            return Err(damaged(path, 12, "there is no such format"));
+        }
+        Ok(Head { what, format, log, number })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::block::BLOCK_ROWS;
 use crate::checkpoint::push_run;
+use crate::files::{HEAD_BYTES, Head, What};
 use crate::kind_table::KindTable;
 use crate::led::{Kept, Producers};
 use crate::manifest::{BlockPlace, Manifest};
@@ -144,9 +145,10 @@ fn blocks_and_manifests_of_any_bytes_are_read_or_refused() {
     let led = Manifest { led: Some(kept), ..alone.clone() };
     let all = [alone, torn, led].map(|manifest| {
         let bytes = manifest.encode(7, 1);
-        let payload = bytes[crate::files::HEAD_BYTES + 12..].to_vec();
+        let payload = bytes[HEAD_BYTES + 12..].to_vec();
         assert_eq!(Manifest::parse(&payload), Some(manifest.clone()));
-        assert_eq!(Manifest::decode(&bytes, 1, std::path::Path::new("m")), Ok((manifest, 7)));
+        let head = Head { what: What::Manifest, format: manifest.head_format(), log: 7, number: 1 };
+        assert_eq!(Manifest::decode(&bytes, 1, std::path::Path::new("m")), Ok((manifest, head)));
         (bytes, payload)
     });
     let read = |block: &[u8]| {

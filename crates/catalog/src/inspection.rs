@@ -4,7 +4,7 @@
 //! file of tags tells its blocks itself, without the manifest: a block is as long as its compressed frame says.
 
 use crate::Error;
-use crate::files::{FORMAT, HEAD_BYTES, Head, What};
+use crate::files::{HEAD_BYTES, Head, What};
 use crate::manifest::Manifest;
 use crate::packed::{length, unpack};
 use crate::row::{Entry, RowReader};
@@ -43,7 +43,7 @@ pub fn inspect(disk: &dyn Disk, path: &Path, rows_max: usize) -> Result<Option<(
 fn facts(head: &Head, what: &str) -> Vec<(&'static str, String)> {
     vec![
         ("type", what.to_owned()),
-        ("format", FORMAT.to_string()),
+        ("format", head.format.to_string()),
         ("number", head.number.to_string()),
         ("log", format!("{:016x}", head.log)),
     ]

@@ -11,7 +11,7 @@
 
 use crate::Error;
 use crate::block::BLOCK_ROWS;
-use crate::files::{FORMAT, HEAD_BYTES, Head, What, damaged};
+use crate::files::{FORMAT, FORMAT_TIMES, HEAD_BYTES, Head, What, damaged};
 use crate::kind_table::KindTable;
 use crate::led::Kept;
 use std::path::Path;
@@ -52,7 +52,7 @@ const FORMAT_LED: u32 = 2;
 impl Manifest {
     /// The bytes of manifest `number`.
     pub fn encode(&self, log: u64, number: u64) -> Vec<u8> {
-        let head = Head { what: What::Manifest, log, number };
+        let head = Head { what: What::Manifest, format: self.head_format(), log, number };
         let mut out = head.encode().to_vec();
         out.extend_from_slice(&[0; 8]);
         let start = block::begin(&mut out);
@@ -74,8 +74,13 @@ impl Manifest {
         out
     }
 
-    /// The manifest in the bytes of file `path`, which should be number `number`, and its log's id.
-    pub fn decode(bytes: &[u8], number: u64, path: &Path) -> Result<(Manifest, u64), Error> {
+    /// The number that its head is written with: only a catalog that is no fleet's tells its writes' times.
+    pub fn head_format(&self) -> u32 {
+        if self.led.is_some() { FORMAT } else { FORMAT_TIMES }
+    }
+
+    /// The manifest in the bytes of file `path`, which should be number `number`, and its head.
+    pub fn decode(bytes: &[u8], number: u64, path: &Path) -> Result<(Manifest, Head), Error> {
         let head = Head::decode(bytes, What::Manifest, number, path)?;
         let mut reader = Reader::new(&bytes[HEAD_BYTES..]);
         let length = reader.u64().ok_or_else(|| damaged(path, HEAD_BYTES as u64, "it ends within its length"))?;
@@ -86,7 +91,7 @@ impl Manifest {
         }
         let payload = block::open(framed, head.seal(start)).ok_or_else(|| damaged(path, start, "the checksum does not fit"))?;
         let manifest = Manifest::parse(payload).ok_or_else(|| damaged(path, start, "its fields make no manifest"))?;
-        Ok((manifest, head.log))
+        Ok((manifest, head))
     }
 
     /// Whether the table is of no one point.

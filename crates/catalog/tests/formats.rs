@@ -1,6 +1,7 @@
 //! The catalog's format: directories written before are read, that of a process alone and that of a fleet's scheduler.
 //!
-//! `MERIDIAN_WRITE_GOLDEN=1` writes `tests/golden/format-1` and `led-1` anew; never do so once a release wrote that format.
+//! `MERIDIAN_WRITE_GOLDEN=1` writes `tests/golden/format-2` and `led-1` anew; never do so once a release wrote that format.
+//! `format-1` is of a release whose log told no times.
 
 use bytes::Bytes;
 use catalog::{Catalog, Error, Settings, change_body, creation_body, deletion_body};
@@ -45,8 +46,13 @@ fn definition(i: u64) -> TagDefinition {
     }
 }
 
-/// What the golden directory holds: ordinals and names in the end.
-fn expected() -> Vec<Option<TagDefinition>> {
+/// As `definition`, but not thinned: not all of those keep today's rules.
+fn kept_whole(i: u64) -> TagDefinition {
+    TagDefinition { compression: Compression::Lossless, ..definition(i) }
+}
+
+/// What a golden directory holds, made of such definitions: ordinals and names in the end.
+fn expected(definition: fn(u64) -> TagDefinition) -> Vec<Option<TagDefinition>> {
     let mut tags: Vec<Option<TagDefinition>> = (0..60).map(|i| Some(definition(i))).collect();
     tags[7] = Some(TagDefinition { name: "renamed".to_owned(), ..definition(7) });
     tags[8] = None;
@@ -63,17 +69,20 @@ fn wait<T: Send + 'static>(simulation: &Simulation, ticket: Ticket<T>) -> T {
 /// Writes the golden directory: some of it in a checkpoint, some in the log behind.
 fn write_golden() {
     let simulation = Simulation::new(1);
-    let catalog = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens");
-    let tags: Vec<TagDefinition> = expected().into_iter().enumerate().map(|(i, _)| definition(i as u64)).collect();
+    // So that there is one checkpoint, and a log behind it.
+    let settings = Settings { checkpoint_bytes: 1536, ..SETTINGS };
+    let catalog = Catalog::open(simulation.world(), Path::new(DIR), settings).expect("it opens");
+    let expected = expected(kept_whole);
+    let tags: Vec<TagDefinition> = (0..60).map(kept_whole).collect();
     wait(&simulation, catalog.create(tags[..40].to_vec())).expect("made");
-    wait(&simulation, catalog.change(vec![(TagId(7), expected()[7].clone().expect("it stays"))])).expect("changed");
+    wait(&simulation, catalog.change(vec![(TagId(7), expected[7].clone().expect("it stays"))])).expect("changed");
     wait(&simulation, catalog.delete(vec![TagId(8)])).expect("deleted");
     simulation.clock.advance(std::time::Duration::from_secs(5));
     wait(&simulation, catalog.create(tags[40..].to_vec())).expect("made");
     wait(&simulation, catalog.delete(vec![TagId(55)])).expect("deleted");
-    wait(&simulation, catalog.change(vec![(TagId(21), expected()[21].clone().expect("it stays"))])).expect("changed");
+    wait(&simulation, catalog.change(vec![(TagId(21), expected[21].clone().expect("it stays"))])).expect("changed");
     wait(&simulation, catalog.close()).expect("closed");
-    keep(&simulation, "format-1");
+    keep(&simulation, "format-2");
 }
 
 fn keep(simulation: &Simulation, name: &str) {
@@ -109,15 +118,25 @@ fn restored(name: &str) -> Simulation {
 
 #[test]
 fn a_directory_of_format_1_is_read() {
+    is_read("format-1", definition);
+}
+
+#[test]
+fn a_directory_of_format_2_is_read() {
     if std::env::var_os("MERIDIAN_WRITE_GOLDEN").is_some() {
         write_golden();
     }
-    let simulation = restored("format-1");
+    is_read("format-2", kept_whole);
+}
+
+/// Opens a directory that `write_golden` wrote, now or long ago.
+fn is_read(name: &str, definition: fn(u64) -> TagDefinition) {
+    let simulation = restored(name);
     let found = catalog::check(&simulation.world().disk, Path::new(DIR)).expect("it is read");
     assert!(found.damages.is_empty() && found.tags >= 40 && found.tags < 60, "both a checkpoint and a log: {found:?}");
     let catalog = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens");
     assert_eq!((catalog.ordinals(), catalog.len()), (60, 58));
-    for (i, expect) in expected().into_iter().enumerate() {
+    for (i, expect) in expected(definition).into_iter().enumerate() {
         let tag = catalog.get(TagId(i as u64));
         assert_eq!(tag.as_ref().map(|tag| &tag.definition), expect.as_ref(), "tag {i}");
         let late = tag.map(|tag| (tag.created > Timestamp(0), tag.changed >= tag.created));
@@ -127,9 +146,62 @@ fn a_directory_of_format_1_is_read() {
     assert_eq!(catalog.find("plant.unit0.tag007"), None);
 }
 
-/// As `definition`, but not thinned: not all of those keep today's rules.
-fn kept_whole(i: u64) -> TagDefinition {
-    TagDefinition { compression: Compression::Lossless, ..definition(i) }
+/// The manifests of a simulated directory: their paths, and the format in their heads.
+fn manifests(simulation: &Simulation) -> Vec<(PathBuf, u32)> {
+    let paths = simulation.disk.files().into_iter().map(|(path, _)| path);
+    let paths = paths.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("manifest-")));
+    let read = paths.map(|path| {
+        let mut format = [0; 4];
+        simulation.world().disk.open(&path, Access::Read).and_then(|file| file.read_at(12, &mut format)).expect("it is read");
+        (path, u32::from_le_bytes(format))
+    });
+    read.collect()
+}
+
+#[test]
+fn a_manifest_tells_that_the_log_tells_times_before_it_does() {
+    for (name, formats) in [("format-1", (1, 2)), ("format-2", (2, 2)), ("led-1", (1, 1))] {
+        let simulation = restored(name);
+        let format = || manifests(&simulation).into_iter().map(|(_, format)| format).collect::<Vec<_>>();
+        assert_eq!(format(), [formats.0], "{name} as it was written");
+        let catalog = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens");
+        assert_eq!(format(), [formats.1], "{name} once it is open, before anything is logged");
+        let tags = catalog.ordinals();
+        if name != "led-1" {
+            wait(&simulation, catalog.create(vec![TagDefinition::new("one more", Kind::F64)])).expect("made");
+        }
+        wait(&simulation, catalog.close()).expect("closed");
+        drop(catalog);
+        let again = Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens again");
+        assert_eq!((again.ordinals(), format()), (tags + u64::from(name != "led-1"), vec![formats.1]), "{name} again");
+    }
+    // A store that was never opened before tells it from its first manifest on.
+    let simulation = Simulation::new(3);
+    drop(Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).expect("it opens"));
+    assert!(matches!(&manifests(&simulation)[..], [(_, 2)]));
+}
+
+#[test]
+fn a_manifest_of_a_newer_release_is_refused_as_such() {
+    let simulation = restored("format-2");
+    let (path, _) = manifests(&simulation).pop().expect("it has one");
+    let file = simulation.world().disk.open(&path, Access::Write).expect("it opens");
+    let mut head = [0; 36];
+    file.read_at(0, &mut head).expect("it is read");
+    head[12..16].copy_from_slice(&3_u32.to_le_bytes());
+    let crc = storage::block::crc32c(&head[..32]);
+    head[32..].copy_from_slice(&crc.to_le_bytes());
+    file.write_at(0, &[&head]).expect("it is written");
+    let refusal = |refused: Result<(), Error>| match refused.expect_err("it is refused") {
+        Error::Open(text) => {
+            assert!(text.contains("has format 3; this release reads up to 2: open it with a newer release"), "{text}")
+        }
+        other => panic!("{other}"),
+    };
+    let before = simulation.disk.files();
+    refusal(Catalog::open(simulation.world(), Path::new(DIR), SETTINGS).map(drop));
+    refusal(catalog::check(&simulation.world().disk, Path::new(DIR)).map(drop));
+    assert_eq!(simulation.disk.files(), before, "nothing was changed");
 }
 
 /// A fleet's batches: three of them in the checkpoint, then one that was cut, one that was applied, and one that was not.

@@ -5,6 +5,7 @@
 //! lose their old rows when they are merged. The bound moves by whole periods.
 //! In a led slice whoever leads it has such a deletion logged, by its own clock and setting (`LedSlice::too_old`); a replica
 //! that does not lead decides nothing, and drops what the record says.
+//! Where the setting is only told (`retention_told_only`), somebody else has such deletions made, and nothing is looked for here.
 //! Promises: nothing younger than the setting goes; a store that holds nothing old logs nothing.
 
 use crate::commit::Body;
@@ -24,7 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 impl Core {
     /// Looks at retention now and from time to time, where it is set.
     pub(crate) fn watch_retention(self: &Arc<Core>) {
-        if self.settings.retention.is_none() || self.stopping() || self.jobs.retention_timer.swap(true, Ordering::AcqRel) {
+        let drops = self.settings.retention.is_some() && !self.settings.retention_told_only;
+        if !drops || self.stopping() || self.jobs.retention_timer.swap(true, Ordering::AcqRel) {
             return;
         }
         let core = Arc::downgrade(self);

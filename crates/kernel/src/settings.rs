@@ -33,6 +33,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Samples older than this are dropped by whole file groups; None = kept for ever.
     pub retention: Option<Duration>,
+    /// Whether somebody else has that done, who knows whose samples are kept longer: then it is only told.
+    pub retention_told_only: bool,
     /// How many producers' numbers are remembered; the one used longest ago is forgotten first.
     pub producers_max: usize,
     /// How many bytes of records a led slice keeps at hand for its backups after files hold them.
@@ -58,6 +60,7 @@ impl Default for Settings {
             log_bytes_max: 4 << 30,
             segment_bytes: 256 << 20,
             retention: None,
+            retention_told_only: false,
             producers_max: 10_000,
             led_tail_bytes_max: 1 << 20,
             led_pin_bytes_max: 256 << 20,

@@ -196,6 +196,21 @@ fn retention_drops_whole_file_groups_and_nothing_younger() {
 }
 
 #[test]
+fn a_retention_that_is_only_told_drops_nothing() {
+    let simulation = Simulation::new(4);
+    let kept = Some(Duration::from_secs(86_400));
+    let kernel =
+        open(&simulation, Settings { retention: kept, retention_told_only: true, ..settings() }).expect("an empty directory");
+    let row = (0, simulation.world().clock.wall_us() - 40 * DAY_US, 1);
+    drop(write(&kernel, &[row]));
+    settle(&simulation, kernel.flush());
+    simulation.runner.pass(Duration::from_secs(200));
+    simulation.runner.run_until_idle();
+    settle(&simulation, kernel.merge());
+    assert_eq!((rows(&kernel.snapshot()).expect("readable"), kernel.settings().retention), (vec![row], kept));
+}
+
+#[test]
 fn a_lone_deletion_is_gone_from_the_files_in_bounded_time() {
     let simulation = Simulation::new(8);
     let limit = Duration::from_secs(500);

@@ -7,11 +7,13 @@ mod node;
 
 use node::{Dir, Node};
 use serde_json::Value;
+use server::flight::client::{Client, Options};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::NoTls;
 
-async fn connect(node: &Node, user: &str, password: &str) -> Result<Client, tokio_postgres::Error> {
+async fn connect(node: &Node, user: &str, password: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
     let (address, port) = node.pg.rsplit_once(':').unwrap();
     let config = format!("host={address} port={port} user={user} password='{password}' dbname=meridian");
     let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
@@ -36,12 +38,46 @@ fn event(path: &Path, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
+/// A guess and the right password at the Flight door.
+async fn ask_over_flight(node: &Node) {
+    for (password, right) in [("flight's guess", false), ("first secret", true)] {
+        let login = Some(("meridian".to_owned(), password.to_owned()));
+        let client = Client::connect(&format!("http://{}", node.flight), &Options { login, authority_pem: None }).await;
+        let answer = client.unwrap().resolve(&["nothing"]).await;
+        assert_eq!(answer.is_ok(), right, "{password}: {answer:?}");
+    }
+}
+
+/// A guess and another one's right password at the HTTP door.
+fn ask_over_http(http: &str) {
+    for (credentials, status) in [("u=meridian&p=x", "401"), ("u=reader&p=second%20secret", "200")] {
+        let mut web = std::net::TcpStream::connect(http).unwrap();
+        let request = format!("GET /query?{credentials}&q=SELECT%201 HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
+        web.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        web.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+    }
+}
+
+/// Each door's logins, and those that it refused, are told of with its name.
+fn are_told_apart(log: &Path) {
+    // What was proved at one of Flight and HTTP is not told of again at the other, so there it is somebody else.
+    for (door, user) in [("postgresql", "meridian"), ("flight", "meridian"), ("http", "reader")] {
+        let refused = event(log, "login refused", |event| event["door"] == door);
+        assert_eq!((&refused["user"], &refused["client"]), (&"meridian".into(), &"127.0.0.1".into()), "{refused}");
+        event(log, "login", |event| event["door"] == door && event["user"] == user && event["proof"] == "password");
+    }
+}
+
 #[test]
 fn it_is_told_who_came_and_what_was_changed_and_no_password() {
     let dir = Dir::new("audit");
     let log = dir.join("audit.log");
     let flags = ["--audit-log", log.to_str().unwrap(), "--loopback-trusted", "false", "--password", "first secret"];
-    let node = Node::start(&dir.join("store"), &flags);
+    // A port that was free just now.
+    let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let node = Node::start(&dir.join("store"), &[&flags[..], &["--http", &http]].concat());
     let backups = dir.join("backups");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -55,15 +91,15 @@ fn it_is_told_who_came_and_what_was_changed_and_no_password() {
             boss.simple_query(sql).await.unwrap();
         }
         assert!(boss.simple_query("GRANT SELECT ON tags TO nobody").await.is_err());
+        ask_over_flight(&node).await;
         let reader = connect(&node, "reader", "second secret").await.unwrap();
         assert!(reader.simple_query("SELECT * FROM samples").await.is_err());
         assert!(reader.simple_query("ALTER USER reader SUPERUSER PASSWORD 'third secret'").await.is_err());
         assert!(reader.simple_query("SELECT nonsense").await.is_err());
     });
     drop(runtime);
-    let refused = event(&log, "login refused", |_| true);
-    assert_eq!(refused["user"], "meridian");
-    assert_eq!(refused["client"], "127.0.0.1");
+    ask_over_http(&http);
+    are_told_apart(&log);
     let login = event(&log, "login", |event| event["user"] == "reader");
     assert_eq!((&login["proof"], &login["encrypted"]), (&"password".into(), &false.into()), "{login}");
     event(&log, "logout", |event| event["session"] == login["session"]);
@@ -81,6 +117,8 @@ fn it_is_told_who_came_and_what_was_changed_and_no_password() {
             expect,
             "{refused}"
         );
+        let told = events(&log).iter().filter(|event| event["statement"].as_str().unwrap_or_default().starts_with(begin)).count();
+        assert_eq!(told, 1, "{begin} is told of once");
     }
     assert!(events(&log).iter().all(|event| !event["statement"].as_str().unwrap_or_default().contains("nonsense")));
     assert!(!std::fs::read_to_string(&log).unwrap().contains("secret"), "a password stands there");

@@ -26,7 +26,7 @@ mod standing;
 mod words;
 
 pub(crate) use admit::{Signal, admit_plan, admit_signal};
-pub(crate) use commands::{Asked, change, run};
+pub(crate) use commands::{Asked, When, change, run};
 pub(crate) use draft::{Asking, Draft};
 pub(crate) use granting::Told;
 pub use privilege::Privileges;

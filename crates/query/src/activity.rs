@@ -6,6 +6,7 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// How much of a statement's text is kept and shown, in bytes.
 const QUERY_BYTES_MAX: usize = 4096;
@@ -30,11 +31,14 @@ pub(crate) struct Activity {
     /// When it was opened, by the wall clock in microseconds.
     pub opened_us: i64,
     doing: Mutex<Doing>,
+    /// How often what it runs was cancelled.
+    cancels: watch::Sender<u64>,
 }
 
 impl Activity {
     pub(crate) fn new(now_us: i64) -> Arc<Activity> {
-        Arc::new(Activity { opened_us: now_us, doing: Mutex::new(Doing { changed_us: now_us, ..Doing::default() }) })
+        let doing = Mutex::new(Doing { changed_us: now_us, ..Doing::default() });
+        Arc::new(Activity { opened_us: now_us, doing, cancels: watch::Sender::new(0) })
     }
 
     /// A statement begins.
@@ -71,6 +75,16 @@ impl Activity {
     pub(crate) fn waits(&self, begins: bool) {
         let mut doing = self.doing.lock();
         doing.waiting = if begins { doing.waiting + 1 } else { doing.waiting.saturating_sub(1) };
+    }
+
+    /// What it runs is cancelled.
+    pub(crate) fn cancel(&self) {
+        self.cancels.send_modify(|count| *count += 1);
+    }
+
+    /// Changes each time that what it runs is cancelled, from now on.
+    pub(crate) fn cancels(&self) -> watch::Receiver<u64> {
+        self.cancels.subscribe()
     }
 
     /// What it does now.

@@ -8,11 +8,13 @@ use crate::session::Session;
 use crate::store::Asker;
 use crate::tables::Own;
 use crate::{catalogue, fleet, functions, rules, tables};
+use datafusion::catalog::Session as Planning;
 use datafusion::common::ScalarValue;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::extensions_options;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use kernel::Snapshot;
 use std::any::Any;
@@ -36,6 +38,9 @@ pub(crate) struct StatementContext {
     pub params: Vec<ScalarValue>,
     /// What it may do.
     pub rights: Arc<Rights>,
+    /// What its tasks run in where limits bound its memory. A state's own runtime can't be exchanged without building all
+    /// functions anew, where one may lose its name to another's alias.
+    bounded: Option<Arc<RuntimeEnv>>,
     /// The trace that it is a part of.
     pub trace: Option<Context>,
 }
@@ -51,14 +56,29 @@ impl StatementContext {
             now_us: engine.settings.clock.wall_us(),
             params,
             rights: session.access.rights(),
+            bounded: None,
             trace: traces::current(),
         }
+    }
+
+    /// The same, in memory that limits bound.
+    pub(crate) fn bounded_by(self, runtime: Arc<RuntimeEnv>) -> Self {
+        StatementContext { bounded: Some(runtime), ..self }
     }
 
     /// The statement's snapshot, taken when it is first asked for. None where samples lie on a fleet's nodes.
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
         let kernel = self.local.as_ref()?;
         Some(self.snapshot.get_or_init(|| kernel.snapshot()).clone())
+    }
+}
+
+/// What the tasks of a statement's plan run in.
+pub(crate) fn task_context(state: &dyn Planning) -> Arc<TaskContext> {
+    let statement = state.config().get_extension::<StatementContext>();
+    match statement.and_then(|statement| statement.bounded.clone()) {
+        Some(runtime) => Arc::new(TaskContext::from(state).with_runtime(runtime)),
+        None => state.task_ctx(),
     }
 }
 

@@ -248,6 +248,12 @@ impl CopyIn {
         self.request.options.binary
     }
 
+    /// Whether it was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.ongoing.as_ref().is_some_and(Ongoing::is_cancelled)
+    }
+
     /// Takes some data, cut anywhere.
     ///
     /// # Errors
@@ -270,7 +276,7 @@ impl CopyIn {
     }
 
     async fn take(&mut self, data: Option<&[u8]>) -> Result<(), Error> {
-        if self.ongoing.as_ref().is_some_and(Ongoing::is_cancelled) {
+        if self.is_cancelled() {
             return Err(cancelled());
         }
         self.session.engine.readable().await?;

@@ -5,6 +5,7 @@
 //!
 //! Promises: both tries see the same snapshot and moment; rows of only one of them are handed on.
 
+use crate::context::task_context;
 use crate::error::{Error, from_datafusion};
 use crate::planning::Planning;
 use arrow::array::RecordBatch;
@@ -27,7 +28,7 @@ pub(crate) async fn run(
     let (state, physical) = planning.physical(state, plan.clone()).await?;
     let can_spill = state.runtime_env().disk_manager.tmp_files_enabled();
     if !can_spill || !has_hash_join(&physical)? {
-        return Ok(execute_stream(physical, state.task_ctx())?.boxed());
+        return Ok(execute_stream(physical, task_context(&state))?.boxed());
     }
     let plan = plan.clone();
     Ok(stream::once(first_or_second(planning, state, plan, physical)).try_flatten().boxed())
@@ -48,14 +49,14 @@ async fn first_or_second(
     plan: LogicalPlan,
     physical: Arc<dyn ExecutionPlan>,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let mut rows: SendableRecordBatchStream = execute_stream(physical, state.task_ctx())?;
+    let mut rows: SendableRecordBatchStream = execute_stream(physical, task_context(&state))?;
     match rows.next().await {
         None => Ok(stream::empty().boxed()),
         Some(Err(error)) if is_short_of_memory(&error) => {
             drop(rows);
             state.config_mut().options_mut().optimizer.prefer_hash_join = false;
             let (state, physical) = planning.physical(state, plan).await?;
-            Ok(execute_stream(physical, state.task_ctx())?.boxed())
+            Ok(execute_stream(physical, task_context(&state))?.boxed())
         }
         Some(first) => Ok(stream::iter([first]).chain(rows).boxed()),
     }

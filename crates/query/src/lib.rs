@@ -104,6 +104,6 @@ pub use statements::{SQL_BYTES_MAX, StatementText, split};
 pub use store::{Asker, Consistency, NodeReport, Owner, Route, Seen, Store, Tags};
 pub use time::{Zone, format as format_time, parse as parse_time};
 pub use value::{parse_double, parse_real};
-pub use write::{array_items, tag_definitions};
+pub use write::{TAG_COLUMNS, array_items, tag_definitions};
 
 pub use datafusion::common::ScalarValue;

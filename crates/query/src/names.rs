@@ -11,6 +11,9 @@ use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statemen
 /// What stands between a column's name and what keeps it apart from others of that name.
 pub(crate) const APART: char = '\u{1}';
 
+/// What a column is called that has no name.
+pub(crate) const UNNAMED: &str = "?column?";
+
 /// One item of a SELECT list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
@@ -41,7 +44,7 @@ pub(crate) fn of_query(query: &Query) -> Option<Vec<Shown>> {
 /// How an item is shown.
 pub(crate) fn item(item: &SelectItem) -> Shown {
     match item {
-        SelectItem::UnnamedExpr(expr) => Shown::Name(name(expr).unwrap_or_else(|| "?column?".to_owned())),
+        SelectItem::UnnamedExpr(expr) => Shown::Name(name(expr).unwrap_or_else(|| UNNAMED.to_owned())),
         SelectItem::ExprWithAlias { alias, .. } => Shown::Name(ident(alias)),
         _ => Shown::Star,
     }

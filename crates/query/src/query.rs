@@ -24,7 +24,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{self, Statement as Tree};
@@ -100,17 +100,10 @@ pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: 
     state
 }
 
-fn state_of(session: &Session, statement: StatementContext) -> SessionState {
-    let statement = Arc::new(statement);
-    let bounded = session.bounded_runtime();
-    let mut state = match &bounded {
-        None => session.planning.clone(),
-        Some((runtime, _)) => {
-            let builder = SessionStateBuilder::new_from_existing(session.planning.clone());
-            builder.with_runtime_env(Arc::clone(runtime)).build()
-        }
-    };
-    if let Some((_, bytes)) = bounded {
+fn state_of(session: &Session, mut statement: StatementContext) -> SessionState {
+    let mut state = session.planning.clone();
+    if let Some((runtime, bytes)) = session.bounded_runtime() {
+        statement = statement.bounded_by(runtime);
         let execution = &mut state.config_mut().options_mut().execution;
         execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(sort_reserve(bytes));
         if let Ok(rows) = ConfigNonZeroUsize::try_new(batch_rows(execution.batch_size.get(), bytes)) {
@@ -118,7 +111,7 @@ fn state_of(session: &Session, statement: StatementContext) -> SessionState {
         }
     }
     let rights = StatementRights(Arc::clone(&statement.rights));
-    state.config_mut().set_extension(statement);
+    state.config_mut().set_extension(Arc::new(statement));
     state.config_mut().options_mut().extensions.insert(rights);
     let zone = session.variable("timezone").unwrap_or_default();
     state.config_mut().options_mut().extensions.insert(PlanOptions { zone });

@@ -36,6 +36,7 @@ pub(crate) struct RunningStatement {
 struct Entry {
     statement: RunningStatement,
     abort: AbortHandle,
+    activity: Arc<Activity>,
 }
 
 #[derive(Default)]
@@ -86,7 +87,7 @@ impl Running {
         let id = state.next;
         let (user, sql, shown) = (user.to_owned(), Arc::clone(sql), trace.map(|context| context.trace));
         let statement = RunningStatement { id, session, user, sql, started_us, trace: shown };
-        state.entries.insert(id, Entry { statement, abort: abort.clone() });
+        state.entries.insert(id, Entry { statement, abort: abort.clone(), activity: Arc::clone(activity) });
         let begun_us = self.clock.monotonic_us();
         let (register, activity, traced) = (Arc::clone(self), Arc::clone(activity), Traced::default());
         (Ongoing { register, id, abort, begun_us, counts: true, activity, trace, traced }, registration)
@@ -97,6 +98,10 @@ impl Running {
         let state = self.state.lock();
         let mine: Vec<_> = state.entries.values().filter(|entry| entry.statement.session == session).collect();
         mine.iter().for_each(|entry| entry.abort.abort());
+        // Told too where nothing runs but a client is waited for.
+        if let Some(entry) = mine.first() {
+            entry.activity.cancel();
+        }
         !mine.is_empty()
     }
 
@@ -116,11 +121,13 @@ impl Ongoing {
     /// What was cancelled already stays cancelled.
     pub(crate) fn renew(&mut self) -> AbortRegistration {
         let (abort, registration) = AbortHandle::new_pair();
+        // Held over both: a request that comes between them would be heard by neither.
+        let mut state = self.register.state.lock();
         if self.abort.is_aborted() {
             abort.abort();
         }
         self.abort = abort.clone();
-        if let Some(entry) = self.register.state.lock().entries.get_mut(&self.id) {
+        if let Some(entry) = state.entries.get_mut(&self.id) {
             entry.abort = abort;
         }
         registration

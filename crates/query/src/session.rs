@@ -347,6 +347,12 @@ impl Session {
         self.engine.cancel(self.id)
     }
 
+    /// Changes each time that what it runs is cancelled, from now on: for whoever waits for a client in the middle of a statement.
+    #[must_use]
+    pub fn cancels(&self) -> watch::Receiver<u64> {
+        self.activity.cancels()
+    }
+
     /// Ends it: what it runs is cancelled, and whoever serves it lets it go.
     pub(crate) fn terminate(&self) {
         self.ended.send_replace(true);

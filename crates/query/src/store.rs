@@ -102,7 +102,7 @@ pub struct NodeReport {
     pub node: String,
     /// Length of its file groups' period in microseconds.
     pub period_us: i64,
-    /// Samples older than this are dropped whatever policies say; None = none are.
+    /// Samples of tags that no retention policy means are dropped when they are older than this; None = none are.
     pub retention: Option<Duration>,
     /// Counters.
     pub status: NodeStatus,

@@ -25,9 +25,9 @@ pub(crate) fn session_closed(session: i32) {
 }
 
 /// A password that was proved at the Flight or the HTTP door.
-pub(crate) fn proved(from: Option<IpAddr>, user: &str) {
+pub(crate) fn proved(door: &'static str, from: Option<IpAddr>, user: &str) {
     let client = from.map(tracing::field::display);
-    tracing::info!(target: AUDIT, event = "login", door = "flight or http", client, user = short(user), proof = "password");
+    tracing::info!(target: AUDIT, event = "login", door, client, user = short(user), proof = "password");
 }
 
 /// Somebody who was not let in.

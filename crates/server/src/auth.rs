@@ -58,6 +58,8 @@ pub(crate) struct Refused(String);
 /// A call, as far as it tells who calls.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
+    /// Which door it comes to, as the audit log names it.
+    pub(crate) door: &'static str,
     /// Its `authorization` header.
     pub(crate) header: Option<&'a str>,
     /// Whether the door trusts everybody.
@@ -81,7 +83,7 @@ impl Authenticator {
 
     /// The user who calls. Where everybody is trusted, whoever they say they are, and the
     /// empty name where they say none.
-    pub(crate) async fn user(&self, Call { header, trusted, from }: Call<'_>) -> Result<String, Refused> {
+    pub(crate) async fn user(&self, Call { door, header, trusted, from }: Call<'_>) -> Result<String, Refused> {
         let refused = |why: &str| Err(Refused(why.to_owned()));
         let Some(header) = header else {
             return if trusted { self.believed(String::new()) } else { refused("a user name and password are needed") };
@@ -93,7 +95,7 @@ impl Authenticator {
             return self.believed(basic(header).map_or_else(String::new, |(user, _)| user));
         }
         let told = |user: Option<&str>, why: String| {
-            audit::refused("flight or http", from, user, &why);
+            audit::refused(door, from, user, &why);
             Refused(why)
         };
         let Some((user, password)) = basic(header) else {
@@ -111,7 +113,7 @@ impl Authenticator {
         if !right {
             return Err(told(Some(&user), format!("password authentication failed for user \"{user}\"")));
         }
-        audit::proved(from, &user);
+        audit::proved(door, from, &user);
         self.remember(header, &user, proof);
         Ok(user)
     }
@@ -125,11 +127,11 @@ impl Authenticator {
         }
     }
 
-    /// The user who calls, and what a session of theirs is known by.
+    /// The user who calls at the Flight door, and what a session of theirs is known by.
     pub(crate) async fn caller(&self, header: Option<&str>, trusted: bool, extensions: &Extensions) -> Result<Caller, Refused> {
         let peer = Peer::of(extensions);
         let from = peer.as_ref().and_then(|peer| peer.address).map(|address| address.ip());
-        let user = self.user(Call { header, trusted, from }).await?;
+        let user = self.user(Call { door: "flight", header, trusted, from }).await?;
         let token = header.filter(|header| header.starts_with("Bearer ") && self.remembered(header, trusted).is_some()).map(key);
         let user = if user.is_empty() { BOOTSTRAP.to_owned() } else { user };
         Ok(Caller { user, token, peer })

@@ -13,7 +13,7 @@ use query::{Engine, Session};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How far a stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,6 @@ pub(crate) struct Connected {
     /// Whom it logged in as.
     role: Arc<str>,
     secret: [u8; 4],
-    cancelled: Notify,
 }
 
 /// An entry in the list of connections; leaves it when dropped.
@@ -96,7 +95,7 @@ impl Shared {
         let limit = self.users.roles().connections_max(&role);
         let mut secret = [0; 4];
         self.users.fill_random(&mut secret);
-        let connected = Arc::new(Connected { session, role: Arc::clone(&role), secret, cancelled: Notify::new() });
+        let connected = Arc::new(Connected { session, role: Arc::clone(&role), secret });
         let mut connections = self.connections.lock();
         if let Some(limit) = limit {
             let open = connections.values().filter(|other| other.role == role).count();
@@ -116,14 +115,16 @@ impl Shared {
         let same = secret.len() == 4 && connected.secret.iter().zip(secret).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0;
         if same {
             crate::counters::add(&self.counters.cancel_requests, 1);
-            connected.cancel();
+            connected.session.cancel();
         }
     }
 
     /// Cancels what every connection runs.
     pub(crate) fn cancel_all(&self) {
         let all: Vec<_> = self.connections.lock().values().cloned().collect();
-        all.iter().for_each(|connected| connected.cancel());
+        for connected in all {
+            connected.session.cancel();
+        }
     }
 
     /// How far a stop has come.
@@ -133,18 +134,8 @@ impl Shared {
 }
 
 impl Connected {
-    fn cancel(&self) {
-        self.session.cancel();
-        self.cancelled.notify_waiters();
-    }
-
     pub(crate) fn secret(&self) -> &[u8; 4] {
         &self.secret
-    }
-
-    /// Resolves at the next request to cancel that comes while it is waited for.
-    pub(crate) async fn cancelled(&self) {
-        self.cancelled.notified().await;
     }
 }
 

@@ -257,7 +257,7 @@ impl DataNode {
             shared.begin(led, stopping.clone());
         }
         Placed::follow(&shared, stopping.clone())?;
-        if shared.kernel.settings().retention.is_some() {
+        if shared.kernel.settings().retention.is_some() && !shared.kernel.settings().retention_told_only {
             shared.runtime.spawn(retention::watch(Arc::clone(&shared), stopping));
         }
         Ok(DataNode { shared, alive })

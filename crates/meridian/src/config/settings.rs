@@ -218,12 +218,12 @@ settings! {
         /// How many producers' batch numbers are remembered (exactly once); the one used longest
         /// ago is forgotten first.
         producers_max: u64 = "10000", "1" to "10000000";
-        /// Samples older than this are dropped by whole file groups. It is looked for them once a minute, so
-        /// they go up to a minute later. In a fleet the node that leads a slice decides: give all data
-        /// nodes the same.
+        /// Samples older than this are dropped by whole file groups, unless a retention policy says otherwise of their
+        /// tags, for longer or for shorter. In a fleet the scheduler that leads drops them; where data nodes were given
+        /// different ones the longest counts.
         retention: Option<Duration> = "never", "1min" to "365000d";
-        /// How often samples are looked for that retention policies (CREATE RETENTION POLICY) don't keep; more seldom
-        /// where looking takes long. In a fleet the scheduler that leads does it.
+        /// How often samples are looked for that retention and retention policies (CREATE RETENTION POLICY) don't keep; more
+        /// seldom where looking takes long. In a fleet the scheduler that leads does it.
         retention_every: Duration = "1min", "1s" to "1d";
         /// Distribution rule, slice = (w1*floor(ordinal/b1) + w2*floor(day/b2)) mod buckets: how
         /// many slices there are. The rule only counts when the store is made; before the first tag
@@ -368,6 +368,8 @@ impl Config {
             log_bytes_max: self.log_bytes_max.bytes(),
             segment_bytes: self.segment_bytes.bytes(),
             retention: self.retention,
+            // Retention policies may keep some samples longer: whoever runs those has the rest deleted.
+            retention_told_only: true,
             producers_max: usize::try_from(self.producers_max).unwrap_or(usize::MAX),
             flush_quiet: self.flush_quiet,
             deletion_age_max: self.deletion_age_max,

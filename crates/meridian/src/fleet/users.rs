@@ -77,3 +77,64 @@ pub async fn open(meta: Arc<dyn Meta>, dir: &Path, world: &World, runtime: &Hand
     drop(keeper.logins.set(logins));
     Ok(users)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::meta::embedded::Embedded;
+    use world::{ThreadCounts, Threads};
+
+    /// A users' file as the releases wrote it that knew of no roles. The password is pencil.
+    const BEFORE_ROLES: &str = "# users of this store: name, tab, SCRAM-SHA-256 verifier
+meridian\tSCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=
+reader\tSCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=
+#sha256 1aa519a9bc343e5f6592d4cfb0639d6996fbff877aa2b275d62fda5fc07fa87e
+";
+
+    #[test]
+    fn users_of_schedulers_from_before_roles_become_the_fleets() {
+        let dir = std::env::temp_dir().join(format!("meridian-fleet-users-{}", std::process::id()));
+        let threads = Threads::start(ThreadCounts::default());
+        let world = World::real(&threads);
+        for part in ["meta", "first", "second"] {
+            world.disk.make_dir(&dir.join(part)).expect("a directory");
+        }
+        let old = dir.join("first").join("users-00000007");
+        world.disk.create(&old).and_then(|file| file.write_at(0, &[BEFORE_ROLES.as_bytes()])).expect("it is written");
+        // The other scheduler's file is of today, and has another password for one of them.
+        let own = Users::open(world.clone(), &dir.join("second")).expect("it opens");
+        own.set_password("reader", "other").expect("set");
+        own.set_password("writer", "third").expect("set");
+        let meta: Arc<dyn Meta> = Arc::new(Embedded::open(&world, &dir.join("meta"), None).expect("it opens"));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let join = |part: &str| {
+            let dir = dir.join(part);
+            runtime.block_on(open(Arc::clone(&meta), &dir, &world, runtime.handle())).expect("it joins the fleet")
+        };
+        let accepts = |users: &Users, name: &str, password: &str| users.verifier(name).accepts(password);
+        let first = join("first");
+        assert!(accepts(&first, "meridian", "pencil") && accepts(&first, "reader", "pencil"));
+        assert!(["meridian", "reader"].iter().all(|name| first.roles().believe(name).is_ok()), "they may log in");
+        // Whom the fleet has already stays as the fleet has them.
+        let second = join("second");
+        assert!(accepts(&second, "reader", "pencil") && !accepts(&second, "reader", "other"));
+        assert!(accepts(&second, "meridian", "pencil") && accepts(&second, "writer", "third"));
+        // From then on a change at one holds at the other, and what they were before is a role's record.
+        second.set_password("reader", "new").expect("set");
+        while !(accepts(&first, "reader", "new") && accepts(&first, "writer", "third")) {
+            std::thread::yield_now();
+        }
+        let records = second.all();
+        let record = &records.iter().find(|(name, _)| name == "reader").expect("it is there").1;
+        let record: serde_json::Value = serde_json::from_str(record).expect("a record of today");
+        assert_eq!((&record["superuser"], &record["login"]), (&true.into(), &true.into()), "{record}");
+        // Again, as after a restart; and the scheduler's own file is left as it was.
+        let again = join("first");
+        assert!(accepts(&again, "reader", "new") && !accepts(&again, "reader", "pencil"));
+        assert_eq!(std::fs::read_to_string(&old).expect("it is there"), BEFORE_ROLES);
+        drop((first, second, again, meta));
+        drop(runtime);
+        threads.stop();
+        std::fs::remove_dir_all(dir).expect("removed");
+    }
+}

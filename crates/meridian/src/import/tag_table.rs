@@ -16,26 +16,10 @@ use crate::table::thousands;
 use crate::terminal::say;
 use crate::{Error, interrupt};
 use csv::ByteRecord;
+use query::TAG_COLUMNS;
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 
-/// Columns of the table that can be written.
-const COLUMNS: [&str; 14] = [
-    "name",
-    "description",
-    "unit",
-    "kind",
-    "states",
-    "labels",
-    "low_low",
-    "low",
-    "high",
-    "high_high",
-    "cadence",
-    "compression",
-    "deviation",
-    "span",
-];
 /// Those that follow from what was done.
 const FOLLOWING: [&str; 3] = ["created", "changed", "ordinal"];
 /// Those that say how a tag is thinned: one that is left out keeps what it was, so they are changed together.
@@ -100,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
 }
 
 fn columns(arguments: &Arguments, heads: &[String]) -> Result<Vec<(usize, &'static str)>, String> {
-    let known = || COLUMNS.join(", ");
+    let known = || TAG_COLUMNS.join(", ");
     let mut columns: Vec<(usize, &'static str)> = Vec::new();
     for wanted in &arguments.columns {
         if !heads.contains(wanted) {
@@ -112,7 +96,7 @@ fn columns(arguments: &Arguments, heads: &[String]) -> Result<Vec<(usize, &'stat
         if !taken || FOLLOWING.contains(&head.as_str()) || (arguments.lossless && THINNING.contains(&head.as_str())) {
             continue;
         }
-        let column = COLUMNS.into_iter().find(|column| column == head).ok_or_else(|| {
+        let column = TAG_COLUMNS.into_iter().find(|column| column == head).ok_or_else(|| {
             format!("column \"{head}\" is none of tags, whose columns are {}; --columns says which to take", known())
         })?;
         if columns.iter().any(|(_, other)| *other == column) {

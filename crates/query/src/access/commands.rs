@@ -78,7 +78,8 @@ pub(crate) async fn run(session: &Arc<Session>, statement: &Arc<Statement>, sql:
             let in_block = before.is_some();
             let mut all = before.unwrap_or_default();
             all.push(Arc::new(asked));
-            told.extend(change(session, all.clone(), !in_block).await?);
+            let when = if in_block { When::Tried } else { When::Alone };
+            told.extend(change(session, all.clone(), when).await?);
             if in_block {
                 session.state.lock().hold_roles(all);
             }
@@ -99,7 +100,7 @@ async fn asked(session: &Session, statement: &Arc<Statement>, sql: &Arc<str>) ->
     let targets = targets(session, statement)?;
     let asking = Asking { current: session.access.current(), session: session.access.session() };
     let retention = match statement.as_ref() {
-        Statement::Retention(statement) => Wanted::of(&session.engine, statement).await?,
+        Statement::Retention(statement) => Wanted::of(&session.engine, statement)?,
         _ => Wanted::default(),
     };
     let (roles, statement, zone) = (Arc::clone(session.access.roles()), Arc::clone(statement), session.time_zone());
@@ -122,8 +123,20 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send
     done.map_err(|error| raise(Error::Internal, error.to_string()))?
 }
 
+/// When a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// As its statement comes.
+    Alone,
+    /// Not yet: its statement comes in a block, and what would come of it is looked at.
+    Tried,
+    /// At the end of its block.
+    AtCommit,
+}
+
 /// Does all that was asked for as one change, or only tries whether it could be done; what the last of it tells.
-pub(crate) async fn change(session: &Session, asked: Vec<Arc<Asked>>, keep: bool) -> Result<Told, Error> {
+pub(crate) async fn change(session: &Session, asked: Vec<Arc<Asked>>, when: When) -> Result<Told, Error> {
+    let keep = when != When::Tried;
     let roles = Arc::clone(session.access.roles());
     let texts: Vec<(&'static str, Arc<str>)> =
         asked.iter().map(|asked| (asked.statement.event(), Arc::clone(&asked.sql))).collect();
@@ -144,6 +157,8 @@ pub(crate) async fn change(session: &Session, asked: Vec<Arc<Asked>>, keep: bool
     match &done {
         // What is only tried is told of once it is kept.
         Ok(_) => texts.iter().filter(|_| keep).for_each(|(event, sql)| session.audit(event, sql, None)),
+        // Told of as every statement is that lacks a right; at COMMIT that is another statement.
+        Err(Error::Forbidden(_)) if when != When::AtCommit => {}
         Err(error) => texts.last().into_iter().for_each(|(event, sql)| session.audit(event, sql, Some(error))),
     }
     done

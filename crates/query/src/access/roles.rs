@@ -242,6 +242,7 @@ impl Roles {
             if change.records.is_empty() {
                 return Ok(told);
             }
+            let conditions = change.unchanged.clone();
             change.records.append(&mut change.unchanged);
             match self.keeper.swap(&change.records)? {
                 None => {
@@ -251,13 +252,31 @@ impl Roles {
                     return Ok(told);
                 }
                 Some(current) => {
+                    let mut stand = true;
                     for (name, record) in current {
-                        self.learn(&name, record.as_deref());
+                        match conditions.iter().find(|condition| condition.name == name) {
+                            // Who changed that changed more with it. Learnt alone, it would say here that all of it is known.
+                            Some(condition) => stand &= condition.was == record,
+                            None => {
+                                self.learn(&name, record.as_deref());
+                            }
+                        }
+                    }
+                    if !stand {
+                        return Err(raise(Error::Stale, "what this depends on was changed meanwhile"));
                     }
                 }
             }
         }
         Err(raise(Error::Stale, "roles were changed by others again and again; ask once more"))
+    }
+
+    /// Whether no policy was made, changed or dropped since, asked where they are kept. Blocks.
+    pub(crate) fn policies_stand(&self, seen: &Head) -> Result<bool, Error> {
+        let kept = seen.kept.as_deref().map(str::to_owned);
+        let _alone = self.changing.lock();
+        let same = RecordChange { name: HEAD.to_owned(), was: kept.clone(), now: kept };
+        Ok(self.keeper.swap(&[same])?.is_none() && self.roster().head() == seen)
     }
 
     pub(crate) fn keeper(&self) -> &Arc<dyn Keeper> {

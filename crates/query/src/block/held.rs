@@ -3,7 +3,7 @@
 //! Promises: they are bounded by `copy_bytes_max` (54000); what belongs into different commits is refused when it is
 //! written, not at COMMIT.
 
-use crate::access::{self, Asked};
+use crate::access::{self, Asked, When};
 use crate::error::{Error, raise};
 use crate::ingest::{Gathered, send, wait};
 use crate::query::Tables;
@@ -134,7 +134,7 @@ impl Held {
                 let wanted = tags.into_iter().filter(|tag| !there(tag)).map(|(definition, _)| definition).collect();
                 create_now(session, wanted).await.map(|_| ())
             }
-            Held::Roles(asked) => access::change(session, asked, true).await.map(|_| ()),
+            Held::Roles(asked) => access::change(session, asked, When::AtCommit).await.map(|_| ()),
             Held::Alone(alone) => alone.done(session).await,
         }
     }

@@ -5,6 +5,7 @@
 
 use super::spans::{key, shift_one};
 use super::typed::zone_of;
+use crate::context::task_context;
 use crate::error::{Error, raise};
 use crate::schema::{local_type, span_type, time_type};
 use crate::tables::source::SourceScan;
@@ -84,7 +85,7 @@ async fn computed(state: &dyn Session, args: &[Expr]) -> Result<Vec<ArrayRef>> {
     let named = args.iter().enumerate().map(|(number, arg)| arg.clone().alias(format!("a{number}")));
     let plan = LogicalPlanBuilder::empty(true).project(named)?.build()?;
     let plan = if params.is_empty() { plan } else { plan.with_param_values(params)? };
-    let batches = collect(state.create_physical_plan(&plan).await?, state.task_ctx()).await?;
+    let batches = collect(state.create_physical_plan(&plan).await?, task_context(state)).await?;
     let row = batches.into_iter().find(|batch| batch.num_rows() == 1);
     row.map(|row| row.columns().to_vec()).ok_or_else(|| internal_datafusion_err!("a row of arguments is none"))
 }

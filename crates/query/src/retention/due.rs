@@ -1,13 +1,16 @@
 //! What policies let go of at a moment: which tags, up to when.
 //!
 //! Promises: each tag is one policy's, the one that keeps it longest at that moment; nothing within any policy's time is named;
-//! ends of ranges are those of whole file groups, or, where less than one is kept, of a 24th of one.
+//! ends of ranges are those of whole file groups, or, where a policy keeps less than one, of a 24th of one. The setting `retention`
+//! decides for the tags that no policy means; whole file groups go at once only where no policy keeps anything in them.
 
+use super::keep::Keep;
 use super::policy::{Policy, Rule};
 use crate::error::{Error, raise};
-use catalog::Catalog;
+use catalog::{Catalog, TagFilter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use types::{Kinds, Period, TagId, Timestamp};
 
 /// Policies that keep less than a file group's period let go of so many parts of it, one after the other.
@@ -30,8 +33,12 @@ fn step_us(rule: &Rule, period_us: i64) -> i64 {
 
 /// The last moment that a policy lets go of.
 pub(super) fn last(rule: &Rule, now_us: i64, period_us: i64) -> Timestamp {
-    let step_us = step_us(rule, period_us);
-    let oldest = Timestamp(rule.keep.oldest_us(now_us));
+    end_of_step(rule.keep, now_us, step_us(rule, period_us))
+}
+
+/// The end of the last step that lies wholly beyond what is kept.
+fn end_of_step(keep: Keep, now_us: i64, step_us: i64) -> Timestamp {
+    let oldest = Timestamp(keep.oldest_us(now_us));
     Timestamp(Period::of(oldest, step_us).range(step_us).first.0.saturating_sub(1))
 }
 
@@ -80,6 +87,32 @@ pub(super) fn due(
     Ok(ranked.into_iter().map(of).collect())
 }
 
+/// What the setting `retention` lets go of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BySetting {
+    /// Everything up to there: no policy keeps anything as old.
+    pub all: Timestamp,
+    /// Where a policy does: the tags that no policy means, rising, and the last moment of theirs that goes.
+    pub rest: Option<(Vec<TagId>, Timestamp)>,
+}
+
+/// What the setting lets go of beside policies, each of which is here with its tags.
+pub(super) fn by_setting(policies: &[Due], catalog: &Catalog, kept: Duration, now_us: i64, period_us: i64) -> BySetting {
+    let kept = Keep::of_us(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
+    let last = end_of_step(kept, now_us, period_us.max(1));
+    let all = policies.iter().map(|due| due.last).fold(last, Timestamp::min);
+    if all == last {
+        return BySetting { all, rest: None };
+    }
+    let mut taken = Taken::default();
+    for tag in policies.iter().flat_map(|due| &due.tags) {
+        taken.take(*tag);
+    }
+    let mut tags = catalog.select(&TagFilter::default());
+    tags.retain(|tag| taken.take(*tag));
+    BySetting { all, rest: Some((tags, last)) }
+}
+
 /// Tags that are some policy's already: a bit for each ordinal.
 #[derive(Default)]
 struct Taken(Vec<u64>);
@@ -101,7 +134,6 @@ impl Taken {
 mod tests {
     use super::*;
     use crate::access::condition::TagCondition;
-    use crate::retention::keep::Keep;
     use crate::retention::policy::Done;
 
     const DAY: i64 = 86_400_000_000;

@@ -1,4 +1,5 @@
-//! Removing what policies let go: by whoever leads the tag table, once a minute or so, and by `meridian_retention` anywhere.
+//! Removing what policies and the setting `retention` let go: by whoever leads the tag table, once a minute or so, and what a policy
+//! does by `meridian_retention` anywhere.
 //!
 //! ```text
 //!   which tags, up to when (due) ──> how many rows of each are there ──> the policy's record takes note ──> the range is deleted
@@ -9,7 +10,7 @@
 //! Promises: one run at a time in a process; two in two processes remove the same. A run that fails is tried again.
 
 use super::Keep;
-use super::due::{Due, due};
+use super::due::{BySetting, Due, by_setting, due};
 use super::policy::{Done, Policy, Rule};
 use crate::access::condition::TagCondition;
 use crate::access::{Roles, Roster};
@@ -39,7 +40,7 @@ use types::{Kinds, TagId, TimeRange, Timestamp};
 
 /// Tags that are asked about, and deleted of, at once.
 const TAGS_AT_ONCE: usize = 50_000;
-/// A run that took long is followed by so many times as long without one.
+/// Runs that take long are followed by so many times as long without one.
 const PAUSE_PER_RUN: u32 = 50;
 /// The name of a policy that is only tried: no other has it.
 const TRIED: &str = "";
@@ -83,17 +84,19 @@ impl Removed {
 
 /// Runs policies from time to time, for as long as it is polled.
 pub async fn keep_retention(engine: Arc<Engine>, every: Duration) {
-    let mut pause = every;
+    let (mut pause, mut before) = (every, Duration::ZERO);
     loop {
         tokio::time::sleep(pause).await;
-        let begun_us = engine.settings.clock.monotonic_us();
-        if engine.tags.leads()
-            && let Err(error) = run_retention(&engine).await
-        {
-            tracing::warn!(%error, state = error.sqlstate(), detail = error.report().detail, "retention policies are run again later");
+        pause = every;
+        if engine.tags.leads() {
+            let (took, done) = run_all(&engine).await;
+            if let Err(error) = done {
+                tracing::warn!(%error, state = error.sqlstate(), detail = error.report().detail, "retention policies are run again later");
+            }
+            // Of two in a row the quicker one tells how much work it is: one may have waited until slices are led.
+            pause = every.max(took.min(before).saturating_mul(PAUSE_PER_RUN));
+            before = took;
         }
-        let took = Duration::from_micros(engine.settings.clock.monotonic_us().saturating_sub(begun_us));
-        pause = every.max(took.saturating_mul(PAUSE_PER_RUN));
     }
 }
 
@@ -102,20 +105,18 @@ pub async fn keep_retention(engine: Arc<Engine>, every: Duration) {
 /// # Errors
 /// Why something may be left that is to go; `Error::Stale` where policies were changed meanwhile.
 pub async fn run_retention(engine: &Arc<Engine>) -> Result<(), Error> {
-    if engine.roles().roster().policies().is_empty() {
-        return Ok(());
-    }
-    let run = Run::begin(engine).await?;
-    let mut failed = Ok(());
-    for due in run.due(run.roster.policies()).await? {
-        match run.remove(&due, false).await {
-            Ok(_) => {}
-            // What was decided no longer holds.
-            Err(error @ Error::Stale(_)) => return Err(error),
-            Err(error) => failed = Err(error),
-        }
-    }
-    failed
+    run_all(engine).await.1
+}
+
+/// The same, and how long it was at work: without the time that data nodes took to tell of themselves, which may just be starting.
+async fn run_all(engine: &Arc<Engine>) -> (Duration, Result<(), Error>) {
+    let run = match Run::begin(engine).await {
+        Ok(run) => run,
+        Err(error) => return (Duration::ZERO, Err(error)),
+    };
+    let begun_us = engine.settings.clock.monotonic_us();
+    let done = run.all().await;
+    (Duration::from_micros(engine.settings.clock.monotonic_us().saturating_sub(begun_us)), done)
 }
 
 /// Runs the policy of that name, or only says what it would remove.
@@ -151,25 +152,49 @@ struct Run<'a> {
     session: Arc<Session>,
     now_us: i64,
     period_us: i64,
+    /// How long samples are kept of which no policy says it; None: for ever.
+    setting: Option<Duration>,
 }
 
 impl<'a> Run<'a> {
     async fn begin(engine: &'a Arc<Engine>) -> Result<Run<'a>, Error> {
         let alone = engine.retention.alone.lock().await;
         engine.readable().await?;
-        let period_us = period_us(engine).await?;
+        let (period_us, setting) = told(engine).await?;
         let roles = engine.roles();
         // Before tags are looked at: what is changed meanwhile ends the run.
         let roster = roles.roster();
         let session = engine.session(SessionSettings { application_name: "retention".to_owned(), ..SessionSettings::default() });
         let now_us = engine.settings.clock.wall_us();
-        Ok(Run { engine, _alone: alone, roles, roster, session, now_us, period_us })
+        Ok(Run { engine, _alone: alone, roles, roster, session, now_us, period_us, setting })
     }
 
     async fn due(&self, policies: &std::collections::BTreeMap<Arc<str>, Arc<Policy>>) -> Result<Vec<Due>, Error> {
         let (catalog, policies) = (Arc::clone(&self.engine.catalog), policies.clone());
         let (now_us, period_us) = (self.now_us, self.period_us);
         apart(move || due(&policies, &catalog, now_us, period_us)).await
+    }
+
+    /// Runs all policies, and the setting.
+    async fn all(&self) -> Result<(), Error> {
+        if self.roster.policies().is_empty() && self.setting.is_none() {
+            return Ok(());
+        }
+        let mut failed = Ok(());
+        let policies = self.due(self.roster.policies()).await?;
+        for due in &policies {
+            match self.remove(due, false).await {
+                Ok(_) => {}
+                // What was decided no longer holds.
+                Err(error @ Error::Stale(_)) => return Err(error),
+                Err(error) => failed = Err(error),
+            }
+        }
+        // Behind the policies, so that they count what is theirs.
+        match self.setting {
+            Some(kept) => self.remove_by_setting(policies, kept).await.and(failed),
+            None => failed,
+        }
     }
 
     /// Removes what a policy lets go of, where there is something.
@@ -196,6 +221,45 @@ impl<'a> Run<'a> {
         Ok(all)
     }
 
+    /// Removes what the setting lets go of, where there is something.
+    async fn remove_by_setting(&self, policies: Vec<Due>, kept: Duration) -> Result<(), Error> {
+        let (catalog, now_us, period_us) = (Arc::clone(&self.engine.catalog), self.now_us, self.period_us);
+        let BySetting { all, rest } = apart(move || Ok(by_setting(&policies, &catalog, kept, now_us, period_us))).await?;
+        let mut rows = 0;
+        for sort in [Sort::Doubles, Sort::Texts] {
+            rows += self.found_of(sort, None, all).await?.iter().map(|(_, rows, _)| rows).sum::<u64>();
+        }
+        if rows > 0 {
+            self.remove_unkept(TagSelection::All, all, rows).await?;
+            // In files, it lets whole ones go.
+            drop(self.engine.store.flush());
+        }
+        let Some((tags, last)) = rest else { return Ok(()) };
+        for tags in tags.chunks(TAGS_AT_ONCE) {
+            let found = self.found(tags, last).await?;
+            let rows: u64 = found.iter().map(|(_, rows, _)| rows).sum();
+            if rows > 0 {
+                let tags = TagSelection::of(found.iter().map(|(tag, ..)| *tag).collect());
+                self.remove_unkept(tags, last, rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what no policy keeps, while those stand by which that was found.
+    async fn remove_unkept(&self, tags: TagSelection, last: Timestamp, rows: u64) -> Result<(), Error> {
+        let (roles, seen) = (Arc::clone(&self.roles), self.roster.head().clone());
+        if !apart(move || roles.policies_stand(&seen)).await? {
+            return Err(changed());
+        }
+        let range = TimeRange { first: Timestamp::MIN, last };
+        self.engine.delete(Deletion::Range { tags, range }, &self.session.asker()).wait().await?;
+        let before = moment(last.0.saturating_add(1));
+        tracing::info!(target: AUDIT, event = "retention", setting = true, rows, before);
+        tracing::info!(rows, before, "samples that the setting retention does not keep are removed");
+        Ok(())
+    }
+
     fn tell(&self, due: &Due, rows: u64, tags: usize) {
         let before = moment(due.last.0.saturating_add(1));
         tracing::info!(target: AUDIT, event = "retention", policy = &*due.policy, rows, tags, before);
@@ -209,14 +273,15 @@ impl<'a> Run<'a> {
             let holds = |tag: &&TagId| self.engine.catalog.kind(**tag).is_some_and(|kind| sort.holds(kind));
             let of_sort: Arc<[TagId]> = tags.iter().filter(holds).copied().collect();
             if !of_sort.is_empty() {
-                found.extend(self.found_of(sort, &of_sort, last).await?);
+                found.extend(self.found_of(sort, Some(&of_sort), last).await?);
             }
         }
         Ok(found)
     }
 
-    async fn found_of(&self, sort: Sort, tags: &Arc<[TagId]>, last: Timestamp) -> Result<Vec<(TagId, u64, i64)>, Error> {
-        let table = SeriesTable { within: Some(Arc::clone(tags)), ..SeriesTable::new(self.engine, sort) };
+    /// Of all tags of a sort, where none are named.
+    async fn found_of(&self, sort: Sort, tags: Option<&Arc<[TagId]>>, last: Timestamp) -> Result<Vec<(TagId, u64, i64)>, Error> {
+        let table = SeriesTable { within: tags.map(Arc::clone), ..SeriesTable::new(self.engine, sort) };
         let limit = ScalarValue::Int64(Some(last.0)).cast_to(&time_type())?;
         let plan = LogicalPlanBuilder::scan(sort.name(), provider_as_source(Arc::new(table)), None)?
             .filter(col("time").lt_eq(Expr::Literal(limit, None)))?
@@ -233,7 +298,7 @@ impl<'a> Run<'a> {
             // A tag that was renamed meanwhile is found the next time; one that got the name is taken only where it is due too.
             for (row, tag) in self.engine.catalog.find_many(&names).into_iter().enumerate() {
                 found.extend(
-                    tag.filter(|tag| tags.binary_search(tag).is_ok())
+                    tag.filter(|tag| tags.is_none_or(|tags| tags.binary_search(tag).is_ok()))
                         .map(|tag| (tag, rows.value(row).unsigned_abs(), oldest.value(row))),
                 );
             }
@@ -247,8 +312,6 @@ impl<'a> Run<'a> {
             (Arc::clone(&self.roles), Arc::clone(policy), self.roster.head().clone(), self.now_us);
         apart(move || {
             roles.change(|roster, change| {
-                let changed =
-                    || raise(Error::Stale, "retention policies were changed meanwhile: nothing is removed by what they were");
                 let found = roster.policies().get(&policy).filter(|_| *roster.head() == seen);
                 let mut noted = found.map(|found| Policy::clone(found)).ok_or_else(changed)?;
                 let rule = noted.rule.as_mut().ok_or_else(changed)?;
@@ -262,17 +325,20 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The period of file groups.
-async fn period_us(engine: &Arc<Engine>) -> Result<i64, Error> {
-    let known = engine.retention.period_us.load(Ordering::Relaxed);
-    if known > 0 {
-        return Ok(known);
-    }
+fn changed() -> Error {
+    raise(Error::Stale, "retention policies were changed meanwhile: nothing is removed by what they were")
+}
+
+/// What data nodes say: the period of file groups, and the setting `retention`. Where they were given different ones the longest counts,
+/// since what one of them is to keep lies on others too.
+async fn told(engine: &Arc<Engine>) -> Result<(i64, Option<Duration>), Error> {
     let reports = engine.store.reports().await?;
-    let found = reports.iter().map(|report| report.period_us).max();
-    let found = found.ok_or_else(|| raise(Error::Unavailable, "no data node says how long its file groups are"))?;
-    engine.retention.period_us.store(found, Ordering::Relaxed);
-    Ok(found)
+    let known = engine.retention.period_us.load(Ordering::Relaxed);
+    let period_us = reports.iter().map(|report| report.period_us).max().or((known > 0).then_some(known));
+    let period_us = period_us.ok_or_else(|| raise(Error::Unavailable, "no data node says how long its file groups are"))?;
+    engine.retention.period_us.store(period_us, Ordering::Relaxed);
+    let settings: Option<Vec<Duration>> = reports.iter().map(|report| report.retention).collect();
+    Ok((period_us, settings.and_then(|all| all.into_iter().max())))
 }
 
 async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {

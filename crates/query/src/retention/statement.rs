@@ -1,7 +1,6 @@
 //! CREATE, ALTER and DROP RETENTION POLICY.
 //!
-//! Promises: what would remove nothing, or be undone by the store's own retention, is refused; a statement takes part in a transaction
-//! block as those about roles do.
+//! Promises: a statement takes part in a transaction block as those about roles do.
 
 use super::keep::Keep;
 use super::policy::{Done, Policy, Rows, Rule};
@@ -11,7 +10,6 @@ use crate::access::{Asking, Draft, Told, Words};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The longest name of a policy, in bytes.
 const NAME_BYTES_MAX: usize = 63;
@@ -54,13 +52,6 @@ impl Statement {
             Statement::Create { .. } => "CREATE RETENTION POLICY",
             Statement::Keep { .. } | Statement::Rename { .. } => "ALTER RETENTION POLICY",
             Statement::Drop { .. } => "DROP RETENTION POLICY",
-        }
-    }
-
-    fn keep(&self) -> Option<Keep> {
-        match self {
-            Statement::Create { keep, .. } | Statement::Keep { keep, .. } => Some(*keep),
-            Statement::Rename { .. } | Statement::Drop { .. } => None,
         }
     }
 }
@@ -131,40 +122,16 @@ fn keep(words: &mut Words<'_>) -> Result<Keep, Error> {
 pub(crate) struct Wanted {
     condition: Option<Arc<TagCondition>>,
     now_us: i64,
-    /// How long the store keeps anything, where that is bounded.
-    store_keeps: Option<Duration>,
 }
 
 impl Wanted {
     /// Finds it out.
-    pub(crate) async fn of(engine: &Arc<Engine>, statement: &Statement) -> Result<Wanted, Error> {
+    pub(crate) fn of(engine: &Arc<Engine>, statement: &Statement) -> Result<Wanted, Error> {
         let condition = match statement {
             Statement::Create { tags, .. } => Some(Arc::new(TagCondition::parse(tags)?)),
             _ => None,
         };
-        let store_keeps = match statement.keep() {
-            Some(_) => engine.store.reports().await?.iter().filter_map(|report| report.retention).min(),
-            None => None,
-        };
-        Ok(Wanted { condition, now_us: engine.settings.clock.wall_us(), store_keeps })
-    }
-
-    /// Refuses to keep longer than the store does.
-    fn check(&self, keep: Keep) -> Result<(), Error> {
-        let Some(limit) =
-            self.store_keeps.filter(|limit| keep.about_us() > i128::try_from(limit.as_micros()).unwrap_or(i128::MAX))
-        else {
-            return Ok(());
-        };
-        let limit = Keep::of_us(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
-        Err(raise(
-            Error::InvalidParameter,
-            format!("samples can't be kept for {keep}: the store keeps none for longer than {limit}"),
-        )
-        .with_detail("the setting retention drops all samples older than that, whatever policies say")
-        .with_hint(
-            "set retention to never, and CREATE RETENTION POLICY .. ON TAGS WHERE true KEEP .. for the tags of no other policy",
-        ))
+        Ok(Wanted { condition, now_us: engine.settings.clock.wall_us() })
     }
 }
 
@@ -217,7 +184,6 @@ pub(crate) fn apply(draft: &mut Draft<'_>, asking: &Asking, statement: &Statemen
                 return Ok(skipped(name, "already exists"));
             }
             taken(draft, name)?;
-            wanted.check(*keep)?;
             if draft.after.policies().len() >= POLICIES_MAX {
                 return Err(raise(Error::Limit, format!("there are {POLICIES_MAX} retention policies, and can't be more")));
             }
@@ -238,7 +204,6 @@ pub(crate) fn apply(draft: &mut Draft<'_>, asking: &Asking, statement: &Statemen
         }
         Statement::Keep { name, if_exists, keep } => {
             let Some(mut policy) = find(draft, name, *if_exists)? else { return Ok(skipped(name, "does not exist")) };
-            wanted.check(*keep)?;
             let unread =
                 || raise(Error::Unsupported, format!("retention policy \"{name}\" can't be read: is it of a later release?"));
             policy.rule.as_mut().ok_or_else(unread)?.keep = *keep;

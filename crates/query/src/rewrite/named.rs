@@ -2,12 +2,14 @@
 //! `WITH w AS (SELECT tag, avg(value) ..) SELECT avg FROM w`.
 //!
 //! What is shown outermost is named by `names`; a plan's own name of a call is its text, which nobody would write. Promises: a name
-//! that a list has twice is given to neither; columns of one name within a subquery are kept apart, as the outermost are.
+//! that a list has twice is given to neither; columns of one name within a subquery are kept apart, as the outermost are. What has
+//! no name at all is `?column?` there: a plan's own name of it would be that of the same outside.
 
 use super::selects;
 use crate::names::{self, Shown};
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
+    Distinct, Expr, GroupByExpr, Ident, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableAliasColumnDef, TableFactor,
 };
 use std::collections::HashMap;
 
@@ -34,6 +36,27 @@ pub(super) fn query(query: &mut Query, outermost: bool) {
                 }
             }
             _ => {}
+        }
+    }
+    sorted_by_columns(query);
+}
+
+/// A key by which DISTINCT rows are sorted means the column that is the same: it may have just been given a name.
+fn sorted_by_columns(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_ref() else { return };
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_mut().map(|order| &mut order.kind) else { return };
+    if !matches!(select.distinct, Some(Distinct::Distinct)) {
+        return;
+    }
+    // A name or a number alone is looked for among the columns already.
+    let computed = |key: &&mut OrderByExpr| !matches!(key.expr, Expr::Identifier(_) | Expr::Value(_));
+    for key in keys.iter_mut().filter(computed) {
+        let same = select.projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if *expr == key.expr => Some(alias.clone()),
+            _ => None,
+        });
+        if let Some(alias) = same {
+            key.expr = Expr::Identifier(alias);
         }
     }
 }
@@ -68,12 +91,15 @@ fn counts(select: &Select) -> HashMap<String, usize> {
 
 fn list(select: &mut Select, wanted: impl Fn(&String) -> bool) {
     let counts = counts(select);
+    let mut unnamed = false;
     for item in &mut select.projection {
         let Shown::Name(name) = names::item(item) else { continue };
-        if let SelectItem::UnnamedExpr(expr @ Expr::Function(_)) = item
-            && counts.get(&name) == Some(&1)
-            && wanted(&name)
-        {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let first = match expr {
+            Expr::Function(_) => counts.get(&name) == Some(&1),
+            _ => name == names::UNNAMED && !std::mem::replace(&mut unnamed, true),
+        };
+        if first && wanted(&name) {
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
         }
     }

@@ -84,7 +84,7 @@ fn planned_name(name: &str) -> &str {
         "substring" => "substr",
         "position" => "strpos",
         // As `%`, which has no name.
-        "mod" => "?column?",
+        "mod" => names::UNNAMED,
         name => name,
     }
 }

@@ -40,8 +40,8 @@ pub(crate) struct DeletePlan {
     rows: LogicalPlan,
 }
 
-/// The columns of an INSERT without a list.
-const ALL: [&str; 14] = [
+/// The columns of tags that can be written; those of an INSERT without a list, in order.
+pub const TAG_COLUMNS: [&str; 14] = [
     "name",
     "description",
     "unit",
@@ -60,7 +60,7 @@ const ALL: [&str; 14] = [
 
 /// The columns that can be written, in order.
 pub(crate) fn tag_columns() -> Vec<String> {
-    ALL.iter().map(|name| (*name).to_owned()).collect()
+    TAG_COLUMNS.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// A query with a WHERE of the user's.
@@ -104,7 +104,7 @@ pub(super) async fn plan_insert(
     let (source, parameters) = planned(session, tree, types, sql).await?;
     let width = source.schema().fields().len();
     if columns.is_empty() {
-        columns = ALL.iter().take(width).map(|name| (*name).to_owned()).collect();
+        columns = TAG_COLUMNS.iter().take(width).map(|name| (*name).to_owned()).collect();
     }
     if width != columns.len() {
         let more = if width > columns.len() { "expressions than target columns" } else { "target columns than expressions" };

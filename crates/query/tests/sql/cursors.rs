@@ -172,12 +172,13 @@ async fn a_fetch_can_be_cancelled_and_has_its_own_time() {
     let house = House::furnished().await;
     let slow = "SELECT n, pg_sleep(CASE WHEN n < 3 THEN 0 ELSE 3600 END) FROM generate_series(1, 3) AS g(n) ORDER BY n";
     for fetch in ["FETCH ALL FROM c", "MOVE ALL IN c"] {
-        // DECLARE waits for nothing; its time is not FETCH's.
-        house.tag("SET statement_timeout = '50ms'").await;
+        // DECLARE has all the time that it needs: it was at work before there was a limit.
         house.tag(&format!("DECLARE c CURSOR WITH HOLD FOR {slow}")).await;
+        house.tag("SET statement_timeout = '50ms'").await;
         assert_eq!(state(&house, fetch).await, "57014", "{fetch}");
-        house.tag("CLOSE c").await;
+        // These are done the first time that they are asked, so no limit ends them, however slow the machine is.
         house.tag("SET statement_timeout = 0").await;
+        house.tag("CLOSE c").await;
         house.tag(&format!("DECLARE c CURSOR WITH HOLD FOR {slow}")).await;
         let cancelled = async {
             // Until it runs there is nothing to be cancelled.

@@ -80,6 +80,16 @@ async fn memory_beyond_a_limit_is_refused_and_what_can_spill_spills() {
         house.tag(sql).await;
     }
     let (analyst, other) = (session(&house, "analyst"), session(&house, "other"));
+    // Its functions are those of everybody: ours, where DataFusion has another one of that name.
+    for (sql, expected) in [
+        ("SELECT to_char(timestamp '2026-01-02 03:04:05', 'DD.MM.YYYY HH24:MI')", "02.01.2026 03:04"),
+        ("SELECT to_char(t, 'YYYY-MM-DD') FROM (VALUES (timestamp '2026-01-02')) AS s(t)", "2026-01-02"),
+        ("SELECT to_date('02.01.2026', 'DD.MM.YYYY')", "2026-01-02"),
+        ("SELECT date_part('year', d) FROM (SELECT date '2026-01-02' AS d) AS s", "2026.0"),
+    ] {
+        assert_eq!(state(&analyst, sql).await, expected, "{sql}");
+        assert_eq!(state(&other, sql).await, expected, "{sql}");
+    }
     let greedy = "SELECT length(string_agg(v::text, ',')) FROM generate_series(1, 3000000) AS g(v)";
     let prepared = analyst.prepare(greedy, &[]).await.unwrap();
     let Ok(Outcome::Rows(mut rows)) = prepared.execute(Vec::new()).await else { panic!("no rows") };

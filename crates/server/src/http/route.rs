@@ -1,7 +1,7 @@
 //! Which request goes where.
 //!
-//! Promises: every request is answered; what is not here says so. Only health, readiness and ping are told to whoever asks;
-//! all else is a user's.
+//! Promises: every request is answered; what is not here says so. Only health, readiness and ping are told to whoever asks, and
+//! metrics where any name would be believed; all else is a user's.
 
 use super::body::Flushes;
 use super::question::{Asked, Question};
@@ -57,6 +57,9 @@ async fn route(
     }
     let mut parameters = Parameters::of(parts.uri.query());
     let path = parts.uri.path();
+    if path == "/metrics" && who::may_be_anybody(door, &parts.headers, &parameters) {
+        return Ok(metrics::answer(door).await);
+    }
     let user = match who::user(door, &parts.headers, &parameters, peer).await {
         Ok(user) => user,
         Err(fault) if path == "/write" || path.starts_with("/api/v2/") => return Ok(influx::refusal(&fault)),

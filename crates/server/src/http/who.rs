@@ -22,7 +22,7 @@ const TRUSTED: &str = "meridian";
 /// The user who asks.
 pub(crate) async fn user(door: &Door, headers: &HeaderMap, parameters: &Parameters, peer: SocketAddr) -> Result<String, Fault> {
     let credentials = credentials(headers, parameters);
-    let call = Call { header: credentials.as_deref(), trusted: door.trusted, from: Some(peer.ip()) };
+    let call = Call { door: "http", header: credentials.as_deref(), trusted: door.trusted, from: Some(peer.ip()) };
     let user = door.shared.authenticator.user(call).await;
     let user = user.map_err(|refused| {
         add(&door.shared.counters.logins_refused, 1);
@@ -30,6 +30,11 @@ pub(crate) async fn user(door: &Door, headers: &HeaderMap, parameters: &Paramete
         Fault::new(StatusCode::UNAUTHORIZED, "28P01", refused.to_string())
     })?;
     Ok(if user.is_empty() { TRUSTED.to_owned() } else { user })
+}
+
+/// Whether a request says nothing of who asks, at a door that would believe any name. There to ask for one keeps nobody out.
+pub(crate) fn may_be_anybody(door: &Door, headers: &HeaderMap, parameters: &Parameters) -> bool {
+    door.trusted && credentials(headers, parameters).is_none()
 }
 
 /// What proves who it is, as a header of Basic or Bearer.

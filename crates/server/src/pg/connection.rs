@@ -106,12 +106,24 @@ impl Connection {
                     ask => self.answer(ask).await?,
                 }
                 if self.wire.output.bytes.len() >= FLUSH_BYTES {
-                    self.wire.flush().await?;
+                    self.flush().await?;
                 }
             }
-            self.wire.flush().await?;
+            self.flush().await?;
             self.wait().await?;
         }
+    }
+
+    /// Writes out all output. A client that does not read holds it up for as long as it likes: then it is not told of the end of its
+    /// session, since that would have to wait too, and stand in the middle of another message.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        let ended = tokio::select! {
+            biased;
+            flushed = self.wire.flush() => return flushed,
+            _ = self.ended.wait_for(|ended| *ended) => End::Gone,
+        };
+        self.wire.output.bytes.clear();
+        Err(ended)
     }
 
     /// Waits for more input, between statements.
@@ -182,7 +194,7 @@ impl Connection {
                 self.ready();
                 Ok(())
             }
-            Ask::Flush => self.wire.flush().await,
+            Ask::Flush => self.flush().await,
             Ask::Nothing | Ask::Terminate => Ok(()),
         }
     }

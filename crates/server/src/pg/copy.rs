@@ -12,7 +12,7 @@ use super::report_of;
 use super::socket::End;
 use crate::shared::Stage;
 use query::CopyIn;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Data is handed on in pieces of about so many bytes.
@@ -33,10 +33,15 @@ impl Connection {
     pub(super) async fn copy_in(&mut self, copy: CopyIn) -> Result<Result<String, Report>, End> {
         self.tell_notices();
         self.wire.output.copy_response(b'G', copy.columns(), copy.is_binary());
-        self.wire.flush().await?;
+        // A request that came while it began is heard as one that comes later is.
+        let mut cancels = self.session.cancels();
+        if copy.is_cancelled() {
+            return Ok(Err(Report::cancelled()));
+        }
+        self.flush().await?;
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let mut parsing: Parsing = self.shared.query_runtime.spawn(parse(copy, pieces));
-        let taken = self.take(&sender, &mut parsing).await;
+        let taken = self.take(&sender, &mut parsing, &mut cancels).await;
         // Without its end the parser gives up, and nothing of the data is kept.
         drop(sender);
         match taken {
@@ -56,7 +61,12 @@ impl Connection {
         }
     }
 
-    async fn take(&mut self, sender: &mpsc::Sender<Piece>, parsing: &mut Parsing) -> Result<Taken, End> {
+    async fn take(
+        &mut self,
+        sender: &mpsc::Sender<Piece>,
+        parsing: &mut Parsing,
+        cancels: &mut watch::Receiver<u64>,
+    ) -> Result<Taken, End> {
         let mut data = Vec::new();
         loop {
             while let Some(frame) = self.wire.buffered()? {
@@ -73,12 +83,11 @@ impl Connection {
                     return Ok(self.send(sender, Piece::End, parsing).await?.map_or(Taken::All, Taken::Answered));
                 }
             }
-            let connected = std::sync::Arc::clone(&self.registered.connected);
             tokio::select! {
                 biased;
                 _ = self.ended.wait_for(|ended| *ended) => return Err(End::Fatal(Report::terminated())),
                 answer = &mut *parsing => return Ok(Taken::Answered(joined(answer))),
-                () = connected.cancelled() => return Ok(Taken::Refused(Report::cancelled())),
+                _ = cancels.changed() => return Ok(Taken::Refused(Report::cancelled())),
                 filled = self.wire.fill() => filled?,
                 changed = self.stop.changed() => {
                     if changed.is_err() || *self.stop.borrow() >= Stage::Cancelling {

@@ -397,7 +397,7 @@ impl Connection {
         loop {
             sent += running.send(&mut self.wire.output, limit - sent);
             if self.wire.output.bytes.len() >= FLUSH_BYTES {
-                self.wire.flush().await?;
+                self.flush().await?;
             }
             if sent == limit {
                 portal.state = State::Running(running);

@@ -94,7 +94,7 @@ impl Connection {
                 Event::Failed(report) => return Ok(Err(report)),
             }
             if self.wire.output.bytes.len() >= FLUSH_BYTES {
-                self.wire.flush().await?;
+                self.flush().await?;
             }
         }
     }

@@ -25,6 +25,8 @@ const AHEAD_BYTES_MAX: usize = 64 << 10;
 pub(crate) const FLUSH_BYTES: usize = 64 << 10;
 /// Buffers larger than this are given back once they are empty.
 const KEEP_BYTES: usize = 1 << 20;
+/// How long a client is waited for to take its last words.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// How long the rest of a message that was refused for its length is read and thrown away.
 const REFUSED_MAX: Duration = Duration::from_secs(10);
 
@@ -215,13 +217,13 @@ impl Wire {
 
     /// Closes the connection after what is to be said was said.
     pub(crate) async fn close(&mut self) {
-        // The client may be gone already; there is nobody left to tell.
-        let _ = self.flush().await;
+        // The client may be gone already, or not read: there is nobody left to tell.
+        let _ = tokio::time::timeout(FAREWELL_MAX, self.flush()).await;
         if self.refused > 0 {
             // A socket that is closed with bytes unread is reset, and the client would never hear why.
             let _ = tokio::time::timeout(REFUSED_MAX, self.throw_away()).await;
         }
-        let _ = self.socket.shutdown().await;
+        let _ = tokio::time::timeout(FAREWELL_MAX, self.socket.shutdown()).await;
     }
 
     async fn throw_away(&mut self) {

@@ -73,6 +73,13 @@ impl query::Keeper for Keeping {
             Place::Elsewhere(keeper) => return keeper.swap(changes),
             Place::Directory(file) => file,
         };
+        if changes.iter().all(|change| change.was == change.now) {
+            // It is only asked whether they are as they were.
+            let records = file.records();
+            let as_read = changes.iter().all(|change| records.get(&change.name) == change.was.as_ref());
+            let current = || changes.iter().map(|change| (change.name.clone(), records.get(&change.name).cloned())).collect();
+            return Ok((!as_read).then(current));
+        }
         let is_first = !file.is_there();
         let changed = file.change(|records| {
             let as_read = changes.iter().all(|change| records.get(&change.name) == change.was.as_ref());

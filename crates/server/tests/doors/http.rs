@@ -345,6 +345,12 @@ fn health_readiness_and_metrics_are_told() {
         assert!(text.contains("meridian_statement_seconds_count 0"), "a line of {wanted:?} is not in\n{text}");
     };
     check_format(&text);
+    // Once there are roles a name must be one's; whoever could say any is not asked for one, as little as for health.
+    web.ask("POST", "/query", &[], b"CREATE ROLE reader LOGIN");
+    assert_eq!(web.ask("POST", "/query", &[], b"SELECT 1").status, 401);
+    assert_eq!(web.ask("GET", "/metrics", &[], b"").status, 200);
+    assert_eq!(web.ask("GET", "/metrics?u=reader", &[], b"").status, 200);
+    assert_eq!(web.ask("GET", "/metrics?u=nobody", &[], b"").status, 401);
 }
 
 /// Each family once, its values behind its HELP and TYPE; histograms rise to their count.

@@ -232,7 +232,7 @@ async fn sql_tells_what_the_page_of_metrics_tells() {
     boss.batch_execute("CREATE ROLE eye LOGIN; GRANT pg_monitor TO eye; CREATE ROLE blind LOGIN").await.unwrap();
     let eye = connect(&node, "eye").await;
     let rows = eye.query("SELECT name, labels, value FROM meridian.metrics", &[]).await.unwrap();
-    let page = Web::connect(node.http()).ask("GET", "/metrics?u=meridian&p=", &[], b"").text();
+    let page = Web::connect(node.http()).ask("GET", "/metrics", &[], b"").text();
     let told: std::collections::BTreeSet<String> = rows.iter().map(|row| row.get::<_, String>(0)).collect();
     let shown: std::collections::BTreeSet<String> = page
         .lines()

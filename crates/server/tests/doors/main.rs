@@ -7,6 +7,7 @@
 mod access;
 mod certificates;
 mod cursors;
+mod ending;
 mod flight;
 mod flight_garbage;
 mod flight_sql;

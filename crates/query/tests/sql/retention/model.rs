@@ -1,6 +1,6 @@
 //! Policies, tags, labels, late rows, flushes and a clock that goes on, in an order that a seed decides, against a plain model.
 
-use super::{BEGIN_US, DAY_US, house};
+use super::{BEGIN_US, DAY_US, house_of};
 use crate::fixture::House;
 use query::{format_time, run_retention};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,8 @@ struct Rule {
 struct Model {
     tags: BTreeMap<String, Tag>,
     policies: BTreeMap<String, Rule>,
+    /// Hours that are kept of tags that no policy means: whole days.
+    setting: Option<i64>,
 }
 
 impl Model {
@@ -46,8 +48,9 @@ impl Model {
     fn run(&mut self, now_us: i64) {
         for (name, tag) in &mut self.tags {
             let means = |rule: &&Rule| GROUPS[rule.group].1(name, tag.site) && rule.texts.is_none_or(|texts| texts == tag.text);
-            let Some(hours) = self.policies.values().filter(means).map(|rule| rule.hours).max() else { continue };
-            let step = if hours >= 24 { DAY_US } else { HOUR_US };
+            let longest = self.policies.values().filter(means).map(|rule| rule.hours).max();
+            let Some(hours) = longest.or(self.setting) else { continue };
+            let step = if hours >= 24 || longest.is_none() { DAY_US } else { HOUR_US };
             let kept_from = (now_us - hours * HOUR_US).div_euclid(step) * step;
             tag.rows.retain(|time| *time >= kept_from);
         }
@@ -150,9 +153,12 @@ async fn step(house: &House, model: &mut Model, dice: &Dice, clock: &world::Simu
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_go_as_a_model_says() {
     let first: u64 = std::env::var("MERIDIAN_RETENTION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    for seed in first..first + 3 {
-        let (house, clock) = house();
-        let (dice, mut model) = (Dice(SeededRandom::new(seed)), Model::default());
+    for seed in first..first + 5 {
+        // Shorter than all policies, than some, than none.
+        let setting = [None, Some(12), Some(60), Some(200), Some(400)][seed as usize % 5];
+        let (house, clock) = house_of(setting);
+        let setting = setting.map(|hours| i64::try_from(hours).unwrap());
+        let (dice, mut model) = (Dice(SeededRandom::new(seed)), Model { setting, ..Model::default() });
         assert!(clock.wall_us() > BEGIN_US);
         for number in 0..150 {
             step(&house, &mut model, &dice, &clock).await;
