@@ -14,6 +14,7 @@ mod meta;
 mod opening;
 mod orders;
 mod process;
+mod quotas;
 mod reader;
 mod store;
 mod tags;

@@ -11,6 +11,7 @@ use super::admin::Operator;
 use super::certificates::Certificates;
 use super::meta::{self, Opened};
 use super::opening::opened;
+use super::quotas::FleetQuotas;
 use super::reader::Reader;
 use super::store::FleetStore;
 use super::tags::{CatalogKinds, FleetTags};
@@ -24,7 +25,7 @@ use cluster::door::Door;
 use cluster::fleet::{FleetRecord, FleetRule, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::MetaService;
-use cluster::manager::{Admin, Capacity, ManagerNode, ManagerService, Placement, Reporter};
+use cluster::manager::{Admin, Capacity, ManagerNode, ManagerService, Placement, Quotas, Reporter};
 use cluster::router::{self, Router};
 use cluster::tags::TagTable;
 use kernel::Kernel;
@@ -484,7 +485,10 @@ impl Starting<'_> {
         let store = FleetStore::new(router, lines, admin, Arc::clone(&catalog), self.runtime.clone());
         let tags = FleetTags::new(Arc::clone(&table), Arc::clone(rule), self.runtime.clone());
         tags.settle_rule().await.map_err(|fault| Error::Fleet(fault.to_string()))?;
+        let (lines, clock) = (Arc::clone(&self.lines), Arc::clone(&self.world.clock));
+        let quotas = Quotas::start(member, lines, clock, self.runtime);
         let settings = query::EngineSettings {
+            quotas: Some(Arc::new(FleetQuotas(quotas))),
             operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table)))),
             ..self.engine_settings()?
         };
