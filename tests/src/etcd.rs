@@ -1,4 +1,4 @@
-//! A real etcd of one member or several.
+//! A real etcd of one member or several, in the clear or by TLS.
 //!
 //! It promises that it answers when `start` returns, that a member is where it was after it was killed and started again, and that
 //! all of them end with the value.
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub struct Etcd {
     members: Vec<Member>,
     directory: PathBuf,
+    /// Where its certificate for clients lies, `etcd.crt` and `etcd.key`, and whom clients are to believe, `believed.crt`.
+    certificates: Option<PathBuf>,
 }
 
 struct Member {
@@ -48,12 +50,26 @@ impl Etcd {
         Etcd::start_at(directory, &[Place::loopback()])
     }
 
+    /// Starts one of one member that speaks TLS to clients, with what lies in a directory: `etcd.crt` and `etcd.key`; `believed.crt` is of
+    /// the authority.
+    ///
+    /// # Panics
+    /// When it does not answer within 60 s.
+    #[must_use]
+    pub fn start_encrypted(directory: &Path, certificates: &Path) -> Etcd {
+        Etcd::start_with(directory, &[Place::loopback()], Some(certificates))
+    }
+
     /// Starts one with a member at each place.
     ///
     /// # Panics
     /// When it does not answer within 60 s.
     #[must_use]
     pub fn start_at(directory: &Path, places: &[Place]) -> Etcd {
+        Etcd::start_with(directory, places, None)
+    }
+
+    fn start_with(directory: &Path, places: &[Place], certificates: Option<&Path>) -> Etcd {
         let free = || std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         // All are held until all are known, so that none is given twice.
         let held: Vec<_> = places.iter().map(|place| (place, free(), free())).collect();
@@ -64,7 +80,7 @@ impl Etcd {
         };
         let members = held.iter().map(member).collect();
         drop(held);
-        let mut etcd = Etcd { members, directory: directory.to_owned() };
+        let mut etcd = Etcd { members, directory: directory.to_owned(), certificates: certificates.map(Path::to_owned) };
         etcd.restart();
         etcd
     }
@@ -95,12 +111,14 @@ impl Etcd {
                 self.members[number].child = Some(self.spawn(number));
             }
         }
-        let endpoints = self.members.iter().map(Member::client).collect::<Vec<_>>().join(",");
+        let scheme = self.scheme();
+        let endpoints = self.members.iter().map(|member| format!("{scheme}://{}", member.client())).collect::<Vec<_>>().join(",");
         let begun = Instant::now();
         let healthy = || {
-            let asked =
-                Command::new("etcdctl").args(["--endpoints", &endpoints, "endpoint", "health"]).env("ETCDCTL_API", "3").output();
-            asked.expect("etcdctl is installed by `cargo xtask test`").status.success()
+            let mut command = Command::new("etcdctl");
+            command.args(["--endpoints", &endpoints, "endpoint", "health"]).env("ETCDCTL_API", "3");
+            command.args(self.certificates.iter().map(|dir| format!("--cacert={}", dir.join("believed.crt").display())));
+            command.output().expect("etcdctl is installed by `cargo xtask test`").status.success()
         };
         while !healthy() {
             assert!(begun.elapsed() < Duration::from_secs(60), "etcd answers within 60 s: {}", self.directory.display());
@@ -108,11 +126,15 @@ impl Etcd {
         }
     }
 
+    fn scheme(&self) -> &'static str {
+        if self.certificates.is_some() { "https" } else { "http" }
+    }
+
     fn spawn(&self, number: usize) -> Child {
         let (member, name) = (&self.members[number], |number: usize| format!("etcd-{number}"));
         let all: Vec<String> =
             self.members.iter().enumerate().map(|(at, member)| format!("{}={}", name(at), member.peer())).collect();
-        let (client, peer) = (format!("http://{}", member.client()), member.peer());
+        let (client, peer) = (format!("{}://{}", self.scheme(), member.client()), member.peer());
         let file = self.directory.join(format!("{}.err", name(number)));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(file).expect("a log file can be made");
         member
@@ -123,6 +145,10 @@ impl Etcd {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &all.join(","), "--log-level", "error"])
+            .args(self.certificates.iter().flat_map(|dir| {
+                [("cert", "etcd.crt"), ("key", "etcd.key")]
+                    .map(|(flag, file)| format!("--{flag}-file={}", dir.join(file).display()))
+            }))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -69,7 +69,7 @@ async fn the_rule_is_set_before_the_first_tag() {
 /// Mode and copies change under load: nothing fails, nothing that was acknowledged is lost, and each wish is carried out.
 #[tokio::test(flavor = "multi_thread")]
 async fn replication_changes_while_the_fleet_works() {
-    let fleet = Fleet::start("fleet-replication", "self", 1, 3, &[]);
+    let mut fleet = Fleet::start("fleet-replication", "self", 1, 3, &[]);
     let client = fleet.door(0).connect().await.expect("a door");
     fleet.until_in_step(&client).await;
     client.simple_query(MADE).await.expect("tags are made");
@@ -108,6 +108,18 @@ async fn replication_changes_while_the_fleet_works() {
     for (wrong, state) in [("'sync', 4", "55P02"), ("'sync', 0", "22023"), ("'sync', 2, 3", "22023"), ("'quick'", "22023")] {
         assert_eq!(refusal(&client, &format!("SELECT meridian_set_replication({wrong})")).await, state, "{wrong}");
     }
+    // Fewer copies, while a node that has some is away: the wish is told until that one has given up its own.
+    said(&client, "SELECT meridian_set_replication('sync', 3, 1)").await;
+    fleet.until(&client, "SELECT count(*) = 8 FROM meridian.slice_map WHERE array_length(members) = 3").await;
+    fleet.kill_data(2);
+    fleet.until(&client, "SELECT state <> 'Normal' FROM meridian.nodes WHERE node = 102").await;
+    said(&client, "SELECT meridian_set_replication('sync', 2, 1)").await;
+    fleet.until(&client, "SELECT state = 'Down' FROM meridian.nodes WHERE node = 102").await;
+    let waits = "SELECT count(*) = 1 AND bool_and(done < total) FROM meridian.operations WHERE operation = 'replication'";
+    fleet.until(&client, waits).await;
+    fleet.start_data(2);
+    fleet.until(&client, "SELECT count(*) = 0 FROM meridian.operations").await;
+    assert!(holds(&client, "SELECT count(*) = 8 FROM meridian.slice_map WHERE array_length(backups) = 1").await);
 }
 
 /// Waits until a node reported twice to a manager: the second time it said how far its slices are now.

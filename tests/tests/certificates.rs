@@ -1,9 +1,10 @@
-//! The certificates between the processes of a fleet, and their authority, are exchanged while all of them run and clients write.
+//! The certificates between the processes of a fleet, and their authority, and those of its etcd, are exchanged while all of them run and
+//! clients write.
 #![expect(clippy::disallowed_methods, reason = "tests drive the outside world: files")]
 
 use std::path::Path;
 use tests::workload::{Workload, make_tags};
-use tests::{Directory, Fleet, make_certificates};
+use tests::{Directory, Etcd, Fleet, make_certificates, meridian};
 
 fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).expect("a file can be read")
@@ -75,4 +76,87 @@ async fn an_authority_is_exchanged_while_the_fleet_works() {
     fleet.start_stranger(3, &old, "received fatal alert");
     workload.more(5).await;
     workload.end(&client).await;
+}
+
+/// An authority of an etcd, and a certificate of it for one at 127.0.0.1.
+fn make_etcds(directory: &Path) {
+    let dir = directory.display().to_string();
+    for words in [
+        vec!["cert", "authority", "--dir", &dir],
+        vec!["cert", "node", "etcd", "--dir", &dir, "--host", "127.0.0.1", "--host", "localhost"],
+    ] {
+        let made = meridian(&words);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_etcds_authority_is_exchanged_while_the_fleet_works() {
+    let directory = Directory::new("certificates-etcd");
+    let [old, new, used] = ["old", "new", "used"].map(|name| directory.path().join(name));
+    make_etcds(&old);
+    make_etcds(&new);
+    std::fs::create_dir_all(&used).expect("a directory can be made");
+    let shows = |from: &Path| {
+        for name in ["etcd.key", "etcd.crt"] {
+            put(&read(&from.join(name)), &used.join(name));
+        }
+    };
+    // What clients believe is told apart: the fleet's processes, and who asks whether etcd is there.
+    let (believed, both) = (used.join("believed.crt"), directory.path().join("both.crt"));
+    let authorities = [read(&old.join("authority.crt")), read(&new.join("authority.crt"))];
+    put(&authorities[0], &believed);
+    put(&authorities.concat(), &both);
+    shows(&old);
+    let mut etcd = Etcd::start_encrypted(directory.path(), &used);
+    let authority = format!("--etcd-authority={}", believed.display());
+    let mut fleet = Fleet::start("certificates-of-etcd", &etcd.join(), 2, 3, &[&authority]);
+    let client = fleet.door(0).connect().await.expect("a door");
+    fleet.until_in_step(&client).await;
+    make_tags(&client).await;
+    let workload = Workload::start(fleet.connections(), fleet.path().to_path_buf(), 2, 7);
+    workload.more(5).await;
+    // What needs etcd: a tag is agreed on there, and heard of at the other door.
+    let other = fleet.door(1).connect().await.expect("a door");
+    let tag = async |name: &str| {
+        client.execute(&format!("INSERT INTO tags (name, kind) VALUES ('{name}', 'f64')"), &[]).await.expect("a tag");
+        fleet_knows(&other, name).await;
+    };
+    tag("of.the.old").await;
+
+    // A broken file is named, and what was in use goes on.
+    put(b"no certificate", &believed);
+    fleet.signal_until_said("HUP", "the authority's certificate can't be used", 1);
+    tag("of.the.old.still").await;
+
+    // Both are believed; then etcd shows the new one, on connections that are all made anew; then only the new one is believed.
+    put(&read(&both), &believed);
+    fleet.signal_until_said("HUP", CHANGED, 1);
+    tag("of.both").await;
+    etcd.kill();
+    shows(&new);
+    etcd.restart();
+    tag("of.the.new").await;
+    workload.more(5).await;
+    put(&authorities[1], &believed);
+    fleet.signal_until_said("HUP", CHANGED, 2);
+    tag("of.the.new.alone").await;
+    etcd.kill();
+    etcd.restart();
+    tag("of.connections.anew").await;
+    workload.more(5).await;
+    // A process that begins now comes in.
+    fleet.kill_data(0);
+    fleet.start_data(0);
+    fleet.until_in_step(&client).await;
+    workload.end(&client).await;
+}
+
+/// Waits until a tag is known at a door.
+async fn fleet_knows(client: &tokio_postgres::Client, name: &str) {
+    let begun = std::time::Instant::now();
+    while client.query(&format!("SELECT 1 FROM tags WHERE name = '{name}'"), &[]).await.expect("tags").is_empty() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{name} is not known at the other door");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

@@ -124,7 +124,8 @@ async fn a_fleet_is_backed_up_at_one_moment_and_begins_anew() {
             // Leaders die, and their slices go to others, in the middle of it.
             2 => fleet.kill_data(1),
             3 => {
-                operator.batch_execute("CREATE ROLE reader LOGIN PASSWORD 'readers'").await.expect("a role");
+                let roles = "CREATE ROLE test SUPERUSER LOGIN; CREATE ROLE reader LOGIN PASSWORD 'readers'";
+                operator.batch_execute(roles).await.expect("roles");
                 fleet.start_data(1);
             }
             _ => {}

@@ -113,6 +113,15 @@ async fn tells_its_session(client: &Client, session: &Client, slice: usize) {
     let rows =
         session.query(&format!("SELECT value FROM samples WHERE tag = '{tag}'"), &[]).await.expect("it reads what is there");
     assert!(!rows.is_empty());
+    // One that writes again itself is told, too, and once: what it wrote since is there.
+    let own = format!("INSERT INTO samples (tag, time, value) VALUES ('{tag}', '2023-01-02 00:00:00+00', 0)");
+    session.simple_query(&own).await.expect("it is written");
+    session.simple_query("SET read_consistency = session").await.expect("it is set");
+    let plain = format!("SELECT value FROM samples WHERE tag = '{tag}'");
+    let told = session.simple_query(&plain).await.expect_err("what it wrote first is lost");
+    assert_eq!(told.code().map(tokio_postgres::error::SqlState::code), Some("55000"), "{told:?}");
+    assert!(!session.query(&plain, &[]).await.expect("it was told").is_empty());
+    session.simple_query("SET read_consistency = 'primary'").await.expect("it is set");
 }
 
 /// Waits until a node leads all slices that it can lead alone: where the other one counted it out, it has to wait for that one.

@@ -46,10 +46,14 @@ fn field(line: &str, key: &str) -> String {
 
 impl Collector {
     fn start(directory: &Path) -> Collector {
+        Collector::speaking(directory, &[])
+    }
+
+    fn speaking(directory: &Path, protocol: &[&str]) -> Collector {
         let told = directory.join("spans");
         let python = std::env::var_os("MERIDIAN_TEST_PYTHON").unwrap_or_else(|| "python3".into());
         let mut command = Command::new(python);
-        command.arg(in_package("clients/otlp_receiver.py")).arg(&told).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.arg(in_package("clients/otlp_receiver.py")).arg(&told).args(protocol).env("PYTHONDONTWRITEBYTECODE", "1");
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("python can be started");
         let mut line = String::new();
         let read = BufReader::new(process.stdout.take().expect("it is piped")).read_line(&mut line);
@@ -211,6 +215,49 @@ async fn http_get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("text");
     answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_is_told_over_grpc_too() {
+    let directory = Directory::new("traces-grpc");
+    let collector = Collector::speaking(directory.path(), &["grpc"]);
+    let endpoint = format!("--otlp-endpoint={}", collector.url);
+    let server = Server::start(directory.path(), &[&endpoint, "--otlp-protocol=grpc", "--http=127.0.0.1:0"]);
+    let pg = server.connect().await.expect("a door");
+    // More than one request's spans, and a pause between: the connection is used again.
+    for round in 0..2 {
+        let (named, trace, span) = client(20 + round);
+        for number in 0..300 {
+            pg.simple_query(&format!("SELECT {number} /*traceparent='{named}'*/")).await.expect("a row");
+        }
+        let names = ["statement", "parse", "plan", "execute"];
+        let begun = Instant::now();
+        let spans = loop {
+            let spans = collector.of(&trace, &span, 1, &names).await;
+            if spans.iter().filter(|span| span.name == "statement").count() == 300 {
+                break spans;
+            }
+            assert!(begun.elapsed() < PATIENCE, "all of them are told: {}", spans.len());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        check_tree(&spans, &span);
+    }
+    let metrics = http_get(&server.http, "/metrics").await;
+    assert!(metrics.contains("\nmeridian_spans_dropped_total 0\n"), "nothing was dropped");
+    // What the collector says when it is another's port, and what can't be meant.
+    drop(collector);
+    let (named, ..) = client(30);
+    pg.simple_query(&format!("SELECT 1 /*traceparent='{named}'*/")).await.expect("a row");
+    let log = directory.path().join("server.err");
+    let begun = Instant::now();
+    while !std::fs::read_to_string(&log).expect("a log").contains("the collector does not take spans") {
+        assert!(begun.elapsed() < PATIENCE, "it is said that it is away");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(server.stop().success());
+    let wrong = Directory::new("traces-grpc-path");
+    let said = Server::try_start(wrong.path(), &["--otlp-endpoint=http://127.0.0.1:4317/v1/traces", "--otlp-protocol=grpc"]);
+    assert!(said.err().is_some_and(|said| said.contains("a collector has no path by gRPC")), "it is refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,10 +58,11 @@ const PYTHON: &[&str] = &[
     "polars==2.*",
     "connectorx==0.4.*",
     "opentelemetry-proto==1.45.*",
+    "grpcio==1.76.*",
 ];
 /// What they are imported as.
 const MODULES: &str = "import psycopg, duckdb, pytz, adbc_driver_flightsql.dbapi, influxdb, influxdb_client, prometheus_client, \
-    pyarrow, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx, opentelemetry.proto.trace.v1.trace_pb2";
+    pyarrow, asyncpg, psycopg2, sqlalchemy, greenlet, pandas, polars, connectorx, grpc, opentelemetry.proto.trace.v1.trace_pb2";
 
 /// The user's cache directory for what survives a clone: build results and the Python environment.
 pub fn cache() -> PathBuf {

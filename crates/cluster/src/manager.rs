@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   every process ── `reporting` (twice a second) ──> Manager1/Report ──> `service` ──> the machine, what was heard
+//!   schedulers ── `quotas` (twice a second) ──> Manager1/Share ──> what each may use of limits that they share
 //!   meta: fleet, node/, slice/, target/ (watched) ──> `standing` ──> View ──┐
 //!   `lease` in meta: one manager tends ─────────────────────────────────────┴─> `tending` ──> swaps, orders to primaries
 //!   operators ──> `Admin` ──> meta: fleet, drains, targets, forced epochs
@@ -17,6 +18,7 @@ mod forcing;
 mod lease;
 mod node;
 mod placing;
+mod quotas;
 mod replication;
 mod reporting;
 mod ruling;
@@ -29,6 +31,7 @@ pub use checking::{Checked, CopyState};
 pub use forcing::ForceLoss;
 pub use node::{ManagerNode, Settings};
 pub use placing::Placement;
+pub use quotas::{Quotas, Seat};
 pub use replication::Replication;
 pub use reporting::{Capacity, Reporter};
 pub use service::ManagerService;

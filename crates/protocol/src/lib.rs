@@ -1,7 +1,7 @@
 //! Floor 2: the fleet's protocols, as state machines without I/O.
 //!
 //! What it is: what the nodes of a fleet must agree on and how: (state, now, event) in, actions out. Today the
-//! replication of one slice, the changes of the tag table (`tags`), what managers do (`membership`), and plans of where
+//! replication of one slice, the changes of the tag table (`tags`), what managers do (`membership`), shares of a limit (`quotas`), and plans of where
 //! slices lie (`moves`). The shells in `cluster` give these machines a network, disks, clocks and etcd; the simulator gives
 //! them faulty ones.
 //! What it promises: a machine asks nothing of the world and keeps no thread; the same events give the same
@@ -23,6 +23,7 @@
 //!   scheduler <── messages ──> scheduler      one machine a scheduler: `tags::Scheduler`
 //!
 //!   meta (nodes, slices, targets) <── swaps wanted ── `membership::Manager` <── reports of nodes
+//!   servers of clients ── what they need of a limit ──> `quotas::Ledger`, at the manager that tends
 //! ```
 
 mod entry;
@@ -35,6 +36,7 @@ mod meta_view;
 pub mod moves;
 mod mutation;
 mod producers;
+pub mod quotas;
 mod replica;
 mod settings;
 pub mod tags;

@@ -2,32 +2,39 @@
 //!
 //! Promises: whoever takes rows is told how long to wait before they count; over any time from its first use on, what counts is at most
 //! one second's rows more than the rate gives; nobody waits longer than that asks for, and who came first waits least. What is
-//! taken and then given up can be given back.
+//! taken and then given up can be given back. A rate that changes holds at once, also for whoever waits and asks again.
 //! It may not know: whose rows they are, nor how somebody waits. Time is handed in.
 //!
 //! Shared state: the credit and when it was worked out, under one mutex.
 
 use parking_lot::Mutex;
 
-/// Millionths of a row: what a rate of one row a second brings in a microsecond.
-const ROW: i128 = 1_000_000;
+/// What a rate of a thousandth of a row a second brings in a microsecond.
+const ROW: i128 = 1_000_000_000;
+/// Of a rate.
+const SECOND: i128 = 1_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    /// What may be taken at once, in millionths of a row; below zero: what others wait for.
+    /// What may be taken at once, in billionths of a row; below zero: what others wait for.
     credit: i128,
     at_us: u64,
 }
 
 /// The bucket. Full at first.
 #[derive(Debug, Default)]
-pub(crate) struct Bucket(Mutex<Option<State>>);
+pub(crate) struct Bucket {
+    state: Mutex<Option<State>>,
+    /// Whose turn it is: who waits for rows lets others wait behind, in order.
+    pub turn: tokio::sync::Mutex<()>,
+}
 
 impl Bucket {
-    /// Takes rows; the answer is for how many microseconds to wait before they count. `per_second` is the rate in force, above 0.
-    pub(crate) fn take(&self, rows: u64, per_second: u64, now_us: u64) -> u64 {
-        let (rate, full) = (i128::from(per_second.max(1)), i128::from(per_second.max(1)) * ROW);
-        let mut state = self.0.lock();
+    /// Takes rows; the answer is for how many microseconds to wait before they count. `rate`: thousandths of a row a second that are
+    /// in force, above 0.
+    pub(crate) fn take(&self, rows: u64, rate: u64, now_us: u64) -> u64 {
+        let (rate, full) = (i128::from(rate.max(1)), i128::from(rate.max(1)) * SECOND);
+        let mut state = self.state.lock();
         let before = state.map_or(full, |state| {
             let grown = i128::from(now_us.saturating_sub(state.at_us)) * rate;
             (state.credit + grown).min(full)
@@ -44,7 +51,7 @@ impl Bucket {
 
     /// Gives back rows that were taken and are not wanted any longer.
     pub(crate) fn give_back(&self, rows: u64) {
-        if let Some(state) = self.0.lock().as_mut() {
+        if let Some(state) = self.state.lock().as_mut() {
             state.credit += i128::from(rows) * ROW;
         }
     }
@@ -69,15 +76,18 @@ mod tests {
     #[test]
     fn a_second_is_free_and_the_rest_takes_its_time() {
         let bucket = Bucket::default();
-        assert_eq!(bucket.take(3_000, 1_000, 0), 2_000_000);
-        assert_eq!(bucket.take(1, 1_000, 2_000_000), 1_000);
+        assert_eq!(bucket.take(3_000, 1_000_000, 0), 2_000_000);
+        assert_eq!(bucket.take(1, 1_000_000, 2_000_000), 1_000);
         // What an idle time brings is one second's at most.
-        assert_eq!(bucket.take(1_000, 1_000, 3_600_000_000), 0);
-        assert_eq!(bucket.take(1, 1_000, 3_600_000_000), 1_000);
+        assert_eq!(bucket.take(1_000, 1_000_000, 3_600_000_000), 0);
+        assert_eq!(bucket.take(1, 1_000_000, 3_600_000_000), 1_000);
         bucket.give_back(1);
-        assert_eq!(bucket.take(1, 1_000, 3_600_000_000), 1_000);
+        assert_eq!(bucket.take(1, 1_000_000, 3_600_000_000), 1_000);
         // A rate that has changed holds from the next on.
-        assert_eq!(bucket.take(9, 10, 3_600_000_000), 1_000_000);
+        assert_eq!(bucket.take(9, 10_000, 3_600_000_000), 1_000_000);
+        // Nothing more is taken: how long it is still to be waited for, at the rate that is in force by then.
+        assert_eq!(bucket.take(0, 10_000, 3_600_500_000), 500_000);
+        assert_eq!(bucket.take(0, 1_000_000, 3_600_500_000), 5_000);
         assert_eq!(Bucket::default().take(u64::MAX, 1, 0), u64::MAX);
     }
 
@@ -96,11 +106,11 @@ mod tests {
                 now_us += if dice.below(4) == 0 { dice.below(3_000_000) } else { dice.below(20_000) };
                 let rows = 1 + dice.below(most);
                 if dice.below(5) == 0 {
-                    bucket.take(rows, rate, now_us);
+                    bucket.take(rows, rate * 1_000, now_us);
                     bucket.give_back(rows);
                     continue;
                 }
-                let counts_us = now_us + bucket.take(rows, rate, now_us);
+                let counts_us = now_us + bucket.take(rows, rate * 1_000, now_us);
                 sum += rows;
                 let allowed = rate as f64 * (1.0 + (counts_us - began_us) as f64 / 1e6);
                 assert!(sum as f64 <= allowed + 1.0, "seed {seed}: {sum} rows, {allowed} allowed");

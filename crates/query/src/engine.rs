@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::planning::Planners;
 use crate::pool::QueryPool;
+use crate::quotas::Quotas;
 use crate::retention;
 use crate::running::Running;
 use crate::session::{Session, SessionSettings};
@@ -82,6 +83,8 @@ pub struct EngineSettings {
     pub operator: Option<Arc<dyn Operator>>,
     /// How the nodes of a fleet are reached; None on a lone node.
     pub channels: Option<Arc<dyn Channels>>,
+    /// Who says what this server may use of limits that it shares with others; None on a lone node.
+    pub quotas: Option<Arc<dyn Quotas>>,
 }
 
 impl EngineSettings {
@@ -101,6 +104,7 @@ impl EngineSettings {
             settings: Vec::new(),
             operator: None,
             channels: None,
+            quotas: None,
         }
     }
 }

@@ -4,8 +4,11 @@
 //! roles at this moment. A session may have stricter ones of its own, which hold for it beside them. Superusers have only those of
 //! their sessions.
 //!
-//! Promises: whoever is beyond a rate waits, and is no error; who gives up waiting has used nothing. Memory beyond a limit is refused
-//! (53200), after operators that can spill have spilled.
+//! In a fleet a role's rates are shared with other servers (`quotas`), and what is in force here changes while somebody waits. Memory is
+//! of each server alone.
+//!
+//! Promises: whoever is beyond a rate waits, and is no error; who came first waits least; who gives up waiting has used nothing. Memory
+//! beyond a limit is refused (53200), after operators that can spill have spilled.
 //!
 //! Shared state: a map of what roles use, under one mutex, touched when a session's limits are looked up anew; buckets and pools have
 //! their own. A session's view of its limits is replaced as a whole.
@@ -16,6 +19,7 @@ use crate::bucket::Bucket;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::pool::{Nested, QueryPool};
+use crate::quotas::{Quotas, RateInForce, Rated, Seat};
 use crate::session::Session;
 use arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
@@ -37,6 +41,10 @@ pub(crate) const NAMES: [&str; 3] = [MEMORY, WRITTEN, READ];
 
 /// How often in a second rows for a client that reads at its limit come.
 const PORTIONS: u64 = 10;
+/// How long somebody waits at most before the rate is looked at again.
+const LOOK_US: u64 = 100_000;
+/// Rates are counted in thousandths of a row, so that parts of small ones are rates too.
+const PARTS: u64 = 1_000;
 
 /// Limits as numbers; 0 = none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,15 +97,35 @@ impl Limits {
             used
         });
         used.memory.set_limit(bounds.memory);
-        Some(RoleLimits { bounds, used })
+        Some(RoleLimits { id: role.id, bounds, used })
     }
 }
 
 /// A role's limits, and what is used of them.
 #[derive(Clone)]
 pub(crate) struct RoleLimits {
+    id: u32,
     pub bounds: Bounds,
     used: Arc<Used>,
+}
+
+impl RoleLimits {
+    /// What a rate is here, now; None where it has none.
+    fn rate(&self, rated: Rated, quotas: Option<&Arc<dyn Quotas>>) -> Option<u64> {
+        let limit = match rated {
+            Rated::Written => self.bounds.written,
+            Rated::Read => self.bounds.read,
+        };
+        let limit = Some(limit.saturating_mul(PARTS)).filter(|limit| *limit > 0)?;
+        Some(quotas.map_or(limit, |quotas| quotas.rate(self.id, rated, limit)))
+    }
+
+    fn bucket(&self, rated: Rated) -> &Bucket {
+        match rated {
+            Rated::Written => &self.used.written,
+            Rated::Read => &self.used.read,
+        }
+    }
 }
 
 /// A session's view of its limits.
@@ -131,43 +159,109 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Somebody who waits is seen to.
-struct Waits<'a>(&'a Activity);
+/// Whoever waits is seen to: in the session, and by those that share a role's limit out.
+struct Waits<'a> {
+    activity: Option<&'a Activity>,
+    quota: Option<(&'a Arc<dyn Quotas>, u32, Rated)>,
+}
 
-impl<'a> Waits<'a> {
-    fn of(activity: &'a Activity) -> Self {
-        activity.waits(true);
-        Waits(activity)
+impl Waits<'_> {
+    fn tell(&self, begins: bool) {
+        if let Some(activity) = self.activity {
+            activity.waits(begins);
+        }
+        if let Some((quotas, role, rated)) = self.quota {
+            quotas.waits(role, rated, begins);
+        }
+    }
+
+    fn begin(self) -> Self {
+        self.tell(true);
+        self
     }
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.waits(false);
+        self.tell(false);
     }
 }
 
-/// Waits until rows may count in all of some buckets, each with its rate.
-async fn pace(buckets: &[(&Bucket, u64)], rows: u64, clock: &dyn Clock, activity: Option<&Activity>) {
-    let now_us = clock.monotonic_us();
-    let limited = buckets.iter().filter(|(_, rate)| *rate > 0 && rows > 0);
-    let (mut taken, mut wait_us) = (Vec::new(), 0);
-    for (bucket, rate) in limited {
-        wait_us = wait_us.max(bucket.take(rows, *rate, now_us));
-        taken.push(Taken(bucket, rows));
+/// Waits until rows may count in a bucket, whose rate may change meanwhile.
+async fn pace<'a>(bucket: &Bucket, rate: impl Fn() -> u64, rows: u64, clock: &dyn Clock, waits: impl Fn() -> Waits<'a>) {
+    let mut waiting = None;
+    let _turn = match bucket.turn.try_lock() {
+        Ok(turn) => turn,
+        Err(_) => {
+            waiting = Some(waits());
+            bucket.turn.lock().await
+        }
+    };
+    let mut wait_us = bucket.take(rows, rate(), clock.monotonic_us());
+    let taken = Taken(bucket, rows);
+    while wait_us > 0 {
+        waiting = waiting.or_else(|| Some(waits()));
+        tokio::time::sleep(Duration::from_micros(wait_us.min(LOOK_US))).await;
+        wait_us = bucket.take(0, rate(), clock.monotonic_us());
     }
-    if wait_us > 0 {
-        let _waits = activity.map(Waits::of);
-        tokio::time::sleep(Duration::from_micros(wait_us)).await;
-    }
-    taken.into_iter().for_each(Taken::used);
+    taken.used();
+    drop(waiting);
 }
 
 impl Engine {
+    fn quotas(&self) -> Option<&Arc<dyn Quotas>> {
+        self.settings.quotas.as_ref()
+    }
+
+    /// A seat for one more session of somebody's role: None where all that it may have are taken. On a lone node whoever opens
+    /// doors counts them itself, and any number is given.
+    pub async fn seat(&self, access: &Access) -> Option<Seat> {
+        let who = access.session();
+        match (self.quotas(), who.id()) {
+            (Some(quotas), Some(role)) => quotas.seat(role, access.roles().connections_max(&access.session_user())).await,
+            _ => Some(Box::new(())),
+        }
+    }
+
+    /// The rates of roles that were met here, as they are in force.
+    #[must_use]
+    pub fn rates_in_force(&self) -> Vec<RateInForce> {
+        let roster = self.roles().roster();
+        let all: Vec<(u32, Arc<Used>)> = self.limits.0.lock().iter().map(|(id, used)| (*id, Arc::clone(used))).collect();
+        let mut rates = Vec::new();
+        for (id, used) in all {
+            let Some(role) = roster.role(id).filter(|role| !role.superuser) else { continue };
+            let limits = RoleLimits { id, bounds: Bounds::of(|name| role.settings.get(name).map(String::as_str)), used };
+            for (rated, limit) in [(Rated::Written, limits.bounds.written), (Rated::Read, limits.bounds.read)] {
+                let here = limits.rate(rated, self.quotas());
+                rates.extend(here.map(|here| RateInForce {
+                    role: role.name.to_string(),
+                    rated,
+                    limit,
+                    here: here as f64 / PARTS as f64,
+                }));
+            }
+        }
+        rates.sort_by(|one, other| one.role.cmp(&other.role));
+        rates
+    }
+
     /// Waits until somebody may write so many rows more: for doors at which a writer has no session.
     pub async fn pace_writer(&self, access: &Access, rows: u64) {
-        let Some(limits) = self.limits.of_role(access.roles(), &access.session()) else { return };
-        pace(&[(&limits.used.written, limits.bounds.written)], rows, &*self.settings.clock, None).await;
+        let limits = self.limits.of_role(access.roles(), &access.session());
+        self.pace_role(limits.as_ref(), Rated::Written, rows, None).await;
+    }
+
+    /// Waits until a role may use so many rows more.
+    async fn pace_role(&self, limits: Option<&RoleLimits>, rated: Rated, rows: u64, activity: Option<&Activity>) {
+        let Some(limits) = limits.filter(|limits| rows > 0 && limits.rate(rated, None).is_some()) else { return };
+        let quotas = self.quotas();
+        let rate = || limits.rate(rated, quotas).unwrap_or(u64::MAX);
+        let waits = || Waits { activity, quota: quotas.map(|quotas| (quotas, limits.id, rated)) }.begin();
+        pace(limits.bucket(rated), rate, rows, &*self.settings.clock, waits).await;
+        if let Some(quotas) = quotas {
+            quotas.counts(limits.id, rated, rows);
+        }
     }
 }
 
@@ -217,23 +311,30 @@ impl Session {
     /// Waits until it may write so many rows more.
     pub async fn pace_written(&self, rows: u64) {
         let (role, own) = self.limits();
-        let mut buckets = vec![(&self.limits.own.written, own.written)];
-        buckets.extend(role.as_ref().map(|role| (&role.used.written, role.bounds.written)));
-        pace(&buckets, rows, &*self.engine.settings.clock, Some(&self.activity)).await;
+        self.pace_own(&self.limits.own.written, own.written, rows).await;
+        self.engine.pace_role(role.as_ref(), Rated::Written, rows, Some(&self.activity)).await;
     }
 
     /// Waits until it may be sent so many rows more.
     pub(crate) async fn pace_read(&self, rows: u64) {
         let (role, own) = self.limits();
-        let mut buckets = vec![(&self.limits.own.read, own.read)];
-        buckets.extend(role.as_ref().map(|role| (&role.used.read, role.bounds.read)));
-        pace(&buckets, rows, &*self.engine.settings.clock, Some(&self.activity)).await;
+        self.pace_own(&self.limits.own.read, own.read, rows).await;
+        self.engine.pace_role(role.as_ref(), Rated::Read, rows, Some(&self.activity)).await;
+    }
+
+    /// Waits for its own limit, before its role's: nobody else waits behind it.
+    async fn pace_own(&self, bucket: &Bucket, limit: u64, rows: u64) {
+        if limit > 0 && rows > 0 {
+            let waits = || Waits { activity: Some(&*self.activity), quota: None }.begin();
+            pace(bucket, || limit.saturating_mul(PARTS), rows, &*self.engine.settings.clock, waits).await;
+        }
     }
 
     /// How many rows it is sent at a time, where they are limited: as many as come in a part of a second.
     pub(crate) fn read_portion(&self) -> Option<usize> {
         let (role, own) = self.limits();
-        let rates = [own.read, role.map_or(0, |role| role.bounds.read)];
+        let of_role = role.and_then(|role| role.rate(Rated::Read, self.engine.quotas())).map_or(0, |rate| (rate / PARTS).max(1));
+        let rates = [own.read, of_role];
         let rate = rates.into_iter().filter(|rate| *rate > 0).min()?;
         Some(usize::try_from((rate / PORTIONS).max(1)).unwrap_or(usize::MAX))
     }

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::{Kernel, NodeStatus};
 use page::Page;
-use query::{Metric, NodeReport};
+use query::{Metric, NodeReport, RateInForce, Rated};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -137,11 +137,33 @@ fn statements(shared: &Shared, page: &mut Page) {
     page.gauge("meridian_statements_running", "Statements that run now.", engine.statements_running() as u64);
     page.gauge("meridian_query_memory_bytes", "Memory that statements hold of their share.", engine.query_bytes());
     page.gauge("meridian_query_memory_limit_bytes", "Memory that statements may hold.", engine.settings().memory_bytes);
+    rates(&engine.rates_in_force(), page);
     let spans = traces::counts();
     page.counter("meridian_spans_exported_total", "Spans that a collector has taken.", spans.exported);
     page.counter("meridian_spans_dropped_total", "Spans that no collector has taken: it was away, or too slow.", spans.dropped);
     let help = "How long statements took, to their last row; those of the point path left out.";
     page.histogram("meridian_statement_seconds", help, &engine.statement_times());
+}
+
+/// Rates of roles that were met here.
+fn rates(rates: &[RateInForce], page: &mut Page) {
+    type Of = fn(&RateInForce) -> f64;
+    let figures: [(&str, &str, Of); 2] = [
+        ("meridian_role_rows_per_second_limit", "Rows a second that a role may use, at all schedulers.", |rate| {
+            rate.limit as f64
+        }),
+        ("meridian_role_rows_per_second_here", "Rows a second of them that are this server's now.", |rate| rate.here),
+    ];
+    for (name, help, of) in figures.into_iter().filter(|_| !rates.is_empty()) {
+        page.family(name, "gauge", help);
+        for rate in rates {
+            let direction = match rate.rated {
+                Rated::Written => "written",
+                Rated::Read => "read",
+            };
+            page.number(name, &[("role", rate.role.as_str()), ("direction", direction)], of(rate));
+        }
+    }
 }
 
 /// Figures that a kernel tells of itself, here or on nodes of a fleet.

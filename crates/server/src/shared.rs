@@ -9,7 +9,7 @@ use crate::counters::Counters;
 use crate::http::Series;
 use crate::{Settings, Users};
 use parking_lot::{Mutex, RwLock};
-use query::{Engine, Session};
+use query::{Engine, Seat, Session};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -54,6 +54,8 @@ pub(crate) struct Connected {
     /// Whom it logged in as.
     role: Arc<str>,
     secret: [u8; 4],
+    /// Of those that its role may have; None of what does not count.
+    seat: Option<Seat>,
 }
 
 /// An entry in the list of connections; leaves it when dropped.
@@ -90,15 +92,25 @@ impl Shared {
     }
 
     /// Enters a session in the list; the answer holds its secret for cancel requests. None where its role has as many as it may have.
-    pub(crate) fn register(self: &Arc<Self>, session: Arc<Session>) -> Option<Registered> {
+    pub(crate) async fn register(self: &Arc<Self>, session: Arc<Session>) -> Option<Registered> {
+        let seat = self.engine.seat(session.access()).await?;
+        self.enter(session, Some(seat))
+    }
+
+    /// Enters the session of one request, which is no connection.
+    pub(crate) fn register_request(self: &Arc<Self>, session: Arc<Session>) -> Option<Registered> {
+        self.enter(session, None)
+    }
+
+    fn enter(self: &Arc<Self>, session: Arc<Session>, seat: Option<Seat>) -> Option<Registered> {
         let role = session.access().session_user();
         let limit = self.users.roles().connections_max(&role);
         let mut secret = [0; 4];
         self.users.fill_random(&mut secret);
-        let connected = Arc::new(Connected { session, role: Arc::clone(&role), secret });
+        let connected = Arc::new(Connected { session, role: Arc::clone(&role), secret, seat });
         let mut connections = self.connections.lock();
-        if let Some(limit) = limit {
-            let open = connections.values().filter(|other| other.role == role).count();
+        if let Some(limit) = limit.filter(|_| connected.seat.is_some()) {
+            let open = connections.values().filter(|other| other.seat.is_some() && other.role == role).count();
             if open >= limit as usize {
                 return None;
             }

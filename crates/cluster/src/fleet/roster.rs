@@ -7,7 +7,7 @@ use super::entries::{self, NodeRecord, Roles, node_record};
 use super::following::{Following, Listener};
 use meta::{Entry, Error, Key, Meta, Range};
 use parking_lot::RwLock;
-use protocol::membership::Seen;
+use protocol::membership::{NodeState, Seen};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -82,6 +82,14 @@ impl Roster {
     pub fn with(&self, roles: Roles) -> Vec<NodeId> {
         let records = self.known.records.read();
         records.iter().filter(|(_, seen)| seen.value.roles.has(roles)).map(|(node, _)| *node).collect()
+    }
+
+    /// How many play all of these roles and are not known to be down.
+    #[must_use]
+    pub fn alive(&self, roles: Roles) -> usize {
+        let records = self.known.records.read();
+        let is_down = |record: &NodeRecord| record.entry.state == NodeState::Down;
+        records.values().filter(|seen| seen.value.roles.has(roles) && !is_down(&seen.value)).count()
     }
 
     /// Tells of changes: what it holds is of no meaning.

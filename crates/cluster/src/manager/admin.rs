@@ -420,8 +420,12 @@ fn is_on(entry: &SliceEntry, nodes: &[NodeId]) -> bool {
 /// Slices on their way to what the fleet's replication is to be.
 fn replicating(standing: &Standing) -> Option<Operation> {
     let fleet = standing.fleet.as_ref()?.value;
-    let in_step = |seen: &&Seen<SliceEntry>| seen.value.policy == fleet.policy;
-    let (of, done) = (standing.view.slices.len(), standing.view.slices.values().filter(in_step).count());
+    // A copy too many stays where its node is silent; one that moves has more copies meanwhile, and is told as such.
+    let has_few =
+        |slice: &SliceId, entry: &SliceEntry| entry.backups.len() < fleet.copies as usize || standing.targets.contains_key(slice);
+    let in_step =
+        |(slice, seen): &(&SliceId, &Seen<SliceEntry>)| seen.value.policy == fleet.policy && has_few(slice, &seen.value);
+    let (of, done) = (standing.view.slices.len(), standing.view.slices.iter().filter(in_step).count());
     let progress = Progress { done: done as u64, of: of as u64 };
     (done < of).then_some(Operation::Replicate { policy: fleet.policy, progress })
 }

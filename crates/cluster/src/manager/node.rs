@@ -16,6 +16,7 @@ use meta::{Error, Is, Meta, Swap};
 use parking_lot::Mutex;
 use protocol::Moment;
 use protocol::membership::{Busyness, Manager, ManagerSettings, NodeReport, Order, Wanted};
+use protocol::quotas::Ledger;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,8 @@ pub(super) struct Shared {
     standing: Followed,
     machines: Mutex<Machines>,
     pub heard: Mutex<Hearsay>,
+    /// What servers of clients may use of limits that they share.
+    pub ledger: Mutex<Ledger>,
     tends: AtomicBool,
 }
 
@@ -111,7 +114,8 @@ impl ManagerNode {
         let clock = Arc::clone(&world.clock);
         let lease = Lease::new(Arc::clone(&meta), Arc::clone(&clock), me);
         let (run, heard, tends) = (world.random.next_u64(), Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { run, meta, lines, clock, settings, standing, machines, heard, tends });
+        let ledger = Mutex::new(Ledger::new(now));
+        let shared = Arc::new(Shared { run, meta, lines, clock, settings, standing, machines, heard, ledger, tends });
         let (alive, stopping) = watch::channel(());
         runtime.spawn(tend(Arc::clone(&shared), lease, stopping));
         Ok(ManagerNode { shared, _alive: alive })
@@ -124,7 +128,7 @@ impl ManagerNode {
     /// Whether this is the manager that tends the fleet now.
     #[must_use]
     pub fn tends(&self) -> bool {
-        self.shared.tends.load(Ordering::Relaxed)
+        self.shared.is_tending()
     }
 
     /// How busy a node is, in thousandths, as last heard: for readers that may choose among copies.
@@ -152,6 +156,15 @@ async fn tend(shared: Arc<Shared>, mut lease: Lease, mut stopping: watch::Receiv
 impl Shared {
     pub(super) fn now(&self) -> Moment {
         Moment(self.clock.monotonic_us())
+    }
+
+    pub(super) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Whether this is the manager that tends the fleet now.
+    pub(super) fn is_tending(&self) -> bool {
+        self.tends.load(Ordering::Relaxed)
     }
 
     /// A process reports. False where its store is not the one that meta names under its number, as far as is known here: it

@@ -4,6 +4,7 @@
 //! that meta does not name is refused. What was heard is one manager's, and may be old or nothing. May not know who decides what.
 
 use super::node::{Heard, ManagerNode, Shared};
+use super::quotas::{Shares, Sharing};
 use crate::calls::MESSAGE_BYTES_MAX;
 use crate::data::ReplicaSize;
 use crate::door::{Answer, Answering};
@@ -23,6 +24,7 @@ use types::{Epoch, NodeId, Sequence, SliceId, StoreId, Version};
 const SERVICE: &str = "meridian.Manager1";
 pub(super) const REPORT: &str = "/meridian.Manager1/Report";
 pub(super) const LOOK: &str = "/meridian.Manager1/Look";
+pub(super) const SHARE: &str = "/meridian.Manager1/Share";
 
 /// What a process tells managers.
 pub(super) struct Report {
@@ -247,6 +249,10 @@ impl ManagerService {
     pub fn new(manager: &ManagerNode) -> ManagerService {
         ManagerService { shared: Arc::clone(manager.shared()) }
     }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
 }
 
 impl Answering for ManagerService {
@@ -262,6 +268,7 @@ impl Answering for ManagerService {
                 let codec = ProstCodec::<Looked, Looking>::default();
                 Grpc::new(codec).max_encoding_message_size(MESSAGE_BYTES_MAX).unary(self, request).await
             }
+            SHARE => Grpc::new(ProstCodec::<Shares, Sharing>::default()).unary(self, request).await,
             _ => Status::unimplemented("there is no such method").into_http(),
         }
     }

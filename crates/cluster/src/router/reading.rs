@@ -9,11 +9,12 @@ use super::{Choice, Freshness, RouteError, Router};
 use crate::data::{Answer, Refused};
 use futures::future::join_all;
 use kernel::ReadingColumns;
+use protocol::Consistency;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use types::{NodeId, SliceId, TagId, Timestamp, Version};
+use types::{Epoch, NodeId, SliceId, TagId, Timestamp, Version};
 
 /// How long one try waits for its answer.
 const TRY: Duration = Duration::from_secs(5);
@@ -54,6 +55,38 @@ impl Router {
     pub async fn versions(&self, slices: &[SliceId]) -> Result<Vec<(SliceId, Version)>, RouteError> {
         let open = slices.iter().map(|slice| (*slice, Arc::default())).collect();
         Ok(self.ask(&Questions { tags: Vec::new(), times: None }, open, &Freshness::Primary).await?.at)
+    }
+
+    /// Whether a slice still has a version that somebody saw before it was led in this epoch: its primary is asked.
+    ///
+    /// # Errors
+    /// `RouteError::Read`: with `Refused::Lost` where it does not.
+    pub async fn has_kept(&self, slice: SliceId, version: Version, epoch: Epoch) -> Result<(), RouteError> {
+        let deadline = Instant::now() + self.settings.patience;
+        let mut changes = self.map.changes();
+        loop {
+            let asked = async {
+                let node =
+                    self.map.primary(slice).ok_or_else(|| Refused::Unavailable("nobody is known to lead it".to_owned()))?;
+                let _under_way = self.map.under_way(node);
+                let answer = self.client(node, TRY)?.latest(&[(slice, Consistency::Session(version))], &[]).await?;
+                match answer.refused.into_iter().next() {
+                    Some((_, refused)) => Err(refused),
+                    // One that does not know of the epoch yet may have what the others have not.
+                    None if answer.at.iter().any(|(of, at)| *of == slice && at.epoch >= epoch) => Ok(()),
+                    None => Err(Refused::NotPrimary { leader: None }),
+                }
+            };
+            match asked.await {
+                Ok(()) => return Ok(()),
+                Err(cause) if !cause.can_retry() || Instant::now() >= deadline => return Err(RouteError::Read { slice, cause }),
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                _ = changes.changed() => {}
+            }
+        }
     }
 
     /// For each (tag, time): the newest sample at or before that time, one row each, in the order asked.

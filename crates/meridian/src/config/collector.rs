@@ -31,6 +31,35 @@ impl Value for Collector {
     }
 }
 
+/// How a collector is spoken to, in the words of OpenTelemetry's own variable OTEL_EXPORTER_OTLP_PROTOCOL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP.
+    Http,
+    /// gRPC.
+    Grpc,
+}
+
+impl Value for OtlpProtocol {
+    const UNIT: &'static str = "http/protobuf or grpc";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "http/protobuf" => Ok(OtlpProtocol::Http),
+            "grpc" => Ok(OtlpProtocol::Grpc),
+            _ => Err(format!("\"{text}\" is no protocol of a collector that is spoken here; there are http/protobuf and grpc")),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            OtlpProtocol::Http => "http/protobuf",
+            OtlpProtocol::Grpc => "grpc",
+        }
+        .to_owned()
+    }
+}
+
 /// A part of a whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(pub f64);
@@ -64,6 +93,10 @@ mod tests {
         for text in ["127.0.0.1:4318", "http://", "http://:4318", "grpc://c:4317", "http://a b"] {
             assert!(Collector::parse(text).is_err(), "{text}");
         }
+        for text in ["http/protobuf", "grpc"] {
+            assert_eq!(OtlpProtocol::parse(text).expect("it is one").show(), text);
+        }
+        assert!(OtlpProtocol::parse("http/json").is_err());
         for text in ["0", "0.25", "1"] {
             assert_eq!(Share::parse(text).expect("it is one").show(), text);
         }

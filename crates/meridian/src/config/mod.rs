@@ -15,6 +15,7 @@ mod sources;
 pub mod units;
 mod values;
 
+pub use collector::OtlpProtocol;
 pub use docs::{docs_page, example_file, flag_help, print_config};
 pub use fleet_values::{JoinSetting, ReplicationSetting, RoleSetting, shown};
 pub use machine::{cores, memory_bytes as machine_memory};

@@ -4,7 +4,7 @@
 //! Promises: a `Config` that was made has every value in its range, "auto" worked out, and all
 //! shares of memory within the one budget.
 
-use super::collector::{Collector, Share};
+use super::collector::{Collector, OtlpProtocol, Share};
 use super::fleet_values::{JoinSetting, Locality, ReplicationSetting, RoleSetting};
 use super::values::{AutoBytes, AutoCount, Bytes, DurabilitySetting, Listen, LogFormat, Secret, Value};
 use super::{ConfigError, machine};
@@ -260,9 +260,11 @@ settings! {
         slow_statement: Option<Duration> = "1s", "1ms" to "1d";
     }
     "Traces" {
-        /// Where spans are told, by OTLP over HTTP in protobuf: http://HOST:PORT or https://HOST, the path /v1/traces is added.
+        /// Where spans are told, by OTLP: http://HOST:PORT or https://HOST; over HTTP the path /v1/traces is added.
         /// None = no spans are made.
         otlp_endpoint: Collector = "none";
+        /// How they are told: over HTTP (collectors listen for it on port 4318), or over gRPC (on port 4317).
+        otlp_protocol: OtlpProtocol = "http/protobuf";
         /// How many of the statements that come without a traceparent, and of flushes and merges, are told as traces; those that
         /// come with one are told where it says so.
         otlp_sample: Share = "0", "0" to "1";

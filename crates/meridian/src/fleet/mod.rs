@@ -16,6 +16,7 @@ mod opening;
 mod orders;
 mod placing;
 mod process;
+mod quotas;
 mod reader;
 mod store;
 mod tags;

@@ -13,6 +13,7 @@ use super::meta::{self, Opened};
 use super::backups::{self, FleetBackups};
 use super::opening::opened;
 use super::placing;
+use super::quotas::FleetQuotas;
 use super::reader::Reader;
 use super::store::FleetStore;
 use super::tags::{CatalogKinds, FleetTags};
@@ -27,7 +28,7 @@ use backup::Restored;
 use cluster::fleet::{FleetRecord, FleetRule, Laid, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::MetaService;
-use cluster::manager::{Admin, Capacity, ManagerNode, ManagerService, Placement, Reporter};
+use cluster::manager::{Admin, Capacity, ManagerNode, ManagerService, Placement, Quotas, Reporter};
 use cluster::router::{self, Router};
 use cluster::tags::TagTable;
 use kernel::Kernel;
@@ -472,9 +473,12 @@ impl Starting<'_> {
         let store = FleetStore::new(router, lines, admin, Arc::clone(&catalog), self.runtime.clone());
         let tags = FleetTags::new(Arc::clone(&table), Arc::clone(rule), self.runtime.clone());
         tags.settle_rule().await.map_err(|fault| Error::Fleet(fault.to_string()))?;
-        let of = (Arc::clone(&self.lines), Arc::clone(&self.admin));
+        let (lines, clock) = (Arc::clone(&self.lines), Arc::clone(&self.world.clock));
+        let quotas = Quotas::start(member, Arc::clone(&lines), clock, self.runtime);
+        let of = (lines, Arc::clone(&self.admin));
         let backups = FleetBackups::new(Arc::clone(&self.meta), of, Arc::clone(&table), self.world);
         let settings = query::EngineSettings {
+            quotas: Some(Arc::new(FleetQuotas(quotas))),
             operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table), backups))),
             ..self.engine_settings()?
         };

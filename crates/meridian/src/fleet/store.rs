@@ -113,9 +113,20 @@ fn seen(asker: &Asker, found: Found) -> ReadingColumns {
     found.values
 }
 
-/// Finds out how new what a session read by plans may be, before it reads again.
+/// Finds out how new what a session read by plans may be, before it reads again; and whether what it saw of a slice that another
+/// primary leads since, and that it has seen or written since, is still there: what is lost would not be missed otherwise.
 async fn close(router: &Router, asker: &Asker) -> Result<(), Error> {
-    let open = if asker.consistency == Consistency::Session { asker.seen.open() } else { Vec::new() };
+    if asker.consistency != Consistency::Session {
+        return Ok(());
+    }
+    while let Some((slice, version, epoch)) = asker.seen.unsettled() {
+        let kept = router.has_kept(slice, version, epoch).await;
+        if matches!(kept, Ok(()) | Err(RouteError::Read { cause: Refused::Lost, .. })) {
+            asker.seen.settle(slice, version);
+        }
+        kept.map_err(told)?;
+    }
+    let open = asker.seen.open();
     if !open.is_empty() {
         asker.seen.close(&router.versions(&open).await.map_err(told)?);
     }

@@ -1,15 +1,17 @@
-//! Spans to a collector: OTLP over HTTP, in protobuf, from a thread of its own.
+//! Spans to a collector: OTLP in protobuf, over HTTP or gRPC, from a thread of its own.
 //!
 //! Promises: nothing waits for the collector but this thread; spans that it does not take in time, or at all, are dropped and
 //! counted (`meridian_spans_dropped_total`), and that it is away is said once, not at each try. At the end what waits is told, within
 //! `TRY`. May not know what is traced.
 
+mod grpc;
 mod messages;
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::{Config, OtlpProtocol};
 use messages::{Answer, Request};
 use prost::Message;
+use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,8 +33,14 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// Whoever tells a collector of spans, until it is stopped.
 pub struct Exporter(Option<JoinHandle<()>>);
 
+/// How a collector is reached.
+enum Way {
+    Http(Agent),
+    Grpc(grpc::Caller),
+}
+
 struct Sending {
-    agent: Agent,
+    way: Way,
     url: String,
     resource: Vec<(&'static str, Value)>,
     /// Whether it was said that the collector takes nothing.
@@ -45,7 +53,10 @@ struct Sending {
 /// `Error::Usage` where the system has no certificates for https, `Error::System`.
 pub fn start(config: &Config, world: &World, node: Option<u64>) -> Result<Exporter, Error> {
     let Some(endpoint) = &config.otlp_endpoint.0 else { return Ok(Exporter(None)) };
-    let agent = agent(endpoint.starts_with("https:"))?;
+    let (way, url) = match config.otlp_protocol {
+        OtlpProtocol::Http => (Way::Http(agent(endpoint.starts_with("https:"))?), url(endpoint)),
+        OtlpProtocol::Grpc => (Way::Grpc(grpc::Caller::new(endpoint)?), endpoint.clone()),
+    };
     let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
     traces::install(traces::Settings { sample: config.otlp_sample.0, clock, random });
     let mut resource = vec![
@@ -54,7 +65,7 @@ pub fn start(config: &Config, world: &World, node: Option<u64>) -> Result<Export
         ("process.pid", i64::from(std::process::id()).into()),
     ];
     resource.extend(node.map(|node| ("service.instance.id", node.to_string().into())));
-    let mut sending = Sending { agent, url: url(endpoint), resource, away: false };
+    let mut sending = Sending { way, url, resource, away: false };
     tracing::info!(collector = sending.url, sample = config.otlp_sample.0, "spans are told to a collector");
     let run = move || {
         while let Some(spans) = traces::take(PAUSE) {
@@ -80,15 +91,21 @@ fn url(endpoint: &str) -> String {
     if endpoint.ends_with("/v1/traces") { endpoint.to_owned() } else { format!("{endpoint}/v1/traces") }
 }
 
-fn agent(encrypted: bool) -> Result<Agent, Error> {
-    let roots = if encrypted { rustls_native_certs::load_native_certs().certs } else { Vec::new() };
-    if encrypted && roots.is_empty() {
+/// The system's authorities.
+fn roots() -> Result<Vec<CertificateDer<'static>>, Error> {
+    let roots = rustls_native_certs::load_native_certs().certs;
+    if roots.is_empty() {
         return Err(Error::Usage(
             "setting otlp_endpoint: this system has no certificates that a collector's could come from: install the package \
              ca-certificates, or name a file of them in SSL_CERT_FILE"
                 .to_owned(),
         ));
     }
+    Ok(roots)
+}
+
+fn agent(encrypted: bool) -> Result<Agent, Error> {
+    let roots = if encrypted { roots()? } else { Vec::new() };
     let roots = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -131,18 +148,26 @@ impl Sending {
 
     /// How many spans were refused, and why.
     fn send(&self, spans: &[Finished]) -> Result<(usize, String), String> {
-        let body = Request::of(&self.resource, spans).encode_to_vec();
-        let sent = self.agent.post(&self.url).header("content-type", "application/x-protobuf").send(&body[..]);
+        let request = Request::of(&self.resource, spans);
+        let answer = match &self.way {
+            Way::Http(agent) => self.post(agent, &request)?,
+            Way::Grpc(caller) => caller.send(request)?,
+        };
+        let told = answer.partial_success.unwrap_or_default();
+        let refused = usize::try_from(told.rejected_spans).unwrap_or_default().min(spans.len());
+        Ok((refused, told.error_message))
+    }
+
+    fn post(&self, agent: &Agent, request: &Request) -> Result<Answer, String> {
+        let body = request.encode_to_vec();
+        let sent = agent.post(&self.url).header("content-type", "application/x-protobuf").send(&body[..]);
         let mut answer = sent.map_err(|fault| fault.to_string())?;
         let read = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         if !answer.status().is_success() {
             return Err(format!("it answers with status {}", answer.status()));
         }
         // What is no protobuf says nothing of spans that were refused.
-        let told = Answer::decode(&read.unwrap_or_default()[..]).ok().and_then(|answer| answer.partial_success);
-        let told = told.unwrap_or_default();
-        let refused = usize::try_from(told.rejected_spans).unwrap_or_default().min(spans.len());
-        Ok((refused, told.error_message))
+        Ok(Answer::decode(&read.unwrap_or_default()[..]).unwrap_or_default())
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use types::{SliceId, Version};
+use types::{Epoch, SliceId, Version};
 
 /// How fresh an answer must be: the session's setting `read_consistency`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -65,6 +65,9 @@ impl fmt::Display for Consistency {
     }
 }
 
+/// So many earlier epochs of a slice are remembered.
+const EARLIER_MAX: usize = 8;
+
 /// The versions of slices that a session has seen: those of its own writes, and, where it asks for `session`, of its reads.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -74,6 +77,8 @@ pub struct Seen {
 #[derive(Debug, Default)]
 struct State {
     versions: BTreeMap<SliceId, Version>,
+    /// The newest versions of earlier epochs than those, the oldest first: whether a later primary has them was not asked yet.
+    earlier: BTreeMap<SliceId, Vec<Version>>,
     /// Slices that were read since, by a plan: how new they were is not known yet.
     open: BTreeSet<SliceId>,
 }
@@ -83,7 +88,34 @@ impl Seen {
     pub fn note(&self, slice: SliceId, version: Version) {
         let mut state = self.state.lock();
         let known = state.versions.entry(slice).or_default();
-        *known = version.max(*known);
+        let before = std::mem::replace(known, version.max(*known));
+        if before != Version::default() && before.epoch < version.epoch {
+            let earlier = state.earlier.entry(slice).or_default();
+            if earlier.len() == EARLIER_MAX {
+                earlier.remove(0);
+            }
+            earlier.push(before);
+        }
+    }
+
+    /// What the session saw of a slice before another primary led it, of which nobody has said yet that it is still there; and the
+    /// epoch in which it has seen the slice since.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<(SliceId, Version, Epoch)> {
+        let state = self.state.lock();
+        let (slice, earlier) = state.earlier.iter().next()?;
+        Some((*slice, *earlier.first()?, state.versions.get(slice)?.epoch))
+    }
+
+    /// It was asked, whatever the answer was: a session is told once.
+    pub fn settle(&self, slice: SliceId, version: Version) {
+        let mut state = self.state.lock();
+        if let Some(earlier) = state.earlier.get_mut(&slice) {
+            earlier.retain(|one| *one != version);
+            if earlier.is_empty() {
+                state.earlier.remove(&slice);
+            }
+        }
     }
 
     /// The session reads these slices, in versions that are to be found out before it reads again.
@@ -140,7 +172,7 @@ impl Asker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::{Epoch, Sequence};
+    use types::Sequence;
 
     #[test]
     fn consistency_comes_back_from_its_text() {
@@ -164,5 +196,22 @@ mod tests {
         seen.note_open([SliceId(3), SliceId(5)]);
         seen.close(&[(SliceId(5), version(2, 1))]);
         assert_eq!((seen.open(), seen.of(SliceId(5))), (vec![SliceId(3)], Some(version(2, 1))));
+    }
+
+    #[test]
+    fn what_was_seen_under_an_earlier_primary_is_to_be_settled() {
+        let seen = Seen::default();
+        let version = |epoch, sequence| Version { epoch: Epoch(epoch), sequence: Sequence(sequence) };
+        for (epoch, sequence) in [(1, 5), (1, 7), (1, 6), (3, 7), (3, 8), (2, 9)] {
+            seen.note(SliceId(3), version(epoch, sequence));
+        }
+        assert_eq!(seen.unsettled(), Some((SliceId(3), version(1, 7), Epoch(3))));
+        seen.note(SliceId(3), version(4, 10));
+        seen.settle(SliceId(3), version(1, 7));
+        assert_eq!(seen.unsettled(), Some((SliceId(3), version(3, 8), Epoch(4))));
+        seen.settle(SliceId(3), version(3, 8));
+        assert_eq!(seen.unsettled(), None);
+        (5..30).for_each(|epoch| seen.note(SliceId(3), version(epoch, epoch + 6)));
+        assert_eq!(seen.unsettled(), Some((SliceId(3), version(21, 27), Epoch(29))), "the oldest are forgotten");
     }
 }

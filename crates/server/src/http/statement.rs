@@ -80,7 +80,7 @@ pub(crate) async fn answer(
     let of = Arc::clone(shared);
     let task = shared.query_runtime.spawn(traces::carried(async move {
         let session = session(&of, user, question.application_name.clone(), client, true);
-        let registered = of.register(Arc::clone(&session));
+        let registered = of.register_request(Arc::clone(&session));
         let mut work = Work { shared: of, session, format, read_only: question.read_only, begun: Some(begun), pieces };
         if let Err(Stopped::Failed(report)) = work.run(question).await {
             work.fail(report);

@@ -251,7 +251,7 @@ async fn log_in(
         configure(&session, &wanted).await.map(|()| session)
     });
     match opened.await {
-        Ok(Ok(session)) => match shared.register(Arc::clone(&session)) {
+        Ok(Ok(session)) => match shared.register(Arc::clone(&session)).await {
             Some(registered) => {
                 let encrypted = greeted.is_some();
                 audit::session_opened(peer, &startup.user, session.id(), trusted, encrypted);

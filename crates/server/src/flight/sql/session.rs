@@ -111,14 +111,16 @@ impl Sessions {
         }
         self.make_room()?;
         let session = self.open(caller).await?;
+        let Some(registered) = self.shared.register(Arc::clone(&session)).await else {
+            // What is in the way may be what another call of the same client has opened meanwhile.
+            return self.known(&key).ok_or_else(|| error::new("53300", "too many connections for the role"));
+        };
         let held = {
             let mut all = self.all.lock();
             // Another call of the same client may have been faster.
             if let Some(held) = all.by_key.get(&key) {
                 return Ok(Arc::clone(held));
             }
-            let registered = self.shared.register(Arc::clone(&session));
-            let registered = registered.ok_or_else(|| error::new("53300", "too many connections for the role"))?;
             let kept = Kept { used_us: self.shared.users.monotonic_us(), ..Kept::default() };
             let held = Arc::new(Held { session, _registered: registered, key: key.clone(), kept: Mutex::new(kept) });
             all.by_key.insert(key.clone(), Arc::clone(&held));
