@@ -399,7 +399,7 @@ mod tests {
             state >> 11
         };
         for round in 0..200_000 {
-            let decimals = (round % 9) as i32;
+            let decimals = round % 9;
             let whole = next() >> (round % 50);
             let value = [whole as f64 / 10_f64.powi(decimals), f64::from_bits(next() << 11)][usize::from(round % 10 == 9)];
             for value in [value, -value, value.next_up(), value.next_down()] {

@@ -19,6 +19,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use types::{Kind, TagId, TimeRange, Timestamp};
 
+/// Bytes of texts that are held at one go; with more, rows are many.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+
 /// Rows of a batch where few are wanted.
 const BATCH_ROWS: usize = 1024;
 
@@ -115,15 +118,16 @@ impl Plan {
             rows_per_tag_max: Some(most),
             batch_rows: BATCH_ROWS,
         };
-        let (mut batches, mut rows) = (Vec::new(), 0);
+        let (mut batches, mut rows, mut text_bytes) = (Vec::new(), 0, 0);
         for mut part in kernel.snapshot().scan(&request, 1) {
             while let Some(batch) = part.next_batch()? {
                 rows += batch.rows() as u64;
+                text_bytes += batch.texts.bytes.len();
                 batches.push(batch);
                 if order == Order::Free && limit.is_some_and(|limit| rows >= limit) {
                     return Ok(Some(batches));
                 }
-                if rows > ROWS_MAX {
+                if rows > ROWS_MAX || text_bytes > TEXT_BYTES_MAX {
                     return Ok(None);
                 }
             }

@@ -66,7 +66,8 @@ impl PointPlan {
 
     pub(super) fn rows(&self, gathered: Gathered) -> Result<Rows, Error> {
         let batch = gathered.finish(&self.schema)?;
-        let batches = futures::stream::iter([Ok(batch)]).boxed();
+        // As from a plan: where there are no rows, no batch comes.
+        let batches = futures::stream::iter((batch.num_rows() > 0).then_some(Ok(batch))).boxed();
         Ok(Rows { schema: Arc::clone(&self.schema), batches, command: "SELECT" })
     }
 }

@@ -108,10 +108,10 @@ fn whole_reads(table: &str) -> Vec<String> {
     ];
     if table != "tags" {
         out.push(format!("SELECT s.tag FROM {table} s JOIN (SELECT tag FROM {table}) o ON s.tag = o.tag"));
+        out.push(format!("SELECT tag FROM {table} WHERE tag IN ({})", all_quoted()));
         out.push(format!("SELECT tag FROM {table} WHERE tag ~ '.' AND tag = ANY (ARRAY[{}])", all_quoted()));
     }
     if ["samples", "integers", "events"].contains(&table) {
-        out.push(format!("SELECT tag FROM {table} WHERE tag IN ({})", all_quoted()));
         out.push(format!("SELECT tag, time FROM {table} WHERE tag IN ({}) ORDER BY time DESC LIMIT 999", all_quoted()));
         out.push(format!("SELECT tag, count(*), max(time) FROM {table} WHERE tag IN ({}) GROUP BY 1 ORDER BY 1", all_quoted()));
     }
