@@ -184,7 +184,7 @@ impl Asking {
             let to_s = from_s + (days * DAY_S) as i64;
             let sent = now();
             let rows = match door {
-                Door::Sql(session, ours) => session.query(&self.sql(*ours, extent, &tags, (from_s, to_s)))?.rows.len() as u64,
+                Door::Sql(session, ours) => session.count(&self.sql(*ours, extent, &tags, (from_s, to_s)))?,
                 Door::Http(who, peer) => {
                     let answer = get(&agent, &format!("{}{}", peer.url, self.path(*who, &tags, (from_s, to_s))))?;
                     counted(*who, self, &answer)?

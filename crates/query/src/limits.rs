@@ -22,6 +22,7 @@ use crate::pool::{Nested, QueryPool};
 use crate::quotas::{Quotas, RateInForce, Rated, Seat};
 use crate::session::Session;
 use arrow::array::RecordBatch;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
@@ -370,6 +371,14 @@ impl Session {
     pub(crate) fn bounded_runtime(&self) -> Option<(Arc<RuntimeEnv>, u64)> {
         let (memory_pool, limit) = self.bounded_memory(Some(&self.engine.runtime.memory_pool))?;
         Some((Arc::new(RuntimeEnv { memory_pool, ..RuntimeEnv::clone(&self.engine.runtime) }), limit))
+    }
+
+    /// What a node that is no plan's is run in: the memory that a plan would have, and none of its functions.
+    pub(crate) fn task_context(&self) -> Arc<TaskContext> {
+        let runtime = self.bounded_runtime().map_or_else(|| Arc::clone(&self.engine.runtime), |(runtime, _)| runtime);
+        let config = self.planning.config().clone();
+        let none = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        Arc::new(TaskContext::new(None, String::new(), config, none.0, none.1, none.2, none.3, runtime))
     }
 
     /// Room for rows that wait to be written: within its limits, beside the memory of queries. None: it has no such limit.

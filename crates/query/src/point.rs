@@ -1,20 +1,27 @@
-//! The point path: questions about one tag, or about an array of them, that are recognised when
-//! prepared and answered without a plan, without async and without a copy.
+//! The point path: questions about one tag, or about some of them, that are recognised when
+//! prepared and answered without a plan; few rows without async and without a copy.
 //!
-//! Recognised (columns in any order, `*` too, aliases too, literals and parameters alike):
-//! `SELECT .. FROM latest WHERE tag = T`, `.. WHERE tag = ANY(TT)`;
-//! `SELECT .. FROM samples WHERE tag = T AND time <= M ORDER BY time DESC LIMIT n`;
-//! `SELECT .. FROM samples WHERE tag = T AND time >= A AND time < B [ORDER BY time [DESC]] [LIMIT n]`
-//! with any mix of `=`, `<`, `<=`, `>`, `>=` and BETWEEN; `SELECT .. FROM values_at(TT, MM)`.
-//! `integers` and `events` stand where `samples` stands. Everything else goes through a plan, and
-//! gives the same rows.
+//! Recognised (columns in any order, `*` too, aliases too, literals and parameters alike; TAGS is `tag = T`,
+//! `tag IN (T, ..)`, `tag = ANY(TT)` or `tag = ANY(ARRAY[T, ..])`):
+//! `SELECT .. FROM latest WHERE TAGS`;
+//! `SELECT .. FROM samples WHERE TAGS [AND time >= A] [AND time < B] [ORDER BY time [DESC] | tag [, time [DESC]]] [LIMIT n]`
+//! with any mix of `=`, `<`, `<=`, `>`, `>=` and BETWEEN, moments written out, `to_timestamp(seconds)` or `now() - INTERVAL ..`;
+//! `SELECT .. FROM values_at(TT, MM)`. `integers` and `events` stand where `samples` stands.
+//! `SELECT date_bin(W, time), tag, count(*), avg(value), .. FROM samples WHERE .. [GROUP BY ..] [ORDER BY ..] [LIMIT n]` with
+//! groups by bin, tag, both or none, and count, sum, avg, min, max, first and last.
+//! Everything else goes through a plan, and gives the same rows; so do, when they are run, long answers that need sorting. In a
+//! fleet only snapshot values, values at times and the newest sample up to a time are found here.
 
+mod aggregated;
 mod far;
 mod gathered;
 mod operands;
+mod question;
+mod range;
 mod recognise;
 mod resolved;
 mod run;
+mod totals;
 
 pub(crate) use far::far_value_rows;
 pub(crate) use gathered::span;
@@ -23,7 +30,10 @@ pub use run::PointAnswer;
 pub(crate) use run::{as_text, value_rows};
 
 use crate::error::Error;
+use crate::outcome::Rows;
+use crate::session::Session;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
 /// A value of a row.
@@ -57,11 +67,28 @@ pub trait RowSink {
 /// A statement of the point path, ready to run. Cheap to clone.
 #[derive(Clone)]
 pub struct PointPlan {
-    pub(crate) inner: Arc<run::Plan>,
+    pub(crate) inner: Arc<question::Plan>,
     pub(crate) schema: SchemaRef,
 }
 
 impl PointPlan {
+    /// An answer of a lone node's as a stream, where it is too long for `collect`; None where a plan must find it.
+    ///
+    /// # Errors
+    /// As `execute`; where queries' memory has no room for one more reader.
+    pub(crate) fn stream(&self, session: &Session, params: &[ScalarValue], sql: &Arc<str>) -> Result<Option<Rows>, Error> {
+        match self.inner.question {
+            question::Question::Totals(_) => self.stream_totals(session, params, sql),
+            question::Question::Range(_) => self.stream_range(session, params, sql),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether few rows are all that it may look at, so that it may be answered where it is asked.
+    pub(crate) fn is_at_once(&self) -> bool {
+        !matches!(self.inner.question, question::Question::Totals(_))
+    }
+
     /// Names and types of the columns.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {

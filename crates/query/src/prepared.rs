@@ -15,7 +15,7 @@ use crate::query::{QueryPlan, converted};
 use crate::running::{Ongoing, cancelled, timed_out};
 use crate::session::Session;
 use crate::spoken::{self, Spoken};
-use crate::traced::{Kept, Traced, failure};
+use crate::traced::{self, Kept, Traced, failure};
 use crate::utility::Command;
 use crate::write::WritePlan;
 use crate::{access, copy_in, copy_out, guard, point, statements, utility, write};
@@ -100,6 +100,29 @@ pub(crate) async fn plan(session: &Arc<Session>, sql: &Arc<str>, types: &[Option
             Ok(made(Work::Query(Arc::new(plan)), parameters))
         }
     }
+}
+
+/// Longer texts, or with more brackets, may take a while and a deep stack to parse.
+const AT_ONCE_BYTES: usize = 512;
+const AT_ONCE_BRACKETS: usize = 16;
+
+/// A point statement without parameters, prepared here and now. None where it is anything else, or wrong: `Session::prepare` says so.
+pub(crate) fn point_at_once(session: &Arc<Session>, sql: &str) -> Option<Prepared> {
+    let brackets = || sql.bytes().filter(|byte| *byte == b'(').count();
+    // Whatever is written otherwise takes the usual way, and is not parsed twice.
+    let may_be = sql.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select")) && sql.contains("tag");
+    if !may_be || sql.len() > AT_ONCE_BYTES || brackets() > AT_ONCE_BRACKETS {
+        return None;
+    }
+    let tree = statements::parse(sql).ok()??;
+    session.admit().ok()?;
+    guard::check(&tree, sql).ok()?;
+    let (plan, parameters) = point::recognise(session, &tree, &[])?;
+    let (trace, work) = (Context::in_comment(sql), Work::Point(plan, Arc::new(tree)));
+    let mut span = traced::begin(session, trace.or_else(|| session.trace()), sql);
+    span.iter_mut().for_each(Span::rest);
+    let planned = Planned { sql: sql.into(), work, parameters: parameters.into(), trace };
+    Some(Prepared::of(session, &Arc::new(planned), span))
 }
 
 /// What is planned of a cursor or a named statement. The places of errors inside are those in the whole text.
@@ -257,14 +280,20 @@ impl Prepared {
         if let Work::Fetch(fetch) = &self.planned.work { fetch.moves_on() } else { None }
     }
 
-    /// Its point plan, where it is one: run that instead of `execute` and nothing is waited for. In a fleet there is
-    /// always somebody to wait for.
+    /// Its point plan, where it is one that may be answered at once: run that instead of `execute` and nothing is waited for. In a
+    /// fleet there is always somebody to wait for.
     #[must_use]
     pub fn point(&self) -> Option<&PointPlan> {
         match &self.planned.work {
-            Work::Point(plan, _) if self.session.engine.local.is_some() => Some(plan),
+            Work::Point(plan, _) if self.session.engine.local.is_some() && plan.is_at_once() => Some(plan),
             _ => None,
         }
+    }
+
+    /// Whether it is answered without a plan, as far as that depends on its text.
+    #[must_use]
+    pub fn needs_no_plan(&self) -> bool {
+        matches!(self.planned.work, Work::Point(..))
     }
 
     /// Says that it was answered by its point plan, for whoever looks at what the session does.
@@ -358,7 +387,10 @@ impl Prepared {
         self.session.admit_point()?;
         let params = converted(params, &self.planned.parameters)?;
         let rows = if self.session.engine.local.is_some() {
-            plan.collect(&params)?
+            match plan.collect(&params)? {
+                None => plan.stream(&self.session, &params, &self.planned.sql)?,
+                rows => rows,
+            }
         } else {
             plan.collect_far(&params, &self.session.asker()).await?
         };

@@ -17,7 +17,7 @@ use crate::limits;
 use crate::named::{NamedStatement, Names};
 use crate::outcome::Notice;
 use crate::planning::Size;
-use crate::prepared::{Prepared, of_roles, plan};
+use crate::prepared::{Prepared, of_roles, plan, point_at_once};
 use crate::query::Tables;
 use crate::running::{Ongoing, timed_out, unless_cancelled};
 use crate::settings::Variables;
@@ -213,6 +213,12 @@ impl Session {
                 Err(error)
             }
         }
+    }
+
+    /// Prepares a point statement without parameters at once; None where it is anything else, which `prepare` is for.
+    #[must_use]
+    pub fn prepare_point(self: &Arc<Self>, sql: &str) -> Option<Prepared> {
+        point_at_once(self, sql)
     }
 
     /// Enters what begins into the register.

@@ -46,8 +46,45 @@ fn write_padded(out: &mut Vec<u8>, value: u64, width: usize) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// Most values that are measured have few decimals.
+const DECIMALS_MAX: usize = 6;
+
+/// The whole number and the number of decimals that a double is exactly written as, where they are few: then no shorter digits mean the
+/// same double, since no two decimals of up to 15 digits do, and no more than 15 are taken here.
+fn decimal_of(value: f64) -> Option<(u64, usize)> {
+    const POWERS: [f64; DECIMALS_MAX + 1] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+    let value = value.abs();
+    if !(1e-4..1e15).contains(&value) {
+        return (value == 0.0).then_some((0, 0));
+    }
+    for (decimals, power) in POWERS.iter().enumerate() {
+        let scaled = value * power;
+        let whole = scaled.round_ties_even();
+        if whole >= 1e15 {
+            return None;
+        }
+        // The division rounds as reading the text would; it is slow, so it is tried only where it may succeed.
+        if (scaled - whole).abs() <= scaled * f64::EPSILON && whole / power == value {
+            return Some((whole as u64, decimals));
+        }
+    }
+    None
+}
+
 /// A double.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
+    if let Some((whole, decimals)) = decimal_of(value) {
+        if value.is_sign_negative() {
+            out.push(b'-');
+        }
+        if decimals == 0 {
+            return write_u64(out, whole);
+        }
+        let power = 10_u64.pow(decimals as u32);
+        write_u64(out, whole / power);
+        out.push(b'.');
+        return write_padded(out, whole % power, decimals);
+    }
     write_float(out, value.is_nan(), value.is_infinite(), value.is_sign_negative(), 15, |digits| {
         write!(digits, "{:e}", value.abs())
     });
@@ -160,8 +197,40 @@ fn write_clock(out: &mut Vec<u8>, us: u64) {
     }
 }
 
+/// A moment of the years 1 to 9999, laid out at one go; whether it was one.
+fn write_usual(out: &mut Vec<u8>, us: i64) -> bool {
+    let (year, month, day) = civil(us.div_euclid(DAY_US));
+    let Some(year) = u32::try_from(year).ok().filter(|year| (1..=9999).contains(year)) else { return false };
+    let of_day = us.rem_euclid(DAY_US) as u64;
+    let (seconds, fraction) = ((of_day / 1_000_000) as u32, (of_day % 1_000_000) as u32);
+    let mut text = *b"0000-00-00 00:00:00.000000";
+    let mut put = |at: usize, two: u32| (text[at], text[at + 1]) = (b'0' + (two / 10) as u8, b'0' + (two % 10) as u8);
+    put(0, year / 100);
+    put(2, year % 100);
+    put(5, month);
+    put(8, day);
+    put(11, seconds / 3600);
+    put(14, seconds / 60 % 60);
+    put(17, seconds % 60);
+    let mut length = 19;
+    if fraction > 0 {
+        put(20, fraction / 10_000);
+        put(22, fraction / 100 % 100);
+        put(24, fraction % 100);
+        length = 26 - text.iter().rev().take_while(|digit| **digit == b'0').count();
+    }
+    out.extend_from_slice(&text[..length]);
+    true
+}
+
 /// A moment in microseconds from 1970-01-01 UTC; `zone` = with "+00".
 pub fn write_timestamp(out: &mut Vec<u8>, us: i64, zone: bool) {
+    if write_usual(out, us) {
+        if zone {
+            out.extend_from_slice(b"+00");
+        }
+        return;
+    }
     let before = write_civil(out, us.div_euclid(DAY_US));
     out.push(b' ');
     write_clock(out, us.rem_euclid(DAY_US) as u64);
@@ -323,12 +392,36 @@ mod tests {
     }
 
     #[test]
+    fn few_decimals_are_the_shortest_digits() {
+        let mut state = 7_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 11
+        };
+        for round in 0..200_000 {
+            let decimals = round % 9;
+            let whole = next() >> (round % 50);
+            let value = [whole as f64 / 10_f64.powi(decimals), f64::from_bits(next() << 11)][usize::from(round % 10 == 9)];
+            for value in [value, -value, value.next_up(), value.next_down()] {
+                let mut long = Vec::new();
+                write_float(&mut long, value.is_nan(), value.is_infinite(), value.is_sign_negative(), 15, |digits| {
+                    write!(digits, "{:e}", value.abs())
+                });
+                assert_eq!(text(|out| write_f64(out, value)), String::from_utf8(long).unwrap(), "{value:e}");
+            }
+        }
+    }
+
+    #[test]
     fn every_moment_prints_exactly() {
         for (us, expected) in [
             (0, "1970-01-01 00:00:00+00"),
             (-1, "1969-12-31 23:59:59.999999+00"),
             (1_500_000, "1970-01-01 00:00:01.5+00"),
             (951_782_400_000_000, "2000-02-29 00:00:00+00"),
+            (951_782_400_120_000, "2000-02-29 00:00:00.12+00"),
+            (253_402_300_799_000_001, "9999-12-31 23:59:59.000001+00"),
+            (253_402_300_800_000_000, "10000-01-01 00:00:00+00"),
             (4_102_444_800_000_000, "2100-01-01 00:00:00+00"),
             (-62_135_596_800_000_000, "0001-01-01 00:00:00+00"),
             (-62_135_596_800_000_001, "0001-12-31 23:59:59.999999+00 BC"),

@@ -18,7 +18,7 @@ pub use wire::{Column, Event, Report, Row, Wire};
 use crate::Error;
 use crate::error::told;
 use bytes::Bytes;
-use futures::SinkExt;
+use futures::{SinkExt, StreamExt};
 use std::pin::pin;
 use std::time::Duration;
 use tls::Tls;
@@ -105,6 +105,22 @@ impl Session {
             }
         }
         Ok(answer)
+    }
+
+    /// Runs one statement and counts its rows, of which none is kept.
+    ///
+    /// # Errors
+    /// `Error::Node`.
+    pub fn count(&self, sql: &str) -> Result<u64, Error> {
+        let counted = async {
+            let mut messages = pin!(self.client.simple_query_raw(sql).await?);
+            let mut rows = 0;
+            while let Some(message) = messages.next().await {
+                rows += u64::from(matches!(message?, SimpleQueryMessage::Row(_)));
+            }
+            Ok::<u64, tokio_postgres::Error>(rows)
+        };
+        self.runtime.block_on(counted).map_err(Error::postgres("running a statement"))
     }
 
     /// Lets time pass.

@@ -1,9 +1,10 @@
 //! Point questions of a fleet: no plan either, but the answers come from the store, node by node.
 
 use super::gathered::Gathered;
-use super::operands::{array, range, rows_limit};
+use super::operands::{array, names, rows_limit};
+use super::question::{Plan, Question, Tags};
 use super::resolved::{Many, Pairs, moments};
-use super::run::{Plan, PointAnswer, Question, shown_pairs};
+use super::run::{PointAnswer, shown_pairs};
 use super::{PointPlan, RowSink};
 use crate::access::{Access, Rights};
 use crate::engine::Engine;
@@ -19,7 +20,7 @@ use types::Timestamp;
 impl PointPlan {
     /// The rows; None where a plan must find them.
     pub(crate) async fn collect_far(&self, params: &[ScalarValue], asker: &Asker) -> Result<Option<Rows>, Error> {
-        let mut gathered = Gathered::new(&self.schema);
+        let mut gathered = Gathered::new(&self.schema)?;
         match self.answer_far(params, asker, &mut gathered).await? {
             PointAnswer::Done(_) => self.rows(gathered).map(Some),
             PointAnswer::TooLong => Ok(None),
@@ -50,7 +51,8 @@ impl Plan {
                 self.many(&store.latest_many(one.tags.clone(), asker).await?, &one, sink)
             }
             Question::LatestMany(tags) => {
-                let Some(many) = Many::of(&self.engine, rights, array(tags, params)?)? else { return NOTHING };
+                let Some(names) = names(tags, params)? else { return NOTHING };
+                let many = Many::of(&self.engine, rights, self.table, names);
                 self.many(&store.latest_many(many.tags.clone(), asker).await?, &many, sink)
             }
             Question::ValuesAt { tags, times } => {
@@ -58,10 +60,12 @@ impl Plan {
                 let Some(pairs) = pairs else { return NOTHING };
                 self.answers(&store.values_at(pairs.questions.clone(), asker).await?, &pairs, sink)
             }
-            Question::Range { tag, lows, highs, descending, limit } => {
+            Question::Totals(_) => Ok(PointAnswer::TooLong),
+            Question::Range(asked) => {
+                let Tags::One(tag) = &asked.tags else { return Ok(PointAnswer::TooLong) };
                 let Some((name, tag, _)) = self.tag(tag, params, rights)? else { return NOTHING };
-                let Some(range) = range(lows, highs, params)? else { return NOTHING };
-                let newest = rows_limit(limit.as_ref(), params)? == Some(1) && *descending;
+                let Some(range) = self.within(&asked.lows, &asked.highs, params)? else { return NOTHING };
+                let newest = rows_limit(asked.limit.as_ref(), params)? == Some(1) && asked.order.is_newest_first();
                 if !newest || range.first != Timestamp::MIN {
                     return Ok(PointAnswer::TooLong);
                 }

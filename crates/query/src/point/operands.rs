@@ -1,8 +1,9 @@
 //! What the operands of a point question stand for once its parameters are there.
 
-use super::run::{Bound, Limit, Operand};
+use super::question::{Bound, Limit, Moment, Operand, Tags};
+use super::resolved::texts;
 use crate::error::{Error, raise};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use datafusion::common::ScalarValue;
 use types::{TimeRange, Timestamp};
 
@@ -25,6 +26,33 @@ pub(super) fn array(operand: &Operand<ScalarValue>, params: &[ScalarValue]) -> R
     }
 }
 
+/// A text; None for NULL.
+pub(super) fn text<'a>(operand: &'a Operand<String>, params: &'a [ScalarValue]) -> Result<Option<&'a str>, Error> {
+    let number = match operand {
+        Operand::Value(text) => return Ok(Some(text)),
+        Operand::Parameter(number) => *number,
+    };
+    match params.get(number) {
+        Some(ScalarValue::Utf8(text) | ScalarValue::Utf8View(text) | ScalarValue::LargeUtf8(text)) => Ok(text.as_deref()),
+        Some(ScalarValue::Null) => Ok(None),
+        other => Err(wrong_parameter(number, "text", other)),
+    }
+}
+
+/// The names of tags; None for NULL.
+pub(super) fn names(tags: &Tags, params: &[ScalarValue]) -> Result<Option<StringArray>, Error> {
+    let listed = match tags {
+        Tags::Array(operand) => {
+            let Some(names) = array(operand, params)? else { return Ok(None) };
+            return Ok(Some(texts(&names)?.as_string::<i32>().clone()));
+        }
+        Tags::One(operand) => std::slice::from_ref(operand),
+        Tags::Listed(operands) => operands,
+    };
+    let names = listed.iter().map(|operand| text(operand, params)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(StringArray::from(names)))
+}
+
 fn moment(operand: &Operand<i64>, params: &[ScalarValue]) -> Result<Option<i64>, Error> {
     let number = match operand {
         Operand::Value(us) => return Ok(Some(*us)),
@@ -37,17 +65,26 @@ fn moment(operand: &Operand<i64>, params: &[ScalarValue]) -> Result<Option<i64>,
     }
 }
 
-/// The range that bounds leave; None where a bound is NULL, or nothing can be in it.
-pub(super) fn range(lows: &[Bound], highs: &[Bound], params: &[ScalarValue]) -> Result<Option<TimeRange>, Error> {
+/// The range that bounds leave, `now_us` being the statement's moment; None where a bound is NULL, or nothing can be in it.
+pub(super) fn range(
+    lows: &[Bound],
+    highs: &[Bound],
+    params: &[ScalarValue],
+    now_us: impl Fn() -> i64,
+) -> Result<Option<TimeRange>, Error> {
+    // Asked for once, so that both ends mean the same moment, and only where it is wanted.
+    let now = std::cell::OnceCell::new();
+    let us = |bound: &Bound| match &bound.moment {
+        Moment::Given(operand) => moment(operand, params),
+        Moment::FromNow(offset) => Ok(Some(now.get_or_init(&now_us).saturating_add(*offset))),
+    };
     let mut out = TimeRange::ALL;
     for low in lows {
-        let Some(us) = moment(&low.operand, params)? else { return Ok(None) };
-        let Some(first) = us.checked_add(i64::from(low.strict)) else { return Ok(None) };
+        let Some(first) = us(low)?.and_then(|us| us.checked_add(i64::from(low.strict))) else { return Ok(None) };
         out.first = out.first.max(Timestamp(first));
     }
     for high in highs {
-        let Some(us) = moment(&high.operand, params)? else { return Ok(None) };
-        let Some(last) = us.checked_sub(i64::from(high.strict)) else { return Ok(None) };
+        let Some(last) = us(high)?.and_then(|us| us.checked_sub(i64::from(high.strict))) else { return Ok(None) };
         out.last = out.last.min(Timestamp(last));
     }
     Ok((!out.is_empty()).then_some(out))

@@ -1,7 +1,8 @@
 //! Recognises point questions in a syntax tree.
 
 use super::PointPlan;
-use super::run::{Bound, Column, Limit, Operand, Plan, Question, Table};
+use super::aggregated::{arguments, length_of};
+use super::question::{Bound, Column, Limit, Moment, Operand, Order, Plan, Question, Range, Table, Tags};
 use crate::names;
 use crate::rewrite::order_keys;
 use crate::schema;
@@ -10,8 +11,8 @@ use crate::time::{Zone, parse};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr,
-    Statement as Tree, TableFactor, Value, WildcardAdditionalOptions,
+    Array, BinaryOperator, Distinct, Expr, FunctionArg, FunctionArgExpr, GroupByExpr, LimitClause, OrderByExpr, Query, Select,
+    SelectItem, SetExpr, Statement as Tree, TableFactor, UnaryOperator, Value, WildcardAdditionalOptions,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,30 +20,38 @@ use std::sync::Arc;
 /// The point plan of a statement and its parameters' types; None where it is no point question.
 pub(crate) fn recognise(session: &Arc<Session>, tree: &Tree, types: &[Option<DataType>]) -> Option<(PointPlan, Vec<DataType>)> {
     let Tree::Query(query) = tree else { return None };
-    let mut reader = Reader { zone: session.time_zone(), parameters: BTreeMap::new() };
-    let (table, question, columns) = reader.query(query)?;
+    let local = session.engine.local.is_some();
+    let mut reader = Reader { zone: session.time_zone(), parameters: BTreeMap::new(), local };
+    let Read { table, question, fields, columns } = reader.query(query)?;
     let parameters = reader.types(types)?;
-    let source = table.schema();
     let shown = names::of_query(query);
-    let fields: Vec<Field> = columns.iter().map(|column| source.field(*column).clone()).collect();
     let schema: SchemaRef = Arc::new(names::shown(&Schema::new(fields), shown.as_ref()));
-    let columns = columns.into_iter().map(|index| Column::of(source.field(index).name())).collect::<Option<Vec<_>>>()?;
     let inner =
         Arc::new(Plan { engine: Arc::clone(&session.engine), access: Arc::clone(&session.access), table, columns, question });
     Some((PointPlan { inner, schema }, parameters))
 }
 
-struct Reader {
+/// A statement that was read.
+struct Read {
+    table: Table,
+    question: Question,
+    /// Of the answer.
+    fields: Vec<Field>,
+    columns: Vec<Column>,
+}
+
+pub(super) struct Reader {
     zone: Zone,
     parameters: BTreeMap<usize, DataType>,
+    /// Whether samples lie in this process.
+    local: bool,
 }
 
 #[derive(Default)]
-struct Conditions {
-    tag: Option<Operand<String>>,
-    tags: Option<Operand<ScalarValue>>,
-    lows: Vec<Bound>,
-    highs: Vec<Bound>,
+pub(super) struct Conditions {
+    pub tags: Option<Tags>,
+    pub lows: Vec<Bound>,
+    pub highs: Vec<Bound>,
 }
 
 impl Reader {
@@ -60,7 +69,7 @@ impl Reader {
             .then(|| self.parameters.values().cloned().collect())
     }
 
-    fn query(&mut self, query: &Query) -> Option<(Table, Question, Vec<usize>)> {
+    fn query(&mut self, query: &Query) -> Option<Read> {
         let plain = query.with.is_none() && query.fetch.is_none();
         let SetExpr::Select(select) = query.body.as_ref() else { return None };
         if !plain || !plain_select(select) {
@@ -78,16 +87,26 @@ impl Reader {
             _ => return None,
         };
         let qualifier = alias.as_ref().map_or_else(|| bare.to_owned(), |alias| folded(&alias.name));
-        let scope = Scope { qualifier };
         if let Some(arguments) = args {
-            let columns = scope.columns(select, &schema::VALUES_AT)?;
+            let scope = Scope { qualifier, schema: &schema::VALUES_AT };
             let question = self.values_at(bare, &arguments.args, select, query)?;
-            return Some((Table::ValuesAt, question, columns));
+            return scope.rows(select, Table::ValuesAt, question);
         }
         let table = Table::named(bare)?;
-        let columns = scope.columns(select, table.schema())?;
-        let question = self.conditions(&scope, select)?;
-        Some((table, self.question(table, &scope, question, query)?, columns))
+        let scope = Scope { qualifier, schema: table.schema() };
+        let found = self.conditions(&scope, select)?;
+        let is_call = |item: &SelectItem| {
+            matches!(item, SelectItem::UnnamedExpr(Expr::Function(_)) | SelectItem::ExprWithAlias { expr: Expr::Function(_), .. })
+        };
+        if is_grouped(select) || select.projection.iter().any(is_call) {
+            if table != Table::Samples || !self.local {
+                return None;
+            }
+            let (question, fields) = self.totals(&scope, select, query, found)?;
+            return Some(Read { table, question, fields, columns: Vec::new() });
+        }
+        let question = self.question(table, (&scope, select), found, query)?;
+        scope.rows(select, table, question)
     }
 
     fn values_at(&mut self, name: &str, args: &[FunctionArg], select: &Select, query: &Query) -> Option<Question> {
@@ -102,38 +121,55 @@ impl Reader {
         Some(Question::ValuesAt { tags: self.array(tags, schema::texts_type())?, times: self.array(times, times_type)? })
     }
 
-    fn question(&mut self, table: Table, scope: &Scope, found: Conditions, query: &Query) -> Option<Question> {
+    fn question(
+        &mut self,
+        table: Table,
+        (scope, select): (&Scope, &Select),
+        found: Conditions,
+        query: &Query,
+    ) -> Option<Question> {
         let keys = order_keys(query.order_by.as_ref())?;
-        let limit = match &query.limit_clause {
-            None => None,
-            Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by }) if limit_by.is_empty() => {
-                Some(self.limit(limit)?)
-            }
-            Some(_) => return None,
-        };
+        let limit = self.limited(query)?;
+        let tags = found.tags?;
         if table == Table::Latest {
             let plain = keys.is_empty() && limit.is_none() && found.lows.is_empty() && found.highs.is_empty();
-            return match (found.tag, found.tags) {
-                (Some(tag), None) if plain => Some(Question::Latest(tag)),
-                (None, Some(tags)) if plain => Some(Question::LatestMany(tags)),
+            return match tags {
+                Tags::One(tag) if plain => Some(Question::Latest(tag)),
+                tags if plain => Some(Question::LatestMany(tags)),
                 _ => None,
             };
         }
-        let descending = match keys {
-            [] => None,
-            [key] if key.options.nulls_first.is_none() && scope.is(&key.expr, "time") => Some(key.options.asc == Some(false)),
+        let named = |key: &OrderByExpr| {
+            let name = scope.ordered(select, &key.expr).filter(|_| key.options.nulls_first.is_none())?;
+            Some((name, key.options.asc == Some(false)))
+        };
+        let keys = keys.iter().map(named).collect::<Option<Vec<_>>>()?;
+        let keys: Vec<(&str, bool)> = keys.iter().map(|(name, descending)| (name.as_str(), *descending)).collect();
+        let order = match keys.as_slice() {
+            [] => Order::Free,
+            [("time", descending)] => Order::Time { descending: *descending },
+            [("tag", false)] => Order::Tag { descending: false },
+            [("tag", false), ("time", descending)] => Order::Tag { descending: *descending },
             _ => return None,
         };
-        // Without a limit or both ends the answer may be long: that is a plan's work, which streams.
+        // Without a limit or both ends the answer may be long: that is read as a stream, where it needs no sorting, or it is a
+        // plan's work. In a fleet only the newest sample is found without one.
         let short = limit.is_some() || (!found.lows.is_empty() && !found.highs.is_empty());
-        let (tag, none) = (found.tag?, found.tags.is_none());
-        (short && none).then_some(Question::Range {
-            tag,
-            lows: found.lows,
-            highs: found.highs,
-            descending: descending == Some(true),
-            limit,
-        })
+        let one = matches!(tags, Tags::One(_));
+        let streams = order == Order::Free || (one && !order.is_newest_first());
+        let fits = if self.local { short || streams } else { short && one };
+        fits.then_some(Question::Range(Range { tags, lows: found.lows, highs: found.highs, order, limit }))
+    }
+
+    /// LIMIT, if there is one and nothing else of its clause.
+    pub(super) fn limited(&mut self, query: &Query) -> Option<Option<Limit>> {
+        match &query.limit_clause {
+            None => Some(None),
+            Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by }) if limit_by.is_empty() => {
+                self.limit(limit).map(Some)
+            }
+            Some(_) => None,
+        }
     }
 
     fn limit(&mut self, expr: &Expr) -> Option<Limit> {
@@ -157,14 +193,20 @@ impl Reader {
                     self.comparison(&mut out, scope.column(column)?.as_str(), &op, other)?;
                 }
                 Expr::Between { expr, negated: false, low, high } if scope.is(expr, "time") => {
-                    out.lows.push(Bound { operand: self.time(low)?, strict: false });
-                    out.highs.push(Bound { operand: self.time(high)?, strict: false });
+                    out.lows.push(Bound { moment: self.time(low)?, strict: false });
+                    out.highs.push(Bound { moment: self.time(high)?, strict: false });
                 }
                 Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. }
                     if scope.is(left, "tag") && out.tags.is_none() =>
                 {
                     let right = if let Expr::Nested(inner) = right.as_ref() { inner } else { right };
-                    out.tags = Some(self.array(right, schema::texts_type())?);
+                    out.tags = Some(match right.as_ref() {
+                        Expr::Array(Array { elem, .. }) => self.listed(elem)?,
+                        right => Tags::Array(self.array(right, schema::texts_type())?),
+                    });
+                }
+                Expr::InList { expr, list, negated: false } if scope.is(expr, "tag") && out.tags.is_none() => {
+                    out.tags = Some(self.listed(list)?);
                 }
                 _ => return None,
             }
@@ -174,16 +216,16 @@ impl Reader {
 
     fn comparison(&mut self, out: &mut Conditions, column: &str, op: &BinaryOperator, other: &Expr) -> Option<()> {
         match (column, op) {
-            ("tag", BinaryOperator::Eq) if out.tag.is_none() => out.tag = Some(self.text(other)?),
+            ("tag", BinaryOperator::Eq) if out.tags.is_none() => out.tags = Some(Tags::One(self.text(other)?)),
             ("time", BinaryOperator::Eq) => {
-                let operand = self.time(other)?;
-                out.lows.push(Bound { operand: operand.clone(), strict: false });
-                out.highs.push(Bound { operand, strict: false });
+                let moment = self.time(other)?;
+                out.lows.push(Bound { moment: moment.clone(), strict: false });
+                out.highs.push(Bound { moment, strict: false });
             }
-            ("time", BinaryOperator::Lt) => out.highs.push(Bound { operand: self.time(other)?, strict: true }),
-            ("time", BinaryOperator::LtEq) => out.highs.push(Bound { operand: self.time(other)?, strict: false }),
-            ("time", BinaryOperator::Gt) => out.lows.push(Bound { operand: self.time(other)?, strict: true }),
-            ("time", BinaryOperator::GtEq) => out.lows.push(Bound { operand: self.time(other)?, strict: false }),
+            ("time", BinaryOperator::Lt) => out.highs.push(Bound { moment: self.time(other)?, strict: true }),
+            ("time", BinaryOperator::LtEq) => out.highs.push(Bound { moment: self.time(other)?, strict: false }),
+            ("time", BinaryOperator::Gt) => out.lows.push(Bound { moment: self.time(other)?, strict: true }),
+            ("time", BinaryOperator::GtEq) => out.lows.push(Bound { moment: self.time(other)?, strict: false }),
             _ => return None,
         }
         Some(())
@@ -204,17 +246,48 @@ impl Reader {
         }
     }
 
-    fn time(&mut self, expr: &Expr) -> Option<Operand<i64>> {
-        let names = ["timestamptz", "timestamp with time zone"];
-        if let Expr::TypedString(typed) = expr {
-            let Value::SingleQuotedString(text) = &typed.value.value else { return None };
-            let known = names.contains(&typed.data_type.to_string().to_lowercase().as_str());
-            return known.then(|| parse(text, self.zone).ok()).flatten().map(Operand::Value);
+    fn listed(&mut self, list: &[Expr]) -> Option<Tags> {
+        let mut names = list.iter().map(|expr| self.text(expr)).collect::<Option<Vec<_>>>()?;
+        Some(if names.len() == 1 { Tags::One(names.swap_remove(0)) } else { Tags::Listed(names) })
+    }
+
+    fn time(&mut self, expr: &Expr) -> Option<Moment> {
+        match expr {
+            Expr::Nested(inner) => return self.time(inner),
+            Expr::BinaryOp { left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), right } if is_now(left) => {
+                // A day is as long as the zone's clocks say.
+                let length = length_of(right).filter(|length| !length.days || matches!(self.zone, Zone::Utc))?;
+                let offset = if *op == BinaryOperator::Minus { length.us.checked_neg()? } else { length.us };
+                let interval = !matches!(right.as_ref(), Expr::Value(_));
+                return interval.then_some(Moment::FromNow(offset));
+            }
+            expr if is_now(expr) => return Some(Moment::FromNow(0)),
+            _ => {}
         }
-        match value(uncast(expr, &names)?)? {
-            Value::SingleQuotedString(text) => parse(text, self.zone).ok().map(Operand::Value),
-            Value::Placeholder(name) => self.parameter(name, schema::time_type()).map(Operand::Parameter),
-            _ => None,
+        if let Some(Value::Placeholder(name)) = uncast(expr, &MOMENTS).and_then(value) {
+            return self.parameter(name, schema::time_type()).map(|number| Moment::Given(Operand::Parameter(number)));
+        }
+        self.fixed_time(expr).map(|us| Moment::Given(Operand::Value(us)))
+    }
+
+    /// A moment that is written out: as a text, or in seconds.
+    pub(super) fn fixed_time(&self, expr: &Expr) -> Option<i64> {
+        match expr {
+            Expr::TypedString(typed) => {
+                let Value::SingleQuotedString(text) = &typed.value.value else { return None };
+                let known = MOMENTS.contains(&typed.data_type.to_string().to_lowercase().as_str());
+                known.then(|| parse(text, self.zone).ok()).flatten()
+            }
+            Expr::Function(function) => match arguments(function)? {
+                (name, [FunctionArg::Unnamed(FunctionArgExpr::Expr(seconds))]) if name == "to_timestamp" => {
+                    whole_seconds(seconds)
+                }
+                _ => None,
+            },
+            expr => match value(uncast(expr, &MOMENTS)?)? {
+                Value::SingleQuotedString(text) => parse(text, self.zone).ok(),
+                _ => None,
+            },
         }
     }
 
@@ -227,14 +300,37 @@ impl Reader {
     }
 }
 
+/// The names of the type of moments.
+const MOMENTS: [&str; 2] = ["timestamptz", "timestamp with time zone"];
+
+/// Whole seconds as microseconds, as far as a double has them exactly.
+fn whole_seconds(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => whole_seconds(expr)?.checked_neg(),
+        Expr::Nested(inner) => whole_seconds(inner),
+        expr => match value(expr)? {
+            Value::Number(number, _) => {
+                let seconds = number.parse::<i64>().ok().filter(|seconds| (0..=1 << 32).contains(seconds))?;
+                Some(seconds * 1_000_000)
+            }
+            _ => None,
+        },
+    }
+}
+
+fn is_now(expr: &Expr) -> bool {
+    let Expr::Function(function) = expr else { return false };
+    arguments(function).is_some_and(|(name, args)| args.is_empty() && matches!(name.as_str(), "now" | "current_timestamp"))
+}
+
 /// The highest LIMIT that is answered at one go.
 const LIMIT_MAX: u64 = 10_000;
 
-fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+pub(super) fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-fn value(expr: &Expr) -> Option<&Value> {
+pub(super) fn value(expr: &Expr) -> Option<&Value> {
     match expr {
         Expr::Value(value) => Some(&value.value),
         Expr::Nested(inner) => value(inner),
@@ -262,23 +358,26 @@ fn turned_op(op: &BinaryOperator) -> Option<BinaryOperator> {
     })
 }
 
+fn is_grouped(select: &Select) -> bool {
+    !matches!(&select.group_by, GroupByExpr::Expressions(keys, modifiers) if keys.is_empty() && modifiers.is_empty())
+}
+
 fn plain_select(select: &Select) -> bool {
-    let no_groups =
-        matches!(&select.group_by, GroupByExpr::Expressions(keys, modifiers) if keys.is_empty() && modifiers.is_empty());
     let all = match &select.distinct {
         None | Some(Distinct::All) => true,
         Some(_) => false,
     };
-    no_groups && all && select.having.is_none() && select.qualify.is_none() && select.named_window.is_empty()
+    all && select.having.is_none() && select.qualify.is_none() && select.named_window.is_empty()
 }
 
 /// The one table of the query, and how its columns may be named.
-struct Scope {
+pub(super) struct Scope {
     qualifier: String,
+    schema: &'static Schema,
 }
 
 impl Scope {
-    fn column(&self, expr: &Expr) -> Option<String> {
+    pub(super) fn column(&self, expr: &Expr) -> Option<String> {
         match expr {
             Expr::Identifier(name) => Some(folded(name)),
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
@@ -290,24 +389,57 @@ impl Scope {
         }
     }
 
-    fn is(&self, expr: &Expr, name: &str) -> bool {
+    pub(super) fn is(&self, expr: &Expr, name: &str) -> bool {
         self.column(expr).is_some_and(|column| column == name)
     }
 
-    /// The columns that a SELECT list names; None where it has anything else.
-    fn columns(&self, select: &Select, schema: &Schema) -> Option<Vec<usize>> {
-        let mut out = Vec::new();
+    /// Whether the table has a column.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.schema.index_of(name).is_ok()
+    }
+
+    /// The column that a key of ORDER BY means: that which has its number or its alias in the SELECT list, or its name.
+    fn ordered(&self, select: &Select, key: &Expr) -> Option<String> {
+        if let Some(Value::Number(number, _)) = value(key) {
+            let index = number.parse::<usize>().ok()?.checked_sub(1)?;
+            let named =
+                |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }).then_some(());
+            select.projection.iter().take(index + 1).try_for_each(named)?;
+            return match select.projection.get(index)? {
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => self.column(expr),
+                _ => None,
+            };
+        }
+        let name = self.column(key)?;
+        let mut aliased = select.projection.iter().filter_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if matches!(key, Expr::Identifier(_)) && folded(alias) == name => {
+                Some(expr)
+            }
+            _ => None,
+        });
+        match (aliased.next(), aliased.next()) {
+            (None, _) => Some(name),
+            (Some(expr), None) => self.column(expr),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    /// A question whose rows have the columns that a SELECT list names; None where it has anything else.
+    fn rows(&self, select: &Select, table: Table, question: Question) -> Option<Read> {
+        let mut indices = Vec::new();
         for item in &select.projection {
             match item {
                 SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-                    out.push(schema.index_of(&self.column(expr)?).ok()?);
+                    indices.push(self.schema.index_of(&self.column(expr)?).ok()?);
                 }
                 SelectItem::Wildcard(options) if *options == WildcardAdditionalOptions::default() => {
-                    out.extend(0..schema.fields().len())
+                    indices.extend(0..self.schema.fields().len())
                 }
                 _ => return None,
             }
         }
-        Some(out)
+        let fields: Vec<Field> = indices.into_iter().map(|index| self.schema.field(index).clone()).collect();
+        let columns = fields.iter().map(|field| Column::of(field.name())).collect::<Option<Vec<_>>>()?;
+        (!columns.is_empty()).then_some(Read { table, question, fields, columns })
     }
 }

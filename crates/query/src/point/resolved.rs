@@ -1,5 +1,6 @@
 //! Arrays of names, and of (name, time) pairs, once their tags are looked up.
 
+use super::question::Table;
 use crate::access::{Privileges, Rights};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
@@ -14,16 +15,14 @@ use types::{Kinds, TagId, Timestamp};
 /// Tags of an array of names: a set, so each comes once, as from a plan.
 pub(super) struct Many {
     names: StringArray,
-    /// Which names, in the order of `tags`.
+    /// Which names, in the order of `tags`: that of the names.
     rows: Vec<usize>,
     pub tags: Vec<TagId>,
 }
 
 impl Many {
-    /// None for NULL.
-    pub(super) fn of(engine: &Engine, rights: Option<&Rights>, names: Option<ArrayRef>) -> Result<Option<Many>, Error> {
-        let Some(names) = names else { return Ok(None) };
-        let names = texts(&names)?.as_string::<i32>().clone();
+    /// Those that are there, are of the table's kinds, and may be read.
+    pub(super) fn of(engine: &Engine, rights: Option<&Rights>, table: Table, names: StringArray) -> Many {
         let mut wanted: Vec<(&str, usize)> =
             names.iter().enumerate().filter_map(|(row, name)| name.map(|name| (name, row))).collect();
         wanted.sort_unstable();
@@ -31,11 +30,12 @@ impl Many {
         let texts: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
         let found = engine.catalog.find_many(&texts);
         let seen = |name: &str, tag: &TagId| {
-            rights.is_none_or(|rights| rights.has_tag(&engine.catalog, "public.latest", Privileges::SELECT, *tag, name))
+            let held = table.sort().is_none() || engine.catalog.kind(*tag).is_some_and(|kind| table.holds(kind));
+            held && rights.is_none_or(|rights| rights.has_tag(&engine.catalog, table.full_name(), Privileges::SELECT, *tag, name))
         };
         let known = wanted.iter().zip(found).filter_map(|((name, row), tag)| Some((*row, tag.filter(|tag| seen(name, tag))?)));
         let (rows, tags) = known.unzip();
-        Ok(Some(Many { rows, tags, names }))
+        Many { rows, tags, names }
     }
 
     pub(super) fn one(name: &str, tag: TagId) -> Many {
@@ -122,6 +122,6 @@ pub(super) fn moments(times: &ArrayRef, zone: Zone) -> Result<ArrayRef, Error> {
     Ok(Arc::new(TimestampMicrosecondArray::from(read.collect::<Result<Vec<_>, _>>()?).with_timezone("UTC")))
 }
 
-fn texts(array: &ArrayRef) -> Result<ArrayRef, Error> {
+pub(super) fn texts(array: &ArrayRef) -> Result<ArrayRef, Error> {
     if array.data_type() == &DataType::Utf8 { Ok(Arc::clone(array)) } else { Ok(cast(array, &DataType::Utf8)?) }
 }

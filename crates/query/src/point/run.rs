@@ -1,7 +1,8 @@
 //! Runs point questions: straight to the kernel, rows straight to the sink.
 
 use super::gathered::Gathered;
-use super::operands::{array, range, rows_limit, wrong_parameter};
+use super::operands::{array, names, range, text};
+use super::question::{Bound, Column, Operand, Plan, Question, Table};
 use super::resolved::{Many, Pairs, moments};
 use super::{Cell, PointPlan, RowSink};
 use crate::access::{Access, Privileges, Rights};
@@ -12,15 +13,14 @@ use crate::schema;
 use crate::time::Zone;
 use crate::value;
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use futures::StreamExt;
-use kernel::{Datum, Direction, Kernel, Projection, Reading, ScanBatch, ScanRequest, Snapshot, TagSelection};
+use kernel::{Datum, Reading, Snapshot};
 use std::sync::Arc;
-use types::{Kind, Kinds, TagId, TimeRange, Timestamp};
+use types::{Kind, Kinds, TagId, TimeRange};
 
 /// How many rows a point question may have; one with more goes through a plan, which streams.
-const ROWS_MAX: u64 = 10_000;
+pub(super) const ROWS_MAX: u64 = 10_000;
 
 /// How a point question was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,132 +32,15 @@ pub enum PointAnswer {
     TooLong,
 }
 
-/// A table of the point path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Table {
-    Samples,
-    Integers,
-    Events,
-    Latest,
-    ValuesAt,
-}
-
-impl Table {
-    pub(crate) fn named(name: &str) -> Option<Table> {
-        Some(match name {
-            "samples" => Table::Samples,
-            "integers" => Table::Integers,
-            "events" => Table::Events,
-            "latest" => Table::Latest,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn schema(self) -> &'static SchemaRef {
-        match self {
-            Table::Samples => &schema::SAMPLES,
-            Table::Integers => &schema::INTEGERS,
-            Table::Events => &schema::EVENTS,
-            Table::Latest => &schema::LATEST,
-            Table::ValuesAt => &schema::VALUES_AT,
-        }
-    }
-
-    /// The table's name, with its schema's; of `values_at` that of the table that most of its rows are of.
-    fn full_name(self) -> &'static str {
-        match self {
-            Table::Samples | Table::ValuesAt => "public.samples",
-            Table::Integers => "public.integers",
-            Table::Events => "public.events",
-            Table::Latest => "public.latest",
-        }
-    }
-
-    /// Whether tags of a kind are in the table.
-    fn holds(self, kind: Kind) -> bool {
-        match self {
-            Table::Samples => !kind.is_text(),
-            Table::Integers => kind.is_integer(),
-            Table::Events => kind.is_text(),
-            Table::Latest | Table::ValuesAt => true,
-        }
-    }
-}
-
-/// A column of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
-    Tag,
-    At,
-    Time,
-    Value,
-    Text,
-    Quality,
-    Age,
-}
-
-impl Column {
-    pub(crate) fn of(name: &str) -> Option<Column> {
-        Some(match name {
-            "tag" => Column::Tag,
-            "at" => Column::At,
-            "time" => Column::Time,
-            "value" => Column::Value,
-            "text" => Column::Text,
-            "quality" => Column::Quality,
-            "age" => Column::Age,
-            _ => return None,
-        })
-    }
-}
-
-/// A value written in the statement, or a parameter by its number from 0.
-#[derive(Clone, Debug)]
-pub(crate) enum Operand<T> {
-    Value(T),
-    Parameter(usize),
-}
-
-/// One end of a range of time.
-#[derive(Clone, Debug)]
-pub(crate) struct Bound {
-    pub operand: Operand<i64>,
-    pub strict: bool,
-}
-
-/// LIMIT.
-#[derive(Clone, Debug)]
-pub(crate) enum Limit {
-    Rows(u64),
-    Parameter(usize),
-}
-
-/// What is asked.
-pub(crate) enum Question {
-    Latest(Operand<String>),
-    LatestMany(Operand<ScalarValue>),
-    Range { tag: Operand<String>, lows: Vec<Bound>, highs: Vec<Bound>, descending: bool, limit: Option<Limit> },
-    ValuesAt { tags: Operand<ScalarValue>, times: Operand<ScalarValue> },
-}
-
-/// A recognised question.
-pub(crate) struct Plan {
-    pub engine: Arc<Engine>,
-    pub access: Arc<Access>,
-    pub table: Table,
-    pub columns: Vec<Column>,
-    pub question: Question,
-}
-
 /// A row as it was found.
-struct Found<'a> {
-    tag: &'a str,
-    at: i64,
-    time: Option<i64>,
-    kind: Kind,
-    bits: u64,
-    text: Option<&'a str>,
-    quality: u8,
+pub(super) struct Found<'a> {
+    pub tag: &'a str,
+    pub at: i64,
+    pub time: Option<i64>,
+    pub kind: Kind,
+    pub bits: u64,
+    pub text: Option<&'a str>,
+    pub quality: u8,
 }
 
 /// More columns than this in one SELECT list are gathered on the heap.
@@ -174,7 +57,7 @@ impl PointPlan {
 
     /// The rows as a batch; None where there are too many.
     pub(crate) fn collect(&self, params: &[ScalarValue]) -> Result<Option<Rows>, Error> {
-        let mut gathered = Gathered::new(&self.schema);
+        let mut gathered = Gathered::new(&self.schema)?;
         if self.execute(params, &mut gathered)? == PointAnswer::TooLong {
             return Ok(None);
         }
@@ -183,7 +66,8 @@ impl PointPlan {
 
     pub(super) fn rows(&self, gathered: Gathered) -> Result<Rows, Error> {
         let batch = gathered.finish(&self.schema)?;
-        let batches = futures::stream::iter([Ok(batch)]).boxed();
+        // As from a plan: where there are no rows, no batch comes.
+        let batches = futures::stream::iter((batch.num_rows() > 0).then_some(Ok(batch))).boxed();
         Ok(Rows { schema: Arc::clone(&self.schema), batches, command: "SELECT" })
     }
 }
@@ -200,7 +84,8 @@ impl Plan {
                 self.reading(name, kind, &reading, sink)
             }
             Question::LatestMany(tags) => {
-                let Some(many) = Many::of(&self.engine, rights, array(tags, params)?)? else { return Ok(PointAnswer::Done(0)) };
+                let Some(names) = names(tags, params)? else { return Ok(PointAnswer::Done(0)) };
+                let many = Many::of(&self.engine, rights, self.table, names);
                 self.many(&kernel.latest_many(&many.tags)?, &many, sink)
             }
             Question::ValuesAt { tags, times } => {
@@ -208,16 +93,9 @@ impl Plan {
                 let Some(pairs) = pairs else { return Ok(PointAnswer::Done(0)) };
                 self.answers(&kernel.snapshot().values_at(&pairs.questions)?, &pairs, sink)
             }
-            Question::Range { tag, lows, highs, descending, limit } => {
-                let Some((name, tag, kind)) = self.tag(tag, params, rights)? else { return Ok(PointAnswer::Done(0)) };
-                let Some(range) = range(lows, highs, params)? else { return Ok(PointAnswer::Done(0)) };
-                let limit = rows_limit(limit.as_ref(), params)?;
-                if limit == Some(1) && *descending && range.first == Timestamp::MIN {
-                    let Some(reading) = kernel.value_at(tag, range.last)? else { return Ok(PointAnswer::Done(0)) };
-                    return self.reading(name, kind, &reading, sink);
-                }
-                self.range(kernel, (name, tag, kind), range, *descending, limit, sink)
-            }
+            Question::Range(range) => self.range(kernel, range, params, rights, sink),
+            // These may look at any number of samples: that is done aside.
+            Question::Totals(_) => Ok(PointAnswer::TooLong),
         }
     }
 
@@ -246,17 +124,7 @@ impl Plan {
         params: &'a [ScalarValue],
         rights: Option<&Rights>,
     ) -> Result<Option<(&'a str, TagId, Kind)>, Error> {
-        let name = match operand {
-            Operand::Value(name) => name.as_str(),
-            Operand::Parameter(number) => match params.get(*number) {
-                Some(ScalarValue::Utf8(name) | ScalarValue::Utf8View(name) | ScalarValue::LargeUtf8(name)) => match name {
-                    Some(name) => name.as_str(),
-                    None => return Ok(None),
-                },
-                Some(ScalarValue::Null) => return Ok(None),
-                other => return Err(wrong_parameter(*number, "text", other)),
-            },
-        };
+        let Some(name) = text(operand, params)? else { return Ok(None) };
         let Some(tag) = self.engine.catalog.find(name) else { return Ok(None) };
         if let Some(rights) = rights
             && !rights.has_tag(&self.engine.catalog, self.table.full_name(), Privileges::SELECT, tag, name)
@@ -267,7 +135,18 @@ impl Plan {
         Ok(kind.map(|kind| (name, tag, kind)))
     }
 
-    fn reading(&self, tag: &str, kind: Kind, reading: &Reading, sink: &mut impl RowSink) -> Result<PointAnswer, Error> {
+    /// The range that a question's bounds leave.
+    pub(super) fn within(&self, lows: &[Bound], highs: &[Bound], params: &[ScalarValue]) -> Result<Option<TimeRange>, Error> {
+        range(lows, highs, params, || self.engine.settings.clock.wall_us())
+    }
+
+    pub(super) fn reading(
+        &self,
+        tag: &str,
+        kind: Kind,
+        reading: &Reading,
+        sink: &mut impl RowSink,
+    ) -> Result<PointAnswer, Error> {
         let (bits, text) = match &reading.value {
             Datum::Bits(bits) => (*bits, None),
             Datum::Text(text) => (0, Some(as_text(text)?)),
@@ -281,7 +160,7 @@ impl Plan {
         if self.columns.contains(&Column::Age) { self.engine.settings.clock.wall_us() } else { 0 }
     }
 
-    fn emit(&self, found: &Found<'_>, now_us: i64, sink: &mut impl RowSink) -> Result<(), Error> {
+    pub(super) fn emit(&self, found: &Found<'_>, now_us: i64, sink: &mut impl RowSink) -> Result<(), Error> {
         let cell = |column: &Column| -> Result<Cell<'_>, Error> {
             let Some(time) = found.time else {
                 return Ok(match column {
@@ -296,7 +175,7 @@ impl Plan {
                 Column::Time => Cell::Time(time),
                 Column::Value if found.kind.is_text() => Cell::Null,
                 Column::Value if self.table == Table::Integers => Cell::Integer(found.bits as i64),
-                Column::Value => Cell::Double(value::double(found.kind, found.bits)?),
+                Column::Value => Cell::Double(one_nan(value::double(found.kind, found.bits)?)),
                 Column::Text => found.text.map_or(Cell::Null, Cell::Text),
                 Column::Quality => Cell::Small(i16::from(found.quality)),
                 Column::Age => Cell::Span(now_us.saturating_sub(time)),
@@ -366,71 +245,14 @@ impl Plan {
         Ok(PointAnswer::Done(pairs.rows() as u64))
     }
 
-    fn range(
-        &self,
-        kernel: &Kernel,
-        (name, tag, kind): (&str, TagId, Kind),
-        range: TimeRange,
-        descending: bool,
-        limit: Option<u64>,
-        sink: &mut impl RowSink,
-    ) -> Result<PointAnswer, Error> {
-        let most = limit.unwrap_or(ROWS_MAX + 1);
-        if range.is_empty() || most == 0 {
-            return Ok(PointAnswer::Done(0));
-        }
-        let request = ScanRequest {
-            tags: TagSelection::List(Arc::new([tag])),
-            texts: kind.is_text(),
-            range,
-            projection: Projection {
-                values: self.wants(Column::Value) || self.wants(Column::Text),
-                qualities: self.wants(Column::Quality),
-            },
-            direction: if descending { Direction::Descending } else { Direction::Ascending },
-            rows_per_tag_max: Some(most),
-            batch_rows: 1024,
-        };
-        let mut batches = Vec::new();
-        for mut part in kernel.snapshot().scan(&request, 1) {
-            while let Some(batch) = part.next_batch()? {
-                batches.push(batch);
-            }
-        }
-        let mut places: Vec<(usize, usize)> =
-            batches.iter().enumerate().flat_map(|(batch, columns)| (0..columns.rows()).map(move |row| (batch, row))).collect();
-        if limit.is_none() && places.len() as u64 > ROWS_MAX {
-            return Ok(PointAnswer::TooLong);
-        }
-        if !kernel.rule().ignores_time() {
-            places.sort_by_key(|(batch, row)| batches[*batch].times[*row]);
-            if descending {
-                places.reverse();
-            }
-        }
-        places.truncate(usize::try_from(most).unwrap_or(usize::MAX));
-        for (batch, row) in &places {
-            self.emit(&found_in(name, kind, &batches[*batch], *row)?, 0, sink)?;
-        }
-        Ok(PointAnswer::Done(places.len() as u64))
-    }
-
-    fn wants(&self, column: Column) -> bool {
+    pub(super) fn wants(&self, column: Column) -> bool {
         self.columns.contains(&column)
     }
 }
 
-fn found_in<'a>(tag: &'a str, kind: Kind, batch: &'a ScanBatch, row: usize) -> Result<Found<'a>, Error> {
-    let text = if row < batch.texts.len() { Some(as_text(batch.texts.get(row))?) } else { None };
-    Ok(Found {
-        tag,
-        at: 0,
-        time: Some(batch.times[row].0),
-        kind,
-        bits: batch.bits.get(row).copied().unwrap_or(0),
-        text,
-        quality: batch.qualities.as_ref().map_or(types::Quality::GOOD.0, |qualities| qualities[row]),
-    })
+/// A double with the one NaN that all have in the end.
+pub(super) fn one_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value }
 }
 
 pub(crate) fn as_text(bytes: &[u8]) -> Result<&str, Error> {
@@ -462,7 +284,7 @@ pub(super) fn shown_pairs(
     let nothing = || Operand::Value(ScalarValue::Null);
     let question = Question::ValuesAt { tags: nothing(), times: nothing() };
     let plan = Plan { engine: Arc::clone(engine), access: Arc::clone(access), table: Table::ValuesAt, columns: shown, question };
-    let mut gathered = Gathered::new(&schema);
+    let mut gathered = Gathered::new(&schema)?;
     plan.answers(columns, pairs, &mut gathered)?;
     gathered.finish(&schema)
 }

@@ -54,6 +54,11 @@ impl Outlet {
         batch.num_rows() == 0 || self.out.blocking_send(Ok(batch)).is_ok()
     }
 
+    /// Whether anybody still waits for what is read.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.out.is_closed()
+    }
+
     /// How many rows were handed on.
     pub(crate) fn rows(&self) -> usize {
         self.rows.output_rows().value()

@@ -108,7 +108,12 @@ fn whole_reads(table: &str) -> Vec<String> {
     ];
     if table != "tags" {
         out.push(format!("SELECT s.tag FROM {table} s JOIN (SELECT tag FROM {table}) o ON s.tag = o.tag"));
+        out.push(format!("SELECT tag FROM {table} WHERE tag IN ({})", all_quoted()));
         out.push(format!("SELECT tag FROM {table} WHERE tag ~ '.' AND tag = ANY (ARRAY[{}])", all_quoted()));
+    }
+    if ["samples", "integers", "events"].contains(&table) {
+        out.push(format!("SELECT tag, time FROM {table} WHERE tag IN ({}) ORDER BY time DESC LIMIT 999", all_quoted()));
+        out.push(format!("SELECT tag, count(*), max(time) FROM {table} WHERE tag IN ({}) GROUP BY 1 ORDER BY 1", all_quoted()));
     }
     if ["samples", "integers"].contains(&table) {
         out.push(format!(
@@ -163,6 +168,7 @@ async fn reads_are_as_the_model_says(house: &House, role: &RoleModel) {
             format!("SELECT tag FROM {table} WHERE tag = $1 AND time <= $2 ORDER BY time DESC LIMIT 1"),
             format!("SELECT tag FROM {table} WHERE tag = $1 AND time <= $2 ORDER BY time LIMIT 5"),
             format!("SELECT tag FROM {table} WHERE tag = $1 AND time >= '2026-01-01' AND time < $2"),
+            format!("SELECT tag FROM {table} WHERE tag IN ($1, 'nothing of that name') AND time < $2 ORDER BY tag LIMIT 9"),
         ] {
             assert_eq!(points(&session, &sql, 2).await, expected(role.sees(table)), "{}: {sql}", role.name);
         }

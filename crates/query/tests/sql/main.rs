@@ -22,6 +22,7 @@ mod meaning;
 mod numerics;
 mod planning;
 mod pushdown;
+mod ranges;
 mod reads;
 mod retention;
 mod sessions;

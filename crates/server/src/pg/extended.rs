@@ -316,11 +316,8 @@ impl Connection {
                 self.wire.output.select_complete(rows);
                 Ok(Ask::Nothing)
             }
-            Err(Failure::TooMuch) => later(name),
-            Err(Failure::Report(report)) => {
-                self.fail_extended(&report);
-                Ok(Ask::Nothing)
-            }
+            // What fails is run once more as any other statement is: the register, the audit log and the client are told of it there.
+            Err(Failure::TooMuch | Failure::Report(_)) => later(name),
         }
     }
 

@@ -137,12 +137,14 @@ async fn send_rows(mut rows: Rows, formats: &[u8], zone: Zone, sender: &mpsc::Se
     while let Some(batch) = rows.batches.next().await {
         let batch = batch.map_err(|error| report_of(&error))?;
         count += batch.num_rows() as u64;
-        let mut start = 0;
+        let (mut start, mut length) = (0, 0);
         while start < batch.num_rows() {
             let piece = batch.slice(start, ROWS_PER_PIECE.min(batch.num_rows() - start));
             start += piece.num_rows();
-            let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(piece.num_rows()));
+            let (mut bytes, mut ends) = (Vec::with_capacity(length), Vec::with_capacity(piece.num_rows()));
             encode::write_rows(&piece, formats, zone, &mut bytes, &mut ends)?;
+            // The next piece is likely as long.
+            length = if start < batch.num_rows() { bytes.len() + bytes.len() / 16 } else { 0 };
             say(sender, Event::Rows { bytes, ends }).await?;
         }
     }

@@ -4,7 +4,9 @@ use super::connection::Connection;
 use super::error::Report;
 use super::extended::{columns_of, describe_rows};
 use super::job::{Event, Job};
+use super::point::Writer;
 use super::socket::{End, FLUSH_BYTES};
+use crate::counters::add;
 use query::{Prepared, StatementText};
 use std::time::Duration;
 
@@ -37,9 +39,12 @@ impl Connection {
     }
 
     async fn statement(&mut self, statement: &StatementText) -> Result<Result<(), Report>, End> {
-        let prepared = match self.prepare(statement.text.clone(), Vec::new()).await? {
-            Ok(prepared) => prepared,
-            Err(report) => return Ok(Err(report)),
+        let prepared = match self.session.prepare_point(&statement.text) {
+            Some(prepared) => prepared,
+            None => match self.prepare(statement.text.clone(), Vec::new()).await? {
+                Ok(prepared) => prepared,
+                Err(report) => return Ok(Err(report)),
+            },
         };
         if let count @ 1.. = prepared.parameters().len() {
             let message = format!("there is no parameter ${count}: the simple protocol has none");
@@ -52,6 +57,10 @@ impl Connection {
             return self.move_portal(name.as_bytes(), usize::try_from(rows).unwrap_or(usize::MAX)).await;
         }
         let timer = self.timer();
+        if self.answer_here(&prepared) {
+            self.log_slow(timer, &prepared);
+            return Ok(Ok(()));
+        }
         // One format for all columns.
         let formats = if prepared.is_binary() { vec![0, 1] } else { Vec::new() };
         let mut job = self.start(prepared.clone(), Vec::new(), formats.clone());
@@ -59,6 +68,31 @@ impl Connection {
         // Its own text: without passwords.
         self.log_slow(timer, &prepared);
         Ok(answer)
+    }
+
+    /// Answers a point question here and now. Where that can't be, nothing is told: it is no such question, may have to wait, has
+    /// many rows, or fails, and is to be run as a job.
+    fn answer_here(&mut self, prepared: &Prepared) -> bool {
+        let Some(point) = prepared.point() else { return false };
+        let Some((zone, given)) = self.session.reads_freely() else { return false };
+        let start = self.wire.output.bytes.len();
+        describe_rows(&mut self.wire.output, &columns_of(point.schema()), &[]);
+        let mut writer = Writer::new(&mut self.wire.output.bytes, &[], zone);
+        // None, and nothing made for it, unless this very run is recorded.
+        let mut span = prepared.trace_point(given);
+        let result = point.execute(&[], &mut writer);
+        if let (Some(span), Err(error)) = (&mut span, &result) {
+            span.fail(error.to_string());
+        }
+        drop(span);
+        let Ok(rows) = writer.finish(result) else {
+            self.wire.output.bytes.truncate(start);
+            return false;
+        };
+        prepared.note_point();
+        add(&self.shared.counters.point_statements, 1);
+        self.done(None, rows);
+        true
     }
 
     /// Hands on everything that a job says.

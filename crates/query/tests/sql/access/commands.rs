@@ -30,6 +30,8 @@ async fn rights_change_in_the_middle_of_a_session() {
     let statements = [
         "SELECT value FROM samples WHERE tag = $1 AND time <= '2100-01-01' ORDER BY time DESC LIMIT 1",
         "SELECT sum(value) FROM samples WHERE tag = $1",
+        "SELECT sum(value) FROM samples WHERE tag = $1 AND 1 = 1",
+        "SELECT value FROM samples WHERE tag IN ($1)",
         "SELECT value FROM latest WHERE tag = $1",
     ];
     let mut prepared = Vec::new();
