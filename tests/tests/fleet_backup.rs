@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Tags of each writer: in several slices, so that one write rests on another's slice.
 const TAGS: u64 = 40;
 const WRITERS: u64 = 2;
+/// What is written to what was restored.
+const LATER: &str = "INSERT INTO samples (tag, time, value) VALUES ('later', '2030-01-01', 5), ('large', '2030-01-01', 6)";
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -56,7 +58,10 @@ async fn one(client: &Client, sql: &str) -> i64 {
 /// How many numbers of a writer there are: all from 1 on, none missing.
 async fn prefix(client: &Client, number: u64) -> u64 {
     let of = format!("FROM samples WHERE tag LIKE 'w.{number}.%'");
-    let (count, last) = (one(client, &format!("SELECT count(*) {of}")).await, one(client, &format!("SELECT coalesce(max(value), 0)::bigint {of}")).await);
+    let (count, last) = (
+        one(client, &format!("SELECT count(*) {of}")).await,
+        one(client, &format!("SELECT coalesce(max(value), 0)::bigint {of}")).await,
+    );
     assert_eq!(count, last, "writer {number}: numbers are missing before {last}");
     count as u64
 }
@@ -92,12 +97,13 @@ async fn connect(fleet: &Fleet, door: usize) -> Client {
     fleet.door(door).connect().await.expect("the door lets in")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fleet_is_backed_up_at_one_moment_and_begins_anew() {
-    let mut fleet = Fleet::start("fleet-backup", "self", 2, 3, &["--copies=2"]);
-    let operator = connect(&fleet, 1).await;
-    fleet.until_in_step(&operator).await;
-    let made = format!("INSERT INTO tags (name, kind) SELECT 'w.' || w || '.' || n, 'f64' FROM generate_series(0, {}) AS a(w), generate_series(0, {}) AS b(n)", WRITERS - 1, TAGS - 1);
+/// Tags and rows besides those that are written all the time.
+async fn make(operator: &Client) {
+    let made = format!(
+        "INSERT INTO tags (name, kind) SELECT 'w.' || w || '.' || n, 'f64' FROM generate_series(0, {}) AS a(w), generate_series(0, {}) AS b(n)",
+        WRITERS - 1,
+        TAGS - 1
+    );
     operator.batch_execute(&made).await.expect("tags");
     let large = "INSERT INTO tags (name, kind) VALUES ('large', 'f64'), ('gone', 'f64'), ('words', 'text')";
     operator.batch_execute(large).await.expect("tags");
@@ -105,6 +111,52 @@ async fn a_fleet_is_backed_up_at_one_moment_and_begins_anew() {
     operator.batch_execute(rows).await.expect("rows");
     operator.batch_execute("INSERT INTO events (tag, time, text) VALUES ('words', '2024-01-01', 'opened')").await.expect("a row");
     operator.batch_execute("DELETE FROM tags WHERE name = 'gone'").await.expect("it goes");
+}
+
+/// A backup as a store that goes on alone: it has what was acknowledged before it, and no more than was asked for by its end. Gives its
+/// rows.
+async fn alone(
+    place: &str,
+    (number, name): (usize, &str),
+    (least, most): &(Vec<u64>, Vec<u64>),
+    directory: &Path,
+) -> Vec<String> {
+    let store = directory.join("store");
+    std::fs::create_dir_all(directory).expect("a directory");
+    let said = well(&["restore", "--from", place, "--dir", store.to_str().expect("a path"), "--backup", name]);
+    assert!(said.contains("the store is whole"), "{said}");
+    let copy = Server::start(directory, &["--memory-bytes=256MiB"]);
+    let client = copy.connect().await.expect("a server");
+    for writer in 0..WRITERS {
+        let (found, at) = (prefix(&client, writer).await, writer as usize);
+        assert!(
+            (least[at]..=most[at] + 1).contains(&found),
+            "backup {number}, writer {writer}: {found}, of {least:?} to {most:?}"
+        );
+    }
+    assert_eq!(one(&client, "SELECT count(*) FROM samples WHERE tag = 'large'").await, 50_000);
+    assert_eq!(one(&client, "SELECT count(*) FROM events").await, 1);
+    assert_eq!(one(&client, "SELECT count(*) FROM tags").await, (WRITERS * TAGS + 2) as i64);
+    let roles = one(&client, "SELECT count(*) FROM pg_roles WHERE rolname = 'reader'").await;
+    assert_eq!(roles, i64::from(number == 3));
+    let rows = digest(&client).await;
+    // It goes on, and comes back.
+    client.batch_execute("INSERT INTO tags (name, kind) VALUES ('later', 'f64')").await.expect("a tag");
+    client.batch_execute(LATER).await.expect("rows");
+    copy.kill();
+    let copy = Server::start(directory, &["--memory-bytes=256MiB"]);
+    let client = copy.connect().await.expect("a server");
+    assert_eq!(one(&client, "SELECT count(*) FROM samples WHERE tag IN ('large', 'later')").await, 50_002);
+    assert!(copy.stop().success());
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_is_backed_up_at_one_moment_and_begins_anew() {
+    let mut fleet = Fleet::start("fleet-backup", "self", 2, 3, &["--copies=2"]);
+    let operator = connect(&fleet, 1).await;
+    fleet.until_in_step(&operator).await;
+    make(&operator).await;
     let (writers, stop) = (
         (0..WRITERS).map(|_| Arc::new(Writer { acknowledged: AtomicU64::new(0) })).collect::<Vec<_>>(),
         Arc::new(AtomicBool::new(false)),
@@ -150,32 +202,8 @@ async fn a_fleet_is_backed_up_at_one_moment_and_begins_anew() {
     let all = names(place);
     assert_eq!(all.len(), 4);
     let mut last = Vec::new();
-    for (number, (name, (least, most))) in all.iter().zip(&bounds).enumerate() {
-        let directory = scratch.path().join(format!("copy-{number}"));
-        let store = directory.join("store");
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let said = well(&["restore", "--from", place, "--dir", store.to_str().expect("a path"), "--backup", name]);
-        assert!(said.contains("the store is whole"), "{said}");
-        let copy = Server::start(&directory, &["--memory-bytes=256MiB"]);
-        let client = copy.connect().await.expect("a server");
-        for writer in 0..WRITERS {
-            let (found, at) = (prefix(&client, writer).await, writer as usize);
-            assert!((least[at]..=most[at] + 1).contains(&found), "backup {number}, writer {writer}: {found}, of {least:?} to {most:?}");
-        }
-        assert_eq!(one(&client, "SELECT count(*) FROM samples WHERE tag = 'large'").await, 50_000);
-        assert_eq!(one(&client, "SELECT count(*) FROM events").await, 1);
-        assert_eq!(one(&client, "SELECT count(*) FROM tags").await, (WRITERS * TAGS + 2) as i64);
-        let roles = one(&client, "SELECT count(*) FROM pg_roles WHERE rolname = 'reader'").await;
-        assert_eq!(roles, i64::from(number == 3));
-        last = digest(&client).await;
-        // It goes on, and comes back.
-        client.batch_execute("INSERT INTO tags (name, kind) VALUES ('later', 'f64')").await.expect("a tag");
-        client.batch_execute("INSERT INTO samples (tag, time, value) VALUES ('later', '2030-01-01', 5), ('large', '2030-01-01', 6)").await.expect("rows");
-        copy.kill();
-        let copy = Server::start(&directory, &["--memory-bytes=256MiB"]);
-        let client = copy.connect().await.expect("a server");
-        assert_eq!(one(&client, "SELECT count(*) FROM samples WHERE tag IN ('large', 'later')").await, 50_002);
-        assert!(copy.stop().success());
+    for (number, (name, bounds)) in all.iter().zip(&bounds).enumerate() {
+        last = alone(place, (number, name), bounds, &scratch.path().join(format!("copy-{number}"))).await;
     }
     new_fleet(place, &last).await;
 }
@@ -202,13 +230,14 @@ async fn new_fleet(place: &str, expected: &[String]) {
     let client = connect(&fleet, 0).await;
     // Nothing is placed before all of the backup is there.
     fleet.start_data(0);
-    until("one node is there", async || one(&client, "SELECT count(*) FROM meridian.nodes WHERE roles = 'data'").await == 1).await;
+    until("one node is there", async || one(&client, "SELECT count(*) FROM meridian.nodes WHERE roles = 'data'").await == 1)
+        .await;
     fleet.start_data(1);
     fleet.until_in_step(&client).await;
     assert_eq!(digest(&client).await, expected);
     assert_eq!(one(&client, "SELECT count(*) FROM pg_roles WHERE rolname = 'reader'").await, 1);
     client.batch_execute("INSERT INTO tags (name, kind) VALUES ('later', 'f64')").await.expect("a tag");
-    client.batch_execute("INSERT INTO samples (tag, time, value) VALUES ('later', '2030-01-01', 5), ('large', '2030-01-01', 6)").await.expect("rows");
+    client.batch_execute(LATER).await.expect("rows");
     // A second scheduler, which has nothing, gets the tags; what was copied is whole.
     fleet.start_door(1);
     let other = connect(&fleet, 1).await;

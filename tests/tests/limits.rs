@@ -1,5 +1,7 @@
 //! Limits of roles are the fleet's: rows a second and connections, at whichever doors clients are, and whoever dies.
 
+#![expect(clippy::disallowed_methods, reason = "tests from outside: real processes and time")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -126,7 +128,7 @@ async fn rows_a_second_are_the_fleets() {
     .await
     .expect("rows");
     assert!(begun.elapsed() > Duration::from_millis(2_500) && begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
-    assert_eq!(boss.query_one("SELECT count(*) > 0 FROM samples", &[]).await.expect("an answer").get::<_, bool>(0), true);
+    assert!(boss.query_one("SELECT count(*) > 0 FROM samples", &[]).await.expect("an answer").get::<_, bool>(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,8 +27,8 @@ mod taking;
 
 pub use error::Error;
 pub use fleet::{
-    FleetHead, FleetSource, HeldSlice, KeepKinds, NodePart, Restored, Roles, Rule, SliceHead, TablePoint, Target, begin_fleet, forget_fleet,
-    is_cut_short, lay_fleet, put_slices, restored, take_fleet,
+    FleetHead, FleetSource, HeldSlice, KeepKinds, NodePart, Restored, Roles, Rule, SliceHead, TablePoint, Target, begin_fleet,
+    forget_fleet, is_cut_short, lay_fleet, put_slices, restored, take_fleet,
 };
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
 pub use laying::{lay, recover, verify, verify_parcels};

@@ -76,7 +76,7 @@ async fn scheduler(node: u64, directory: &Path, own: &[Vec<u8>; 3], meta: Arc<dy
         weight: 1,
         region: String::new(),
         rack: String::new(),
-            laid: None,
+        laid: None,
     };
     let member = Member::join(&membership, None, &*meta, &world, directory).await.expect("the fleet takes it");
     let tls =

@@ -30,19 +30,8 @@ const CHECKED_BYTES: usize = 504;
 const ROSTER_AT: u64 = 2 * SLOT_BYTES as u64;
 const FILE_NAME: &str = "node";
 /// What may lie in a directory in which a store is made: the lock, a torn node file, other floors' rooms.
-const ALLOWED_BESIDE: &[&str] = &[
-    "lock",
-    "node",
-    "kinds",
-    "member",
-    "catalog",
-    "users",
-    "spill",
-    "restoring",
-    "restored",
-    "meridian.toml",
-    "lost+found",
-];
+const ALLOWED_BESIDE: &[&str] =
+    &["lock", "node", "kinds", "member", "catalog", "users", "spill", "restoring", "restored", "meridian.toml", "lost+found"];
 
 /// What the node file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

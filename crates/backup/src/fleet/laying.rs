@@ -196,8 +196,8 @@ impl Laying<'_> {
         let settings = Settings { rule: self.fleet.rule.into(), period_us: self.fleet.period_us, ..settings };
         let kinds = Arc::new(TableKinds(Arc::clone(catalog)));
         let kernel = Kernel::open(self.world.clone(), self.dir, settings, kinds).map_err(of_kernel)?;
-        let slices = self.fleet.slices.iter().filter(|slice| target.has(slice.slice) && slice.sequence > 0);
-        let laid = slices.map(|slice| self.slice(&kernel, slice)).collect::<Result<(), Error>>();
+        let mut slices = self.fleet.slices.iter().filter(|slice| target.has(slice.slice) && slice.sequence > 0);
+        let laid = slices.try_for_each(|slice| self.slice(&kernel, slice));
         let flushed = laid.and_then(|()| ended(kernel.flush()));
         ended(kernel.close())?;
         flushed

@@ -123,7 +123,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 impl Backups {
     /// Of the fleet of a meta.
     #[must_use]
-    pub fn new(fleet: MetaId, (lines, admin): (Arc<Lines>, Arc<Admin>), table: Arc<TagTable>, places: Places, world: World) -> Backups {
+    pub fn new(
+        fleet: MetaId,
+        (lines, admin): (Arc<Lines>, Arc<Admin>),
+        table: Arc<TagTable>,
+        places: Places,
+        world: World,
+    ) -> Backups {
         Backups { fleet, lines, admin, table, places, world }
     }
 
@@ -185,9 +191,10 @@ impl Backups {
 
     /// Tells all nodes at once.
     async fn all(&self, nodes: &BTreeSet<NodeId>, path: &'static str, order: &Order, limit: Duration) -> Result<(), Failed> {
-        let told = join_all(nodes.iter().map(|node| async {
-            self.tell(*node, path, order.clone(), limit).await.map_err(|status| failed(*node, &status))
-        }));
+        let told =
+            join_all(nodes.iter().map(|node| async {
+                self.tell(*node, path, order.clone(), limit).await.map_err(|status| failed(*node, &status))
+            }));
         told.await.into_iter().try_for_each(|told| told.map(drop))
     }
 

@@ -114,7 +114,11 @@ pub struct Looked {
 pub(super) enum Input {
     Event(Event),
     Message(ReplicaId, Message),
-    Entry { entry: SliceEntry, revision: Revision, seen: Option<Epoch> },
+    Entry {
+        entry: SliceEntry,
+        revision: Revision,
+        seen: Option<Epoch>,
+    },
     Asked(Asked),
     Failed(String),
     /// The gate was opened: what waited before it goes on.

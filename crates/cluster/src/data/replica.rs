@@ -86,7 +86,19 @@ impl Actor {
         let (me, slice) = (shared.me, led.id());
         let machine = Replica::open(me, shared.run, shared.settings.protocol.clone(), led.recovered(), shared.now());
         let (waiting, requests) = (HashMap::new(), 0);
-        Actor { shared: Arc::clone(shared), slice, me, machine, led, waiting, requests, own, reign, before_gate: VecDeque::new(), ended: None }
+        Actor {
+            shared: Arc::clone(shared),
+            slice,
+            me,
+            machine,
+            led,
+            waiting,
+            requests,
+            own,
+            reign,
+            before_gate: VecDeque::new(),
+            ended: None,
+        }
     }
 
     /// Runs until the replica ends, or the node does: what its store does for it is then over.

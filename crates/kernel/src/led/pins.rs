@@ -90,11 +90,16 @@ impl LedSlice {
     /// # Errors
     /// `Error::Damaged` where the manifest can't be read back.
     pub fn pinned_slice(&self, peer: ReplicaId) -> Result<Option<FrozenSlice>, Error> {
-        let held = self.slice.with_led(|led| led.pins.get(&peer).map(|pin| (pin.manifest.clone(), pin.number, pin.files.clone())));
+        let held =
+            self.slice.with_led(|led| led.pins.get(&peer).map(|pin| (pin.manifest.clone(), pin.number, pin.files.clone())));
         let Some((bytes, number, files)) = held else { return Ok(None) };
         let below = slice_dir(Path::new(""), self.slice.id);
-        let (manifest, _) = storage::decode_manifest(&bytes, &below).map_err(storage::Error::from)?;
-        let open = |(meta, file): (FileMeta, Arc<dyn world::File>)| FrozenFile { path: below.join(meta.path()), bytes: meta.bytes, file };
+        let (manifest, _) = storage::decode_manifest(&bytes, &below)?;
+        let open = |(meta, file): (FileMeta, Arc<dyn world::File>)| FrozenFile {
+            path: below.join(meta.path()),
+            bytes: meta.bytes,
+            file,
+        };
         let files = files.into_iter().map(open).collect();
         Ok(Some(FrozenSlice { manifest: Arc::new(manifest), number, files, latest: None }))
     }

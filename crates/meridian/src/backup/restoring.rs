@@ -3,8 +3,8 @@
 //! Promises: a restored store is checked, block by block, before it is called whole. May not know what a repository looks like.
 
 use super::{failed, on_terminal, opened};
-use crate::config::{RoleSetting, Value};
 use crate::config::units::{round_size, round_span};
+use crate::config::{RoleSetting, Value};
 use crate::import::TimeReader;
 use crate::progress::{Progress, now};
 use crate::terminal::{Ink, Terminal, say};

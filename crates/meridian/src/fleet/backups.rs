@@ -91,7 +91,8 @@ impl FleetBackups {
         let stop = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(Arc::clone(&stop));
         let _ends = self.begin(&to)?;
-        let roles = all_logins(&self.meta).await.map_err(|fault| Error::Unavailable(report(format!("the fleet's roles: {fault}"))))?;
+        let roles =
+            all_logins(&self.meta).await.map_err(|fault| Error::Unavailable(report(format!("the fleet's roles: {fault}"))))?;
         let beside = if roles.is_empty() { Vec::new() } else { vec![Users::file_of(&roles)] };
         let release = env!("CARGO_PKG_VERSION").to_owned();
         let running = Arc::clone(&self.running);

@@ -60,7 +60,8 @@ fn check_kept(config: &Config, roles: Roles) -> Result<(), Error> {
     }
     if config.archive_to.is_some() {
         return Err(Error::Usage(
-            "setting archive_to: a fleet has no backups, and its log is not archived; its copies are its slices'".to_owned(),
+            "setting archive_to: the log of a fleet is not archived; take backups of it (meridian backup, at any scheduler)"
+                .to_owned(),
         ));
     }
     Ok(())

@@ -57,4 +57,3 @@ async fn there(admin: &Admin) -> Result<usize, cluster::manager::AdminError> {
     let nodes = admin.nodes().await?;
     Ok(nodes.iter().filter(|node| node.record.roles.data && node.record.entry.state.is_there()).count())
 }
-

@@ -8,9 +8,9 @@
 //! May not know how the roles do what they do.
 
 use super::admin::Operator;
+use super::backups::{self, FleetBackups};
 use super::certificates::Certificates;
 use super::meta::{self, Opened};
-use super::backups::{self, FleetBackups};
 use super::opening::opened;
 use super::placing;
 use super::quotas::FleetQuotas;
@@ -21,10 +21,10 @@ use crate::Error;
 use crate::config::{Config, Loaded};
 use crate::serve;
 use ::meta::Meta;
+use backup::Restored;
 use catalog::Catalog;
 use cluster::data::{Answers, DataNode, DataService};
 use cluster::door::Door;
-use backup::Restored;
 use cluster::fleet::{FleetRecord, FleetRule, Laid, Lines, Member, Membership, Roles, Roster};
 use cluster::kinds::{Book, Keeper, KindsService};
 use cluster::lone::MetaService;
@@ -135,38 +135,19 @@ impl Process {
         let lines = Arc::new(Lines::new(Arc::clone(&roster), certificates.own().clone()));
         let admin = Arc::new(Admin::new(Arc::clone(&meta), Arc::clone(&lines), Arc::clone(&world.clock)));
         let restored = backup::restored(&*world.disk, dir).map_err(|fault| serve::open_failed(dir, fault.to_string(), false))?;
-        let starting = Starting {
-            loaded,
-            dir,
-            world,
-            runtime,
-            readers,
-            meta: Arc::clone(&meta),
-            lines: Arc::clone(&lines),
-            admin,
-            certificates,
-            restored,
-        };
+        let of = (Arc::clone(&meta), Arc::clone(&lines));
+        let starting = Starting { loaded, dir, world, runtime, readers, meta: of.0, lines: of.1, admin, certificates, restored };
         let known = starting.fleet(roles.manager).await?;
         let stores = if roles.data { Some(starting.stores(&known).await?) } else { None };
         let catalog = if roles.scheduler { Some(starting.catalog().await?) } else { None };
-        let laid = starting.laid(stores.as_ref());
-        let membership = membership(config, roles, bound, laid);
+        let membership = membership(config, roles, bound, starting.laid(stores.as_ref()));
         let store = stores.as_ref().map(|stores| stores.kernel.store());
         let joined = Member::join(&membership, store, &*meta, world, dir).await;
         let member = joined.map_err(|fault| Error::Fleet(fault.to_string()))?;
         let (mut engine, mut tags, mut manager) = (None, None, None);
         let book = stores.as_ref().map(|stores| Arc::clone(&stores.book));
-        let (mut door, data) = starting.data_door(member, stores, &known.rule, &roster)?;
-        if is_own {
-            let service = MetaService::new(Arc::clone(&meta), door.lifeline());
-            door = door.with(service);
-        }
-        door = match (&catalog, book) {
-            (Some(catalog), _) => door.with(KindsService::new(Arc::new(CatalogKinds(Arc::clone(catalog))))),
-            (None, Some(book)) => door.with(KindsService::new(book)),
-            (None, None) => door,
-        };
+        let (door, data) = starting.data_door(member, stores, &known.rule, &roster)?;
+        let mut door = answering(door, is_own.then_some(&meta), (catalog.as_ref(), book));
         if let Some(catalog) = catalog {
             let (table, made) = starting.scheduler(member, Arc::clone(&catalog), &known.rule).await?;
             let service = table.service(door.lifeline());
@@ -284,6 +265,22 @@ fn membership(config: &Config, roles: Roles, bound: SocketAddr, laid: Option<Lai
         region: config.locality.region.clone(),
         rack: config.locality.zone.clone(),
         laid,
+    }
+}
+
+/// The door, with what others ask of any process: of its own meta, and of the kinds of tags.
+fn answering(door: Door, meta: Option<&Arc<dyn Meta>>, kinds: (Option<&Arc<Catalog>>, Option<Arc<Book>>)) -> Door {
+    let door = match meta {
+        Some(meta) => {
+            let service = MetaService::new(Arc::clone(meta), door.lifeline());
+            door.with(service)
+        }
+        None => door,
+    };
+    match kinds {
+        (Some(catalog), _) => door.with(KindsService::new(Arc::new(CatalogKinds(Arc::clone(catalog))))),
+        (None, Some(book)) => door.with(KindsService::new(book)),
+        (None, None) => door,
     }
 }
 
