@@ -4,29 +4,16 @@
 mod store;
 
 use backup::{Directory, Error, Head, Place, Progress, Taken, keep_newest, lay, list, take, verify};
-use kernel::{Deletion, Settings, TagSelection, Write};
+use kernel::{Deletion, TagSelection, Write};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Rows, Store, go};
-use types::{DistributionRule, Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
+use store::{Rows, Store, go, settings};
+use types::{Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
 use world::{Access, Random, SeededRandom, Simulation};
 
 const REPOSITORY: &str = "/repository";
-
-fn settings() -> Settings {
-    Settings {
-        rule: DistributionRule { b1: 1, buckets: 3, ..DistributionRule::default() },
-        period_us: 100,
-        memory_bytes: 16 << 20,
-        buffer_bytes_max: 1 << 20,
-        cache_bytes_max: 1 << 20,
-        segment_bytes: 16 << 10,
-        log_bytes_max: 128 << 10,
-        ..Settings::default()
-    }
-}
 
 impl Store {
     fn new(seed: u64) -> Store {

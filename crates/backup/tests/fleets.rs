@@ -9,34 +9,21 @@ use backup::{
     list, put_slices, restored, take_fleet, verify,
 };
 use catalog::Catalog;
-use kernel::{Deletion, LedSlice, Settings, TagSelection, Write};
+use kernel::{Deletion, LedSlice, TagSelection, Write};
 use protocol::{Record, ReplicaId};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Rows, Store, go};
+use store::{Rows, Store, go, settings};
 use types::{
-    DistributionRule, Epoch, Kind, NodeId, Origin, ProducerId, Samples, Sequence, SliceId, StoreId, TagDefinition, TagId,
-    TimeRange, Timestamp, Version,
+    Epoch, Kind, NodeId, Origin, ProducerId, Samples, Sequence, SliceId, StoreId, TagDefinition, TagId, TimeRange, Timestamp,
+    Version,
 };
 use world::{Random, SeededRandom, Simulation, ThreadCounts, Threads, World};
 
 const SLICES: u32 = 3;
 const FLEET: u128 = 77 << 64;
 const BACKUP: ReplicaId = ReplicaId { node: NodeId(u64::MAX), store: StoreId(9) };
-
-fn settings() -> Settings {
-    Settings {
-        rule: DistributionRule { b1: 1, buckets: SLICES, ..DistributionRule::default() },
-        period_us: 100,
-        memory_bytes: 16 << 20,
-        buffer_bytes_max: 1 << 20,
-        cache_bytes_max: 1 << 20,
-        segment_bytes: 16 << 10,
-        log_bytes_max: 128 << 10,
-        ..Settings::default()
-    }
-}
 
 /// A node that leads all slices.
 struct Node {

@@ -7,34 +7,21 @@ use backup::{
     Archive, Directory, Error, Over, Place, Range, Shipped, Shipper, Until, keep_newest, ranges, recover, take, verify_parcels,
     way,
 };
-use kernel::{Deletion, Settings, TagSelection, Write};
+use kernel::{Deletion, TagSelection, Write};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 use store::faulty::Faulty;
-use store::{Rows, Store, go};
-use types::{DistributionRule, Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
+use store::{Rows, Store, go, settings};
+use types::{Kind, Samples, TagDefinition, TagId, TimeRange, Timestamp};
 use world::{Random, SeededRandom, Simulation};
 
 const REPOSITORY: &str = "/repository";
 
 /// What a store holds: its samples, its tags, and the users beside them.
 type Content = (Rows, Vec<(u64, String)>);
-
-fn settings() -> Settings {
-    Settings {
-        rule: DistributionRule { b1: 1, buckets: 3, ..DistributionRule::default() },
-        period_us: 100,
-        memory_bytes: 16 << 20,
-        buffer_bytes_max: 1 << 20,
-        cache_bytes_max: 1 << 20,
-        segment_bytes: 16 << 10,
-        log_bytes_max: 128 << 10,
-        ..Settings::default()
-    }
-}
 
 /// A store whose log is archived, and what it was after each change.
 struct Node {

@@ -11,11 +11,26 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use types::{Kind, Kinds, TagId, TimeRange};
+use types::{DistributionRule, Kind, Kinds, TagId, TimeRange};
 use world::{Simulation, Ticket};
 
 /// What it holds: bits by tag and time.
 pub type Rows = BTreeMap<(u64, i64), i64>;
+
+/// Of three slices, small enough that everything happens in a short test.
+#[allow(dead_code, reason = "not where the store is of one slice")]
+pub fn settings() -> Settings {
+    Settings {
+        rule: DistributionRule { b1: 1, buckets: 3, ..DistributionRule::default() },
+        period_us: 100,
+        memory_bytes: 16 << 20,
+        buffer_bytes_max: 1 << 20,
+        cache_bytes_max: 1 << 20,
+        segment_bytes: 16 << 10,
+        log_bytes_max: 128 << 10,
+        ..Settings::default()
+    }
+}
 
 pub struct Store {
     pub simulation: Arc<Simulation>,
