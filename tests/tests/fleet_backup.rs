@@ -113,6 +113,22 @@ async fn make(operator: &Client) {
     operator.batch_execute("DELETE FROM tags WHERE name = 'gone'").await.expect("it goes");
 }
 
+/// A statement that ends before its backup does leaves no object, and holds nothing back.
+async fn given_up(fleet: &Fleet) {
+    let (client, place) = (connect(fleet, 0).await, fleet.path().join("given-up"));
+    let to = place.to_str().expect("a path");
+    client.batch_execute("SET statement_timeout = 150").await.expect("it is set");
+    let ended = client.batch_execute(&format!("SELECT meridian_backup('{to}')")).await.expect_err("it takes longer");
+    assert_eq!(ended.code().map(|code| code.code()), Some("57014"), "{ended}");
+    client.batch_execute("SET statement_timeout = 0").await.expect("it is set");
+    let runs = "SELECT count(*) FROM meridian.operations WHERE operation = 'backup'";
+    until("the backup is over", async || one(&client, runs).await == 0).await;
+    let left = |below: &str| std::fs::read_dir(place.join(below)).map_or(0, Iterator::count);
+    assert_eq!((left("backups"), left("files")), (0, 0));
+    client.batch_execute(&format!("SELECT meridian_backup('{to}')")).await.expect("nothing stands in its way");
+    assert_eq!(names(to).len(), 1);
+}
+
 /// A backup as a store that goes on alone: it has what was acknowledged before it, and no more than was asked for by its end. Gives its
 /// rows.
 async fn alone(
@@ -157,6 +173,7 @@ async fn a_fleet_is_backed_up_at_one_moment_and_begins_anew() {
     let operator = connect(&fleet, 1).await;
     fleet.until_in_step(&operator).await;
     make(&operator).await;
+    given_up(&fleet).await;
     let (writers, stop) = (
         (0..WRITERS).map(|_| Arc::new(Writer { acknowledged: AtomicU64::new(0) })).collect::<Vec<_>>(),
         Arc::new(AtomicBool::new(false)),

@@ -35,20 +35,15 @@ pub struct FleetHead {
     pub slices: Vec<SliceHead>,
 }
 
-/// A distribution rule (paper 2.1).
+/// A distribution rule (paper 2.1), as JSON: the numbers of `DistributionRule`, each under its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is told of where the rule is")]
 pub struct Rule {
-    /// See `DistributionRule`, as all others.
     pub w1: u32,
-    /// .
     pub b1: u64,
-    /// .
     pub w2: u32,
-    /// .
     pub b2: u64,
-    /// .
     pub buckets: u32,
-    /// .
     pub day_us: i64,
 }
 

@@ -94,15 +94,6 @@ pub fn lay_fleet(
     Ok(())
 }
 
-/// Kinds, of the tag table.
-struct TableKinds(Arc<Catalog>);
-
-impl Kinds for TableKinds {
-    fn kind(&self, tag: TagId) -> Option<Kind> {
-        self.0.kind(tag)
-    }
-}
-
 /// The end of something that the kernel or the tag table does.
 fn ended<T: Send + 'static, E: std::fmt::Display + Send + 'static>(ticket: Ticket<Result<T, E>>) -> Result<T, Error> {
     let done = ticket.wait().map_err(|gone| Error::Store(gone.to_string()))?;
@@ -194,8 +185,7 @@ impl Laying<'_> {
 
     fn data(&self, target: Target, settings: Settings, catalog: &Arc<Catalog>) -> Result<(), Error> {
         let settings = Settings { rule: self.fleet.rule.into(), period_us: self.fleet.period_us, ..settings };
-        let kinds = Arc::new(TableKinds(Arc::clone(catalog)));
-        let kernel = Kernel::open(self.world.clone(), self.dir, settings, kinds).map_err(of_kernel)?;
+        let kernel = Kernel::open(self.world.clone(), self.dir, settings, Arc::<Catalog>::clone(catalog)).map_err(of_kernel)?;
         let mut slices = self.fleet.slices.iter().filter(|slice| target.has(slice.slice) && slice.sequence > 0);
         let laid = slices.try_for_each(|slice| self.slice(&kernel, slice));
         let flushed = laid.and_then(|()| ended(kernel.flush()));

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
 use types::{NodeId, SliceId, StoreId, Version};
@@ -28,6 +29,8 @@ const CUT_LIMIT: Duration = Duration::from_millis(800);
 /// Whoever did not ask for so long is gone.
 const SILENT_MAX: Duration = Duration::from_secs(30);
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
+/// How long copying may take to stop.
+const ENDS_MAX: Duration = Duration::from_secs(4);
 
 /// How a repository is opened, by its name; the second is asked whether to give up.
 pub type Places = Arc<dyn Fn(&str, Stop) -> Result<Box<dyn Place>, String> + Send + Sync>;
@@ -58,6 +61,8 @@ struct Copying {
     of: AtomicU64,
     stop: AtomicBool,
     ended: Mutex<Option<Result<(), String>>>,
+    /// Told once it has ended.
+    over: Notify,
 }
 
 /// The slice is not here, or not led, or changed too fast: it is to be asked for anew.
@@ -108,14 +113,25 @@ impl Keeper {
         let failed = |fault: String| Status::unavailable(format!("holding slices: {fault}"));
         let flushes: Vec<_> = led.iter().map(LedSlice::flush).collect();
         for flush in flushes {
-            answered(flush).await.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
-            self.with(id, |_| ())?;
+            let flushed = self.attended(id, answered(flush)).await?;
+            flushed.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
         }
         let pins: Vec<_> = led.iter().map(|led| led.pin(peer(id))).collect();
         for pin in pins {
             answered(pin).await.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
         }
         self.with(id, |_| Told::default())
+    }
+
+    /// Waits for something that the turn waits for: whoever asked is there as long as this is.
+    async fn attended<T>(&self, id: u128, done: impl Future<Output = T>) -> Result<T, Status> {
+        tokio::pin!(done);
+        loop {
+            tokio::select! {
+                done = &mut done => return Ok(done),
+                () = tokio::time::sleep(LOOKS_EVERY) => self.with(id, |_| ())?,
+            }
+        }
     }
 
     fn leads(&self, slice: SliceId) -> Result<LedSlice, Status> {
@@ -220,6 +236,7 @@ impl Keeper {
                 put.map_err(|fault| fault.to_string())
             });
             *copying.ended.lock() = Some(copied);
+            copying.over.notify_one();
         });
         Ok(Told::default())
     }
@@ -234,8 +251,14 @@ impl Keeper {
         Ok(Told { done, of, over, failed })
     }
 
-    pub(super) fn end(&self, order: &Order) -> Result<Told, Status> {
-        self.end_turn(id(order)?);
+    /// Nothing is held any more, and, but for a repository that does not answer, nothing is written.
+    pub(super) async fn end(&self, order: &Order) -> Result<Told, Status> {
+        let id = id(order)?;
+        let copying = self.with(id, |turn| turn.copying.clone()).ok().flatten();
+        self.end_turn(id);
+        if let Some(copying) = copying.filter(|copying| copying.ended.lock().is_none()) {
+            drop(tokio::time::timeout(ENDS_MAX, copying.over.notified()).await);
+        }
         Ok(Told::default())
     }
 

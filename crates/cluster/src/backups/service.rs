@@ -73,7 +73,7 @@ impl UnaryService<Order> for Carrying {
                 What::Open => keeper.open(&order),
                 What::Copy => keeper.copy(order),
                 What::Look => keeper.look(&order),
-                What::End => keeper.end(&order),
+                What::End => keeper.end(&order).await,
             };
             told.map(Response::new)
         })

@@ -212,6 +212,9 @@ impl Backups {
             self.tell(node, HOLD, order, HOLD_LIMIT).await.map_err(|status| failed(node, &status))
         }));
         held.await.into_iter().try_for_each(|held| held.map(drop))?;
+        if wanted.stop.load(Ordering::Relaxed) {
+            return Err(given_up().into());
+        }
         self.all(asked, CLOSE, order, GATE_LIMIT).await?;
         let moment_us = self.world.clock.wall_us();
         self.all(asked, CUT, order, GATE_LIMIT).await?;

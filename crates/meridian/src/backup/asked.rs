@@ -3,8 +3,9 @@
 //! Promises: what can't be a repository is refused before anything is done. May not know how a backup is taken.
 
 use super::archiver;
-use ::backup::{Head, Place};
+use ::backup::{Head, Place, Progress};
 use arrow::datatypes::DataType;
+use parking_lot::Mutex;
 use query::{Error, OperatorFunction, Report, ScalarValue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,58 @@ impl Asked {
             return Err(Error::InvalidParameter(report(message)));
         }
         Ok(Asked { to, keep })
+    }
+}
+
+/// A backup that runs.
+#[derive(Clone)]
+pub struct Running {
+    /// Where to.
+    pub place: String,
+    /// Since when, in microseconds since 1970.
+    pub since_us: i64,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// Whose turn it is: one backup runs at a time.
+#[derive(Clone, Default)]
+pub struct Turn(Arc<Mutex<Option<Running>>>);
+
+impl Turn {
+    /// The one that runs.
+    pub fn running(&self) -> Option<Running> {
+        self.0.lock().clone()
+    }
+
+    /// Begins one, until what is given is dropped.
+    ///
+    /// # Errors
+    /// `Error::CantChange` where another one runs.
+    pub fn begin(&self, place: String, since_us: i64) -> Result<Ends, Error> {
+        let mut running = self.0.lock();
+        if let Some(other) = &*running {
+            let message = format!("a backup to {} runs already; wait for it, or cancel it", other.place);
+            return Err(Error::CantChange(report(message)));
+        }
+        *running = Some(Running { place, since_us, progress: Progress::default() });
+        Ok(Ends(self.clone()))
+    }
+
+    /// It is so far now.
+    pub fn tell(&self, progress: Progress) {
+        if let Some(running) = self.0.lock().as_mut() {
+            running.progress = progress;
+        }
+    }
+}
+
+/// The backup that runs is over, however.
+pub struct Ends(Turn);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        *self.0.0.lock() = None;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Promises: one backup at a time; it runs on a thread of its own, and a statement that is cancelled ends it.
 
-use super::asked::{self, Asked, Waiting, report, told};
+use super::asked::{self, Asked, Running, Turn, Waiting, report, told};
 use super::{archiver, place};
 use crate::fleet::operations_schema;
 use ::backup::{Progress, Source};
@@ -11,7 +11,6 @@ use catalog::Catalog;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::Kernel;
-use parking_lot::Mutex;
 use query::{Error, Figure, OperatorFunction, OperatorTable, ScalarValue};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -30,16 +29,8 @@ struct Inner {
     catalog: Arc<Catalog>,
     world: World,
     dir: PathBuf,
-    running: Mutex<Option<Running>>,
+    turn: Turn,
     archive: Option<Arc<archiver::Shared>>,
-}
-
-/// A backup that runs.
-#[derive(Clone)]
-struct Running {
-    place: String,
-    since_us: i64,
-    progress: Progress,
 }
 
 impl Operator {
@@ -51,7 +42,7 @@ impl Operator {
         dir: &Path,
         archive: Option<Arc<archiver::Shared>>,
     ) -> Operator {
-        Operator(Arc::new(Inner { kernel, catalog, world, dir: dir.to_path_buf(), running: Mutex::default(), archive }))
+        Operator(Arc::new(Inner { kernel, catalog, world, dir: dir.to_path_buf(), turn: Turn::default(), archive }))
     }
 }
 
@@ -67,7 +58,7 @@ impl query::Operator for Operator {
             let row = self.0.archive.as_ref().map_or_else(none, |archive| archive.row());
             return async move { row }.boxed();
         }
-        let running = self.0.running.lock().clone();
+        let running = self.0.turn.running();
         async move { batch(running.as_ref()) }.boxed()
     }
 
@@ -99,20 +90,10 @@ impl Inner {
         let place = place::open(to, &self.world.disk, Arc::clone(&self.world.clock), Arc::clone(&stop))
             .map_err(|fault| Error::InvalidParameter(report(fault.to_string())))?;
         let since_us = self.world.clock.wall_us();
-        {
-            let mut running = self.running.lock();
-            if let Some(other) = &*running {
-                let message = format!("a backup to {} runs already; wait for it, or cancel it", other.place);
-                return Err(Error::CantChange(report(message)));
-            }
-            *running = Some(Running { place: place.name(), since_us, progress: Progress::default() });
-        }
-        let _ends = Ends(self);
+        let _ends = self.turn.begin(place.name(), since_us)?;
         let source = self.freeze()?;
         let tell = |progress: Progress| {
-            if let Some(running) = self.running.lock().as_mut() {
-                running.progress = progress;
-            }
+            self.turn.tell(progress);
             if stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let taken = ::backup::take(&*place, source, &tell).map_err(told)?;
@@ -172,15 +153,6 @@ pub(super) fn users(disk: &dyn Disk, dir: &Path) -> Result<Vec<(String, Vec<u8>)
         }
     }
     Err(fault)
-}
-
-/// The backup that runs is over, however.
-struct Ends<'a>(&'a Inner);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        *self.0.running.lock() = None;
-    }
 }
 
 fn batch(running: Option<&Running>) -> Result<RecordBatch, Error> {

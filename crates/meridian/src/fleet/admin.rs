@@ -2,7 +2,7 @@
 //!
 //! Promises: what is shown is read from meta and managers when it is asked for. May not know how anything is carried out.
 
-use super::backups::{self, FleetBackups};
+use super::backups::FleetBackups;
 use super::orders;
 use crate::backup::asked;
 use arrow::array::{
@@ -287,7 +287,7 @@ fn row(operation: &Operation) -> Row {
     }
 }
 
-fn backup_row(running: backups::Running) -> Row {
+fn backup_row(running: asked::Running) -> Row {
     Row {
         operation: "backup",
         why: Some(running.place),
@@ -299,7 +299,7 @@ fn backup_row(running: backups::Running) -> Row {
     }
 }
 
-fn operations(all: &[Operation], backup: Option<backups::Running>) -> Result<RecordBatch, Error> {
+fn operations(all: &[Operation], backup: Option<asked::Running>) -> Result<RecordBatch, Error> {
     let rows: Vec<Row> = all.iter().map(row).chain(backup.map(backup_row)).collect();
     let since = rows.iter().map(|row| row.since_us).collect::<TimestampMicrosecondArray>().with_timezone("UTC");
     batch(
