@@ -1,22 +1,33 @@
-//! Backups of a fleet: each slice by the node that leads it, at one moment, and the tag table; and stores laid of them.
+//! Backups of a fleet: each slice by the node that leads it, at one moment, and the tag table; marks, of what was written since; and
+//! stores laid of them.
 //!
 //! ```text
 //!   each node    its slices' files and the writes behind them -> files/ID/.., backups/ID/slices/..   then  backups/ID/part-NODE
 //!   a scheduler  the tag table's parts, roles                 -> files/ID/tags/.., backups/ID/..      then  backups/ID/head
 //! ```
 //! Promises: those of the crate's head. A file of a store that an earlier backup of the fleet has from the same store is not
-//! copied again, nor is a part of the tag table that says the same. A restored store is a new one, with files of its own.
+//! copied again, nor is a part of the tag table that says the same. A mark (`mark`) is small: it goes on from another one, or from a
+//! backup, by the writes of each slice. A restored store is a new one, with files of its own.
 //! May not know how nodes agree on the moment, or what a node is.
 
+mod data;
 mod laying;
-mod marks;
+pub(crate) mod mark;
+mod marking;
+pub(crate) mod reaching;
 mod records;
+mod restored;
 mod slices;
+mod steps;
 mod taking;
 
 pub use laying::{KeepKinds, Roles, Target, lay_fleet};
-pub use marks::{Restored, is_cut_short, restored};
-pub use slices::{HeldSlice, NodePart, put_slices};
+pub use mark::{Mark, MarkName, Step};
+pub use marking::{Before, MarkSource, backup_names, before, forget_mark, mark_of, take_mark};
+pub use reaching::{FleetWay, fleet_way};
+pub use restored::{Restored, is_cut_short, restored};
+pub use slices::{Base, HeldSlice, NodePart, put_slices};
+pub use steps::{MarkPart, is_new, put_steps};
 pub use taking::{FleetSource, begin_fleet, forget_fleet, take_fleet};
 
 use serde::{Deserialize, Serialize};

@@ -15,8 +15,10 @@ use crate::place::{Place, whole};
 use crate::sealed::unsealed;
 use serde::{Deserialize, Serialize};
 
-/// The newest format that this release reads: that of fleets.
-pub const FORMAT: u32 = 2;
+/// The newest format that this release reads: that of a fleet's marks.
+pub const FORMAT: u32 = 3;
+/// The format of a fleet's backups.
+pub const FORMAT_FLEET: u32 = 2;
 /// The format of what a store that is alone writes: releases before fleets had backups read it.
 pub const FORMAT_LONE: u32 = 1;
 

@@ -5,6 +5,7 @@
 //! beyond it; the store is a line of its own from there on; the node file comes last, so that a directory in which laying was cut
 //! short does not open.
 
+use crate::fleet::mark;
 use crate::copying::{Meter, get, get_piece, lay_file};
 use crate::head::{FileEntry, Head, LogEntry};
 use crate::line::{self, Archived, Line, Note};
@@ -13,6 +14,7 @@ use crate::place::Place;
 use crate::reaching::{Until, Way};
 use crate::{Error, Report, lineage};
 use log::{Layer, Position};
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use types::CommitNumber;
@@ -175,11 +177,32 @@ pub fn verify(place: &dyn Place, head: &Head, report: Report<'_>) -> Result<Vec<
     Ok(wrong)
 }
 
-/// Reads all parcels, and compares them with their digests. Gives how many there are, and everything that is wrong.
+/// The same of a fleet's marks.
+fn verify_marks(place: &dyn Place, report: Report<'_>) -> Result<(usize, Vec<Error>), Error> {
+    let (mut wrong, mut marks, mut files) = (Vec::new(), 0, BTreeMap::new());
+    for name in parcel::names(place, ARCHIVE)? {
+        let read = mark::read(place, &name.key()).map(|mark| {
+            marks += usize::from(mark.is_some());
+            let named = mark.into_iter().flat_map(|mark| mark.files);
+            files.extend(named.map(|file| (file.key.clone(), file)));
+        });
+        note(&mut wrong, read)?;
+    }
+    let meter = Meter::new(files.values().map(|file| file.bytes).sum(), report);
+    for file in files.values() {
+        note(&mut wrong, get(place, file, &mut std::io::sink(), &meter))?;
+    }
+    Ok((marks, wrong))
+}
+
+/// Reads all parcels, or a fleet's marks, and compares them with their digests. Gives how many there are, and everything that is wrong.
 ///
 /// # Errors
 /// `Error::Place`, `Error::Format`, `Error::Cancelled`.
 pub fn verify_parcels(place: &dyn Place, report: Report<'_>) -> Result<(usize, Vec<Error>), Error> {
+    if crate::head::list(place)?.iter().any(|head| head.fleet.is_some()) {
+        return verify_marks(place, report);
+    }
     let (mut wrong, mut parcels) = (Vec::new(), Vec::<Parcel>::new());
     for name in parcel::names(place, ARCHIVE)? {
         note(&mut wrong, parcel::read(place, &name).map(|parcel| parcels.push(parcel)))?;

@@ -27,8 +27,9 @@ mod taking;
 
 pub use error::Error;
 pub use fleet::{
-    FleetHead, FleetSource, HeldSlice, KeepKinds, NodePart, Restored, Roles, Rule, SliceHead, TablePoint, Target, begin_fleet,
-    forget_fleet, is_cut_short, lay_fleet, put_slices, restored, take_fleet,
+    Base, Before, FleetHead, FleetSource, FleetWay, HeldSlice, KeepKinds, Mark, MarkName, MarkPart, MarkSource, NodePart, Restored,
+    Roles, Rule, SliceHead, Step, TablePoint, Target, backup_names, before, begin_fleet, fleet_way, forget_fleet, forget_mark,
+    is_cut_short, is_new, lay_fleet, mark_of, put_slices, put_steps, restored, take_fleet, take_mark,
 };
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
 pub use laying::{lay, recover, verify, verify_parcels};

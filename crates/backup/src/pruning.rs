@@ -3,8 +3,11 @@
 //! Promises: a head goes first, so that a removal that is cut short leaves backups that count whole; what is left without a head
 //! is removed by the next one. What a backup that is being taken has written is not touched: it has a number, and its own objects
 //! are younger than any head that is there. Nor is a parcel that is being written: its number is higher than all that are there.
+//! Nor what a mark of a fleet that is being taken may name: a fleet that has marks keeps, once more, the objects of the newest backup
+//! that goes, and the marks from there on.
 
 use crate::Error;
+use crate::fleet::mark;
 use crate::head::{Head, key, list, own, shared};
 use crate::parcel::{ARCHIVE, ParcelName};
 use crate::place::Place;
@@ -34,17 +37,58 @@ pub fn keep_newest(place: &dyn Place, count: usize) -> Result<Pruned, Error> {
         pruned.backups.push(head.id.clone());
         pruned.objects += 1;
     }
-    let needed: BTreeSet<&str> = kept.iter().flat_map(|head| head.keys()).collect();
+    let mut needed: BTreeSet<String> = kept.iter().flat_map(|head| head.keys()).map(str::to_owned).collect();
+    match kept.iter().any(|head| head.fleet.is_some()) {
+        true => prune_marks(place, (kept, old.first()), &mut needed, &mut pruned)?,
+        false => prune_parcels(place, kept, &mut pruned)?,
+    }
     let heads: BTreeSet<String> = kept.iter().map(|head| key(&head.id)).collect();
     for name in place.list("backups/")?.into_iter().chain(place.list("files/")?) {
-        if !needed.contains(name.as_str()) && !heads.contains(&name) {
+        if !needed.contains(&name) && !heads.contains(&name) {
             place.remove(&name)?;
             pruned.objects += 1;
         }
     }
-    prune_parcels(place, kept, &mut pruned)?;
     place.clear()?;
     Ok(pruned)
+}
+
+/// Removes the marks of a fleet from which no backup that stays goes on. What those that stay need is needed then.
+fn prune_marks(
+    place: &dyn Place,
+    (kept, spare): (&[Head], Option<&Head>),
+    needed: &mut BTreeSet<String>,
+    pruned: &mut Pruned,
+) -> Result<(), Error> {
+    let mut objects: BTreeMap<ParcelName, Vec<String>> = BTreeMap::new();
+    for key in place.list(ARCHIVE)? {
+        if let Some((name, _)) = ParcelName::of(&key) {
+            objects.entry(name).or_default().push(key);
+        }
+    }
+    if objects.is_empty() {
+        return Ok(());
+    }
+    needed.extend(spare.into_iter().flat_map(|head| head.keys()).map(str::to_owned));
+    let moments = kept.iter().chain(spare).map(|head| u64::try_from(head.moment_us).unwrap_or(0));
+    let oldest = moments.min().unwrap_or(0);
+    for (name, keys) in objects.iter().filter(|(name, _)| name.to_us > oldest) {
+        // Only one that has files of a slice names what lies elsewhere; and one that was cut short does not count.
+        let has_files = keys.iter().any(|key| key.ends_with("/manifest"));
+        if let Some(mark) = has_files.then(|| mark::read(place, &name.key())).transpose()?.flatten() {
+            needed.extend(mark.files.into_iter().map(|file| file.key));
+        }
+    }
+    for (name, keys) in objects.iter().filter(|(name, _)| name.to_us <= oldest) {
+        pruned.parcels += u64::from(keys.contains(&name.key()));
+        // The head first: what is left without one does not count.
+        place.remove(&name.key())?;
+        for key in keys.iter().filter(|key| !needed.contains(*key)) {
+            place.remove(key)?;
+            pruned.objects += 1;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the parcels from which no backup that stays goes on.

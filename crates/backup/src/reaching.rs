@@ -32,7 +32,7 @@ impl Until {
         }
     }
 
-    fn words(self) -> String {
+    pub(crate) fn words(self) -> String {
         match self {
             Until::Moment(moment) => moments::words(moment),
             Until::Latest => "the latest moment".to_owned(),
@@ -286,6 +286,9 @@ impl Known {
 /// `Error::Place`, `Error::Damaged`, `Error::Format`.
 pub fn ranges(place: &dyn Place) -> Result<Vec<Range>, Error> {
     let known = Known::of(place)?;
+    if known.heads.iter().any(|head| head.fleet.is_some()) {
+        return crate::fleet::reaching::ranges(place);
+    }
     let mut out: Vec<Range> = Vec::new();
     for line in known.lines(place)? {
         out.extend(known.ranges(place, &line)?);
@@ -296,7 +299,7 @@ pub fn ranges(place: &dyn Place) -> Result<Vec<Range>, Error> {
     Ok(sorted.into_iter().map(|(_, range)| range).collect())
 }
 
-fn told(ranges: &[Range]) -> String {
+pub(crate) fn told(ranges: &[Range]) -> String {
     if ranges.is_empty() {
         return "nothing of that line can be restored to a moment: take a backup while its log is archived".to_owned();
     }

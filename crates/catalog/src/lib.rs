@@ -17,6 +17,7 @@
 //!
 //! The bytes are specified in `docs/formats/catalog.md`.
 
+mod blending;
 mod block;
 mod call;
 mod catalog;
@@ -50,6 +51,7 @@ mod table;
 mod verdict;
 mod whole;
 
+pub use blending::as_of;
 pub use catalog::{Catalog, Settings};
 pub use check::{Check, check};
 pub use error::Error;

@@ -64,6 +64,19 @@ impl Catalog {
 }
 
 impl WholeTable {
+    /// The parts that are not as they were in an earlier one of the same process: all that differ, and few others.
+    #[must_use]
+    pub fn changed_since(&self, earlier: &WholeTable) -> Vec<usize> {
+        let rows_of = |rows: u64, index: usize| (rows - ((index as u64) << BLOCK_BITS)).min(BLOCK_ROWS as u64);
+        let is_same = |index: usize| match earlier.blocks.get(index) {
+            // A block's rows beyond the visible ones are in it already.
+            Some(block) => Arc::ptr_eq(block, &self.blocks[index]) && rows_of(self.rows, index) == rows_of(earlier.rows, index),
+            None => false,
+        };
+        let blocks = (0..self.blocks.len()).filter(|index| !is_same(*index)).map(|index| index + 1);
+        std::iter::once(0).filter(|_| self.first != earlier.first).chain(blocks).collect()
+    }
+
     /// How many parts there are.
     #[must_use]
     pub fn parts(&self) -> usize {

@@ -45,7 +45,7 @@ pub use frozen::{Frozen, FrozenFile, FrozenSlice, rests_on_files};
 pub use histogram::{BOUNDS_US, Histogram, HistogramCounts};
 pub use identity::{Identity, accept_log, forget_neighbour, identify};
 pub use kernel::{Committed, Kernel, Write};
-pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, compose, offer_of, read_set_aside};
+pub use led::{Draft, LedListener, LedNews, LedSlice, Piece, Pinned, SetAside, commit_of, compose, offer_of, read_set_aside};
 pub use logged::logged_tags;
 pub use memory::{CacheStatus, ShareStatus};
 pub use moments::{Closed, Ending, ending};

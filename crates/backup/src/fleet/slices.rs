@@ -11,7 +11,7 @@
 
 use super::{SliceHead, part_key, records, slice_path};
 use crate::copying::{Meter, put};
-use crate::head::{FileEntry, Head, find, own, shared};
+use crate::head::{FORMAT_FLEET, FileEntry, find, own, shared};
 use crate::place::{FileReader, Place, whole};
 use crate::sealed::{sealed, unsealed};
 use crate::{Error, Report, lineage};
@@ -21,14 +21,24 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use storage::StoreId;
-use types::Version;
+use types::{SliceId, Version};
 use world::Disk;
+
+/// What the writes that are held of a slice stand behind.
+pub enum Base {
+    /// Its files, and what they hold.
+    Files(FrozenSlice),
+    /// What was copied of it before, up to this write.
+    After(Version),
+}
 
 /// A slice, held as it was at the moment.
 pub struct HeldSlice {
-    /// Its files, and what they hold.
-    pub files: FrozenSlice,
-    /// The writes behind them, up to the last one.
+    /// Which.
+    pub slice: SliceId,
+    /// What its writes stand behind; files, for a backup.
+    pub base: Base,
+    /// The writes behind it, up to the last one.
     pub records: Vec<Record>,
     /// The last one.
     pub version: Version,
@@ -69,19 +79,21 @@ pub fn put_slices(
     let known = lineage::known(&**disk, &home)?;
     let earlier = earlier.iter().find(|id| known.binary_search(id).is_ok());
     let earlier = earlier.map(|id| find(place, id)).transpose()?;
-    let store = format!("{:032x}", store.0);
-    let putting = Putting { place, id, store: &store, earlier: earlier.as_ref() };
+    let earlier = |path: &str| earlier.as_ref().and_then(|head| head.file(path)).cloned();
+    let putting = Putting { place, own: own(id), shared: shared(id), store: words(store), earlier: &earlier };
     let meter = Meter::new(slices.iter().map(|slice| putting.bytes_to_go(slice)).sum(), report);
-    let mut part = NodePart { format: crate::head::FORMAT, slices: Vec::new(), files: Vec::new() };
+    let mut part = NodePart { format: FORMAT_FLEET, slices: Vec::new(), files: Vec::new() };
     let mut held = Vec::with_capacity(slices.len());
-    for HeldSlice { files, records, version } in slices {
-        let slice = files.manifest.slice.0;
+    for HeldSlice { slice: SliceId(slice), base, records, version } in slices {
+        let Base::Files(files) = base else {
+            return Err(Error::Store(format!("slice {slice} is held without its files")));
+        };
         let count = records.len() as u64;
         if count > 0 {
             part.files.push(putting.own(&slice_path(slice, "records"), &records::encode(&records)?, &meter)?);
         }
         let (epoch, sequence) = (version.epoch.0, version.sequence.0);
-        part.slices.push(SliceHead { slice, store: store.clone(), epoch, sequence, records: count });
+        part.slices.push(SliceHead { slice, store: putting.store.clone(), epoch, sequence, records: count });
         held.push(files);
     }
     for slice in held {
@@ -92,16 +104,25 @@ pub fn put_slices(
     place.put(&part_key(id, node), bytes.len() as u64, &mut &bytes[..])
 }
 
-struct Putting<'a> {
-    place: &'a dyn Place,
-    id: &'a str,
-    store: &'a str,
-    earlier: Option<&'a Head>,
+/// A store's name in keys.
+pub(super) fn words(store: StoreId) -> String {
+    format!("{:032x}", store.0)
+}
+
+/// Where slices go.
+pub(super) struct Putting<'a> {
+    pub(super) place: &'a dyn Place,
+    /// What the keys of its own objects begin with, and of those that later ones may name.
+    pub(super) own: String,
+    pub(super) shared: String,
+    pub(super) store: String,
+    /// What was copied before to a path.
+    pub(super) earlier: &'a dyn Fn(&str) -> Option<FileEntry>,
 }
 
 impl Putting<'_> {
-    fn own(&self, path: &str, bytes: &[u8], meter: &Meter<'_>) -> Result<FileEntry, Error> {
-        let key = format!("{}{path}", own(self.id));
+    pub(super) fn own(&self, path: &str, bytes: &[u8], meter: &Meter<'_>) -> Result<FileEntry, Error> {
+        let key = format!("{}{path}", self.own);
         put(self.place, (path.to_owned(), key), bytes.len() as u64, &mut &bytes[..], meter)
     }
 
@@ -110,26 +131,27 @@ impl Putting<'_> {
         format!("{}/{slice:04}-{}-{:08x}", self.store, meta.number, meta.checksum)
     }
 
-    fn earlier_file(&self, slice: u32, meta: &storage::FileMeta) -> Option<&FileEntry> {
-        let entry = self.earlier?.file(&series_path(slice, meta))?;
+    fn earlier_file(&self, slice: u32, meta: &storage::FileMeta) -> Option<FileEntry> {
+        let entry = (self.earlier)(&series_path(slice, meta))?;
         (entry.bytes == meta.bytes && entry.key.ends_with(&self.name(slice, meta))).then_some(entry)
     }
 
-    fn bytes_to_go(&self, held: &HeldSlice) -> u64 {
-        let slice = held.files.manifest.slice.0;
-        let files = held.files.manifest.files.iter().filter(|meta| self.earlier_file(slice, meta).is_none());
-        files.map(|meta| meta.bytes).sum::<u64>() + held.records.iter().map(Record::bytes).sum::<u64>()
+    pub(super) fn bytes_to_go(&self, held: &HeldSlice) -> u64 {
+        let records = held.records.iter().map(Record::bytes).sum::<u64>();
+        let Base::Files(files) = &held.base else { return records };
+        let files = files.manifest.files.iter().filter(|meta| self.earlier_file(held.slice.0, meta).is_none());
+        files.map(|meta| meta.bytes).sum::<u64>() + records
     }
 
-    fn slice(&self, held: FrozenSlice, files: &mut Vec<FileEntry>, meter: &Meter<'_>) -> Result<(), Error> {
+    pub(super) fn slice(&self, held: FrozenSlice, files: &mut Vec<FileEntry>, meter: &Meter<'_>) -> Result<(), Error> {
         let (slice, manifest) = (held.manifest.slice.0, &held.manifest);
         files.push(self.own(&slice_path(slice, "manifest"), &storage::encode_manifest(manifest, held.number), meter)?);
         for (meta, file) in manifest.files.iter().zip(&held.files) {
             if let Some(entry) = self.earlier_file(slice, meta) {
-                files.push(entry.clone());
+                files.push(entry);
                 continue;
             }
-            let key = format!("{}{}", shared(self.id), self.name(slice, meta));
+            let key = format!("{}{}", self.shared, self.name(slice, meta));
             let mut reader = FileReader::new(Arc::clone(&file.file), file.bytes);
             files.push(put(self.place, (series_path(slice, meta), key), file.bytes, &mut reader, meter)?);
         }

@@ -6,7 +6,7 @@
 
 use super::{FleetHead, NodePart, SliceHead, TablePoint, part_key, part_path};
 use crate::copying::{Meter, put};
-use crate::head::{FORMAT, FileEntry, Head, key, list, name, own, shared};
+use crate::head::{FORMAT_FLEET, FileEntry, Head, key, list, name, own, shared};
 use crate::place::Place;
 use crate::pruning::forget;
 use crate::sealed::sealed;
@@ -37,7 +37,7 @@ pub struct FleetSource {
 }
 
 /// The fleet's name in a head.
-fn words(fleet: u128) -> String {
+pub(super) fn words(fleet: u128) -> String {
     format!("{fleet:032x}")
 }
 
@@ -81,13 +81,7 @@ fn whole(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<H
     let FleetSource { id, fleet, rule, period_us, tags, beside, nodes, moment_us, release } = source;
     let (mut files, mut slices) = (Vec::new(), Vec::<SliceHead>::new());
     for node in nodes {
-        let part = NodePart::read(place, &id, node)?.ok_or_else(|| {
-            Error::Store(format!(
-                "what node {node} wrote to {} is not there for this scheduler: the repository must be one place for all processes, \
-                 a directory that all machines share, or s3://",
-                place.name()
-            ))
-        })?;
+        let part = NodePart::read(place, &id, node)?.ok_or_else(|| not_here(place, node))?;
         files.extend(part.files);
         slices.extend(part.slices);
     }
@@ -109,7 +103,7 @@ fn whole(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<H
     let point = TablePoint { sequence: point.sequence.0, hash: format!("{:032x}", point.hash.0) };
     let fleet_head = FleetHead { rule: rule.into(), period_us, point, slices };
     Ok(Head {
-        format: FORMAT,
+        format: FORMAT_FLEET,
         id,
         store: words(fleet),
         release,
@@ -125,6 +119,15 @@ fn whole(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<H
         logs: Vec::new(),
         fleet: Some(fleet_head),
     })
+}
+
+/// What a node wrote can't be read by whoever ends the work.
+pub(super) fn not_here(place: &dyn Place, node: u64) -> Error {
+    Error::Store(format!(
+        "what node {node} wrote to {} is not there for this scheduler: the repository must be one place for all processes, a directory \
+         that all machines share, or s3://",
+        place.name()
+    ))
 }
 
 /// A part, or, where an earlier backup has one that says the same, that one.

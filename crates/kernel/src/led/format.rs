@@ -161,6 +161,13 @@ pub(crate) fn numbered_body(body: &[u8], commit: CommitNumber) -> Result<Bytes, 
     Ok(bytes.into())
 }
 
+/// The commit number of a record's body, which the clock of whoever led gave: microseconds since 1970, or one more than the last.
+/// None where it is too short to be a body.
+#[must_use]
+pub fn commit_of(body: &[u8]) -> Option<CommitNumber> {
+    body.get(8..BODY_HEAD_BYTES)?.try_into().ok().map(|number| CommitNumber(u64::from_le_bytes(number)))
+}
+
 /// A body, read back: its commit number and its parts, which share its memory where they can.
 ///
 /// # Errors

@@ -44,6 +44,7 @@ pub use aside::{SetAside, read_set_aside};
 pub use composing::compose;
 pub use deciding::Draft;
 pub use face::{LedListener, LedNews, LedSlice};
+pub use format::commit_of;
 pub use pins::{Piece, Pinned, offer_of};
 
 use crate::Error;

@@ -16,7 +16,7 @@ use protocol::{History, Offer, ReplicaId};
 use std::path::Path;
 use std::sync::Arc;
 use storage::{FileMeta, FileNumber, Manifest, SliceDirectory};
-use types::{Period, Sequence};
+use types::{Period, Sequence, Version};
 use world::{Access, Lane, Ticket};
 
 /// A part of what is copied.
@@ -43,6 +43,8 @@ pub(super) struct Pin {
     manifest: Bytes,
     number: u64,
     files: Vec<(FileMeta, Arc<dyn world::File>)>,
+    /// What may be held that would be gone without it.
+    bytes_max: u64,
 }
 
 /// What the files of a manifest offer: history, group versions and producers as of what they hold.
@@ -65,6 +67,19 @@ impl LedSlice {
         };
         self.core.enqueue(&self.slice, Lane::Flush, Box::new(job));
         ticket
+    }
+
+    /// Holds the records behind a version, and nothing else, in the place of what was held for that replica: as long as those that
+    /// files hold too take no more than so many bytes. False where they are not at hand.
+    pub fn hold_log(&self, peer: ReplicaId, after: Version, bytes_max: u64) -> bool {
+        let pin = Pin { flushed: after.sequence, manifest: Bytes::new(), number: 0, files: Vec::new(), bytes_max };
+        self.slice.with_led(|led| {
+            let is_there = led.records.holds(after);
+            if is_there {
+                led.pins.insert(peer, pin);
+            }
+            is_there
+        })
     }
 
     /// Lets go of what is held for a replica.
@@ -168,7 +183,8 @@ impl Core {
         let bytes = Bytes::from(storage::encode_manifest(&manifest, number));
         let offer = offer_of(&manifest);
         let manifest_bytes = bytes.len() as u64;
-        let pin = Pin { flushed: manifest.flushed.sequence, manifest: bytes, number, files };
+        let bytes_max = self.settings.led_pin_bytes_max;
+        let pin = Pin { flushed: manifest.flushed.sequence, manifest: bytes, number, files, bytes_max };
         slice.with_led(|led| match led.refusal(slice.id) {
             Some(fault) => Err(fault),
             None => {
@@ -187,7 +203,7 @@ impl Led {
             .iter()
             .filter(|(_, pin)| {
                 let records = self.records.bytes_between(pin.flushed, self.flushed.sequence);
-                records + pin.dropped_bytes(manifest) > settings.led_pin_bytes_max
+                records + pin.dropped_bytes(manifest) > pin.bytes_max
             })
             .map(|(peer, _)| *peer)
             .collect();
