@@ -26,10 +26,11 @@ pub use mark::{Mark, MarkName, Step};
 pub use marking::{Before, MarkSource, backup_names, before, forget_mark, mark_of, take_mark};
 pub use reaching::{FleetWay, fleet_way};
 pub use restored::{Restored, is_cut_short, restored};
-pub use slices::{Base, HeldSlice, NodePart, put_slices};
+pub use slices::{Base, HeldSlice, NodePart, known_backup, put_slices};
 pub use steps::{MarkPart, is_new, put_steps};
 pub use taking::{FleetSource, begin_fleet, forget_fleet, take_fleet};
 
+use protocol::tags::Point;
 use serde::{Deserialize, Serialize};
 use types::{DistributionRule, Version};
 
@@ -65,6 +66,12 @@ pub struct TablePoint {
     pub sequence: u64,
     /// The hash of all, in hexadecimal digits.
     pub hash: String,
+}
+
+impl From<Point> for TablePoint {
+    fn from(point: Point) -> TablePoint {
+        TablePoint { sequence: point.sequence.0, hash: format!("{:032x}", point.hash.0) }
+    }
 }
 
 /// A slice, as it was at the moment.

@@ -111,7 +111,8 @@ pub struct Head {
 
 impl Head {
     /// The file at a path.
-    pub(crate) fn file(&self, path: &str) -> Option<&FileEntry> {
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<&FileEntry> {
         self.files.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok().map(|at| &self.files[at])
     }
 

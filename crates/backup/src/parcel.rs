@@ -86,12 +86,14 @@ impl ParcelName {
     }
 
     /// The key of its head.
-    pub(crate) fn key(&self) -> String {
+    #[must_use]
+    pub fn key(&self) -> String {
         format!("{}head", self.own())
     }
 
     /// The parcel that an object belongs to, by its key, and what is left of the key.
-    pub(crate) fn of(key: &str) -> Option<(ParcelName, &str)> {
+    #[must_use]
+    pub fn of(key: &str) -> Option<(ParcelName, &str)> {
         let (line, rest) = key.strip_prefix(ARCHIVE)?.split_once('/')?;
         let (name, object) = rest.split_once('/')?;
         let mut parts = name.split('-');

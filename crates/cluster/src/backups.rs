@@ -13,15 +13,21 @@
 //! Why it is one moment: all gates are closed before the first cut. A write in some cut has had its place before; whatever was
 //! answered before it was asked for had been seen by readers before; and a primary that a reader may still read at the time of
 //! its cut has all that was answered until then. So no cut lacks what another one rests on, whatever clocks say.
+//! A mark (`marking`) is the same, of what was written since the mark before: writes as they are, where they are at hand.
 //! Promises: what was answered before the backup was asked for is in it; what was asked for after it was answered is not. A slice
 //! that changes hands meanwhile begins the moment anew. Whoever goes away has what is held for it let go of.
 //! May not know where a repository lies, or who asks.
 
+mod archiving;
+mod copied;
 mod holding;
+mod marking;
 mod messages;
 mod service;
 mod taking;
 
+pub use archiving::{ArchiveRecord, ArchiveTurn};
 pub use holding::Places;
+pub use marking::{Marked, Marking};
 pub use service::BackupService;
 pub use taking::{BackupError, Backups, Wanted};

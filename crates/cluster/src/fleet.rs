@@ -16,6 +16,7 @@ mod logins;
 mod member;
 mod roster;
 mod rule;
+pub(crate) mod tenure;
 
 pub use entries::{
     FleetRecord, Laid, NodeRecord, Roles, TargetRecord, fleet_key, fleet_record, fleet_value, node_key, node_record, node_value,

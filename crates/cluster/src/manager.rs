@@ -15,7 +15,6 @@ mod admin;
 mod busyness;
 mod checking;
 mod forcing;
-mod lease;
 mod node;
 mod placing;
 mod quotas;

@@ -5,7 +5,7 @@
 
 use super::mark::{self, Mark, MarkName};
 use super::steps::MarkPart;
-use super::taking::words;
+use super::taking::{part_name, words};
 use super::{TablePoint, part_path};
 use crate::copying::{Meter, put};
 use crate::head::{FORMAT, FileEntry, Head, key};
@@ -144,7 +144,7 @@ fn whole(place: &dyn Place, source: MarkSource, report: Report<'_>) -> Result<Ma
     steps.sort_unstable_by_key(|step| step.slice);
     let meter = Meter::new(0, report);
     for (hash, part) in tags {
-        let (path, end) = (part_path(part.number), format!("{:08}-{hash:032x}", part.number));
+        let (path, end) = (part_path(part.number), part_name(part.number, hash));
         let key = format!("{}tags/{end}", name.own());
         files.push(put(place, (path, key), part.body.len() as u64, &mut &part.body[..], &meter)?);
     }

@@ -11,7 +11,7 @@
 
 use super::{SliceHead, part_key, records, slice_path};
 use crate::copying::{Meter, put};
-use crate::head::{FORMAT_FLEET, FileEntry, find, own, shared};
+use crate::head::{FORMAT_FLEET, FileEntry, Head, find, own, shared};
 use crate::place::{FileReader, Place, whole};
 use crate::sealed::{sealed, unsealed};
 use crate::{Error, Report, lineage};
@@ -76,9 +76,7 @@ pub fn put_slices(
     (store, slices): (StoreId, Vec<HeldSlice>),
     report: Report<'_>,
 ) -> Result<(), Error> {
-    let known = lineage::known(&**disk, &home)?;
-    let earlier = earlier.iter().find(|id| known.binary_search(id).is_ok());
-    let earlier = earlier.map(|id| find(place, id)).transpose()?;
+    let earlier = known_backup(place, (disk, home.clone()), earlier)?;
     let earlier = |path: &str| earlier.as_ref().and_then(|head| head.file(path)).cloned();
     let putting = Putting { place, own: own(id), shared: shared(id), store: words(store), earlier: &earlier };
     let meter = Meter::new(slices.iter().map(|slice| putting.bytes_to_go(slice)).sum(), report);
@@ -102,6 +100,16 @@ pub fn put_slices(
     lineage::note(&**disk, &home, id)?;
     let bytes = sealed(&part)?;
     place.put(&part_key(id, node), bytes.len() as u64, &mut &bytes[..])
+}
+
+/// The newest of a fleet's backups, newest first, that a node goes on from; `home` is the node's own directory.
+///
+/// # Errors
+/// `Error::Place`, `Error::Disk`, `Error::Damaged`.
+pub fn known_backup(place: &dyn Place, (disk, home): (&Arc<dyn Disk>, PathBuf), earlier: &[String]) -> Result<Option<Head>, Error> {
+    let known = lineage::known(&**disk, &home)?;
+    let earlier = earlier.iter().find(|id| known.binary_search(id).is_ok());
+    earlier.map(|id| find(place, id)).transpose()
 }
 
 /// A store's name in keys.

@@ -99,8 +99,7 @@ fn whole(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<H
     let brought = |file: &&FileEntry| file.key.starts_with(&own(&id)) || file.key.starts_with(&shared(&id));
     let new_bytes = files.iter().filter(brought).map(|file| file.bytes).sum();
     let bytes = files.iter().map(|file| file.bytes).sum();
-    let point = tags.point.unwrap_or_default();
-    let point = TablePoint { sequence: point.sequence.0, hash: format!("{:032x}", point.hash.0) };
+    let point = TablePoint::from(tags.point.unwrap_or_default());
     let fleet_head = FleetHead { rule: rule.into(), period_us, point, slices };
     Ok(Head {
         format: FORMAT_FLEET,
@@ -130,6 +129,19 @@ pub(super) fn not_here(place: &dyn Place, node: u64) -> Error {
     ))
 }
 
+/// How the key of a part of the tag table ends.
+pub(super) fn part_name(number: u64, hash: u128) -> String {
+    format!("{number:08}-{hash:032x}")
+}
+
+impl Head {
+    /// Whether a part of the tag table says what one of that hash says.
+    #[must_use]
+    pub fn has_part(&self, number: u64, hash: u128) -> bool {
+        self.file(&part_path(number)).is_some_and(|entry| entry.key.ends_with(&part_name(number, hash)))
+    }
+}
+
 /// A part, or, where an earlier backup has one that says the same, that one.
 fn tag_part(
     place: &dyn Place,
@@ -138,7 +150,7 @@ fn tag_part(
     (hash, part): (u128, protocol::tags::Part),
     meter: &Meter<'_>,
 ) -> Result<FileEntry, Error> {
-    let (path, end) = (part_path(part.number), format!("{:08}-{hash:032x}", part.number));
+    let (path, end) = (part_path(part.number), part_name(part.number, hash));
     if let Some(entry) = earlier.and_then(|head| head.file(&path)).filter(|entry| entry.key.ends_with(&end)) {
         return Ok(entry.clone());
     }

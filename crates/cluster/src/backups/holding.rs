@@ -1,16 +1,18 @@
-//! What a data node holds for a backup, and how it copies that.
+//! What a data node holds for a backup or a mark, and how it copies that.
 //!
-//! Shared state: one turn at a time, under a mutex that is held for a moment. Promises: what is held is let go of when the turn ends,
+//! Shared state: one turn of each at a time, under a mutex that is held for a moment. Promises: what is held is let go of when the turn ends,
 //! when another begins after this one fell silent, and when nobody asks for it any more; copying stops then. May not know who asks.
 
+use super::copied::Copied;
 use super::messages::{Order, Told};
 use crate::data::DataNode;
 use crate::fleet::entries::wide;
 use crate::tickets::answered;
-use backup::{HeldSlice, Place, Stop};
+use backup::{Base, HeldSlice, MarkName, Place, Stop, is_new};
 use kernel::LedSlice;
 use parking_lot::Mutex;
-use protocol::{Consistency, ReplicaId};
+use protocol::{Consistency, Record, ReplicaId};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
-use types::{NodeId, SliceId, StoreId, Version};
+use types::{Epoch, NodeId, Sequence, SliceId, StoreId, Version};
 use world::Disk;
 
 /// How long a gate is closed at most.
@@ -32,6 +34,9 @@ const LOOKS_EVERY: Duration = Duration::from_secs(1);
 /// How long copying may take to stop.
 const ENDS_MAX: Duration = Duration::from_secs(4);
 
+/// How many bytes of a slice's writes that files hold are kept for the next mark; where there are more, it is of files.
+const LOG_HELD_MAX: u64 = 8 << 20;
+
 /// How a repository is opened, by its name; the second is asked whether to give up.
 pub type Places = Arc<dyn Fn(&str, Stop) -> Result<Box<dyn Place>, String> + Send + Sync>;
 
@@ -41,14 +46,18 @@ pub(super) struct Keeper {
     places: Places,
     disk: Arc<dyn Disk>,
     home: PathBuf,
-    turn: Mutex<Option<Turn>>,
+    /// A backup's, and a mark's.
+    turns: Mutex<[Option<Turn>; 2]>,
+    copied: Mutex<Copied>,
 }
 
-/// What is held for one backup.
+/// What is held for one backup or mark.
 struct Turn {
     id: u128,
     backup: String,
     slices: Vec<LedSlice>,
+    /// Those of which only the writes behind these are held.
+    after: BTreeMap<SliceId, Version>,
     held: Vec<HeldSlice>,
     copying: Option<Arc<Copying>>,
     asked: Instant,
@@ -74,11 +83,20 @@ fn peer(turn: u128) -> ReplicaId {
     ReplicaId { node: NodeId(u64::MAX), store: StoreId(turn) }
 }
 
+/// For whom writes are held between marks.
+fn archive() -> ReplicaId {
+    peer(u128::MAX)
+}
+
 fn id(order: &Order) -> Result<u128, Status> {
     wide(&order.turn).ok_or_else(|| Status::invalid_argument("a turn has 16 bytes"))
 }
 
 impl Turn {
+    fn new(id: u128, backup: String, (slices, after): (Vec<LedSlice>, BTreeMap<SliceId, Version>)) -> Turn {
+        Turn { id, backup, slices, after, held: Vec::new(), copying: None, asked: Instant::now() }
+    }
+
     fn end(self, node: &DataNode) {
         if let Some(copying) = &self.copying {
             copying.stop.store(true, Ordering::Relaxed);
@@ -90,13 +108,13 @@ impl Turn {
 
 impl Keeper {
     pub(super) fn new(node: Arc<DataNode>, places: Places, (disk, home): (Arc<dyn Disk>, PathBuf)) -> Arc<Keeper> {
-        Arc::new(Keeper { node, places, disk, home, turn: Mutex::default() })
+        Arc::new(Keeper { node, places, disk, home, turns: Mutex::default(), copied: Mutex::default() })
     }
 
     /// Something of the turn, which was asked for now.
     fn with<T>(&self, id: u128, work: impl FnOnce(&mut Turn) -> T) -> Result<T, Status> {
-        let mut turn = self.turn.lock();
-        match turn.as_mut().filter(|turn| turn.id == id) {
+        let mut turns = self.turns.lock();
+        match turns.iter_mut().flatten().find(|turn| turn.id == id) {
             Some(turn) => {
                 turn.asked = Instant::now();
                 Ok(work(turn))
@@ -105,11 +123,26 @@ impl Keeper {
         }
     }
 
-    /// Holds slices that are led here: flushed, so that few writes are behind their files.
+    /// Holds slices that are led here: for a mark their writes since the one before, where those are at hand; else flushed, so that
+    /// few writes are behind their files.
     pub(super) async fn hold(self: Arc<Self>, order: Order) -> Result<Told, Status> {
         let id = id(&order)?;
         let led = order.slices.iter().map(|slice| self.leads(SliceId(*slice))).collect::<Result<Vec<_>, Status>>()?;
-        self.begin(id, order.backup, led.clone())?;
+        let mut after = BTreeMap::new();
+        if order.is_mark {
+            self.copied.lock().count(&order.before, (&order.earlier, order.since_us));
+            for end in &order.ends {
+                let version = Version { epoch: Epoch(end.epoch), sequence: Sequence(end.sequence) };
+                let of = led.iter().find(|led| led.id().0 == end.slice);
+                if of.is_some_and(|led| led.hold_log(archive(), version, LOG_HELD_MAX)) {
+                    after.insert(SliceId(end.slice), version);
+                }
+            }
+        }
+        let by_files = |led: &&LedSlice| !after.contains_key(&led.id());
+        let files: Vec<LedSlice> = led.iter().filter(by_files).cloned().collect();
+        self.begin(Turn::new(id, order.backup, (led, after)), usize::from(order.is_mark))?;
+        let led = files;
         let failed = |fault: String| Status::unavailable(format!("holding slices: {fault}"));
         let flushes: Vec<_> = led.iter().map(LedSlice::flush).collect();
         for flush in flushes {
@@ -139,16 +172,16 @@ impl Keeper {
         led.ok_or_else(|| moved(format!("slice {slice} is not led by node {}", self.node.me().node)))
     }
 
-    fn begin(self: &Arc<Self>, id: u128, backup: String, slices: Vec<LedSlice>) -> Result<(), Status> {
-        let (asked, mut turn) = (Instant::now(), self.turn.lock());
+    fn begin(self: &Arc<Self>, turn: Turn, of: usize) -> Result<(), Status> {
+        let (id, mut turns) = (turn.id, self.turns.lock());
         // A backup that begins anew takes the place of its own last turn.
-        let is_anothers = |other: &&Turn| other.backup != backup && other.asked.elapsed() < SILENT_MAX;
-        if let Some(other) = turn.as_ref().filter(is_anothers) {
+        let is_anothers = |other: &&Turn| other.backup != turn.backup && other.asked.elapsed() < SILENT_MAX;
+        if let Some(other) = turns[of].as_ref().filter(is_anothers) {
             let copies = if other.copying.is_some() { "copies" } else { "holds" };
             return Err(Status::resource_exhausted(format!("node {} {copies} slices for another backup", self.node.me().node)));
         }
-        let before = turn.replace(Turn { id, backup, slices, held: Vec::new(), copying: None, asked });
-        drop(turn);
+        let before = turns[of].replace(turn);
+        drop(turns);
         if let Some(before) = before {
             before.end(&self.node);
         }
@@ -157,7 +190,7 @@ impl Keeper {
             loop {
                 tokio::time::sleep(LOOKS_EVERY).await;
                 let Some(keeper) = keeper.upgrade() else { return };
-                match keeper.turn.lock().as_ref().filter(|turn| turn.id == id) {
+                match keeper.turns.lock().iter().flatten().find(|turn| turn.id == id) {
                     None => return,
                     Some(turn) if turn.asked.elapsed() < SILENT_MAX => continue,
                     Some(_) => {}
@@ -181,7 +214,7 @@ impl Keeper {
     /// What the slices are at this moment: the gate is closed, and they are led here.
     pub(super) async fn cut(&self, order: Order) -> Result<Told, Status> {
         let id = id(&order)?;
-        let led = self.with(id, |turn| turn.slices.clone())?;
+        let (led, after) = self.with(id, |turn| (turn.slices.clone(), turn.after.clone()))?;
         let slices: Vec<SliceId> = led.iter().map(LedSlice::id).collect();
         if slices.is_empty() {
             return Ok(Told::default());
@@ -191,15 +224,27 @@ impl Keeper {
         let (at, _) = read.map_err(|refused| moved(refused.to_string()))?;
         let mut held = Vec::with_capacity(led.len());
         for (led, (slice, version)) in led.iter().zip(at) {
-            held.push(held_slice(led, slice, version, peer(id))?);
+            held.push(match after.get(&slice) {
+                Some(after) => held_writes(led, slice, *after, version)?,
+                None => held_slice(led, slice, version, peer(id))?,
+            });
         }
         if !self.node.is_gate_closed(id) {
             return Err(moved("the gate opened before all slices were seen"));
         }
+        if order.is_mark {
+            let by_files = held.iter().filter(|held| matches!(held.base, Base::Files(_)));
+            let of = |held: &HeldSlice| led.iter().find(|led| led.id() == held.slice).map(|led| (led, held.version));
+            for (led, version) in by_files.filter_map(of) {
+                // One that changes hands meanwhile is of files once more.
+                let _ = led.hold_log(archive(), version, LOG_HELD_MAX);
+            }
+        }
+        let is_new = held.iter().any(is_new);
         self.with(id, |turn| {
             turn.slices.iter().for_each(|led| led.unpin(peer(id)));
             turn.held = held;
-            Told::default()
+            Told { is_new, ..Told::default() }
         })
     }
 
@@ -209,7 +254,7 @@ impl Keeper {
     }
 
     /// Begins to copy what is held.
-    pub(super) fn copy(&self, order: Order) -> Result<Told, Status> {
+    pub(super) fn copy(self: &Arc<Self>, order: Order) -> Result<Told, Status> {
         let id = id(&order)?;
         let copying = Arc::new(Copying::default());
         let begun = self.with(id, |turn| match turn.copying {
@@ -221,7 +266,7 @@ impl Keeper {
             }
         })?;
         let Some(held) = begun else { return Ok(Told::default()) };
-        let (places, disk, home, me) = (Arc::clone(&self.places), Arc::clone(&self.disk), self.home.clone(), self.node.me());
+        let keeper = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let of = Arc::clone(&copying);
             let stop: Stop = Arc::new(move || of.stop.load(Ordering::Relaxed));
@@ -230,15 +275,28 @@ impl Keeper {
                 copying.of.store(progress.of, Ordering::Relaxed);
                 if copying.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let copied = places(&order.place, stop).and_then(|place| {
-                let named = (&*order.backup, me.node.0);
-                let put = backup::put_slices(&*place, named, &order.earlier, (&disk, home), (me.store, held), &report);
-                put.map_err(|fault| fault.to_string())
-            });
+            let copied = (keeper.places)(&order.place, stop).and_then(|place| keeper.put(&*place, &order, held, &report));
             *copying.ended.lock() = Some(copied);
             copying.over.notify_one();
         });
         Ok(Told::default())
+    }
+
+    fn put(&self, place: &dyn Place, order: &Order, held: Vec<HeldSlice>, report: backup::Report<'_>) -> Result<(), String> {
+        let (me, home) = (self.node.me(), (&self.disk, self.home.clone()));
+        let words = |fault: backup::Error| fault.to_string();
+        if !order.is_mark {
+            let named = (&*order.backup, me.node.0);
+            return backup::put_slices(place, named, &order.earlier, home, (me.store, held), report).map_err(words);
+        }
+        let name = MarkName::of(&order.backup).map(|(name, _)| name).ok_or_else(|| format!("{} is no mark", order.backup))?;
+        let by_files = held.iter().any(|held| matches!(held.base, Base::Files(_)));
+        let known = by_files.then(|| backup::known_backup(place, home, &order.earlier)).transpose().map_err(words)?.flatten();
+        let copied = self.copied.lock().clone();
+        let earlier = |path: &str| copied.file(path).or_else(|| known.as_ref().and_then(|head| head.file(path))).cloned();
+        let part = backup::put_steps(place, (&name, me.node.0), &earlier, (me.store, held), report).map_err(words)?;
+        self.copied.lock().wait(order.backup.clone(), part.files);
+        Ok(())
     }
 
     /// How far copying is.
@@ -248,7 +306,7 @@ impl Keeper {
         let (done, of) = (copying.done.load(Ordering::Relaxed), copying.of.load(Ordering::Relaxed));
         let ended = copying.ended.lock().clone();
         let (over, failed) = (ended.is_some(), ended.and_then(Result::err));
-        Ok(Told { done, of, over, failed })
+        Ok(Told { done, of, over, failed, is_new: false })
     }
 
     /// Nothing is held any more, and, but for a repository that does not answer, nothing is written.
@@ -264,8 +322,9 @@ impl Keeper {
 
     fn end_turn(&self, id: u128) {
         let ended = {
-            let mut turn = self.turn.lock();
-            if turn.as_ref().is_some_and(|turn| turn.id == id) { turn.take() } else { None }
+            let mut turns = self.turns.lock();
+            let turn = turns.iter_mut().find(|turn| turn.as_ref().is_some_and(|turn| turn.id == id));
+            turn.and_then(Option::take)
         };
         if let Some(ended) = ended {
             ended.end(&self.node);
@@ -278,10 +337,24 @@ fn held_slice(led: &LedSlice, slice: SliceId, version: Version, peer: ReplicaId)
     let too_fast = || moved(format!("more was written to slice {slice} than is held of it"));
     let files = led.pinned_slice(peer).map_err(|fault| Status::internal(fault.to_string()))?.ok_or_else(too_fast)?;
     let flushed = files.manifest.flushed;
-    let mut records = led.read_log(flushed, usize::MAX, u64::MAX).ok_or_else(too_fast)?;
+    let records = led.read_log(flushed, usize::MAX, u64::MAX).ok_or_else(too_fast)?;
+    let records = up_to(records, slice, (flushed, version))?;
+    Ok(HeldSlice { slice, base: Base::Files(files), records, version })
+}
+
+/// A slice's writes behind one, up to another.
+fn held_writes(led: &LedSlice, slice: SliceId, after: Version, version: Version) -> Result<HeldSlice, Status> {
+    let too_fast = || moved(format!("more was written to slice {slice} than is held of it"));
+    let records = led.read_log(after, usize::MAX, u64::MAX).ok_or_else(too_fast)?;
+    let records = up_to(records, slice, (after, version))?;
+    Ok(HeldSlice { slice, base: Base::After(after), records, version })
+}
+
+/// Those up to a write, which the last of them is.
+fn up_to(mut records: Vec<Record>, slice: SliceId, (after, version): (Version, Version)) -> Result<Vec<Record>, Status> {
     records.retain(|record| record.version.sequence <= version.sequence);
-    if records.last().map_or(flushed, |record| record.version) != version {
+    if records.last().map_or(after, |record| record.version) != version {
         return Err(moved(format!("slice {slice} changed hands")));
     }
-    Ok(HeldSlice { files, records, version })
+    Ok(records)
 }

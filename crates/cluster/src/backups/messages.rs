@@ -25,12 +25,35 @@ pub(super) struct Order {
     /// To copy: into this repository.
     #[prost(string, tag = "3")]
     pub place: String,
-    /// To copy: under this name.
+    /// To copy: under this name, a backup's, or the key of a mark's head.
     #[prost(string, tag = "4")]
     pub backup: String,
     /// To copy: the backups before it, newest first.
     #[prost(string, repeated, tag = "5")]
     pub earlier: Vec<String>,
+    /// Whether it is a mark, and no backup.
+    #[prost(bool, tag = "6")]
+    pub is_mark: bool,
+    /// To hold for a mark: what it goes on from has the slices up to these writes.
+    #[prost(message, repeated, tag = "7")]
+    pub ends: Vec<End>,
+    /// To hold for a mark: the key of the head that it goes on from.
+    #[prost(string, tag = "8")]
+    pub before: String,
+    /// To copy for a mark: files of marks that end before this moment may be gone.
+    #[prost(uint64, tag = "9")]
+    pub since_us: u64,
+}
+
+/// The last write of a slice.
+#[derive(Clone, Copy, PartialEq, Wire)]
+pub(super) struct End {
+    #[prost(uint32, tag = "1")]
+    pub slice: u32,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
 }
 
 /// What is answered.
@@ -48,4 +71,7 @@ pub(super) struct Told {
     /// Why it failed.
     #[prost(string, optional, tag = "4")]
     pub failed: Option<String>,
+    /// Of a cut: whether something is held that is new.
+    #[prost(bool, tag = "5")]
+    pub is_new: bool,
 }

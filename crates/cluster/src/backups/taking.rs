@@ -73,19 +73,30 @@ pub struct Wanted {
 
 /// Backups of the fleet that a scheduler is of.
 pub struct Backups {
-    fleet: MetaId,
+    pub(super) fleet: MetaId,
     lines: Arc<Lines>,
     admin: Arc<Admin>,
     table: Arc<TagTable>,
-    places: Places,
-    world: World,
+    pub(super) places: Places,
+    pub(super) world: World,
+}
+
+/// A moment of all slices.
+#[derive(Clone)]
+pub(super) struct Moment {
+    /// Microseconds since 1970.
+    pub(super) us: i64,
+    /// How long writes may have been held back for it.
+    pub(super) held_back: Duration,
+    /// The nodes that hold something new.
+    pub(super) with_new: BTreeSet<NodeId>,
 }
 
 /// Who is told how far it is.
 pub type Tell = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// A try that failed.
-enum Failed {
+pub(super) enum Failed {
     /// It may be tried anew.
     Anew(String),
     For(BackupError),
@@ -111,12 +122,12 @@ fn failed(node: NodeId, status: &Status) -> Failed {
     }
 }
 
-fn given_up() -> BackupError {
+pub(super) fn given_up() -> BackupError {
     BackupError::Repository(backup::Error::Cancelled)
 }
 
 /// Work that may wait for a disk or a network.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BackupError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BackupError> {
     tokio::task::spawn_blocking(work).await.map_err(|fault| BackupError::Unavailable(fault.to_string()))
 }
 
@@ -151,17 +162,16 @@ impl Backups {
                 tracing::info!(why, backup, "the backup begins anew");
                 tokio::time::sleep(PAUSE).await;
             }
-            let turn = u128::from(self.world.random.next_u64()) << 64 | u128::from(self.world.random.next_u64());
             let order = Order {
-                turn: turn.to_le_bytes().to_vec(),
+                turn: self.turn(),
                 place: wanted.place.clone(),
                 backup: backup.clone(),
                 earlier: earlier.clone(),
-                slices: Vec::new(),
+                ..Order::default()
             };
             let mut asked = BTreeSet::new();
             let taken = self.once(&order, &wanted, &tell, &mut asked).await;
-            join_all(asked.iter().map(|node| self.tell(*node, END, order.clone(), LIMIT))).await;
+            self.over(&asked, &order).await;
             match taken {
                 Ok(head) => return Ok(head),
                 Err(Failed::Anew(said)) => why = said,
@@ -185,20 +195,51 @@ impl Backups {
         }
     }
 
+    /// A turn's name.
+    pub(super) fn turn(&self) -> Vec<u8> {
+        let random = || self.world.random.next_u64().to_le_bytes();
+        [random(), random()].concat()
+    }
+
+    /// Tells nodes that it is over, however.
+    pub(super) async fn over(&self, asked: &BTreeSet<NodeId>, order: &Order) {
+        join_all(asked.iter().map(|node| self.tell(*node, END, order.clone(), LIMIT))).await;
+    }
+
     async fn tell(&self, node: NodeId, path: &'static str, order: Order, limit: Duration) -> Result<Told, Status> {
         self.lines.ask(node, path, order, limit).await
     }
 
-    /// Tells all nodes at once.
-    async fn all(&self, nodes: &BTreeSet<NodeId>, path: &'static str, order: &Order, limit: Duration) -> Result<(), Failed> {
-        let told =
-            join_all(nodes.iter().map(|node| async {
-                self.tell(*node, path, order.clone(), limit).await.map_err(|status| failed(*node, &status))
-            }));
-        told.await.into_iter().try_for_each(|told| told.map(drop))
+    /// Tells all nodes at once; what each answers.
+    async fn all(
+        &self,
+        nodes: &BTreeSet<NodeId>,
+        path: &'static str,
+        order: &Order,
+        limit: Duration,
+    ) -> Result<Vec<(NodeId, Told)>, Failed> {
+        let told = join_all(nodes.iter().map(|node| async {
+            let told = self.tell(*node, path, order.clone(), limit).await;
+            told.map(|told| (*node, told)).map_err(|status| failed(*node, &status))
+        }));
+        told.await.into_iter().collect()
     }
 
     async fn once(&self, order: &Order, wanted: &Wanted, tell: &Tell, asked: &mut BTreeSet<NodeId>) -> Result<Head, Failed> {
+        let (record, moment) = self.moment(order, &wanted.stop, asked).await?;
+        tracing::info!(backup = order.backup, held_back_us = moment.held_back.as_micros() as u64, "all slices are held as they were at one moment");
+        let tags = self.tags().await?;
+        self.copied(order, (&wanted.stop, tell), asked).await?;
+        Ok(self.end(order, wanted, (record, moment.us), tags, asked).await?)
+    }
+
+    /// Has all slices held as they are at one moment, by those that lead them.
+    pub(super) async fn moment(
+        &self,
+        order: &Order,
+        stop: &AtomicBool,
+        asked: &mut BTreeSet<NodeId>,
+    ) -> Result<(FleetRecord, Moment), Failed> {
         let record = self.admin.fleet().await?.ok_or_else(|| Failed::Anew("the fleet has no rule yet".to_owned()))?;
         let mut leads = BTreeMap::<NodeId, Vec<u32>>::new();
         let map = self.admin.slice_map().await?;
@@ -208,36 +249,43 @@ impl Backups {
         map.iter().for_each(|(SliceId(slice), entry)| leads.entry(entry.primary.node).or_default().push(*slice));
         asked.extend(leads.keys().copied());
         let held = join_all(leads.into_iter().map(|(node, slices)| async move {
-            let order = Order { slices, ..order.clone() };
+            let ends = order.ends.iter().filter(|end| slices.contains(&end.slice)).copied().collect();
+            let order = Order { slices, ends, ..order.clone() };
             self.tell(node, HOLD, order, HOLD_LIMIT).await.map_err(|status| failed(node, &status))
         }));
         held.await.into_iter().try_for_each(|held| held.map(drop))?;
-        if wanted.stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) {
             return Err(given_up().into());
         }
+        let closes_us = self.world.clock.monotonic_us();
         self.all(asked, CLOSE, order, GATE_LIMIT).await?;
-        let moment_us = self.world.clock.wall_us();
-        self.all(asked, CUT, order, GATE_LIMIT).await?;
+        let us = self.world.clock.wall_us();
+        let cut = self.all(asked, CUT, order, GATE_LIMIT).await?;
         self.all(asked, OPEN, order, LIMIT).await?;
-        let tags = self.tags().await?;
-        self.copied(order, wanted, tell, asked).await?;
-        Ok(self.end(order, wanted, (record, moment_us), tags, asked).await?)
+        let held_back = Duration::from_micros(self.world.clock.monotonic_us().saturating_sub(closes_us));
+        let with_new = cut.into_iter().filter(|(_, told)| told.is_new).map(|(node, _)| node).collect();
+        Ok((record, Moment { us, held_back, with_new }))
     }
 
     /// The tag table, with all that was answered until now.
-    async fn tags(&self) -> Result<WholeTable, Failed> {
+    pub(super) async fn tags(&self) -> Result<WholeTable, Failed> {
         self.table.readable().await.map_err(|fault: tags::Error| Failed::Anew(fault.to_string()))?;
         let catalog = Arc::clone(self.table.catalog());
         blocking(move || catalog.whole()).await?.map_err(|fault| Failed::Anew(fault.to_string()))
     }
 
     /// Has nodes copy, until all have.
-    async fn copied(&self, order: &Order, wanted: &Wanted, tell: &Tell, nodes: &BTreeSet<NodeId>) -> Result<(), Failed> {
+    pub(super) async fn copied(
+        &self,
+        order: &Order,
+        (stop, tell): (&AtomicBool, &Tell),
+        nodes: &BTreeSet<NodeId>,
+    ) -> Result<(), Failed> {
         self.all(nodes, COPY, order, LIMIT).await?;
         let mut far: BTreeMap<NodeId, (Told, u32)> = nodes.iter().map(|node| (*node, (Told::default(), 0))).collect();
         loop {
             tokio::time::sleep(LOOKS_EVERY).await;
-            if wanted.stop.load(Ordering::Relaxed) {
+            if stop.load(Ordering::Relaxed) {
                 return Err(given_up().into());
             }
             let open: Vec<NodeId> = far.iter().filter(|(_, (told, _))| !told.over).map(|(node, _)| *node).collect();
@@ -291,7 +339,7 @@ impl Backups {
 }
 
 /// The repository, which is given up once that is set.
-fn open(places: &Places, to: &str, stop: &Arc<AtomicBool>) -> Result<Box<dyn Place>, BackupError> {
+pub(super) fn open(places: &Places, to: &str, stop: &Arc<AtomicBool>) -> Result<Box<dyn Place>, BackupError> {
     let stop = Arc::clone(stop);
     let stop: Stop = Arc::new(move || stop.load(Ordering::Relaxed));
     places(to, stop).map_err(BackupError::Place)

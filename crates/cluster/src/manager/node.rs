@@ -5,7 +5,7 @@
 //! goes to the primary that it was meant for. Swaps and orders may be lost: the machine wants them again. May not know how
 //! meta is reached.
 
-use super::lease::Lease;
+use crate::fleet::tenure::Tenure;
 use super::service::Report;
 use super::standing::Followed;
 use crate::data::messages::Nothing;
@@ -29,6 +29,8 @@ use world::{Clock, World};
 
 /// How often the fleet is tended.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Where the manager stands that tends the fleet.
+const TENDING: &str = "tending";
 /// How long an order waits for its answer.
 const ORDER: Duration = Duration::from_millis(1_000);
 
@@ -112,7 +114,7 @@ impl ManagerNode {
         let machine = || Manager::new(settings.machine.clone(), now);
         let machines = Mutex::new(Machines { data: machine(), others: machine() });
         let clock = Arc::clone(&world.clock);
-        let lease = Lease::new(Arc::clone(&meta), Arc::clone(&clock), me);
+        let lease = Tenure::new(TENDING, Arc::clone(&meta), Arc::clone(&clock), me);
         let (run, heard, tends) = (world.random.next_u64(), Mutex::default(), AtomicBool::new(false));
         let ledger = Mutex::new(Ledger::new(now));
         let shared = Arc::new(Shared { run, meta, lines, clock, settings, standing, machines, heard, ledger, tends });
@@ -138,14 +140,14 @@ impl ManagerNode {
     }
 }
 
-async fn tend(shared: Arc<Shared>, mut lease: Lease, mut stopping: watch::Receiver<()>) {
+async fn tend(shared: Arc<Shared>, mut lease: Tenure, mut stopping: watch::Receiver<()>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             // Only ever ends by its sender's going.
             _ = stopping.changed() => return lease.give_up().await,
         }
-        let tends = lease.tends().await;
+        let tends = lease.is_held().await;
         shared.tends.store(tends, Ordering::Relaxed);
         if tends {
             shared.tend();

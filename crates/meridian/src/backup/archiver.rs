@@ -8,11 +8,11 @@
 
 use super::operator;
 use super::place;
+use super::standing::{ArchiveRow, archive_rows};
 use crate::Error;
 use crate::config::units::round_size;
 use ::backup::{Archive, Over, Place, Shipped, Shipper};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::RecordBatch;
 use catalog::Catalog;
 use kernel::Kernel;
 use parking_lot::{Condvar, Mutex};
@@ -274,46 +274,25 @@ impl Shared {
         standing.stopping
     }
 
-    /// The table `meridian.archive`.
-    #[must_use]
-    pub fn schema() -> SchemaRef {
-        let field = |name: &str, data_type: DataType, nullable| Field::new(name, data_type, nullable);
-        Arc::new(Schema::new(vec![
-            field("place", DataType::Utf8, false),
-            field("line", DataType::Utf8, false),
-            field("state", DataType::Utf8, false),
-            field("archived_until", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-            field("waiting_bytes", DataType::Int64, false),
-            field("parcels", DataType::Int64, false),
-            field("failures", DataType::Int64, false),
-            field("gaps", DataType::Int64, false),
-            field("fault", DataType::Utf8, true),
-        ]))
-    }
-
-    /// Its one row.
+    /// The row of `meridian.archive`.
     ///
     /// # Errors
     /// `query::Error` where the columns don't fit, which they do.
     pub fn row(&self) -> Result<RecordBatch, query::Error> {
         let standing = self.standing.lock().clone();
         let state = if standing.fault.is_some() { "failing" } else { "archiving" };
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let moment = TimestampMicrosecondArray::from(vec![standing.moment.map(number)]);
-        let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
-        let count = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![number(value)])) };
-        let columns = vec![
-            text(&self.place),
-            text(&standing.line),
-            text(state),
-            Arc::new(moment.with_timezone("UTC")),
-            count(standing.waiting),
-            count(standing.parcels),
-            count(standing.failures),
-            count(standing.gaps),
-            Arc::new(StringArray::from(vec![standing.fault])),
-        ];
-        Ok(RecordBatch::try_new(Shared::schema(), columns)?)
+        let told = ArchiveRow {
+            place: self.place.clone(),
+            line: standing.line,
+            state,
+            archived_until: standing.moment,
+            waiting_bytes: Some(standing.waiting),
+            parcels: standing.parcels,
+            failures: standing.failures,
+            gaps: standing.gaps,
+            fault: standing.fault,
+        };
+        archive_rows(Some(told))
     }
 
     /// What it counts.

@@ -9,9 +9,11 @@ pub mod asked;
 mod operator;
 pub mod place;
 mod restoring;
+mod standing;
 
 pub use operator::Operator;
 pub use restoring::{RestoreArguments, restore};
+pub use standing::{ArchiveRow, archive_rows, archive_schema};
 
 use crate::client::{Session, quote};
 use crate::config::units::round_size;

@@ -3,6 +3,7 @@
 //! Promises: one backup at a time; it runs on a thread of its own, and a statement that is cancelled ends it.
 
 use super::asked::{self, Asked, Running, Turn, Waiting, report, told};
+use super::standing::{archive_rows, archive_schema};
 use super::{archiver, place};
 use crate::fleet::operations_schema;
 use ::backup::{Progress, Source};
@@ -48,14 +49,13 @@ impl Operator {
 
 impl query::Operator for Operator {
     fn tables(&self) -> Vec<OperatorTable> {
-        let archive = OperatorTable { name: "archive", schema: archiver::Shared::schema() };
+        let archive = OperatorTable { name: "archive", schema: archive_schema() };
         vec![OperatorTable { name: "operations", schema: operations_schema() }, archive]
     }
 
     fn rows(&self, table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
         if table == "archive" {
-            let none = || Ok(RecordBatch::new_empty(archiver::Shared::schema()));
-            let row = self.0.archive.as_ref().map_or_else(none, |archive| archive.row());
+            let row = self.0.archive.as_ref().map_or_else(|| archive_rows(None), |archive| archive.row());
             return async move { row }.boxed();
         }
         let running = self.0.turn.running();

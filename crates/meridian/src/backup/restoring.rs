@@ -9,7 +9,7 @@ use crate::import::TimeReader;
 use crate::progress::{Progress, now};
 use crate::terminal::{Ink, Terminal, say};
 use crate::{Error, check, interrupt};
-use ::backup::{Head, Place, Roles, Target, Until, Way};
+use ::backup::{FleetWay, Head, Place, Roles, Target, Until, Way};
 use cluster::kinds::Book;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ Of a fleet's backup this makes one store with everything, which goes on alone; o
 fleet begin with, each in a directory of its own:
   meridian restore --from s3://bucket/grid --dir ./door --role manager,scheduler
   meridian restore --from s3://bucket/grid --dir ./data1 --role data --part 1/3       and so on, up to 3/3
+  meridian restore --from .. --dir .. --role .. --until '2026-11-30 16:20:00+00'        the same moment for each of them
   meridian serve --dir ./door --role manager,scheduler ..                             (docs/operations.md)"
 )]
 pub struct RestoreArguments {
@@ -75,11 +76,15 @@ pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
         None => Way::to(chosen(&*place, arguments.backup.as_deref())?),
         Some(until) => {
             let until = moment_of(until)?;
+            if arguments.role.is_some() || is_fleets(&*place)? {
+                let way = ::backup::fleet_way(&*place, until).map_err(failed("restoring"))?;
+                return fleet(arguments, &way, (&*place, &disk));
+            }
             ::backup::way(&*place, until, arguments.line.as_deref()).map_err(failed("restoring"))?
         }
     };
     if way.head().fleet.is_some() || arguments.role.is_some() {
-        return fleet(arguments, way.head(), (&*place, &disk));
+        return fleet(arguments, &FleetWay::to(way.head().clone()), (&*place, &disk));
     }
     let started = now();
     let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(way.bytes())));
@@ -114,6 +119,12 @@ fn moment_of(text: &str) -> Result<Until, Error> {
     let wrong = |problem: String| Error::Usage(format!("--until: {problem}; write '2026-11-30 16:20:00+00', or latest"));
     let read = TimeReader::new("auto", "UTC").and_then(|reader| reader.read(text)).map_err(wrong)?;
     u64::try_from(read.0).map(Until::Moment).map_err(|_| wrong("it is before 1970".to_owned()))
+}
+
+/// Whether a repository is one of a fleet.
+fn is_fleets(place: &dyn Place) -> Result<bool, Error> {
+    let heads = ::backup::list(place).map_err(failed("restoring"))?;
+    Ok(heads.first().is_some_and(|head| head.fleet.is_some()))
 }
 
 fn chosen(place: &dyn Place, name: Option<&str>) -> Result<Head, Error> {
@@ -151,20 +162,21 @@ fn keep_kinds(disk: &dyn Disk, dir: &Path, kinds: &[Kind]) -> Result<(), String>
     book.append(0, &bytes).map_err(|fault| fault.to_string())
 }
 
-/// Makes a store of a fleet's backup.
-fn fleet(arguments: &RestoreArguments, head: &Head, (place, disk): (&dyn Place, &Arc<dyn Disk>)) -> Result<ExitCode, Error> {
+/// Makes a store of a fleet's backup, and of its marks.
+fn fleet(arguments: &RestoreArguments, way: &FleetWay, (place, disk): (&dyn Place, &Arc<dyn Disk>)) -> Result<ExitCode, Error> {
     let target = target(arguments.role.as_deref(), arguments.part.as_deref())?;
+    let head = way.head();
     if head.fleet.is_none() {
         let text = format!("--role: backup {} is of a store that is alone; leave it out, and restore that store", head.id);
         return Err(Error::Usage(text));
     }
     let started = now();
-    let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(head.bytes)));
+    let progress = parking_lot::Mutex::new(Progress::start("restore", "bytes", Some(way.bytes())));
     let report = |at| on_terminal(&progress, at);
     let threads = Threads::start(ThreadCounts::default());
     let world = World { disk: Arc::clone(disk), ..World::real(&threads) };
     let keep = |dir: &Path, kinds: &[Kind]| keep_kinds(&**disk, dir, kinds);
-    let laid = ::backup::lay_fleet(place, head, (&world, &arguments.dir), (target, kernel::Settings::default(), &keep), &report);
+    let laid = ::backup::lay_fleet(place, way, (&world, &arguments.dir), (target, kernel::Settings::default(), &keep), &report);
     threads.stop();
     drop(progress);
     laid.map_err(failed("restoring"))?;
@@ -174,6 +186,13 @@ fn fleet(arguments: &RestoreArguments, head: &Head, (place, disk): (&dyn Place, 
         Target::Fleet(_) => format!("what a process of a new fleet begins with lies in {dir}, of backup {}", head.id),
     };
     say(&format!("{what}: {took}\n"));
+    if arguments.until.is_some() {
+        let (reached, marks) = (::backup::words(way.reached()), way.marks());
+        say(&format!("it is as it was at {reached}, by {marks} marks of the archive\n"));
+    }
+    if let Some(beyond) = way.beyond() {
+        eprintln!("{} what is archived later can't be reached: {beyond}", Terminal::stderr().ink(Ink::Yellow, "note:"));
+    }
     let has_slices = matches!(target, Target::Alone | Target::Fleet(Roles { data: Some(_), .. }));
     if arguments.no_check || !has_slices {
         return Ok(ExitCode::SUCCESS);

@@ -239,13 +239,14 @@ settings! {
         rule_b2: u64 = "1", "1" to "4294967295";
     }
     "Archive" {
-        /// The repository to which the log of a node without a fleet is archived while it is written: a directory, by its whole
-        /// path, or s3://bucket/prefix; the one of its backups. A store can then be restored as it was at any moment.
+        /// The repository to which what is written is archived: a directory, by its whole path, or s3://bucket/prefix; the one of the
+        /// backups. A store can then be restored as it was at any moment. In a fleet it is set for schedulers, of which one
+        /// archives; all processes must reach it.
         archive_to: Option<PathBuf> = "none";
         /// How often: with the machine at most so much of what was acknowledged is lost.
         archive_every: Duration = "1min", "1s" to "1d";
         /// Bytes of log that are kept for a repository that can't be reached, so beyond log_bytes_max. What is more is let go:
-        /// a gap, which the next backup closes.
+        /// a gap, which the next backup closes. Not in a fleet: it has files copied where writes are not at hand any more.
         archive_hold_max: Bytes = "8GiB", "1MiB" to "16TiB";
     }
     "Logs of the program" {

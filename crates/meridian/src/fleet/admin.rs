@@ -4,7 +4,7 @@
 
 use super::backups::FleetBackups;
 use super::orders;
-use crate::backup::asked;
+use crate::backup::{archive_schema, asked};
 use arrow::array::{
     ArrayRef, BooleanArray, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
@@ -15,7 +15,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::SetAside;
 use protocol::{Mode, SliceEntry};
-use query::{Error, OperatorFunction, OperatorTable, Report, ScalarValue};
+use query::{Error, Figure, OperatorFunction, OperatorTable, Report, ScalarValue};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use types::{NodeId, SliceId};
@@ -397,17 +397,20 @@ impl query::Operator for Operator {
             OperatorTable { name: "schedulers", schema: schedulers_schema() },
             OperatorTable { name: "replicas", schema: replicas_schema() },
             OperatorTable { name: "set_aside", schema: set_aside_schema() },
+            OperatorTable { name: "archive", schema: archive_schema() },
         ]
     }
 
     fn rows(&self, table: &'static str) -> BoxFuture<'static, Result<RecordBatch, Error>> {
         let (admin, tags, backup) = (Arc::clone(&self.admin), Arc::clone(&self.tags), self.backups.running());
+        let backups = Arc::clone(&self.backups);
         async move {
             match table {
                 "nodes" => nodes(&admin.nodes().await.map_err(told)?),
                 "slice_map" => slices(&admin.slice_map().await.map_err(told)?),
                 "operations" => operations(&admin.operations().await.map_err(told)?, backup),
                 "replicas" => replicas(&admin.check(None).await.map_err(told)?),
+                "archive" => backups.archive_rows().await,
                 "set_aside" => set_aside(&admin.set_aside().await.map_err(told)?),
                 _ => schedulers(&tags.standing(), tags.me().node),
             }
@@ -425,5 +428,9 @@ impl query::Operator for Operator {
             return async move { backups.take(&arguments).await }.boxed();
         }
         async move { orders::call(&admin, function, &arguments).await }.boxed()
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.backups.figures()
     }
 }

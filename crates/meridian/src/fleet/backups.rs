@@ -2,19 +2,23 @@
 //!
 //! Promises: one backup at a time of each scheduler's; a statement that is cancelled ends it. May not know how a moment is agreed on.
 
+use super::archiver::{self, Archiver, Plan};
 use crate::backup::asked::{self, Asked, Running, Turn, Waiting, report};
 use crate::backup::place;
 use ::meta::Meta;
+use arrow::array::RecordBatch;
 use cluster::backups::{BackupError, BackupService, Backups, Places, Wanted};
 use cluster::data::DataNode;
 use cluster::fleet::{Lines, all_logins};
 use cluster::manager::Admin;
 use cluster::tags::TagTable;
-use query::{Error, ScalarValue};
+use query::{Error, Figure, ScalarValue};
 use server::Users;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicBool;
+use tokio::runtime::Handle;
+use types::NodeId;
 use world::World;
 
 /// How processes of this program open a repository.
@@ -35,6 +39,7 @@ pub struct FleetBackups {
     places: Places,
     world: World,
     turn: Turn,
+    archive: OnceLock<Arc<archiver::Shared>>,
 }
 
 fn told(fault: BackupError) -> Error {
@@ -52,7 +57,31 @@ impl FleetBackups {
     #[must_use]
     pub fn new(meta: Arc<dyn Meta>, of: (Arc<Lines>, Arc<Admin>), table: Arc<TagTable>, world: &World) -> Arc<FleetBackups> {
         let backups = Arc::new(Backups::new(meta.witness().id, of, table, places(world), world.clone()));
-        Arc::new(FleetBackups { backups, meta, places: places(world), world: world.clone(), turn: Turn::default() })
+        let (turn, archive) = (Turn::default(), OnceLock::new());
+        Arc::new(FleetBackups { backups, meta, places: places(world), world: world.clone(), turn, archive })
+    }
+
+    /// Begins to archive the fleet, where it is this scheduler's turn.
+    #[must_use]
+    pub fn archive(&self, plan: Plan, me: NodeId, runtime: &Handle) -> Archiver {
+        let (backups, meta) = (Arc::clone(&self.backups), Arc::clone(&self.meta));
+        let archiver = Archiver::start(plan, me, backups, meta, &self.world, runtime);
+        // It is begun once.
+        let _ = self.archive.set(archiver.shared());
+        archiver
+    }
+
+    /// How archiving stands, of whichever scheduler does it.
+    ///
+    /// # Errors
+    /// `Error::Unavailable`.
+    pub async fn archive_rows(&self) -> Result<RecordBatch, Error> {
+        archiver::rows(&self.meta).await
+    }
+
+    /// What is counted here.
+    pub fn figures(&self) -> Vec<Figure> {
+        self.archive.get().map(|archive| archive.figures()).unwrap_or_default()
     }
 
     /// The one that runs here.

@@ -8,6 +8,7 @@
 //! be opened again, and so does a number that is no more its own (status 78). May not know how the roles do what they do.
 
 mod admin;
+mod archiver;
 mod backups;
 mod certificates;
 pub mod local;
@@ -58,13 +59,7 @@ fn check_kept(config: &Config, roles: Roles) -> Result<(), Error> {
                 .to_owned(),
         ));
     }
-    if config.archive_to.is_some() {
-        return Err(Error::Usage(
-            "setting archive_to: the log of a fleet is not archived; take backups of it (meridian backup, at any scheduler)"
-                .to_owned(),
-        ));
-    }
-    Ok(())
+    archiver::Plan::of(config, roles).map(drop)
 }
 
 /// Runs a process of a fleet until it is told to stop.

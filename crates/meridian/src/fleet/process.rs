@@ -8,6 +8,7 @@
 //! May not know how the roles do what they do.
 
 use super::admin::Operator;
+use super::archiver::{Archiver, Plan};
 use super::backups::{self, FleetBackups};
 use super::certificates::Certificates;
 use super::meta::{self, Opened};
@@ -78,6 +79,7 @@ pub struct Process {
     stop_max: Duration,
     data: Option<Arc<DataNode>>,
     tags: Option<(Arc<TagTable>, Arc<Catalog>)>,
+    archiver: Option<Archiver>,
     stop: Option<oneshot::Sender<()>>,
     door: JoinHandle<Result<(), ::meta::Error>>,
     // What ends when it is dropped.
@@ -144,12 +146,13 @@ impl Process {
         let store = stores.as_ref().map(|stores| stores.kernel.store());
         let joined = Member::join(&membership, store, &*meta, world, dir).await;
         let member = joined.map_err(|fault| Error::Fleet(fault.to_string()))?;
-        let (mut engine, mut tags, mut manager) = (None, None, None);
+        let (mut engine, mut tags, mut manager, mut archiver) = (None, None, None, None);
         let book = stores.as_ref().map(|stores| Arc::clone(&stores.book));
         let (door, data) = starting.data_door(member, stores, &known.rule, &roster)?;
         let mut door = answering(door, is_own.then_some(&meta), (catalog.as_ref(), book));
         if let Some(catalog) = catalog {
-            let (table, made) = starting.scheduler(member, Arc::clone(&catalog), &known.rule).await?;
+            let (table, made, backups) = starting.scheduler(member, Arc::clone(&catalog), &known.rule).await?;
+            archiver = Plan::of(config, roles)?.map(|plan| backups.archive(plan, member.node, runtime));
             let service = table.service(door.lifeline());
             door = door.with(service);
             engine = Some(made);
@@ -176,6 +179,7 @@ impl Process {
             stop_max: config.stop_max,
             data,
             tags,
+            archiver,
             stop: Some(stop),
             door: serving,
             _manager: manager,
@@ -197,6 +201,9 @@ impl Process {
     /// # Errors
     /// `Error::Fleet` where a store could not be closed cleanly.
     pub async fn stop(mut self) -> Result<(), Error> {
+        if let Some(archiver) = self.archiver.take() {
+            archiver.stop().await;
+        }
         if let Some(data) = &self.data {
             let left = data.hand_over(HAND_OVER_PATIENCE).await;
             tracing::info!(left, "slices that were led here are handed over");
@@ -442,7 +449,7 @@ impl Starting<'_> {
         member: Member,
         catalog: Arc<Catalog>,
         rule: &Arc<FleetRule>,
-    ) -> Result<(Arc<TagTable>, Arc<Engine>), Error> {
+    ) -> Result<(Arc<TagTable>, Arc<Engine>, Arc<FleetBackups>), Error> {
         let settings = cluster::tags::Settings {
             node: member.node,
             identity: self.certificates.own().clone(),
@@ -476,10 +483,10 @@ impl Starting<'_> {
         let backups = FleetBackups::new(Arc::clone(&self.meta), of, Arc::clone(&table), self.world);
         let settings = query::EngineSettings {
             quotas: Some(Arc::new(FleetQuotas(quotas))),
-            operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table), backups))),
+            operator: Some(Arc::new(Operator::new(Arc::clone(&self.admin), Arc::clone(&table), Arc::clone(&backups)))),
             ..self.engine_settings()?
         };
         let engine = Engine::new(Arc::new(store), Arc::new(tags), catalog, settings);
-        Ok((table, engine.map_err(|fault| self.open_failed(fault.to_string(), false))?))
+        Ok((table, engine.map_err(|fault| self.open_failed(fault.to_string(), false))?, backups))
     }
 }
