@@ -2,11 +2,12 @@
 //!
 //! Promises: only who shows a certificate of the fleet's authority gets as far as a question; at most `STREAMS_MAX`
 //! questions and streams are open on a connection; once the door is to close, or its future is dropped, every
-//! `Lifeline` ends, on connections that stand too, and `serve` returns when nobody holds one any more. May not know what is
-//! asked.
+//! `Lifeline` ends, on connections that stand too, and `serve` returns when nobody holds one any more; what is answered then goes
+//! on, for a bounded time where one was given (`lingering`). May not know what is asked.
 
 use crate::calls::Tls;
 use crate::calls::chain;
+use crate::cutting::Cutting;
 use crate::data::Answers;
 use crate::identity::Identity;
 use crate::tls;
@@ -64,6 +65,7 @@ pub struct Door {
     alive: watch::Sender<()>,
     lifeline: Lifeline,
     free: mpsc::Receiver<Infallible>,
+    linger: Option<Duration>,
 }
 
 /// What a service holds while it answers: it tells when the door closes, and the door waits until all are dropped.
@@ -106,7 +108,7 @@ pub(crate) trait Taking: Send + Sync + 'static {
 pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
 
 /// A connection whose hands are shaken.
-type Ready = Result<TlsStream<TcpStream>, std::io::Error>;
+type Ready = Result<Cutting<TlsStream<TcpStream>>, std::io::Error>;
 
 /// What whoever connects is greeted with.
 struct Greeting {
@@ -173,6 +175,7 @@ impl Door {
             alive,
             lifeline: Lifeline { stopping, _held: held },
             free,
+            linger: None,
         }
     }
 
@@ -202,17 +205,39 @@ impl Door {
         self
     }
 
+    /// What is being answered when the door is to close is given up after this time: else it is waited for as long as it lasts.
+    #[must_use]
+    pub fn lingering(mut self, limit: Duration) -> Door {
+        self.linger = Some(limit);
+        self
+    }
+
     /// Answers on a listener until `stop` ends.
     ///
     /// # Errors
     /// `Error::Open` where the certificates can't be used, or the listener fails.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Door { identity, routes, taking, alive, lifeline, mut free } = self;
+        let Door { identity, routes, taking, alive, lifeline, mut free, linger } = self;
+        let (cut, word) = watch::channel(false);
+        let closing = lifeline.clone();
         let stop = async move {
             stop.await;
             drop(alive);
         };
-        let served = answer(routes.routes(), identity, (taking, listener), stop).await;
+        let given_up = async move {
+            closing.ended().await;
+            match linger {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+            tracing::warn!("what others still read here is given up: the process stops");
+            cut.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        let served = tokio::select! {
+            served = answer(routes.routes(), identity, (taking, listener, word), stop) => served,
+            () = given_up => Ok(()),
+        };
         drop(lifeline);
         while free.recv().await.is_some() {}
         served
@@ -222,7 +247,7 @@ impl Door {
 async fn answer(
     routes: Routes,
     identity: Identity,
-    (taking, listener): (Vec<Arc<dyn Taking>>, TcpListener),
+    (taking, listener, cut): (Vec<Arc<dyn Taking>>, TcpListener, watch::Receiver<bool>),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let protocols = std::iter::once(tls::GRPC).chain(taking.iter().map(|taking| taking.protocol())).collect();
@@ -239,12 +264,17 @@ async fn answer(
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop);
     tokio::select! {
         served = served => served.map_err(|cause| Error::Open(chain(&cause))),
-        () = accept(listener, taking.into(), greeting, ready) => Ok(()),
+        () = accept(listener, taking.into(), greeting, (ready, cut)) => Ok(()),
     }
 }
 
 /// Takes connections for ever, and hands each to whom it asks for once its hands are shaken.
-async fn accept(listener: TcpListener, taking: Arc<[Arc<dyn Taking>]>, mut greeting: Greeting, ready: mpsc::Sender<Ready>) {
+async fn accept(
+    listener: TcpListener,
+    taking: Arc<[Arc<dyn Taking>]>,
+    mut greeting: Greeting,
+    (ready, cut): (mpsc::Sender<Ready>, watch::Receiver<bool>),
+) {
     let shaking = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         // Never closed.
@@ -257,13 +287,13 @@ async fn accept(listener: TcpListener, taking: Arc<[Arc<dyn Taking>]>, mut greet
                 continue;
             }
         };
-        let (taking, config, ready) = (Arc::clone(&taking), greeting.current(), ready.clone());
+        let (taking, config, ready, cut) = (Arc::clone(&taking), greeting.current(), ready.clone(), cut.clone());
         tokio::spawn(async move {
             let shaken = tokio::time::timeout(HANDSHAKE, shake(stream, &taking, config)).await;
             drop(permit);
             match shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                 // The door may have closed.
-                Ok(Some(stream)) => drop(ready.send(Ok(stream)).await),
+                Ok(Some(stream)) => drop(ready.send(Ok(Cutting::new(stream, cut))).await),
                 Ok(None) => {}
                 Err(fault) => tracing::debug!(%fault, "a connection was not made"),
             }

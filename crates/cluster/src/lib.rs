@@ -24,6 +24,7 @@ pub mod backups;
 mod calls;
 pub mod certificates;
 mod connecting;
+mod cutting;
 pub mod data;
 pub mod door;
 pub mod etcd;

@@ -22,7 +22,8 @@ use std::time::Duration;
 const EXTENDED_EVERY: Duration = Duration::from_secs(10);
 /// How much is asked for: some may be late on a busy machine.
 const EXTENSION: Duration = Duration::from_secs(60);
-/// What a stop may take beside three times `stop_max` (statements, buffers, and in a fleet the buffers of a data node):
+/// What a stop may take beside three times `stop_max` (statements, buffers; in a fleet statements, those of other schedulers that
+/// read here, and a data node's buffers):
 /// cancelled statements, slices that change hands, stores that are closed.
 const STOP_SPARE: Duration = Duration::from_secs(60);
 /// How long a message may wait for room in the manager's queue.

@@ -43,6 +43,8 @@ pub(crate) struct StatementContext {
     bounded: Option<Arc<RuntimeEnv>>,
     /// The trace that it is a part of.
     pub trace: Option<Context>,
+    /// In a fleet, which nodes have opened what they are to read for it.
+    pub openings: Arc<fleet::Openings>,
 }
 
 impl StatementContext {
@@ -58,6 +60,7 @@ impl StatementContext {
             rights: session.access.rights(),
             bounded: None,
             trace: traces::current(),
+            openings: Arc::default(),
         }
     }
 

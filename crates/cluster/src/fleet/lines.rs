@@ -1,11 +1,13 @@
 //! Channels to the fleet's processes, by number: made when something is asked, and anew when a process moved.
 //!
-//! Promises: a question is answered or given up within its limit. May not know what is asked.
+//! Promises: a question is answered or given up within its limit; an answer that nobody takes for now holds up no other one. May not
+//! know what is asked.
 
 use super::roster::Roster;
 use crate::calls::{chain, grpc};
 use crate::connecting::Target;
 use crate::data::Askers;
+use crate::door::STREAMS_MAX;
 use crate::identity::Identity;
 use parking_lot::Mutex;
 use prost::Message;
@@ -21,6 +23,11 @@ use types::NodeId;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_millis(1_000);
+/// What an answer may have on its way here before somebody takes it.
+const ANSWER_WINDOW_BYTES: u32 = 1 << 20;
+/// The same of all answers of a connection: as many as may be asked for at once. With less, a few that nobody takes for now (a cursor
+/// whose client thinks) would hold up every other one of that process, and whatever else is asked of it.
+const ANSWERS_WINDOW_BYTES: u32 = STREAMS_MAX * ANSWER_WINDOW_BYTES;
 
 /// Channels to the fleet's processes.
 pub struct Lines {
@@ -38,6 +45,8 @@ pub(crate) fn channel(address: &str, identity: &Identity, connect: Duration) -> 
         endpoint
             .connect_timeout(connect)
             .tcp_nodelay(true)
+            .initial_stream_window_size(ANSWER_WINDOW_BYTES)
+            .initial_connection_window_size(ANSWERS_WINDOW_BYTES)
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(3))
     });

@@ -164,6 +164,8 @@ impl Process {
             manager = Some(node);
         }
         let (stop, stopped) = oneshot::channel::<()>();
+        // Statements that read here go on meanwhile, as a scheduler's own do.
+        let door = door.lingering(config.stop_max);
         let serving = runtime.spawn(door.serve(listener, async { drop(stopped.await) }));
         let clock = Arc::clone(&world.clock);
         let reporter = Reporter::start(member, data.clone(), lines, Capacity::default(), clock, runtime);

@@ -1,7 +1,9 @@
 //! How nodes are reached: handed in, and watched. What fails on the way is told with the node that was lost.
 
+use super::openings::{Openings, part_within};
+use super::told;
 use crate::context::StatementContext;
-use crate::error::{Error, raise};
+use crate::error::{Error, from_datafusion, raise};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
@@ -9,14 +11,15 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion_distributed::grpc::{BoxCloneSyncChannel, create_worker_client};
 use datafusion_distributed::{
-    ChannelResolver, CoordinatorToWorkerMsg, ExecuteTaskRequest, GetWorkerInfoRequest, GetWorkerInfoResponse, SetPlanRequest,
-    WorkerChannel, WorkerToCoordinatorMsg,
+    ChannelResolver, CoordinatorToWorkerMsg, ExecuteTaskRequest, GetWorkerInfoRequest, GetWorkerInfoResponse, MaybeEncoded,
+    SetPlanRequest, WorkerChannel, WorkerToCoordinatorMsg,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::HeaderMap;
 use std::sync::Arc;
+use tonic::Status;
 use tonic::transport::Channel;
 use traces::{Kind, Span};
 use url::Url;
@@ -41,8 +44,7 @@ impl ChannelResolver for Watched {
     async fn get_worker_client_for_url(&self, url: &Url) -> Result<Box<dyn WorkerChannel>> {
         // A URL ends with a slash where a node's address has none.
         let url: Arc<str> = url.as_str().trim_end_matches('/').into();
-        let channel = self.0.channel(&url).await.map_err(|cause| lost(&url, cause.message()))?;
-        Ok(Box::new(WatchedChannel { inner: create_worker_client(BoxCloneSyncChannel::new(channel)), url }))
+        Ok(Box::new(WatchedChannel { channels: Arc::clone(&self.0), url }))
     }
 }
 
@@ -59,7 +61,10 @@ fn of_way(url: &str, error: DataFusionError) -> DataFusionError {
         root = match root {
             DataFusionError::Shared(inner) => inner.as_ref(),
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => inner.as_ref(),
-            DataFusionError::External(inner) => return lost(url, &with_causes(inner.as_ref())),
+            DataFusionError::External(inner) => {
+                let refused = inner.downcast_ref::<Status>().and_then(|status| told::read(status.message()));
+                return refused.map_or_else(|| lost(url, &with_causes(inner.as_ref())), DataFusionError::from);
+            }
             _ => return error,
         }
     }
@@ -90,12 +95,32 @@ fn traced(headers: &mut HeaderMap, context: &TaskContext, url: &str) -> Option<S
     span
 }
 
+/// The way to a node. It is looked for when something is sent, so that whoever sends tells of it where there is none.
 struct WatchedChannel {
-    inner: Box<dyn WorkerChannel>,
+    channels: Arc<dyn Channels>,
     url: Arc<str>,
 }
 
 impl WatchedChannel {
+    async fn client(&self) -> Result<Box<dyn WorkerChannel>> {
+        let channel = self.channels.channel(&self.url).await.map_err(|cause| lost(&self.url, cause.message()))?;
+        Ok(create_worker_client(BoxCloneSyncChannel::new(channel)))
+    }
+
+    /// Sends a part of a plan: answered once the node has opened what it is to read.
+    async fn send(
+        &self,
+        headers: HeaderMap,
+        request: SetPlanRequest,
+        messages: BoxStream<'static, CoordinatorToWorkerMsg>,
+        metrics: ExecutionPlanMetricsSet,
+        context: &Arc<TaskContext>,
+    ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
+        let mut client = self.client().await?;
+        let answer = client.coordinator_channel(headers, request, messages, metrics, context).await;
+        answer.map_err(|error| of_way(&self.url, error))
+    }
+
     fn watched<T: Send + 'static>(&self, stream: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
         let url = Arc::clone(&self.url);
         stream.map(move |item| item.map_err(|error| of_way(&url, error))).boxed()
@@ -113,10 +138,16 @@ impl WorkerChannel for WatchedChannel {
         context: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
         let mut span = traced(&mut headers, context, &self.url);
-        let answer = self.inner.coordinator_channel(headers, request, messages, metrics, context).await;
-        let answer = answer.map_err(|error| of_way(&self.url, error)).inspect_err(|error| {
+        let part = match &request.plan {
+            MaybeEncoded::Decoded(plan) => part_within(plan)?,
+            MaybeEncoded::Encoded(_) => None,
+        };
+        let answer = self.send(headers, request, messages, metrics, context).await.inspect_err(|error| {
             span.iter_mut().for_each(|span| span.fail(error.to_string()));
         });
+        if let (Some(part), Some(openings)) = (part, Openings::of(context)) {
+            openings.said(&part, answer.as_ref().err().map(|error| from_datafusion(error, "")));
+        }
         // The node says that it is done by ending the stream.
         let held = |stream: BoxStream<'static, _>| {
             stream
@@ -136,12 +167,12 @@ impl WorkerChannel for WatchedChannel {
         metrics: ExecutionPlanMetricsSet,
         context: &Arc<TaskContext>,
     ) -> Result<Vec<BoxStream<'static, Result<RecordBatch>>>> {
-        let answer = self.inner.execute_task(headers, request, metrics, context).await;
+        let answer = self.client().await?.execute_task(headers, request, metrics, context).await;
         let watched = |streams: Vec<_>| streams.into_iter().map(|stream| self.watched(stream)).collect();
         answer.map(watched).map_err(|error| of_way(&self.url, error))
     }
 
     async fn get_worker_info(&mut self, request: GetWorkerInfoRequest) -> Result<GetWorkerInfoResponse> {
-        self.inner.get_worker_info(request).await.map_err(|error| of_way(&self.url, error))
+        self.client().await?.get_worker_info(request).await.map_err(|error| of_way(&self.url, error))
     }
 }

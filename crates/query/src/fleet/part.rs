@@ -6,6 +6,7 @@
 //! length of a look-up; an entry lives as long as a leaf of its statement.
 
 use super::away::Dropped;
+use super::opening::brought;
 use crate::error::{Error, raise};
 use crate::store::Consistency;
 use futures::future::BoxFuture;
@@ -99,6 +100,7 @@ impl Part {
     /// The share where it is read.
     pub(crate) fn opened(mut self, opened: &Arc<Opened>) -> Part {
         self.here = Some((Arc::clone(opened), opened.of(&self.wanted)));
+        brought(&self);
         self
     }
 

@@ -76,7 +76,9 @@ impl FleetPlanner {
             })
         };
         let wanted: Vec<Arc<Wanted>> = route.owners.iter().map(wanted_of).collect();
-        Cutter { route: Arc::new(route), wanted, catalog: &self.engine.catalog }.cut(plan)
+        let cut = Cutter { route: Arc::new(route), wanted, catalog: &self.engine.catalog }.cut(plan)?;
+        statement.openings.expect(&cut, number)?;
+        Ok(cut)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Running a statement of a fleet: again, where it failed for a reason that another plan mends, as long as no row of
 //! it was handed on.
 //!
-//! Promises: rows of only one try are handed on, and none before a part of the answer is there (`HELD_BYTES`); a slice that moved
+//! Promises: rows of only one try are handed on, and none before a part of the answer is there (`HELD_BYTES`) and every node has
+//! opened what it is to read, unless the answer ends before; a slice that moved
 //! is looked up again, until it is led or patience ends (then `57P03`, with what is wrong); a node that was lost, or can't promise
 //! the freshness asked for, is avoided as long as another one has its slices, and the session is told once.
 
 use super::channels::Watched;
 use super::codec::Codec;
+use super::openings::Openings;
 use super::planner::{FleetPlanner, NoOthers, to_owners};
 use crate::context::PlanOptions;
 use crate::engine::Engine;
@@ -15,6 +17,7 @@ use crate::frugal;
 use crate::planning::Planning;
 use crate::query::fleet_state;
 use crate::session::Session;
+use crate::tables::statement;
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -31,9 +34,10 @@ use tokio::time::Instant;
 /// How long is waited before slices that are changing hands are looked up again: doubled from the one to the other.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
-/// How much of an answer is held until it ends or has more: what fails till then is run again. Nodes are asked side by side, so one
-/// may give rows before another says that a slice has just left it.
+/// How much of an answer is held until it ends or has more: what fails till then is run again.
 const HELD_BYTES: usize = 1 << 20;
+/// What whoever asked is to do where an answer broke off.
+const SOME_SENT: &str = "some of its rows were sent: run the statement again, which reads from whoever has the slices by then";
 /// Of queries' memory, what one connection may hold of batches that nobody has taken yet.
 const BUFFERED_PART: u64 = 64;
 
@@ -81,13 +85,15 @@ pub(crate) async fn run(
     plan: &LogicalPlan,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let (mut avoided, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    let deadline = Instant::now() + session.engine.store.patience();
+    let mut deadline = None;
     let mut pause = Duration::ZERO;
     loop {
         let state = fleet_state(session, values.clone(), avoided.clone(), plan);
+        let openings = statement(&state)?;
+        let openings = &openings.openings;
         let fault = match frugal::run(planning.clone(), state, plan).await {
             Err(fault) => fault,
-            Ok(rows) => match begun(rows).await {
+            Ok(rows) => match begun(rows, openings).await {
                 Ok(rows) => return Ok(rows),
                 Err(fault) => fault,
             },
@@ -113,7 +119,9 @@ pub(crate) async fn run(
             },
             _ => return Err(fault),
         };
-        if Instant::now() + pause >= deadline {
+        // From the first refusal on: that of a statement that had run for long is looked into as well.
+        let ends = *deadline.get_or_insert_with(|| Instant::now() + session.engine.store.patience());
+        if Instant::now() + pause >= ends {
             return Err(last);
         }
         // The first time the map here may be all that was old.
@@ -124,11 +132,25 @@ pub(crate) async fn run(
     }
 }
 
-/// An answer that has begun: as much of it as is held came.
-async fn begun(mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+/// An answer that has begun: as much of it as is held came, and all nodes hold what they are to read.
+async fn begun(
+    mut rows: BoxStream<'static, Result<RecordBatch>>,
+    openings: &Openings,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let (mut held, mut bytes) = (Vec::new(), 0);
+    let (mut opened, mut all) = (std::pin::pin!(openings.all()), false);
     while bytes <= HELD_BYTES {
-        match rows.next().await {
+        // A refusal is heard before the rows of whoever refused are wanted: a join may not come to them for long.
+        let batch = tokio::select! {
+            biased;
+            said = &mut opened, if !all => {
+                said?;
+                all = true;
+                continue;
+            }
+            batch = rows.next() => batch,
+        };
+        match batch {
             None => return Ok(stream::iter(held.into_iter().map(Ok)).boxed()),
             Some(batch) => {
                 let batch = batch?;
@@ -137,13 +159,12 @@ async fn begun(mut rows: BoxStream<'static, Result<RecordBatch>>) -> Result<BoxS
             }
         }
     }
+    // Of the plan that gives rows: where memory was short it is the second one.
+    openings.all().await?;
     // Rows have left: whoever asks has to ask again.
     let late = |fault: DataFusionError| match from_datafusion(&fault, "") {
-        Error::Stale(report) => {
-            let error =
-                Error::unavailable(report.message).with_hint("the same statement may succeed; some of its rows were sent");
-            DataFusionError::from(error)
-        }
+        Error::Stale(report) => DataFusionError::from(Error::unavailable(report.message).with_hint(SOME_SENT)),
+        error @ (Error::Unreachable(_) | Error::Unavailable(_)) if error.hint().is_none() => error.with_hint(SOME_SENT).into(),
         _ => fault,
     };
     Ok(stream::iter(held.into_iter().map(Ok)).chain(rows.map(move |batch| batch.map_err(late))).boxed())

@@ -17,10 +17,15 @@ use std::sync::Arc;
 const MARK: &str = "\u{1}meridian error ";
 
 /// An error as the text that crosses the network.
-pub(crate) fn written(error: &Error) -> DataFusionError {
+pub(crate) fn text(error: &Error) -> String {
     let Report { message, detail, hint, node, .. } = error.report();
     let fields = serde_json::json!([error.sqlstate(), message, detail, hint, node]);
-    DataFusionError::Execution(format!("{MARK}{fields}"))
+    format!("{MARK}{fields}")
+}
+
+/// The same as the engine's own error.
+pub(crate) fn written(error: &Error) -> DataFusionError {
+    DataFusionError::Execution(text(error))
 }
 
 /// The error that such a text is.

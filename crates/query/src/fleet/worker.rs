@@ -1,10 +1,12 @@
 //! What a data node runs for statements of other nodes: datafusion-distributed's worker over the node's slices.
 //!
 //! Promises: what it reads is what its `SliceReader` allows; its queries live within the memory that it was given,
-//! and spill as a lone node's do; a statement that is given up ends here too, at its next batch.
+//! and spill as a lone node's do; a statement that is given up ends here too, at its next batch; what was opened is read to its
+//! end, wherever its slices lie by then (`opening`).
 
 use super::channels::{Channels, TRACEPARENT, Watched};
 use super::codec::Codec;
+use super::opening::Opening;
 use super::part::{Opened, SliceReader};
 use super::travels::with_functions;
 use crate::context::PlanOptions;
@@ -68,5 +70,5 @@ pub fn worker(reader: Arc<dyn SliceReader>, channels: Arc<dyn Channels>, setting
         target_partitions: settings.target_partitions,
     };
     let worker = Worker::from_session_builder(builder).with_runtime_env(runtime).with_version(settings.release.clone());
-    Ok(Routes::new(worker.into_worker_server()))
+    Ok(Routes::new(Opening(worker.into_worker_server())))
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tonic::transport::{Channel, Server};
 use types::{
     CommitNumber, DistributionRule, Epoch, Kinds, Revision, Samples, Sequence, SliceId, TagId, TextColumn, TextSamples,
@@ -31,6 +32,8 @@ pub struct Node {
     pub held: Mutex<BTreeMap<SliceId, Epoch>>,
     /// Statements that asked for a snapshot.
     pub asked: AtomicUsize,
+    /// Whether it keeps what it says of a snapshot to itself for now, as a primary does that is handing a slice over.
+    pub held_back: watch::Sender<bool>,
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -56,9 +59,6 @@ impl Drop for Node {
 
 struct Reader(Arc<Node>);
 
-/// How long a node takes to find that a slice is not its own any more.
-const STALE_AFTER: Duration = Duration::from_millis(10);
-
 impl SliceReader for Reader {
     fn readable(&self, wanted: &Wanted) -> BoxFuture<'static, Result<Snapshot, Error>> {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
@@ -66,11 +66,14 @@ impl SliceReader for Reader {
         let snapshot = self.0.kernel.snapshot();
         let held = self.0.held.lock();
         let stale = wanted.slices.iter().find(|(slice, epoch)| held.get(slice) != Some(epoch));
-        match stale.map(|(slice, epoch)| Error::stale(format!("slice {slice} is not at epoch {epoch} here"))) {
-            // Others have given rows by then.
-            Some(stale) => tokio::time::sleep(STALE_AFTER).map(|()| Err(stale)).boxed(),
-            None => ready(Ok(snapshot)).boxed(),
+        let stale = stale.map(|(slice, epoch)| Error::stale(format!("slice {slice} is not at epoch {epoch} here")));
+        let mut held_back = self.0.held_back.subscribe();
+        async move {
+            let told = held_back.wait_for(|held_back| !held_back).await;
+            assert!(told.is_ok(), "the node is there");
+            stale.map_or(Ok(snapshot), Err)
         }
+        .boxed()
     }
 }
 
@@ -364,7 +367,8 @@ pub fn fleet(
             let routes = query::worker(reader, Arc::clone(&channels), &engine).unwrap();
             let url = serve(&runtime, routes);
             let (name, held) = (format!("node-{number}"), Mutex::new(held));
-            Node { name, url, kernel, held, asked: AtomicUsize::new(0), runtime: Mutex::new(Some(runtime)) }
+            let (asked, held_back) = (AtomicUsize::new(0), watch::Sender::new(false));
+            Node { name, url, kernel, held, asked, held_back, runtime: Mutex::new(Some(runtime)) }
         });
         nodes.push(node);
     }
