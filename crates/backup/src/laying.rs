@@ -5,8 +5,8 @@
 //! beyond it; the store is a line of its own from there on; the node file comes last, so that a directory in which laying was cut
 //! short does not open.
 
-use crate::fleet::mark;
 use crate::copying::{Meter, get, get_piece, lay_file};
+use crate::fleet::mark;
 use crate::head::{FileEntry, Head, LogEntry};
 use crate::line::{self, Archived, Line, Note};
 use crate::parcel::{self, ARCHIVE, Parcel};

@@ -126,10 +126,13 @@ impl Choice {
 fn keep_names_unique(blocks: &mut [Vec<Choice>], moment_us: i64) {
     loop {
         let choices = || blocks.iter().flatten();
-        let taken: HashSet<&str> =
-            choices().filter(|choice| !choice.takes_earlier && choice.is_there(moment_us)).filter_map(Choice::later_name).collect();
-        let gives_way =
-            |choice: &Choice| choice.takes_earlier && Choice::name(choice.earlier.as_ref()).is_some_and(|name| taken.contains(name));
+        let taken: HashSet<&str> = choices()
+            .filter(|choice| !choice.takes_earlier && choice.is_there(moment_us))
+            .filter_map(Choice::later_name)
+            .collect();
+        let gives_way = |choice: &Choice| {
+            choice.takes_earlier && Choice::name(choice.earlier.as_ref()).is_some_and(|name| taken.contains(name))
+        };
         let giving: Vec<bool> = choices().map(gives_way).collect();
         if !giving.contains(&true) {
             return;

@@ -47,7 +47,8 @@ impl Laying<'_> {
             let nodes: BTreeSet<u64> = mark.steps.iter().map(|step| step.node).collect();
             for node in nodes {
                 let steps = mark.steps.iter().filter(|step| step.node == node);
-                let wanted: Vec<&Step> = steps.filter(|step| laid.get(&step.slice).is_some_and(|one| one.marks <= number)).collect();
+                let wanted: Vec<&Step> =
+                    steps.filter(|step| laid.get(&step.slice).is_some_and(|one| one.marks <= number)).collect();
                 if wanted.is_empty() {
                     continue;
                 }
@@ -152,7 +153,9 @@ impl Laying<'_> {
         let new = &records[known..known + in_time];
         if new[0].prev != end {
             let slice = one.led.id();
-            return Err(self.damaged(format!("slice {slice} ends with write {end}, and what follows stands behind {}", new[0].prev)));
+            return Err(
+                self.damaged(format!("slice {slice} ends with write {end}, and what follows stands behind {}", new[0].prev))
+            );
         }
         one.is_over = known + in_time < records.len();
         let mut bytes = 0;
@@ -173,7 +176,8 @@ impl Laying<'_> {
         let should: Version = after(&self.way.marks);
         // Where it ends within the last mark, no write is missing; and it has all up to that mark.
         let least = after(&self.way.marks[..self.way.marks.len() - usize::from(self.way.cut.is_some())]);
-        let is_well = if self.way.cut.is_some() { least.sequence <= is.sequence && is.sequence <= should.sequence } else { is == should };
+        let is_well =
+            if self.way.cut.is_some() { least.sequence <= is.sequence && is.sequence <= should.sequence } else { is == should };
         if !is_well {
             return Err(self.damaged(format!("slice {slice} ends with write {is}, and should with {should}")));
         }

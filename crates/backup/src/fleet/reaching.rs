@@ -206,4 +206,3 @@ pub(super) fn is_written(way: &FleetWay, slice: u32, is_in_time: impl Fn(&Mark) 
     let begins = last.step(slice).and_then(|step| step.after).map_or(0, |after| version(after).sequence.0);
     Ok(by_then.max(begins) > 0 || is_in_time(last)?)
 }
-

@@ -106,7 +106,11 @@ pub fn put_slices(
 ///
 /// # Errors
 /// `Error::Place`, `Error::Disk`, `Error::Damaged`.
-pub fn known_backup(place: &dyn Place, (disk, home): (&Arc<dyn Disk>, PathBuf), earlier: &[String]) -> Result<Option<Head>, Error> {
+pub fn known_backup(
+    place: &dyn Place,
+    (disk, home): (&Arc<dyn Disk>, PathBuf),
+    earlier: &[String],
+) -> Result<Option<Head>, Error> {
     let known = lineage::known(&**disk, &home)?;
     let earlier = earlier.iter().find(|id| known.binary_search(id).is_ok());
     earlier.map(|id| find(place, id)).transpose()

@@ -5,8 +5,8 @@
 //! May not know other nodes.
 
 use super::mark::{MarkName, Step, records_path};
-use super::slices::{Base, HeldSlice, Putting, words};
 use super::records;
+use super::slices::{Base, HeldSlice, Putting, words};
 use crate::copying::{Meter, put};
 use crate::head::{FORMAT, FileEntry};
 use crate::place::{Place, whole};

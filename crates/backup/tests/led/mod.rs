@@ -11,7 +11,8 @@ use protocol::{Record, ReplicaId};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::{
-    Epoch, Kind, NodeId, Origin, ProducerId, Samples, Sequence, SliceId, StoreId, TagDefinition, TagId, TimeRange, Timestamp, Version,
+    Epoch, Kind, NodeId, Origin, ProducerId, Samples, Sequence, SliceId, StoreId, TagDefinition, TagId, TimeRange, Timestamp,
+    Version,
 };
 use world::{Random, SeededRandom, Simulation, ThreadCounts, Threads, World};
 

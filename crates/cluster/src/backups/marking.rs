@@ -84,7 +84,12 @@ impl Backups {
                 place: wanted.place.clone(),
                 earlier: found.backups.clone(),
                 is_mark: true,
-                ends: found.before.ends.iter().map(|(slice, end)| End { slice: *slice, epoch: end.epoch.0, sequence: end.sequence.0 }).collect(),
+                ends: found
+                    .before
+                    .ends
+                    .iter()
+                    .map(|(slice, end)| End { slice: *slice, epoch: end.epoch.0, sequence: end.sequence.0 })
+                    .collect(),
                 before: found.before.key.clone(),
                 since_us: u64::try_from(found.newest.moment_us).unwrap_or(0),
                 ..Order::default()
@@ -154,7 +159,8 @@ impl Backups {
             self.copied(order, (&wanted.stop, &(Arc::new(|_| {}) as _)), &moment.with_new).await?;
         }
         let beside = if is_same { Vec::new() } else { wanted.beside.clone() };
-        let key = self.end_mark((name, moment.clone()), before.clone(), record, (Arc::clone(&table), tags, beside), wanted).await?;
+        let key =
+            self.end_mark((name, moment.clone()), before.clone(), record, (Arc::clone(&table), tags, beside), wanted).await?;
         marking.last = Some(Last { key, table, beside: wanted.beside.clone() });
         Ok(Marked::Mark { moment_us, held_back: moment.held_back })
     }

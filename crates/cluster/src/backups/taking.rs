@@ -227,7 +227,11 @@ impl Backups {
 
     async fn once(&self, order: &Order, wanted: &Wanted, tell: &Tell, asked: &mut BTreeSet<NodeId>) -> Result<Head, Failed> {
         let (record, moment) = self.moment(order, &wanted.stop, asked).await?;
-        tracing::info!(backup = order.backup, held_back_us = moment.held_back.as_micros() as u64, "all slices are held as they were at one moment");
+        tracing::info!(
+            backup = order.backup,
+            held_back_us = moment.held_back.as_micros() as u64,
+            "all slices are held as they were at one moment"
+        );
         let tags = self.tags().await?;
         self.copied(order, (&wanted.stop, tell), asked).await?;
         Ok(self.end(order, wanted, (record, moment.us), tags, asked).await?)

@@ -5,12 +5,12 @@
 //! goes to the primary that it was meant for. Swaps and orders may be lost: the machine wants them again. May not know how
 //! meta is reached.
 
-use crate::fleet::tenure::Tenure;
 use super::service::Report;
 use super::standing::Followed;
 use crate::data::messages::Nothing;
 use crate::data::{HAND_OVER, HandingOver};
 use crate::fleet::entries::{node_key, node_value, slice_key, slice_value, target_key, target_value};
+use crate::fleet::tenure::Tenure;
 use crate::fleet::{Lines, NodeRecord, TargetRecord};
 use meta::{Error, Is, Meta, Swap};
 use parking_lot::Mutex;

@@ -5,10 +5,10 @@
 //! stopping (one mark more, where it has the turn and was not failing). Each change is logged once.
 //! Promises: a failure never stops writes. What is told at any door is what whoever has the turn said last.
 
+use crate::Error;
 use crate::backup::archiver::is_whole;
 use crate::backup::{ArchiveRow, archive_rows};
 use crate::config::Config;
-use crate::Error;
 use ::meta::Meta;
 use arrow::array::RecordBatch;
 use cluster::backups::{ArchiveRecord, ArchiveTurn, BackupError, Backups, Marked, Marking, Wanted};
@@ -54,7 +54,8 @@ impl Plan {
             return Err(Error::Usage(text.to_owned()));
         }
         if !is_whole(&to) {
-            let text = format!("setting archive_to: \"{to}\" is no whole path; give one that all machines share, or s3://bucket/prefix");
+            let text =
+                format!("setting archive_to: \"{to}\" is no whole path; give one that all machines share, or s3://bucket/prefix");
             return Err(Error::Usage(text));
         }
         Ok(Some(Plan { to, every: config.archive_every, stop_max: config.stop_max }))
@@ -107,7 +108,14 @@ struct Work {
 impl Archiver {
     /// Begins to look for its turn.
     #[must_use]
-    pub fn start(plan: Plan, me: NodeId, backups: Arc<Backups>, meta: Arc<dyn Meta>, world: &World, runtime: &Handle) -> Archiver {
+    pub fn start(
+        plan: Plan,
+        me: NodeId,
+        backups: Arc<Backups>,
+        meta: Arc<dyn Meta>,
+        world: &World,
+        runtime: &Handle,
+    ) -> Archiver {
         let shared = Arc::new(Shared { meta: Arc::clone(&meta), world: world.clone(), standing: Mutex::default() });
         let (stop, stopping) = watch::channel(false);
         let (give_up, stop_max) = (Arc::new(AtomicBool::new(false)), plan.stop_max);
@@ -163,7 +171,8 @@ impl Work {
                     (self.marking, self.due_us) = (Marking::default(), None);
                     *self.shared.standing.lock() = Standing::default();
                 }
-            } else if self.due_us.is_none_or(|due| self.now_us() >= due) || (ends && self.shared.standing.lock().fault.is_none()) {
+            } else if self.due_us.is_none_or(|due| self.now_us() >= due) || (ends && self.shared.standing.lock().fault.is_none())
+            {
                 self.shared.standing.lock().has_turn = true;
                 let pause = self.archive().await;
                 self.due_us = Some(self.now_us().saturating_add(u64::try_from(pause.as_micros()).unwrap_or(u64::MAX)));
@@ -177,9 +186,11 @@ impl Work {
     /// Makes a mark; how long to wait then.
     async fn archive(&mut self) -> Duration {
         let marked = match self.wanted().await {
-            Ok(wanted) => self.backups.mark(&wanted, &mut self.marking).await.map_err(|fault| {
-                (matches!(fault, BackupError::Unavailable(_) | BackupError::Busy(_)), fault.to_string())
-            }),
+            Ok(wanted) => self
+                .backups
+                .mark(&wanted, &mut self.marking)
+                .await
+                .map_err(|fault| (matches!(fault, BackupError::Unavailable(_) | BackupError::Busy(_)), fault.to_string())),
             Err(fault) => Err((true, fault)),
         };
         let tells = match marked {
@@ -276,7 +287,8 @@ impl Work {
 /// # Errors
 /// `query::Error::Unavailable` where meta can't be asked.
 pub async fn rows(meta: &Arc<dyn Meta>) -> Result<RecordBatch, query::Error> {
-    let told = ArchiveRecord::read(meta).await.map_err(|fault| query::Error::unavailable(format!("how archiving stands: {fault}")))?;
+    let told =
+        ArchiveRecord::read(meta).await.map_err(|fault| query::Error::unavailable(format!("how archiving stands: {fault}")))?;
     let row = told.map(|(record, is_held)| ArchiveRow {
         place: record.place,
         line: format!("{:032x}", meta.witness().id.0),
