@@ -202,11 +202,11 @@ fn seeded(seed: u64) {
         for _ in 0..archived.dice.between(1, 12) {
             archived.change();
         }
-        archived.mark(seed % 3 == 0 && round % 3 == 1);
+        archived.mark(seed.is_multiple_of(3) && round % 3 == 1);
         if round == 4 {
             archived.back_up();
         }
-        if round == 5 && seed % 2 == 0 {
+        if round == 5 && seed.is_multiple_of(2) {
             // Another process goes on: it knows of no mark, and nothing of the tag table.
             (archived.last, archived.table) = (None, None);
             archived.files.clear();

@@ -8,8 +8,7 @@
 //! table as it was) counts only where that mark is still the last one. May not know how often it is asked.
 
 use super::messages::{End, Order};
-use super::taking::{BackupError, Backups, Failed, Moment, Wanted, blocking, given_up, open};
-use crate::fleet::FleetRecord;
+use super::taking::{BackupError, Backups, Failed, Wanted, blocking, given_up, open};
 use backup::{Before, Head, MarkName, MarkSource, Place, TablePoint};
 use catalog::WholeTable;
 use protocol::tags::Part;
@@ -159,8 +158,18 @@ impl Backups {
             self.copied(order, (&wanted.stop, &(Arc::new(|_| {}) as _)), &moment.with_new).await?;
         }
         let beside = if is_same { Vec::new() } else { wanted.beside.clone() };
-        let key =
-            self.end_mark((name, moment.clone()), before.clone(), record, (Arc::clone(&table), tags, beside), wanted).await?;
+        let source = MarkSource {
+            name,
+            before: before.clone(),
+            rule: record.rule,
+            period_us: record.period_us,
+            point: point(&table),
+            tags,
+            beside,
+            nodes: moment.with_new.iter().map(|node| node.0).collect(),
+            release: wanted.release.clone(),
+        };
+        let key = self.end_mark(source, wanted).await?;
         marking.last = Some(Last { key, table, beside: wanted.beside.clone() });
         Ok(Marked::Mark { moment_us, held_back: moment.held_back })
     }
@@ -196,25 +205,7 @@ impl Backups {
         Ok(changed.await??)
     }
 
-    async fn end_mark(
-        &self,
-        (name, moment): (MarkName, Moment),
-        before: Before,
-        record: FleetRecord,
-        (table, tags, beside): (Arc<WholeTable>, Vec<(u128, Part)>, Vec<(String, Vec<u8>)>),
-        wanted: &Wanted,
-    ) -> Result<String, BackupError> {
-        let source = MarkSource {
-            name,
-            before,
-            rule: record.rule,
-            period_us: record.period_us,
-            point: point(&table),
-            tags,
-            beside,
-            nodes: moment.with_new.iter().map(|node| node.0).collect(),
-            release: wanted.release.clone(),
-        };
+    async fn end_mark(&self, source: MarkSource, wanted: &Wanted) -> Result<String, BackupError> {
         let (places, to, stop) = (Arc::clone(&self.places), wanted.place.clone(), Arc::clone(&wanted.stop));
         let ended = blocking(move || {
             let place = open(&places, &to, &stop)?;

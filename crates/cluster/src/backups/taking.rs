@@ -82,7 +82,6 @@ pub struct Backups {
 }
 
 /// A moment of all slices.
-#[derive(Clone)]
 pub(super) struct Moment {
     /// Microseconds since 1970.
     pub(super) us: i64,
