@@ -41,6 +41,8 @@ pub struct Fleet {
     connections: Arc<Mutex<Vec<String>>>,
     disks: Vec<(String, SmallDisk)>,
     clocks: Vec<String>,
+    /// Variables of all processes that are started from now on.
+    pub variables: Vec<(&'static str, String)>,
     // The last to go: processes write into it.
     directory: Directory,
 }
@@ -77,6 +79,7 @@ impl Fleet {
             connections: Arc::default(),
             disks: Vec::new(),
             clocks: Vec::new(),
+            variables: Vec::new(),
             directory,
         }
     }
@@ -190,7 +193,7 @@ impl Fleet {
     }
 
     fn try_spawn(&mut self, name: &str, role: &str, node: usize, doors: &[&str]) -> Result<Server, String> {
-        let mut place = self.network.place(name);
+        let mut place = self.network.place(name).with_variables(&self.variables);
         if self.clocks.iter().any(|of| of == name) {
             place = place.with_clock(&self.clock(name)).expect("it was there before");
         }

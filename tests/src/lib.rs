@@ -27,5 +27,5 @@ pub use disk::SmallDisk;
 pub use etcd::Etcd;
 pub use fleet::{Fleet, make_certificates};
 pub use network::{Network, Place};
-pub use server::{Server, connect, meridian};
+pub use server::{Server, connect, meridian, meridian_with};
 pub use wire::RawClient;

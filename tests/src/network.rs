@@ -53,13 +53,20 @@ impl Place {
         let library =
             std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path().join(FAKETIME)).find(|at| at.exists())?;
         let mut place = self.clone();
-        place.environment = vec![
+        place.environment.extend([
             ("LD_PRELOAD", library.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
-        ];
+        ]);
         Some(place)
+    }
+
+    /// The same place with variables.
+    #[must_use]
+    pub fn with_variables(mut self, variables: &[(&'static str, String)]) -> Place {
+        self.environment.extend(variables.iter().cloned());
+        self
     }
 
     /// A program that is to run there.

@@ -51,7 +51,17 @@ fn binary() -> &'static Path {
 /// When it can't be started.
 #[must_use]
 pub fn meridian(words: &[&str]) -> std::process::Output {
-    Command::new(binary()).args(words).stdin(Stdio::null()).output().expect("the binary under test can be started")
+    meridian_with(words, &[])
+}
+
+/// The same with variables.
+///
+/// # Panics
+/// When it can't be started.
+#[must_use]
+pub fn meridian_with(words: &[&str], variables: &[(&'static str, String)]) -> std::process::Output {
+    let mut command = Place::loopback().with_variables(variables).command(binary());
+    command.args(words).stdin(Stdio::null()).output().expect("the binary under test can be started")
 }
 
 impl Server {

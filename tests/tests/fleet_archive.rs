@@ -3,9 +3,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests from outside: real processes and time")]
 
+#[expect(dead_code, clippy::unwrap_used, reason = "others need more of it")]
+#[path = "../../crates/backup/tests/swift/mod.rs"]
+mod swift;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tests::{Directory, Fleet, Network, Server, meridian};
+use swift::Swift;
+use tests::{Directory, Fleet, Network, Server, meridian, meridian_with};
 use tokio_postgres::Client;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -176,4 +181,41 @@ async fn a_fleet_is_restored_to_any_moment() {
     let late = meridian(&["restore", "--from", place, "--dir", "/nonexistent/x", "--until", "2200-01-01"]);
     let told = String::from_utf8_lossy(&late.stderr).into_owned();
     assert!(!late.status.success() && told.contains("nothing was archived that late"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_store_holds_backups_and_archive() {
+    let place = "s3://plant/fleet";
+    let swift = Swift::start("fleet");
+    let mut fleet = Fleet::new("fleet-archive-s3", Network::loopback(), "self", 2, &["--copies=2"]);
+    // Whoever asks for a backup needs no key: the processes have it.
+    fleet.variables = swift.variables();
+    fleet.start_door_with(0, &["--archive-to=s3://plant/fleet", "--archive-every=1s"]);
+    (0..2).for_each(|number| fleet.start_data(number));
+    let client = connect(&fleet, 0).await;
+    fleet.until_in_step(&client).await;
+    let made = "INSERT INTO tags (name, kind) SELECT 'a.' || n, 'f64' FROM generate_series(0, 29) AS g(n)";
+    client.batch_execute(made).await.expect("tags");
+    fill(&client, 0, 3_000).await;
+    let url = format!("postgres://meridian@127.0.0.1:{}/meridian", fleet.door(0).port());
+    for _ in 0..2 {
+        assert!(well(&["backup", "--from", &url, "--to", place]).contains("lies in"));
+        fill(&client, 4_000, 300).await;
+    }
+    let wanted = known(&client).await;
+    client.batch_execute("DELETE FROM samples WHERE tag LIKE 'a.1%'").await.expect("they go");
+    archived(&client, &now(&client).await).await;
+    let run = |words: &[&str]| {
+        let output = meridian_with(words, &swift.variables());
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{words:?}: {text}");
+        text
+    };
+    assert!(run(&["backups", place, "--verify"]).contains("any moment from"));
+    let scratch = Directory::new("fleet-archive-s3-alone");
+    let store = scratch.path().join("store");
+    run(&["restore", "--from", place, "--dir", store.to_str().expect("a path"), "--until", &wanted.moment]);
+    let copy = Server::start(scratch.path(), &["--memory-bytes=256MiB"]);
+    assert_eq!(digest(&copy.connect().await.expect("a server")).await, wanted.digest);
+    assert!(copy.stop().success());
 }

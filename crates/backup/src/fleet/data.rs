@@ -44,15 +44,15 @@ impl Laying<'_> {
         let mut unflushed = 0;
         for (number, mark) in self.way.marks.iter().enumerate() {
             let cut = self.way.cut.filter(|_| number + 1 == self.way.marks.len());
-            let nodes: BTreeSet<u64> = mark.steps.iter().map(|step| step.node).collect();
-            for node in nodes {
-                let steps = mark.steps.iter().filter(|step| step.node == node);
+            let pieces: BTreeSet<(u64, u64)> = mark.steps.iter().map(|step| (step.node, step.piece)).collect();
+            for piece in pieces {
+                let steps = mark.steps.iter().filter(|step| (step.node, step.piece) == piece);
                 let wanted: Vec<&Step> =
                     steps.filter(|step| laid.get(&step.slice).is_some_and(|one| one.marks <= number)).collect();
                 if wanted.is_empty() {
                     continue;
                 }
-                let object = self.object(mark, node)?;
+                let object = self.object(mark, wanted[0])?;
                 for step in wanted {
                     let Some(one) = laid.get_mut(&step.slice) else { continue };
                     unflushed += self.follow(one, &self.step(mark, step, &object)?, cut)?;
@@ -76,7 +76,7 @@ impl Laying<'_> {
         let (files, records) = match with_files.map(|number| &self.way.marks[number]) {
             Some(mark) => {
                 let step = mark.step(slice).ok_or_else(|| self.damaged(format!("a mark has nothing of slice {slice}")))?;
-                (&mark.files, self.step(mark, step, &self.object(mark, step.node)?)?)
+                (&mark.files, self.step(mark, step, &self.object(mark, step)?)?)
             }
             None => match self.fleet.slices.iter().find(|one| one.slice == slice).filter(|one| one.sequence > 0) {
                 Some(_) => (&self.way.head.files, self.head_records(slice)?),
@@ -120,14 +120,14 @@ impl Laying<'_> {
         records::decode(&self.bytes(entry)?).map_err(|what| Error::Damaged { key: entry.key.clone(), what })
     }
 
-    /// A node's object of a mark.
-    fn object(&self, mark: &Mark, node: u64) -> Result<Vec<u8>, Error> {
-        self.bytes(self.entry(&mark.files, &records_path(node))?)
+    /// The object of a mark that has a step's writes.
+    fn object(&self, mark: &Mark, step: &Step) -> Result<Vec<u8>, Error> {
+        self.bytes(self.entry(&mark.files, &records_path(step.node, step.piece))?)
     }
 
     /// A slice's writes, of a node's object.
     fn step(&self, mark: &Mark, step: &Step, object: &[u8]) -> Result<Vec<Record>, Error> {
-        let damaged = |what: String| match self.entry(&mark.files, &records_path(step.node)) {
+        let damaged = |what: String| match self.entry(&mark.files, &records_path(step.node, step.piece)) {
             Ok(entry) => Error::Damaged { key: entry.key.clone(), what },
             Err(fault) => fault,
         };
@@ -187,7 +187,7 @@ impl Laying<'_> {
     /// Whether a slice's first write in a mark is not later than the moment.
     pub(super) fn begins_in_time(&self, mark: &Mark, slice: u32) -> Result<bool, Error> {
         let (Some(step), Some(cut)) = (mark.step(slice), self.way.cut) else { return Ok(false) };
-        let records = self.step(mark, step, &self.object(mark, step.node)?)?;
+        let records = self.step(mark, step, &self.object(mark, step)?)?;
         let begins = step.after.map(version).unwrap_or_default();
         let first = records.iter().find(|record| record.version.sequence > begins.sequence);
         Ok(first.and_then(|record| commit_of(&record.body)).is_some_and(|commit| commit.0 <= cut))

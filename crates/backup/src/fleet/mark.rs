@@ -3,7 +3,7 @@
 //! ```text
 //!   archive/FLEET/NUMBER-FROM-TO-RANDOM/head                      sealed JSON, written last: a mark counts once it is whole
 //!   archive/FLEET/NUMBER-FROM-TO-RANDOM/part-NODE                 what a node told that it copied, until the head does
-//!   archive/FLEET/../records/NODE                                 the writes of the slices that it led, one slice after another
+//!   archive/FLEET/../records/NODE-N                               the writes of the slices that it led, one slice after another
 //!   archive/FLEET/../slices/NNNN/manifest, files/..               of a slice whose writes were not at hand any more
 //!   archive/FLEET/../tags/.., users-..                            where they changed
 //! ```
@@ -61,8 +61,10 @@ pub struct Mark {
 pub struct Step {
     /// Its number.
     pub slice: u32,
-    /// The node that led it: its object has the writes.
+    /// The node that led it.
     pub node: u64,
+    /// Which of the node's objects has the writes, from 0 on.
+    pub piece: u64,
     /// The write that they stand behind, where that is the end of what it goes on from; none where files stand before them.
     pub after: Option<(u64, u64)>,
     /// How many writes there are.
@@ -95,8 +97,8 @@ pub(super) fn version((epoch, sequence): (u64, u64)) -> Version {
 }
 
 /// Where a node's writes belong.
-pub(super) fn records_path(node: u64) -> String {
-    format!("records/{node}")
+pub(super) fn records_path(node: u64, piece: u64) -> String {
+    format!("records/{node}-{piece}")
 }
 
 /// The marks of a fleet whose heads are there, in order.

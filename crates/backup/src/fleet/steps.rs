@@ -16,6 +16,9 @@ use protocol::Record;
 use serde::{Deserialize, Serialize};
 use storage::StoreId;
 
+/// Bytes beyond which a node's writes go on in another object.
+const PIECE_BYTES: usize = 16 << 20;
+
 /// What a node copied for a mark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkPart {
@@ -66,7 +69,7 @@ pub fn put_steps(
     let putting = Putting { place, own: name.own(), shared: format!("{}files/", name.own()), store: words(store), earlier };
     let meter = Meter::new(held.iter().map(|slice| putting.bytes_to_go(slice)).sum(), report);
     let mut part = MarkPart { format: FORMAT, ends: Vec::new(), steps: Vec::new(), files: Vec::new() };
-    let (mut writes, mut files) = (Vec::new(), Vec::new());
+    let (mut pieces, mut files) = (Pieces { node, piece: 0, writes: Vec::new() }, Vec::new());
     for held in held {
         let (is_new, HeldSlice { slice, base, records, version }) = (is_new(&held), held);
         part.ends.push((slice.0, version.epoch.0, version.sequence.0));
@@ -80,11 +83,14 @@ pub fn put_steps(
                 None
             }
         };
-        part.steps.push(step(&mut writes, (slice.0, node, after), &records)?);
+        part.steps.push(pieces.step((slice.0, after), &records)?);
+        if pieces.writes.len() > PIECE_BYTES {
+            part.files.push(pieces.put(&putting, &meter)?);
+        }
     }
-    let (path, bytes) = (records_path(node), writes.len() as u64);
-    part.files.push(put(place, (path.clone(), format!("{}{path}", putting.own)), bytes, &mut &writes[..], &meter)?);
-    drop(writes);
+    if !pieces.writes.is_empty() {
+        part.files.push(pieces.put(&putting, &meter)?);
+    }
     for held in files {
         putting.slice(held, &mut part.files, &meter)?;
     }
@@ -93,10 +99,27 @@ pub fn put_steps(
     Ok(part)
 }
 
-/// Adds a slice's writes to a node's object.
-fn step(writes: &mut Vec<u8>, of: (u32, u64, Option<(u64, u64)>), records: &[Record]) -> Result<Step, Error> {
-    let ((slice, node, after), offset) = (of, writes.len() as u64);
-    writes.extend_from_slice(&records::encode(records)?);
-    let bytes = writes.len() as u64 - offset;
-    Ok(Step { slice, node, after, records: records.len() as u64, offset, bytes })
+/// A node's writes, of one slice after another, as they become objects.
+struct Pieces {
+    node: u64,
+    piece: u64,
+    writes: Vec<u8>,
+}
+
+impl Pieces {
+    /// Adds a slice's writes.
+    fn step(&mut self, (slice, after): (u32, Option<(u64, u64)>), records: &[Record]) -> Result<Step, Error> {
+        let offset = self.writes.len() as u64;
+        self.writes.extend_from_slice(&records::encode(records)?);
+        let bytes = self.writes.len() as u64 - offset;
+        Ok(Step { slice, node: self.node, piece: self.piece, after, records: records.len() as u64, offset, bytes })
+    }
+
+    /// Writes what there is.
+    fn put(&mut self, putting: &Putting<'_>, meter: &Meter<'_>) -> Result<FileEntry, Error> {
+        let (path, writes) = (records_path(self.node, self.piece), std::mem::take(&mut self.writes));
+        self.piece += 1;
+        let key = format!("{}{path}", putting.own);
+        put(putting.place, (path, key), writes.len() as u64, &mut &writes[..], meter)
+    }
 }

@@ -37,6 +37,9 @@ const ENDS_MAX: Duration = Duration::from_secs(4);
 /// How many bytes of a slice's writes that files hold are kept for the next mark; where there are more, it is of files.
 const LOG_HELD_MAX: u64 = 8 << 20;
 
+/// How many bytes of a slice's writes a mark has; where there are more, it is of files, which take less.
+const STEP_MAX: u64 = 64 << 20;
+
 /// How a repository is opened, by its name; the second is asked whether to give up.
 pub type Places = Arc<dyn Fn(&str, Stop) -> Result<Box<dyn Place>, String> + Send + Sync>;
 
@@ -134,7 +137,8 @@ impl Keeper {
             for end in &order.ends {
                 let version = Version { epoch: Epoch(end.epoch), sequence: Sequence(end.sequence) };
                 let of = led.iter().find(|led| led.id().0 == end.slice);
-                if of.is_some_and(|led| led.hold_log(archive(), version, LOG_HELD_MAX)) {
+                let is_small = |led: &&LedSlice| led.log_bytes(version).is_some_and(|bytes| bytes <= STEP_MAX);
+                if of.filter(is_small).is_some_and(|led| led.hold_log(archive(), version, LOG_HELD_MAX)) {
                     after.insert(SliceId(end.slice), version);
                 }
             }

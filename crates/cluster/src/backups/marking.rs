@@ -8,7 +8,7 @@
 //! table as it was) counts only where that mark is still the last one. May not know how often it is asked.
 
 use super::messages::{End, Order};
-use super::taking::{BackupError, Backups, Failed, Wanted, blocking, given_up, open};
+use super::taking::{BackupError, Backups, Failed, Wanted, blocking, open};
 use backup::{Before, Head, MarkName, MarkSource, Place, TablePoint};
 use catalog::WholeTable;
 use protocol::tags::Part;
@@ -212,11 +212,7 @@ impl Backups {
             let go = |_| if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
             Ok::<_, BackupError>(backup::take_mark(&*place, source, &go)?.key)
         });
-        let key = ended.await??;
-        if wanted.stop.load(Ordering::Relaxed) {
-            return Err(given_up());
-        }
-        Ok(key)
+        ended.await?
     }
 
     /// Takes away what a mark that failed has left.

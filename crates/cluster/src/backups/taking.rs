@@ -121,7 +121,7 @@ fn failed(node: NodeId, status: &Status) -> Failed {
     }
 }
 
-pub(super) fn given_up() -> BackupError {
+fn given_up() -> BackupError {
     BackupError::Repository(backup::Error::Cancelled)
 }
 

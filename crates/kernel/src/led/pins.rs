@@ -82,6 +82,15 @@ impl LedSlice {
         })
     }
 
+    /// What the records behind a version take; none where they are not at hand.
+    #[must_use]
+    pub fn log_bytes(&self, after: Version) -> Option<u64> {
+        self.slice.with_led(|led| {
+            let last = led.records.last().sequence;
+            led.records.holds(after).then(|| led.records.bytes_between(after.sequence, last))
+        })
+    }
+
     /// Lets go of what is held for a replica.
     pub fn unpin(&self, peer: ReplicaId) {
         let gone = self.slice.with_led(|led| led.pins.remove(&peer));

@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// After how long a failure is tried again: the first time, and at most.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
+/// How often a first backup is looked for.
+const BACKUP_LOOKS: Duration = Duration::from_secs(5);
 /// How long slices may change hands before it counts as a failure.
 const CHANGES_MAX: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,8 @@ struct Standing {
     marks: u64,
     failures: u64,
     held_back: Duration,
+    /// What was written before is archived, microseconds since 1970.
+    well_us: Option<i64>,
     fault: Option<String>,
 }
 
@@ -185,6 +189,7 @@ impl Work {
 
     /// Makes a mark; how long to wait then.
     async fn archive(&mut self) -> Duration {
+        let begun_us = self.shared.world.clock.wall_us();
         let marked = match self.wanted().await {
             Ok(wanted) => self
                 .backups
@@ -196,6 +201,7 @@ impl Work {
         let tells = match marked {
             Ok(marked) => {
                 (self.again, self.changing_us) = (AGAIN, None);
+                self.shared.standing.lock().well_us = (marked != Marked::NoBackup).then_some(begun_us);
                 self.well(&marked)
             }
             Err((may_pass, fault)) => {
@@ -213,7 +219,7 @@ impl Work {
         }
         let failing = self.shared.standing.lock().fault.is_some();
         if !failing {
-            return if self.waits_for_backup { AGAIN.max(LOOK) } else { self.plan.every };
+            return if self.waits_for_backup { self.plan.every.min(BACKUP_LOOKS) } else { self.plan.every };
         }
         let pause = self.again;
         self.again = (self.again * 2).min(AGAIN_MAX);
@@ -315,12 +321,11 @@ impl Shared {
         if !standing.has_turn {
             return Vec::new();
         }
-        let now = u64::try_from(self.world.clock.wall_us()).unwrap_or(0);
-        let lag = standing.moment.map_or(0, |moment| now.saturating_sub(moment));
+        let lag = standing.well_us.map_or(0, |well| self.world.clock.wall_us().saturating_sub(well).max(0));
         let figure = |name, kind, help, value| Figure { name, kind, help, value };
         let flag = f64::from(u8::from(standing.fault.is_some()));
         vec![
-            figure("meridian_archive_lag_seconds", "gauge", "Age of the last archived moment.", lag as f64 / 1e6),
+            figure("meridian_archive_lag_seconds", "gauge", "Age of what may not be archived yet.", lag as f64 / 1e6),
             figure("meridian_archive_failing", "gauge", "Whether the repository could not be written to (1) or could (0).", flag),
             figure("meridian_archive_failures_total", "counter", "Attempts to archive that failed.", standing.failures as f64),
             figure("meridian_archive_parcels_total", "counter", "Marks made.", standing.marks as f64),
