@@ -88,7 +88,9 @@ impl Drop for Swift {
 
 /// Swift lies among the system's own Python packages.
 fn launch(dir: &Path, certificate: Option<&(PathBuf, PathBuf)>) -> (Child, u16) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backup/tests/swift/server.py");
+    // Whichever crate takes this file lies below the project.
+    let below = |dir: &Path| dir.join("crates/backup/tests/swift/server.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(below).find(|script| script.exists()).unwrap();
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("server.err")).unwrap();
     let mut command = Command::new("/usr/bin/python3");
     command.arg(script).arg(dir).args(certificate.iter().flat_map(|(certificate, key)| [certificate, key]));
