@@ -178,6 +178,8 @@ async fn a_fleet_is_restored_to_any_moment() {
         alone(place, known, &scratch.path().join(format!("copy-{number}"))).await;
     }
     new_fleet(place, &moments[0]).await;
+    let lined = meridian(&["restore", "--from", place, "--dir", "/nonexistent/x", "--until", "latest", "--line", "0a"]);
+    assert!(!lined.status.success() && String::from_utf8_lossy(&lined.stderr).contains("leave it out"), "{lined:?}");
     let late = meridian(&["restore", "--from", place, "--dir", "/nonexistent/x", "--until", "2200-01-01"]);
     let told = String::from_utf8_lossy(&late.stderr).into_owned();
     assert!(!late.status.success() && told.contains("nothing was archived that late"), "{told}");

@@ -77,6 +77,10 @@ pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
         Some(until) => {
             let until = moment_of(until)?;
             if arguments.role.is_some() || is_fleets(&*place)? {
+                if let Some(line) = &arguments.line {
+                    let text = format!("--line {line}: a fleet's archive is of one line, the fleet; leave it out");
+                    return Err(Error::Usage(text));
+                }
                 let way = ::backup::fleet_way(&*place, until).map_err(failed("restoring"))?;
                 return fleet(arguments, &way, (&*place, &disk));
             }
