@@ -334,7 +334,7 @@ fn an_archive_on_a_full_disk_stops_no_writes_and_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn a_fleet_and_half_a_path_are_refused() {
+fn a_data_node_and_half_a_path_are_refused() {
     let dir = Dir::new("archive-refused");
     let refused = |flags: &[&str]| {
         let store = dir.join("store");
@@ -342,8 +342,11 @@ fn a_fleet_and_half_a_path_are_refused() {
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         text(&output)
     };
-    let fleet = refused(&["--role", "manager,scheduler,data", "--archive-to", "/backups"]);
-    assert!(fleet.contains("archive_to") && fleet.contains("fleet"), "{fleet}");
+    let data = refused(&["--role", "data", "--fleet", "127.0.0.1:0", "--archive-to", "/backups"]);
+    assert!(data.contains("archive_to") && data.contains("set it for those"), "{data}");
+    let fleet = ["--role", "manager,scheduler", "--fleet", "127.0.0.1:0", "--archive-to"];
+    assert!(refused(&[&fleet[..], &["backups"]].concat()).contains("no whole path"));
+    assert!(refused(&[&fleet[..], &["ftp://host/backups"]].concat()).contains("not ftp://"));
     assert!(refused(&["--archive-to", "backups"]).contains("no whole path"));
     assert!(refused(&["--archive-to", "ftp://host/backups"]).contains("not ftp://"));
 }

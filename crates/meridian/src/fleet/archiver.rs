@@ -7,6 +7,7 @@
 
 use crate::Error;
 use crate::backup::archiver::is_whole;
+use crate::backup::place;
 use crate::backup::{ArchiveRow, archive_rows};
 use crate::config::Config;
 use ::meta::Meta;
@@ -23,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use types::NodeId;
-use world::World;
+use world::{RealClock, RealDisk, World};
 
 /// How often it is seen whose turn it is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -60,6 +61,8 @@ impl Plan {
                 format!("setting archive_to: \"{to}\" is no whole path; give one that all machines share, or s3://bucket/prefix");
             return Err(Error::Usage(text));
         }
+        // What can't be one is refused before anything begins.
+        place::open(&to, &(Arc::new(RealDisk) as _), Arc::new(RealClock::start()), Arc::new(|| false))?;
         Ok(Some(Plan { to, every: config.archive_every, stop_max: config.stop_max }))
     }
 }
