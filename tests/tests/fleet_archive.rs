@@ -8,15 +8,16 @@
 mod swift;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 use swift::Swift;
 use tests::{Directory, Fleet, Network, Server, meridian, meridian_with};
 use tokio_postgres::Client;
 
-const PATIENCE: Duration = Duration::from_secs(90);
-
 fn well(words: &[&str]) -> String {
-    let output = meridian(words);
+    well_with(words, &[])
+}
+
+fn well_with(words: &[&str], variables: &[(&'static str, String)]) -> String {
+    let output = meridian_with(words, variables);
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{words:?}: {text}");
     text
@@ -24,18 +25,6 @@ fn well(words: &[&str]) -> String {
 
 async fn text(client: &Client, sql: &str) -> String {
     client.query_one(sql, &[]).await.unwrap_or_else(|fault| panic!("{sql}: {fault:?}")).get(0)
-}
-
-async fn one(client: &Client, sql: &str) -> i64 {
-    client.query_one(sql, &[]).await.unwrap_or_else(|fault| panic!("{sql}: {fault:?}")).get(0)
-}
-
-async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !is().await {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn connect(fleet: &Fleet, door: usize) -> Client {
@@ -48,9 +37,9 @@ async fn now(client: &Client) -> String {
 }
 
 /// Until all up to a moment is archived, as a door tells it.
-async fn archived(client: &Client, moment: &str) {
-    let sql = format!("SELECT count(*) FROM meridian.archive WHERE archived_until >= '{moment}+00' AND state = 'archiving'");
-    until("all is archived", async || one(client, &sql).await == 1).await;
+async fn archived(fleet: &Fleet, client: &Client, moment: &str) {
+    let sql = format!("SELECT count(*) = 1 FROM meridian.archive WHERE archived_until >= '{moment}+00' AND state = 'archiving'");
+    fleet.until(client, &sql).await;
 }
 
 /// What there is: rows and tags, in one line each.
@@ -78,11 +67,10 @@ struct Known {
     digest: Vec<String>,
 }
 
-async fn known(client: &Client) -> Known {
+async fn known(fleet: &Fleet, client: &Client) -> Known {
     // What comes next is of a later microsecond.
     let (moment, digest) = (now(client).await, digest(client).await);
-    let later = format!("SELECT count(*) FROM (SELECT 1) AS one(x) WHERE clock_timestamp() AT TIME ZONE 'UTC' > '{moment}'");
-    until("time passes", async || one(client, &later).await == 1).await;
+    fleet.until(client, &format!("SELECT clock_timestamp() AT TIME ZONE 'UTC' > '{moment}'")).await;
     Known { moment, digest }
 }
 
@@ -121,7 +109,7 @@ async fn new_fleet(place: &str, known: &Known) {
     assert_eq!(digest(&client).await, known.digest);
     client.batch_execute("INSERT INTO tags (name, kind) VALUES ('later', 'f64')").await.expect("a tag");
     client.batch_execute("INSERT INTO samples (tag, time, value) VALUES ('later', '2030-01-01', 5)").await.expect("rows");
-    assert_eq!(one(&client, "SELECT count(*) FROM samples WHERE tag = 'later'").await, 1);
+    assert_eq!(text(&client, "SELECT count(*)::text FROM samples WHERE tag = 'later'").await, "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +135,7 @@ async fn a_fleet_is_restored_to_any_moment() {
     well(&["backup", "--from", &url, "--to", place]);
     let mut moments = Vec::new();
     fill(&client, 5_000, 700).await;
-    moments.push(known(&client).await);
+    moments.push(known(&fleet, &client).await);
     // The mistake that it is for.
     client
         .batch_execute("DELETE FROM samples WHERE tag LIKE 'a.1%'; DELETE FROM tags WHERE name = 'spare'")
@@ -155,23 +143,23 @@ async fn a_fleet_is_restored_to_any_moment() {
         .expect("they go");
     client.batch_execute("INSERT INTO tags (name, kind) VALUES ('made', 'f64')").await.expect("a tag");
     client.batch_execute("INSERT INTO samples (tag, time, value) VALUES ('made', '2030-01-01', 5)").await.expect("rows");
-    archived(&client, &now(&client).await).await;
-    moments.push(known(&client).await);
+    archived(&fleet, &client, &now(&client).await).await;
+    moments.push(known(&fleet, &client).await);
     client.batch_execute("CHECKPOINT").await.expect("it is flushed");
     // A leader dies.
     fleet.kill_data(1);
     fill(&client, 9_000, 400).await;
     client.batch_execute("UPDATE tags SET unit = 'kV' WHERE name = 'a.3'").await.expect("a change");
-    moments.push(known(&client).await);
+    moments.push(known(&fleet, &client).await);
     fill(&client, 12_000, 300).await;
-    archived(&client, &now(&client).await).await;
+    archived(&fleet, &client, &now(&client).await).await;
     // The scheduler that archives is killed, and another one goes on.
     fleet.start_data(1);
     fleet.kill_door(1);
     fill(&client, 15_000, 300).await;
-    moments.push(known(&client).await);
+    moments.push(known(&fleet, &client).await);
     fill(&client, 16_000, 300).await;
-    archived(&client, &now(&client).await).await;
+    archived(&fleet, &client, &now(&client).await).await;
     let ranges = well(&["backups", place, "--verify"]);
     assert!(ranges.contains("any moment from"), "{ranges}");
     for (number, known) in moments.iter().enumerate() {
@@ -204,15 +192,10 @@ async fn an_object_store_holds_backups_and_archive() {
         assert!(well(&["backup", "--from", &url, "--to", place]).contains("lies in"));
         fill(&client, 4_000, 300).await;
     }
-    let wanted = known(&client).await;
+    let wanted = known(&fleet, &client).await;
     client.batch_execute("DELETE FROM samples WHERE tag LIKE 'a.1%'").await.expect("they go");
-    archived(&client, &now(&client).await).await;
-    let run = |words: &[&str]| {
-        let output = meridian_with(words, &swift.variables());
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{words:?}: {text}");
-        text
-    };
+    archived(&fleet, &client, &now(&client).await).await;
+    let run = |words: &[&str]| well_with(words, &swift.variables());
     assert!(run(&["backups", place, "--verify"]).contains("any moment from"));
     let scratch = Directory::new("fleet-archive-s3-alone");
     let store = scratch.path().join("store");

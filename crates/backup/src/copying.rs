@@ -76,6 +76,11 @@ pub(crate) fn put(
     Ok(FileEntry { path, key, bytes, sha256: hashed.digest() })
 }
 
+/// The same of bytes at hand, under a key that ends with the path.
+pub(crate) fn put_own(place: &dyn Place, own: &str, path: &str, bytes: &[u8], meter: &Meter<'_>) -> Result<FileEntry, Error> {
+    put(place, (path.to_owned(), format!("{own}{path}")), bytes.len() as u64, &mut &bytes[..], meter)
+}
+
 /// Puts a log from a position where a segment or a record begins, up to another one.
 pub(crate) fn put_log(
     place: &dyn Place,

@@ -24,7 +24,7 @@ mod taking;
 pub use laying::{KeepKinds, Roles, Target, lay_fleet};
 pub use mark::{Mark, MarkName, Step};
 pub use marking::{Before, MarkSource, backup_names, before, forget_mark, mark_of, take_mark};
-pub use reaching::{FleetWay, fleet_way};
+pub use reaching::{FleetWay, fleet_way, is_of_fleet};
 pub use restored::{Restored, is_cut_short, restored};
 pub use slices::{Base, HeldSlice, NodePart, known_backup, put_slices};
 pub use steps::{MarkPart, is_new, put_steps};

@@ -113,7 +113,7 @@ impl Head {
     /// The file at a path.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&FileEntry> {
-        self.files.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok().map(|at| &self.files[at])
+        file_at(&self.files, path)
     }
 
     /// Where the two logs end: the samples', the tag table's.
@@ -129,6 +129,11 @@ impl Head {
         let pieces = self.logs.iter().flat_map(|log| &log.pieces).map(|piece| piece.key.as_str());
         self.files.iter().map(|file| file.key.as_str()).chain(pieces)
     }
+}
+
+/// The file at a path, of files in order.
+pub(crate) fn file_at<'a>(files: &'a [FileEntry], path: &str) -> Option<&'a FileEntry> {
+    files.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok().map(|at| &files[at])
 }
 
 /// A backup's name: the second of its moment in UTC, as in 20260131T235959Z, and some random digits.

@@ -6,7 +6,7 @@
 //! short does not open.
 
 use crate::copying::{Meter, get, get_piece, lay_file};
-use crate::fleet::mark;
+use crate::fleet::{is_of_fleet, mark};
 use crate::head::{FileEntry, Head, LogEntry};
 use crate::line::{self, Archived, Line, Note};
 use crate::parcel::{self, ARCHIVE, Parcel};
@@ -200,7 +200,7 @@ fn verify_marks(place: &dyn Place, report: Report<'_>) -> Result<(usize, Vec<Err
 /// # Errors
 /// `Error::Place`, `Error::Format`, `Error::Cancelled`.
 pub fn verify_parcels(place: &dyn Place, report: Report<'_>) -> Result<(usize, Vec<Error>), Error> {
-    if crate::head::list(place)?.iter().any(|head| head.fleet.is_some()) {
+    if is_of_fleet(place)? {
         return verify_marks(place, report);
     }
     let (mut wrong, mut parcels) = (Vec::new(), Vec::<Parcel>::new());

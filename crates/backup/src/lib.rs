@@ -29,7 +29,8 @@ pub use error::Error;
 pub use fleet::{
     Base, Before, FleetHead, FleetSource, FleetWay, HeldSlice, KeepKinds, Mark, MarkName, MarkPart, MarkSource, NodePart,
     Restored, Roles, Rule, SliceHead, Step, TablePoint, Target, backup_names, before, begin_fleet, fleet_way, forget_fleet,
-    forget_mark, is_cut_short, is_new, known_backup, lay_fleet, mark_of, put_slices, put_steps, restored, take_fleet, take_mark,
+    forget_mark, is_cut_short, is_new, is_of_fleet, known_backup, lay_fleet, mark_of, put_slices, put_steps, restored,
+    take_fleet, take_mark,
 };
 pub use head::{BackupId, FileEntry, Head, LogEntry, LogPiece};
 pub use laying::{lay, recover, verify, verify_parcels};

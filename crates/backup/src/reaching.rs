@@ -8,6 +8,7 @@
 //! Promises: a way has no gap: each parcel begins at or before the place where the one before ends. What listings tell is enough to
 //! know ranges; the heads of a way are read before it is gone. May not know what lies in a log.
 
+use crate::fleet::is_of_fleet;
 use crate::head::{Head, list};
 use crate::line::{Fork, Line};
 use crate::parcel::{self, ARCHIVE, Parcel, ParcelName};
@@ -285,10 +286,10 @@ impl Known {
 /// # Errors
 /// `Error::Place`, `Error::Damaged`, `Error::Format`.
 pub fn ranges(place: &dyn Place) -> Result<Vec<Range>, Error> {
-    let known = Known::of(place)?;
-    if known.heads.iter().any(|head| head.fleet.is_some()) {
+    if is_of_fleet(place)? {
         return crate::fleet::reaching::ranges(place);
     }
+    let known = Known::of(place)?;
     let mut out: Vec<Range> = Vec::new();
     for line in known.lines(place)? {
         out.extend(known.ranges(place, &line)?);

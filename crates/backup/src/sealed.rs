@@ -4,7 +4,7 @@
 
 use crate::Error;
 use crate::head::FORMAT;
-use crate::place::sha256;
+use crate::place::{Place, sha256, whole};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,17 @@ use serde::{Deserialize, Serialize};
 pub(crate) fn sealed(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     let line = serde_json::to_string(value).map_err(|fault| Error::Store(format!("what is to be told of it: {fault}")))?;
     Ok(format!("{line}\n{}\n", sha256(line.as_bytes())).into_bytes())
+}
+
+/// Writes its object.
+pub(crate) fn put_sealed(place: &dyn Place, key: &str, value: &impl Serialize) -> Result<(), Error> {
+    let bytes = sealed(value)?;
+    place.put(key, bytes.len() as u64, &mut &bytes[..])
+}
+
+/// The value of an object; none where there is none.
+pub(crate) fn read_sealed<T: DeserializeOwned>(place: &dyn Place, key: &str) -> Result<Option<T>, Error> {
+    whole(place, key)?.map(|bytes| unsealed(key, &bytes)).transpose()
 }
 
 /// Whether bytes are only the beginning of such an object.

@@ -9,13 +9,13 @@
 //! never gone on from: the line is left then, at the last place that both had.
 //! May not know when it is called, nor what the files beside the logs are.
 
-use crate::copying::{Meter, get_piece, put, put_log};
+use crate::copying::{Meter, get_piece, put_log, put_own};
 use crate::head::{FORMAT_LONE, FileEntry, LogEntry};
 use crate::line::{self, Archived, Line, Note};
 use crate::parcel::{self, Parcel, ParcelName};
 use crate::place::{Place, sha256};
 use crate::pruning::forget_parcel;
-use crate::sealed::sealed;
+use crate::sealed::put_sealed;
 use crate::{Error, Report};
 use log::{Hold, Position};
 use std::path::PathBuf;
@@ -230,9 +230,7 @@ impl Shipper {
         let samples = put_log(place, &self.archive.log, samples, ("log", &format!("{own}log")), meter)?;
         let tags = (Position(at.tags), over.tags_to);
         let tags = put_log(place, &self.archive.tags, tags, ("catalog/log", &format!("{own}catalog-log")), meter)?;
-        let bring = |(path, bytes): &(String, Vec<u8>)| {
-            put(place, (path.clone(), format!("{own}{path}")), bytes.len() as u64, &mut &bytes[..], meter)
-        };
+        let bring = |(path, bytes): &(String, Vec<u8>)| put_own(place, &own, path, bytes, meter);
         let files = match files_same {
             true => None,
             false => Some(over.beside.iter().map(bring).collect::<Result<Vec<FileEntry>, Error>>()?),
@@ -251,8 +249,7 @@ impl Shipper {
             logs,
             files: files.clone(),
         };
-        let bytes = sealed(&head)?;
-        place.put(&name.key(), bytes.len() as u64, &mut &bytes[..])?;
+        put_sealed(place, &name.key(), &head)?;
         Ok(files)
     }
 

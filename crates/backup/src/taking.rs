@@ -3,12 +3,12 @@
 //! Promises: logs go first, and what was held of them is let go: a long copy of files keeps no log. Whatever fails leaves the
 //! repository with the backups that it had.
 
-use crate::copying::{Meter, digest, put, put_log};
+use crate::copying::{Meter, digest, put, put_log, put_own};
 use crate::head::{FORMAT_LONE, FileEntry, Head, key, list, name, own, shared};
 use crate::line::Line;
 use crate::place::{FileReader, Place, whole};
 use crate::pruning::forget;
-use crate::sealed::sealed;
+use crate::sealed::put_sealed;
 use crate::{Error, Report, line, lineage, reuse};
 use kernel::{Frozen, FrozenSlice};
 use std::path::{Path, PathBuf};
@@ -67,8 +67,7 @@ pub fn take(place: &dyn Place, source: Source, report: Report<'_>) -> Result<Tak
     let taking = Taking { place, id: id.clone(), earlier: earlier.as_ref(), report };
     let head = taking.all(source, store, line);
     let written = head.and_then(|head| {
-        let bytes = sealed(&head)?;
-        place.put(&key(&id), bytes.len() as u64, &mut &bytes[..])?;
+        put_sealed(place, &key(&id), &head)?;
         Ok(head)
     });
     match written {
@@ -180,8 +179,7 @@ impl Taking<'_> {
     }
 
     fn own_bytes(&self, path: &str, bytes: &[u8], meter: &Meter<'_>) -> Result<FileEntry, Error> {
-        let key = format!("{}{path}", own(&self.id));
-        put(self.place, (path.to_owned(), key), bytes.len() as u64, &mut &bytes[..], meter)
+        put_own(self.place, &own(&self.id), path, bytes, meter)
     }
 
     fn tags_file(&self, path: &Path, bytes: u64, file: &Arc<dyn world::File>, meter: &Meter<'_>) -> Result<FileEntry, Error> {

@@ -22,10 +22,10 @@ use std::time::Duration;
 const EXTENDED_EVERY: Duration = Duration::from_secs(10);
 /// How much is asked for: some may be late on a busy machine.
 const EXTENSION: Duration = Duration::from_secs(60);
-/// What a stop may take beside three times `stop_max` (statements, buffers; in a fleet statements, those of other schedulers that
-/// read here, and a data node's buffers):
-/// cancelled statements, slices that change hands, stores that are closed.
+/// What a stop may take beside `STOP_PARTS`: cancelled statements, slices that change hands, stores that are closed.
 const STOP_SPARE: Duration = Duration::from_secs(60);
+/// How often a stop may take `stop_max`: statements, the archive, those of other schedulers that read here, buffers.
+const STOP_PARTS: u32 = 4;
 /// How long a message may wait for room in the manager's queue.
 const SEND_WAIT: Duration = Duration::from_secs(1);
 
@@ -77,7 +77,7 @@ impl Ready {
     /// The stop begins; a part of it takes this long at most.
     pub fn stopping(&self, stop_max: Duration) {
         if let Some(manager) = &self.manager {
-            manager.stopping(stop_max * 3 + STOP_SPARE);
+            manager.stopping(stop_max * STOP_PARTS + STOP_SPARE);
         }
     }
 

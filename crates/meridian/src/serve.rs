@@ -11,7 +11,8 @@
 //! ```
 
 use crate::backup::Operator;
-use crate::backup::archiver::{Archiver, Plan, Subject, is_whole};
+use crate::backup::archiver::{Archiver, Plan, Subject};
+use crate::backup::place;
 use crate::config::{Config, Listen, Loaded, SETTINGS, units::round_size, units::round_span};
 use crate::holder::holder;
 use crate::progress::now;
@@ -283,12 +284,7 @@ fn open(loaded: &Loaded, dir: &Path, world: &World) -> Result<Opened, Error> {
 
 /// Where and how often the log is archived.
 fn archiving(config: &Config) -> Result<Option<Plan>, Error> {
-    let Some(to) = &config.archive_to else { return Ok(None) };
-    let to = to.display().to_string();
-    if !is_whole(&to) {
-        let message = format!("setting archive_to: \"{to}\" is no whole path; give one, or s3://bucket/prefix");
-        return Err(Error::Usage(message));
-    }
+    let Some(to) = place::archive(config)? else { return Ok(None) };
     let (every, hold_max, stop_max) = (config.archive_every, config.archive_hold_max.0, config.stop_max);
     Ok(Some(Plan { to, every, hold_max, stop_max }))
 }

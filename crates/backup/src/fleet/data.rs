@@ -1,7 +1,7 @@
 //! The slices of a store that is laid: each takes the files that its way begins with, and then the writes, mark by mark.
 //!
 //! ```text
-//!   each slice   files of the backup, or of the last mark that has files of it; the writes behind them
+//!   each slice   files of the backup, and the writes behind them; or files of the last mark that has some of it
 //!   each mark    its nodes' writes, in order: what a slice has already is passed over, what is later than the moment is not taken
 //! ```
 //! A slice takes files as a copy takes its primary's, group by group (0010).
@@ -12,7 +12,7 @@ use super::mark::{Mark, Step, records_path, version};
 use super::{records, slice_path, slices};
 use crate::Error;
 use crate::copying::get;
-use crate::head::FileEntry;
+use crate::head::{FileEntry, file_at};
 use kernel::{Kernel, LedSlice, Piece, commit_of, offer_of};
 use protocol::Record;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ const FLUSH_BYTES: u64 = 64 << 20;
 /// A slice that is laid.
 struct Laid {
     led: LedSlice,
-    /// How many marks are in it.
+    /// How many marks it is beyond.
     marks: usize,
     /// Whether it is as of the moment: what comes later is not taken.
     is_over: bool,
@@ -67,30 +67,24 @@ impl Laying<'_> {
         laid.iter().try_for_each(|(slice, one)| self.check_end(*slice, one))
     }
 
-    /// A slice as the last of what has its files has it.
+    /// A slice as the files have it that its way begins with: the last mark's that has some, else the backup's, with their writes.
     fn base(&self, kernel: &Arc<Kernel>, slice: u32) -> Result<Laid, Error> {
         let led = kernel.lead(SliceId(slice)).map_err(of_kernel)?;
-        let files = |mark: &Mark| mark.step(slice).is_some_and(|step| step.after.is_none());
-        let with_files = self.way.marks.iter().rposition(files);
-        let mut one = Laid { led, marks: with_files.map_or(0, |number| number + 1), is_over: false };
-        let (files, records) = match with_files.map(|number| &self.way.marks[number]) {
-            Some(mark) => {
-                let step = mark.step(slice).ok_or_else(|| self.damaged(format!("a mark has nothing of slice {slice}")))?;
-                (&mark.files, self.step(mark, step, &self.object(mark, step)?)?)
-            }
-            None => match self.fleet.slices.iter().find(|one| one.slice == slice).filter(|one| one.sequence > 0) {
-                Some(_) => (&self.way.head.files, self.head_records(slice)?),
-                None => return Ok(one),
-            },
-        };
-        self.files(&one.led, slice, files)?;
-        self.follow(&mut one, &records, None)?;
+        let has_files = |mark: &Mark| mark.step(slice).is_some_and(|step| step.after.is_none());
+        let mut one = Laid { led, marks: 0, is_over: false };
+        if let Some(number) = self.way.marks.iter().rposition(has_files) {
+            // The writes behind them come with the other slices' of that mark.
+            one.marks = number;
+            self.files(&one.led, slice, &self.way.marks[number].files)?;
+        } else if self.fleet.slices.iter().any(|one| one.slice == slice && one.sequence > 0) {
+            self.files(&one.led, slice, &self.way.head.files)?;
+            self.follow(&mut one, &self.head_records(slice)?, None)?;
+        }
         Ok(one)
     }
 
     fn entry<'a>(&self, files: &'a [FileEntry], path: &str) -> Result<&'a FileEntry, Error> {
-        let at = files.binary_search_by(|entry| entry.path.as_str().cmp(path));
-        at.map(|at| &files[at]).map_err(|_| self.damaged(format!("there is no {path}")))
+        file_at(files, path).ok_or_else(|| self.damaged(format!("there is no {path}")))
     }
 
     /// The slice takes its files.

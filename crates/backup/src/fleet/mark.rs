@@ -13,10 +13,10 @@
 
 use super::{Rule, TablePoint};
 use crate::Error;
-use crate::head::FileEntry;
+use crate::head::{FileEntry, file_at};
 use crate::parcel::{ARCHIVE, ParcelName};
-use crate::place::{Place, whole};
-use crate::sealed::unsealed;
+use crate::place::Place;
+use crate::sealed::read_sealed;
 use serde::{Deserialize, Serialize};
 use types::{Epoch, Sequence, Version};
 
@@ -46,9 +46,9 @@ pub struct Mark {
     pub period_us: i64,
     /// Of which point the tag table is.
     pub point: TablePoint,
-    /// The last write of each slice: slice, epoch, sequence.
+    /// The last write of each slice, in order: slice, epoch, sequence.
     pub ends: Vec<(u32, u64, u64)>,
-    /// The slices in which something was written.
+    /// The slices in which something was written, in order.
     pub steps: Vec<Step>,
     /// The objects, in order of path; parts of the tag table and files beside it where they changed.
     pub files: Vec<FileEntry>,
@@ -77,18 +77,18 @@ pub struct Step {
 
 impl Mark {
     pub(super) fn file(&self, path: &str) -> Option<&FileEntry> {
-        self.files.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok().map(|at| &self.files[at])
+        file_at(&self.files, path)
     }
 
     pub(super) fn step(&self, slice: u32) -> Option<&Step> {
-        self.steps.iter().find(|step| step.slice == slice)
+        self.steps.binary_search_by_key(&slice, |step| step.slice).ok().map(|at| &self.steps[at])
     }
 
     /// The last write of a slice.
     #[must_use]
     pub fn end(&self, slice: u32) -> Version {
-        let end = self.ends.iter().find(|end| end.0 == slice);
-        end.map_or_else(Version::default, |(_, epoch, sequence)| version((*epoch, *sequence)))
+        let end = self.ends.binary_search_by_key(&slice, |end| end.0).ok().map(|at| self.ends[at]);
+        end.map_or_else(Version::default, |(_, epoch, sequence)| version((epoch, sequence)))
     }
 }
 
@@ -109,8 +109,7 @@ pub(crate) fn names(place: &dyn Place, fleet: &str) -> Result<Vec<MarkName>, Err
 /// A mark, by the key of its head; none where there is none.
 pub(crate) fn read(place: &dyn Place, key: &str) -> Result<Option<Mark>, Error> {
     let damaged = |what: &str| Error::Damaged { key: key.to_owned(), what: what.to_owned() };
-    let Some(bytes) = whole(place, key)? else { return Ok(None) };
-    let mark: Mark = unsealed(key, &bytes)?;
+    let Some(mark) = read_sealed::<Mark>(place, key)? else { return Ok(None) };
     let named = MarkName::of(key).map(|(name, _)| name).ok_or_else(|| damaged("it is no mark's name"))?;
     let told = (mark.store.as_str(), mark.number, mark.from_us, mark.to_us);
     if told != (named.line.as_str(), named.number, named.from_us, named.to_us) {

@@ -3,16 +3,16 @@
 //! Promises: what a mark goes on from was read whole; a head is written once all that it names is there. Whatever fails leaves the
 //! repository with the marks that it had.
 
+use super::TablePoint;
 use super::mark::{self, Mark, MarkName};
 use super::steps::MarkPart;
-use super::taking::{part_name, words};
-use super::{TablePoint, part_path};
-use crate::copying::{Meter, put};
+use super::taking::{put_part, words};
+use crate::copying::{Meter, put_own};
 use crate::head::{FORMAT, FileEntry, Head, key};
 use crate::parcel::ARCHIVE;
 use crate::place::Place;
 use crate::pruning::forget_parcel;
-use crate::sealed::sealed;
+use crate::sealed::{put_sealed, read_sealed};
 use crate::{Error, Report};
 use protocol::tags::Part;
 use std::collections::BTreeMap;
@@ -46,6 +46,19 @@ impl Before {
         Some(Before { key: key(&head.id), moment_us, number: 0, point: fleet.point.clone(), ends })
     }
 
+    /// By the key of a mark's head or a backup's; none where that is gone. Nor where it was changed: what is gone on from is another
+    /// one then, and restoring names it.
+    fn read(place: &dyn Place, key: &str) -> Result<Option<Before>, Error> {
+        let read = match MarkName::of(key) {
+            Some(_) => mark::read(place, key).map(|mark| mark.map(|mark| Before::of_mark(&mark, key.to_owned()))),
+            None => read_sealed(place, key).map(|head| head.as_ref().and_then(Before::of_backup)),
+        };
+        match read {
+            Err(Error::Damaged { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
     /// What the next mark is called.
     #[must_use]
     pub fn next(&self, fleet: u128, moment_us: u64, random: u64) -> MarkName {
@@ -65,17 +78,13 @@ pub fn backup_names(place: &dyn Place) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// What the next mark of a fleet goes on from: the last one, whose key may be known; else the newest backup. None where there is none.
+/// What the next mark of a fleet goes on from: what the last try did, or came to, whose key may be known; else the last mark, or the
+/// newest backup. None where there is none.
 ///
 /// # Errors
 /// `Error::Foreign` where another store's backups are there; `Error::Place`, `Error::Format`.
 pub fn before(place: &dyn Place, fleet: u128, known: Option<&str>) -> Result<Option<Before>, Error> {
-    let read = |key: &str| match mark::read(place, key) {
-        // The newest backup is gone on from then: restoring names what was changed.
-        Err(Error::Damaged { .. }) => Ok(None),
-        read => read.map(|mark| mark.map(|mark| Before::of_mark(&mark, key.to_owned()))),
-    };
-    if let Some(last) = known.map(read).transpose()?.flatten() {
+    if let Some(last) = known.map(|key| Before::read(place, key)).transpose()?.flatten() {
         return Ok(Some(last));
     }
     let heads = crate::head::list(place)?;
@@ -83,7 +92,7 @@ pub fn before(place: &dyn Place, fleet: u128, known: Option<&str>) -> Result<Opt
         return Err(Error::Foreign { place: place.name(), found: other.store.clone() });
     }
     let last = mark::names(place, &words(fleet))?.into_iter().max_by_key(|name| (name.to_us, name.number));
-    let last = last.map(|name| read(&name.key())).transpose()?.flatten();
+    let last = last.map(|name| Before::read(place, &name.key())).transpose()?.flatten();
     Ok(last.or_else(|| heads.first().and_then(Before::of_backup)))
 }
 
@@ -109,25 +118,20 @@ pub struct MarkSource {
     pub release: String,
 }
 
-/// Ends a mark: it counts then. Where it fails nothing of it stays.
+/// Ends a mark: it counts then. Where it fails, what was written stays until it is forgotten (`forget_mark`).
 ///
 /// # Errors
 /// `Error::Place`, `Error::Store` where a node's part can't be read here, `Error::Cancelled`.
 pub fn take_mark(place: &dyn Place, source: MarkSource, report: Report<'_>) -> Result<Before, Error> {
     let (name, nodes) = (source.name.clone(), source.nodes.clone());
-    let taken = whole(place, source, report).and_then(|mark| {
-        let bytes = sealed(&mark)?;
-        place.put(&name.key(), bytes.len() as u64, &mut &bytes[..])?;
-        Ok(Before::of_mark(&mark, name.key()))
-    });
-    match &taken {
-        Ok(_) => nodes.iter().for_each(|node| MarkPart::forget(place, &name, *node)),
-        Err(_) => forget_parcel(place, &name),
-    }
-    taken
+    let mark = whole(place, source, report)?;
+    put_sealed(place, &name.key(), &mark)?;
+    // The head says it.
+    nodes.iter().for_each(|node| MarkPart::forget(place, &name, *node));
+    Ok(Before::of_mark(&mark, name.key()))
 }
 
-/// Takes away what a mark that failed has written.
+/// Takes away what a mark that failed has written, or nodes for it.
 pub fn forget_mark(place: &dyn Place, name: &MarkName) {
     forget_parcel(place, name);
 }
@@ -142,18 +146,14 @@ fn whole(place: &dyn Place, source: MarkSource, report: Report<'_>) -> Result<Ma
         ends.extend(part.ends.into_iter().map(|(slice, epoch, sequence)| (slice, mark::version((epoch, sequence)))));
     }
     steps.sort_unstable_by_key(|step| step.slice);
-    let meter = Meter::new(0, report);
+    let (own, meter) = (name.own(), Meter::new(0, report));
     for (hash, part) in tags {
-        let (path, end) = (part_path(part.number), part_name(part.number, hash));
-        let key = format!("{}tags/{end}", name.own());
-        files.push(put(place, (path, key), part.body.len() as u64, &mut &part.body[..], &meter)?);
+        files.push(put_part(place, &own, (hash, part), &meter)?);
     }
     for (path, bytes) in beside {
-        let key = format!("{}{path}", name.own());
-        files.push(put(place, (path, key), bytes.len() as u64, &mut &bytes[..], &meter)?);
+        files.push(put_own(place, &own, &path, &bytes, &meter)?);
     }
     files.sort_unstable_by(|a: &FileEntry, b| a.path.cmp(&b.path));
-    let own = name.own();
     let new_bytes = files.iter().filter(|file| file.key.starts_with(&own)).map(|file| file.bytes).sum();
     Ok(Mark {
         format: FORMAT,

@@ -8,10 +8,12 @@
 //! Promises: a way has no gap. May not know what lies in a mark's objects.
 
 use super::mark::{self, Mark, MarkName, version};
-use crate::head::{Head, list};
+use super::marking::backup_names;
+use crate::head::{Head, find, list};
 use crate::place::Place;
 use crate::reaching::{Range, Until, told};
 use crate::{Error, moments};
+use std::collections::BTreeSet;
 
 /// A way to a moment.
 pub struct FleetWay {
@@ -96,42 +98,63 @@ impl Known {
             if ranges.last().is_some_and(|range| from_us <= range.to_us) {
                 continue;
             }
-            let mut to_us = from_us;
+            let mut ends = BTreeSet::from([from_us]);
             // Marks lie in order of where they end, so whatever goes on from one stands behind it.
             for name in self.names.iter().filter(|name| name.to_us > from_us) {
-                let is_first = to_us == from_us && name.from_us <= from_us;
-                if is_first || name.from_us == to_us {
-                    to_us = name.to_us;
+                if name.from_us <= from_us || ends.contains(&name.from_us) {
+                    ends.insert(name.to_us);
                 }
             }
+            let to_us = ends.last().copied().unwrap_or(from_us);
             ranges.push(Range { line: head.store.clone(), from_us, to_us });
         }
         ranges
     }
 
-    /// The marks from a backup to one of them; in the error, why there is no way.
-    fn walk(&self, place: &dyn Place, head: &Head, to: &MarkName) -> Result<Result<Vec<Mark>, String>, Error> {
-        let from = moment(head);
-        let gap = |at: u64| format!("nothing is archived of a time before {}", moments::words(at));
-        let mut marks = Vec::new();
-        let mut key = to.key();
-        loop {
-            let Some(mark) = mark::read(place, &key)? else {
-                return Ok(Err(gap(marks.last().map_or(to.from_us, |mark: &Mark| mark.from_us))));
-            };
-            let (after, from_us) = (mark.after.clone(), mark.from_us);
-            marks.push(mark);
-            if from_us <= from {
-                break;
+    /// The marks from a backup to the first of some that it leads to; in the error, why it leads to none of them. And why it does not
+    /// to the ones before.
+    fn walk<'a>(
+        &self,
+        place: &dyn Place,
+        head: &Head,
+        to: impl Iterator<Item = &'a MarkName>,
+    ) -> Result<(Option<Vec<Mark>>, Option<String>), Error> {
+        let mut gap = None;
+        // Each mark is read once: what goes on from one that no way leads to is passed over.
+        let mut lost = BTreeSet::new();
+        for name in to {
+            let (mut marks, mut key, mut from_us) = (Vec::new(), name.key(), name.to_us);
+            // One that goes on from a backup of before or behind this one ends there.
+            while from_us > moment(head) && MarkName::of(&key).is_some() && !lost.contains(&key) {
+                let Some(mark) = mark::read(place, &key)? else { break };
+                lost.insert(std::mem::replace(&mut key, mark.after.clone()));
+                from_us = mark.from_us;
+                marks.push(mark);
             }
-            if MarkName::of(&after).is_none() {
-                return Ok(Err(gap(from_us)));
+            if from_us <= moment(head) {
+                marks.reverse();
+                return Ok((Some(marks), gap));
             }
-            key = after;
+            lost.insert(key);
+            gap.get_or_insert_with(|| format!("nothing is archived of a time before {}", moments::words(from_us)));
         }
-        marks.reverse();
-        Ok(Ok(marks))
+        Ok((None, gap))
     }
+}
+
+/// Whether a repository is a fleet's, as its newest backup says. Only the head of that one is read.
+///
+/// # Errors
+/// `Error::Place`, `Error::Format`.
+pub fn is_of_fleet(place: &dyn Place) -> Result<bool, Error> {
+    for id in backup_names(place)? {
+        match find(place, &id) {
+            // One that was cut short never counted.
+            Err(Error::Damaged { .. }) => {}
+            head => return Ok(head?.fleet.is_some()),
+        }
+    }
+    Ok(false)
 }
 
 /// From when to when a fleet's repository can be restored.
@@ -154,29 +177,22 @@ pub fn fleet_way(place: &dyn Place, until: Until) -> Result<FleetWay, Error> {
     let head = head.ok_or_else(|| unreachable("no backup was taken by then".to_owned()))?;
     let from = moment(head);
     let later = || known.names.iter().filter(|name| name.to_us > from);
-    match until {
+    let bound = match until {
+        Until::Moment(bound) if bound == from => return Ok(FleetWay::to(head.clone())),
+        Until::Moment(bound) => bound,
         Until::Latest => {
-            let mut beyond = None;
-            for name in later().rev() {
-                match known.walk(place, head, name)? {
-                    Ok(marks) => return Ok(FleetWay { head: head.clone(), marks, cut: None, beyond }),
-                    Err(gap) => beyond = beyond.or(Some(gap)),
-                }
-            }
-            Ok(FleetWay { beyond, ..FleetWay::to(head.clone()) })
+            let (marks, beyond) = known.walk(place, head, later().rev())?;
+            return Ok(FleetWay { head: head.clone(), marks: marks.unwrap_or_default(), cut: None, beyond });
         }
-        Until::Moment(bound) if bound == from => Ok(FleetWay::to(head.clone())),
-        Until::Moment(bound) => {
-            let name = later().find(|name| name.to_us >= bound);
-            let name = name.ok_or_else(|| unreachable("nothing was archived that late".to_owned()))?;
-            let marks = known.walk(place, head, name)?.map_err(&unreachable)?;
-            let cut = (name.to_us > bound).then_some(bound);
-            if let Some(whole) = cut.and_then(|_| uncut(head, &marks)) {
-                return Err(unreachable(whole));
-            }
-            Ok(FleetWay { head: head.clone(), marks, cut, beyond: None })
-        }
+    };
+    let (marks, gap) = known.walk(place, head, later().filter(|name| name.to_us >= bound))?;
+    let nothing = || "nothing was archived that late".to_owned();
+    let marks = marks.ok_or_else(|| unreachable(gap.unwrap_or_else(nothing)))?;
+    let cut = marks.last().is_some_and(|last| last.to_us > bound).then_some(bound);
+    if let Some(whole) = cut.and_then(|_| uncut(head, &marks)) {
+        return Err(unreachable(whole));
     }
+    Ok(FleetWay { head: head.clone(), marks, cut, beyond: None })
 }
 
 /// Why the last mark of a way can't end before its moment.

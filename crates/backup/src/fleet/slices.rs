@@ -9,11 +9,12 @@
 //! that this store goes on from (`lineage`), and only those of this store.
 //! May not know other nodes.
 
+use super::taking::words;
 use super::{SliceHead, part_key, records, slice_path};
-use crate::copying::{Meter, put};
+use crate::copying::{Meter, put, put_own};
 use crate::head::{FORMAT_FLEET, FileEntry, Head, find, own, shared};
-use crate::place::{FileReader, Place, whole};
-use crate::sealed::{sealed, unsealed};
+use crate::place::{FileReader, Place};
+use crate::sealed::{put_sealed, read_sealed};
 use crate::{Error, Report, lineage};
 use kernel::FrozenSlice;
 use protocol::Record;
@@ -58,8 +59,7 @@ pub struct NodePart {
 impl NodePart {
     /// What a node told that it copied; none where nothing of it is there.
     pub(super) fn read(place: &dyn Place, id: &str, node: u64) -> Result<Option<NodePart>, Error> {
-        let key = part_key(id, node);
-        whole(place, &key)?.map(|bytes| unsealed(&key, &bytes)).transpose()
+        read_sealed(place, &part_key(id, node))
     }
 }
 
@@ -78,7 +78,7 @@ pub fn put_slices(
 ) -> Result<(), Error> {
     let earlier = known_backup(place, (disk, home.clone()), earlier)?;
     let earlier = |path: &str| earlier.as_ref().and_then(|head| head.file(path)).cloned();
-    let putting = Putting { place, own: own(id), shared: shared(id), store: words(store), earlier: &earlier };
+    let putting = Putting { place, own: own(id), shared: shared(id), store: words(store.0), earlier: &earlier };
     let meter = Meter::new(slices.iter().map(|slice| putting.bytes_to_go(slice)).sum(), report);
     let mut part = NodePart { format: FORMAT_FLEET, slices: Vec::new(), files: Vec::new() };
     let mut held = Vec::with_capacity(slices.len());
@@ -98,8 +98,7 @@ pub fn put_slices(
         putting.slice(slice, &mut part.files, &meter)?;
     }
     lineage::note(&**disk, &home, id)?;
-    let bytes = sealed(&part)?;
-    place.put(&part_key(id, node), bytes.len() as u64, &mut &bytes[..])
+    put_sealed(place, &part_key(id, node), &part)
 }
 
 /// The newest of a fleet's backups, newest first, that a node goes on from; `home` is the node's own directory.
@@ -116,11 +115,6 @@ pub fn known_backup(
     earlier.map(|id| find(place, id)).transpose()
 }
 
-/// A store's name in keys.
-pub(super) fn words(store: StoreId) -> String {
-    format!("{:032x}", store.0)
-}
-
 /// Where slices go.
 pub(super) struct Putting<'a> {
     pub(super) place: &'a dyn Place,
@@ -134,8 +128,7 @@ pub(super) struct Putting<'a> {
 
 impl Putting<'_> {
     pub(super) fn own(&self, path: &str, bytes: &[u8], meter: &Meter<'_>) -> Result<FileEntry, Error> {
-        let key = format!("{}{path}", self.own);
-        put(self.place, (path.to_owned(), key), bytes.len() as u64, &mut &bytes[..], meter)
+        put_own(self.place, &self.own, path, bytes, meter)
     }
 
     /// The end of a file's key: the same one for the same file.

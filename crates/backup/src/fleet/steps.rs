@@ -6,11 +6,12 @@
 
 use super::mark::{MarkName, Step, records_path};
 use super::records;
-use super::slices::{Base, HeldSlice, Putting, words};
-use crate::copying::{Meter, put};
+use super::slices::{Base, HeldSlice, Putting};
+use super::taking::words;
+use crate::copying::Meter;
 use crate::head::{FORMAT, FileEntry};
-use crate::place::{Place, whole};
-use crate::sealed::{sealed, unsealed};
+use crate::place::Place;
+use crate::sealed::{put_sealed, read_sealed};
 use crate::{Error, Report};
 use protocol::Record;
 use serde::{Deserialize, Serialize};
@@ -38,8 +39,7 @@ fn part_key(name: &MarkName, node: u64) -> String {
 
 impl MarkPart {
     pub(super) fn read(place: &dyn Place, name: &MarkName, node: u64) -> Result<Option<MarkPart>, Error> {
-        let key = part_key(name, node);
-        whole(place, &key)?.map(|bytes| unsealed(&key, &bytes)).transpose()
+        read_sealed(place, &part_key(name, node))
     }
 
     pub(super) fn forget(place: &dyn Place, name: &MarkName, node: u64) {
@@ -66,7 +66,7 @@ pub fn put_steps(
     (store, held): (StoreId, Vec<HeldSlice>),
     report: Report<'_>,
 ) -> Result<MarkPart, Error> {
-    let putting = Putting { place, own: name.own(), shared: format!("{}files/", name.own()), store: words(store), earlier };
+    let putting = Putting { place, own: name.own(), shared: format!("{}files/", name.own()), store: words(store.0), earlier };
     let meter = Meter::new(held.iter().map(|slice| putting.bytes_to_go(slice)).sum(), report);
     let mut part = MarkPart { format: FORMAT, ends: Vec::new(), steps: Vec::new(), files: Vec::new() };
     let (mut pieces, mut files) = (Pieces { node, piece: 0, writes: Vec::new() }, Vec::new());
@@ -94,8 +94,7 @@ pub fn put_steps(
     for held in files {
         putting.slice(held, &mut part.files, &meter)?;
     }
-    let bytes = sealed(&part)?;
-    place.put(&part_key(name, node), bytes.len() as u64, &mut &bytes[..])?;
+    put_sealed(place, &part_key(name, node), &part)?;
     Ok(part)
 }
 
@@ -119,7 +118,47 @@ impl Pieces {
     fn put(&mut self, putting: &Putting<'_>, meter: &Meter<'_>) -> Result<FileEntry, Error> {
         let (path, writes) = (records_path(self.node, self.piece), std::mem::take(&mut self.writes));
         self.piece += 1;
-        let key = format!("{}{path}", putting.own);
-        put(putting.place, (path, key), writes.len() as u64, &mut &writes[..], meter)
+        putting.own(&path, &writes, meter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::{Directory, whole};
+    use bytes::Bytes;
+    use types::{Epoch, Sequence, SliceId, Version};
+    use world::Simulation;
+
+    fn at(sequence: u64) -> Version {
+        Version { epoch: Epoch(1), sequence: Sequence(sequence) }
+    }
+
+    #[test]
+    fn many_writes_go_on_in_another_object() {
+        let simulation = Simulation::new(1);
+        let (world, dir) = (simulation.world(), std::path::Path::new("/repository"));
+        let place = Directory::new(world.disk, dir);
+        let held = |slice: u32| {
+            // Nothing that zstd could pack.
+            let body: Vec<u8> = (0..PIECE_BYTES / 16).flat_map(|_| world.random.next_u64().to_le_bytes()).collect();
+            let record = Record { version: at(8), prev: at(7), origin: None, digest: slice.into(), body: Bytes::from(body) };
+            HeldSlice { slice: SliceId(slice), base: Base::After(at(7)), records: vec![record], version: at(8) }
+        };
+        let unchanged = HeldSlice { slice: SliceId(9), base: Base::After(at(5)), records: Vec::new(), version: at(5) };
+        let all: Vec<HeldSlice> = (0..4).map(held).chain([unchanged]).collect();
+        let records: Vec<Vec<Record>> = all.iter().map(|held| held.records.clone()).collect();
+        let name = MarkName::new("0a", 1, (1, 2), 3);
+        let go = |_| std::ops::ControlFlow::Continue(());
+        let part = put_steps(&place, (&name, 6), &|_| None, (StoreId(5), all), &go).unwrap();
+        assert_eq!(part.steps.iter().map(|step| step.piece).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        assert_eq!(part.ends.len(), 5, "{:?}", part.ends);
+        assert_eq!(MarkPart::read(&place, &name, 6).unwrap().as_ref(), Some(&part));
+        for (step, records) in part.steps.iter().zip(records) {
+            let entry = part.files.iter().find(|file| file.path == records_path(6, step.piece)).unwrap();
+            let object = whole(&place, &entry.key).unwrap().unwrap();
+            let bytes = &object[step.offset as usize..][..step.bytes as usize];
+            assert_eq!(super::records::decode(bytes).unwrap(), records);
+        }
     }
 }

@@ -5,11 +5,11 @@
 //! told: every process must reach the same repository. Whatever fails leaves the repository with the backups that it had.
 
 use super::{FleetHead, NodePart, SliceHead, TablePoint, part_key, part_path};
-use crate::copying::{Meter, put};
+use crate::copying::{Meter, put, put_own};
 use crate::head::{FORMAT_FLEET, FileEntry, Head, key, list, name, own, shared};
 use crate::place::Place;
 use crate::pruning::forget;
-use crate::sealed::sealed;
+use crate::sealed::put_sealed;
 use crate::{Error, Report};
 use catalog::WholeTable;
 use types::DistributionRule;
@@ -65,8 +65,7 @@ pub fn forget_fleet(place: &dyn Place, id: &str) {
 pub fn take_fleet(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<Head, Error> {
     let (id, nodes) = (source.id.clone(), source.nodes.clone());
     let taken = whole(place, source, report).and_then(|head| {
-        let bytes = sealed(&head)?;
-        place.put(&key(&id), bytes.len() as u64, &mut &bytes[..])?;
+        put_sealed(place, &key(&id), &head)?;
         Ok(head)
     });
     match &taken {
@@ -92,8 +91,7 @@ fn whole(place: &dyn Place, source: FleetSource, report: Report<'_>) -> Result<H
         files.push(tag_part(place, &id, earlier.as_ref(), tags.part(number), &meter)?);
     }
     for (path, bytes) in beside {
-        let key = format!("{}{path}", own(&id));
-        files.push(put(place, (path, key), bytes.len() as u64, &mut &bytes[..], &meter)?);
+        files.push(put_own(place, &own(&id), &path, &bytes, &meter)?);
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let brought = |file: &&FileEntry| file.key.starts_with(&own(&id)) || file.key.starts_with(&shared(&id));
@@ -130,15 +128,15 @@ pub(super) fn not_here(place: &dyn Place, node: u64) -> Error {
 }
 
 /// How the key of a part of the tag table ends.
-pub(super) fn part_name(number: u64, hash: u128) -> String {
+fn part_name(number: u64, hash: u128) -> String {
     format!("{number:08}-{hash:032x}")
 }
 
 impl Head {
-    /// Whether a part of the tag table says what one of that hash says.
+    /// A part of the tag table, where it says what one of that hash says.
     #[must_use]
-    pub fn has_part(&self, number: u64, hash: u128) -> bool {
-        self.file(&part_path(number)).is_some_and(|entry| entry.key.ends_with(&part_name(number, hash)))
+    pub fn part(&self, number: u64, hash: u128) -> Option<&FileEntry> {
+        self.file(&part_path(number)).filter(|entry| entry.key.ends_with(&part_name(number, hash)))
     }
 }
 
@@ -150,10 +148,19 @@ fn tag_part(
     (hash, part): (u128, protocol::tags::Part),
     meter: &Meter<'_>,
 ) -> Result<FileEntry, Error> {
-    let (path, end) = (part_path(part.number), part_name(part.number, hash));
-    if let Some(entry) = earlier.and_then(|head| head.file(&path)).filter(|entry| entry.key.ends_with(&end)) {
-        return Ok(entry.clone());
+    match earlier.and_then(|head| head.part(part.number, hash)) {
+        Some(entry) => Ok(entry.clone()),
+        None => put_part(place, &shared(id), (hash, part), meter),
     }
-    let key = format!("{}tags/{end}", shared(id));
-    put(place, (path, key), part.body.len() as u64, &mut &part.body[..], meter)
+}
+
+/// A part, under a key that begins so.
+pub(super) fn put_part(
+    place: &dyn Place,
+    prefix: &str,
+    (hash, part): (u128, protocol::tags::Part),
+    meter: &Meter<'_>,
+) -> Result<FileEntry, Error> {
+    let key = format!("{prefix}tags/{}", part_name(part.number, hash));
+    put(place, (part_path(part.number), key), part.body.len() as u64, &mut &part.body[..], meter)
 }

@@ -4,14 +4,14 @@
 //! when another begins after this one fell silent, and when nobody asks for it any more; copying stops then. May not know who asks.
 
 use super::copied::Copied;
-use super::messages::{Order, Told};
+use super::messages::{End, Order, Told};
 use crate::data::DataNode;
 use crate::fleet::entries::wide;
 use crate::tickets::answered;
 use backup::{Base, HeldSlice, MarkName, Place, Stop, is_new};
-use kernel::LedSlice;
+use kernel::{FrozenSlice, LedSlice};
 use parking_lot::Mutex;
-use protocol::{Consistency, Record, ReplicaId};
+use protocol::{Consistency, ReplicaId};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -131,33 +131,33 @@ impl Keeper {
     pub(super) async fn hold(self: Arc<Self>, order: Order) -> Result<Told, Status> {
         let id = id(&order)?;
         let led = order.slices.iter().map(|slice| self.leads(SliceId(*slice))).collect::<Result<Vec<_>, Status>>()?;
-        let mut after = BTreeMap::new();
-        if order.is_mark {
-            self.copied.lock().count(&order.before, (&order.earlier, order.since_us));
-            for end in &order.ends {
-                let version = Version { epoch: Epoch(end.epoch), sequence: Sequence(end.sequence) };
-                let of = led.iter().find(|led| led.id().0 == end.slice);
-                let is_small = |led: &&LedSlice| led.log_bytes(version).is_some_and(|bytes| bytes <= STEP_MAX);
-                if of.filter(is_small).is_some_and(|led| led.hold_log(archive(), version, LOG_HELD_MAX)) {
-                    after.insert(SliceId(end.slice), version);
-                }
-            }
-        }
-        let by_files = |led: &&LedSlice| !after.contains_key(&led.id());
-        let files: Vec<LedSlice> = led.iter().filter(by_files).cloned().collect();
+        let after = if order.is_mark { self.at_hand(&order, &led) } else { BTreeMap::new() };
+        let by_files: Vec<LedSlice> = led.iter().filter(|led| !after.contains_key(&led.id())).cloned().collect();
         self.begin(Turn::new(id, order.backup, (led, after)), usize::from(order.is_mark))?;
-        let led = files;
         let failed = |fault: String| Status::unavailable(format!("holding slices: {fault}"));
-        let flushes: Vec<_> = led.iter().map(LedSlice::flush).collect();
+        let flushes: Vec<_> = by_files.iter().map(LedSlice::flush).collect();
         for flush in flushes {
             let flushed = self.attended(id, answered(flush)).await?;
             flushed.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
         }
-        let pins: Vec<_> = led.iter().map(|led| led.pin(peer(id))).collect();
+        let pins: Vec<_> = by_files.iter().map(|led| led.pin(peer(id))).collect();
         for pin in pins {
             answered(pin).await.map_err(|gone| failed(gone.to_string()))?.map_err(|fault| failed(fault.to_string()))?;
         }
         self.with(id, |_| Told::default())
+    }
+
+    /// The slices whose writes since the mark before are at hand, and not too many; they are held. And where each ended.
+    fn at_hand(&self, order: &Order, led: &[LedSlice]) -> BTreeMap<SliceId, Version> {
+        self.copied.lock().count(&order.before, (&order.earlier, order.since_us));
+        let version = |end: &End| Version { epoch: Epoch(end.epoch), sequence: Sequence(end.sequence) };
+        let ends: BTreeMap<SliceId, Version> = order.ends.iter().map(|end| (SliceId(end.slice), version(end))).collect();
+        let held = |led: &LedSlice| {
+            let after = *ends.get(&led.id())?;
+            let is_small = led.log_bytes(after).is_some_and(|bytes| bytes <= STEP_MAX);
+            (is_small && led.hold_log(archive(), after, LOG_HELD_MAX)).then_some((led.id(), after))
+        };
+        led.iter().filter_map(held).collect()
     }
 
     /// Waits for something that the turn waits for: whoever asked is there as long as this is.
@@ -228,21 +228,18 @@ impl Keeper {
         let (at, _) = read.map_err(|refused| moved(refused.to_string()))?;
         let mut held = Vec::with_capacity(led.len());
         for (led, (slice, version)) in led.iter().zip(at) {
-            held.push(match after.get(&slice) {
-                Some(after) => held_writes(led, slice, *after, version)?,
-                None => held_slice(led, slice, version, peer(id))?,
-            });
+            let base = match after.get(&slice) {
+                Some(after) => Base::After(*after),
+                None => Base::Files(pinned(led, peer(id))?),
+            };
+            if order.is_mark && matches!(base, Base::Files(_)) {
+                // For the next mark; one that changes hands meanwhile is of files once more.
+                let _ = led.hold_log(archive(), version, LOG_HELD_MAX);
+            }
+            held.push(held_slice(led, slice, (base, version))?);
         }
         if !self.node.is_gate_closed(id) {
             return Err(moved("the gate opened before all slices were seen"));
-        }
-        if order.is_mark {
-            let by_files = held.iter().filter(|held| matches!(held.base, Base::Files(_)));
-            let of = |held: &HeldSlice| led.iter().find(|led| led.id() == held.slice).map(|led| (led, held.version));
-            for (led, version) in by_files.filter_map(of) {
-                // One that changes hands meanwhile is of files once more.
-                let _ = led.hold_log(archive(), version, LOG_HELD_MAX);
-            }
         }
         let is_new = held.iter().any(is_new);
         self.with(id, |turn| {
@@ -296,7 +293,7 @@ impl Keeper {
         let name = MarkName::of(&order.backup).map(|(name, _)| name).ok_or_else(|| format!("{} is no mark", order.backup))?;
         let by_files = held.iter().any(|held| matches!(held.base, Base::Files(_)));
         let known = by_files.then(|| backup::known_backup(place, home, &order.earlier)).transpose().map_err(words)?.flatten();
-        let copied = self.copied.lock().clone();
+        let copied = if by_files { self.copied.lock().clone() } else { Copied::default() };
         let earlier = |path: &str| copied.file(path).or_else(|| known.as_ref().and_then(|head| head.file(path))).cloned();
         let part = backup::put_steps(place, (&name, me.node.0), &earlier, (me.store, held), report).map_err(words)?;
         self.copied.lock().wait(order.backup.clone(), part.files);
@@ -310,7 +307,7 @@ impl Keeper {
         let (done, of) = (copying.done.load(Ordering::Relaxed), copying.of.load(Ordering::Relaxed));
         let ended = copying.ended.lock().clone();
         let (over, failed) = (ended.is_some(), ended.and_then(Result::err));
-        Ok(Told { done, of, over, failed, is_new: false })
+        Ok(Told { done, of, over, failed, ..Told::default() })
     }
 
     /// Nothing is held any more, and, but for a repository that does not answer, nothing is written.
@@ -336,29 +333,26 @@ impl Keeper {
     }
 }
 
-/// A slice's files, and the writes behind them up to a version.
-fn held_slice(led: &LedSlice, slice: SliceId, version: Version, peer: ReplicaId) -> Result<HeldSlice, Status> {
-    let too_fast = || moved(format!("more was written to slice {slice} than is held of it"));
-    let files = led.pinned_slice(peer).map_err(|fault| Status::internal(fault.to_string()))?.ok_or_else(too_fast)?;
-    let flushed = files.manifest.flushed;
-    let records = led.read_log(flushed, usize::MAX, u64::MAX).ok_or_else(too_fast)?;
-    let records = up_to(records, slice, (flushed, version))?;
-    Ok(HeldSlice { slice, base: Base::Files(files), records, version })
+fn too_fast(led: &LedSlice) -> Status {
+    moved(format!("more was written to slice {} than is held of it", led.id()))
 }
 
-/// A slice's writes behind one, up to another.
-fn held_writes(led: &LedSlice, slice: SliceId, after: Version, version: Version) -> Result<HeldSlice, Status> {
-    let too_fast = || moved(format!("more was written to slice {slice} than is held of it"));
-    let records = led.read_log(after, usize::MAX, u64::MAX).ok_or_else(too_fast)?;
-    let records = up_to(records, slice, (after, version))?;
-    Ok(HeldSlice { slice, base: Base::After(after), records, version })
+/// A slice's files.
+fn pinned(led: &LedSlice, peer: ReplicaId) -> Result<FrozenSlice, Status> {
+    let files = led.pinned_slice(peer).map_err(|fault| Status::internal(fault.to_string()))?;
+    files.ok_or_else(|| too_fast(led))
 }
 
-/// Those up to a write, which the last of them is.
-fn up_to(mut records: Vec<Record>, slice: SliceId, (after, version): (Version, Version)) -> Result<Vec<Record>, Status> {
+/// A slice's writes behind something, up to a version, which the last of them is.
+fn held_slice(led: &LedSlice, slice: SliceId, (base, version): (Base, Version)) -> Result<HeldSlice, Status> {
+    let after = match &base {
+        Base::Files(files) => files.manifest.flushed,
+        Base::After(after) => *after,
+    };
+    let mut records = led.read_log(after, usize::MAX, u64::MAX).ok_or_else(|| too_fast(led))?;
     records.retain(|record| record.version.sequence <= version.sequence);
     if records.last().map_or(after, |record| record.version) != version {
         return Err(moved(format!("slice {slice} changed hands")));
     }
-    Ok(records)
+    Ok(HeldSlice { slice, base, records, version })
 }

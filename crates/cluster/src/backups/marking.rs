@@ -26,9 +26,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What whoever archives remembers from mark to mark.
 #[derive(Default)]
 pub struct Marking {
+    /// The key of the head that the next one goes on from.
+    before: Option<String>,
     last: Option<Last>,
-    /// The newest backup, which is read once.
-    newest: Option<Head>,
+    /// The name of the newest backup, and its moment in microseconds since 1970: it is read once.
+    newest: Option<(String, u64)>,
 }
 
 /// The last mark.
@@ -61,7 +63,8 @@ pub enum Marked {
 struct Found {
     before: Before,
     backups: Vec<String>,
-    newest: Head,
+    /// The newest one's moment, microseconds since 1970.
+    since_us: u64,
 }
 
 impl Backups {
@@ -90,7 +93,7 @@ impl Backups {
                     .map(|(slice, end)| End { slice: *slice, epoch: end.epoch.0, sequence: end.sequence.0 })
                     .collect(),
                 before: found.before.key.clone(),
-                since_us: u64::try_from(found.newest.moment_us).unwrap_or(0),
+                since_us: found.since_us,
                 ..Order::default()
             };
             let marked = self.mark_once(&mut order, &found, wanted, marking, &mut asked).await;
@@ -112,24 +115,28 @@ impl Backups {
     /// What it goes on from, and the backups that there are.
     async fn found(&self, wanted: &Wanted, marking: &mut Marking) -> Result<Option<Found>, BackupError> {
         let (places, fleet, to, stop) = (Arc::clone(&self.places), self.fleet.0, wanted.place.clone(), Arc::clone(&wanted.stop));
-        let (known, newest) = (marking.last.as_ref().map(|last| last.key.clone()), marking.newest.take());
+        let (known, newest) = (marking.before.clone(), marking.newest.clone());
         let read = blocking(move || {
             let place = open(&places, &to, &stop)?;
             let backups = backup::backup_names(&*place)?;
-            let newest = match (newest, backups.first()) {
+            let since_us = match (newest, backups.first()) {
                 (_, None) => return Ok::<_, BackupError>(None),
-                (Some(newest), Some(id)) if newest.id == *id => newest,
+                (Some((id, since_us)), Some(first)) if id == *first => since_us,
                 // Its head may be cut short: the list leaves such a one out.
-                (_, Some(_)) => match backup::list(&*place)?.into_iter().next() {
-                    Some(newest) => newest,
+                (_, Some(_)) => match backup::list(&*place)?.first() {
+                    Some(newest) => u64::try_from(newest.moment_us).unwrap_or(0),
                     None => return Ok(None),
                 },
             };
-            Ok(backup::before(&*place, fleet, known.as_deref())?.map(|before| Found { before, backups, newest }))
+            let before = backup::before(&*place, fleet, known.as_deref())?;
+            Ok(before.map(|before| Found { before, backups, since_us }))
         });
         let found = read.await??;
-        marking.newest = found.as_ref().map(|found| found.newest.clone());
-        marking.last = marking.last.take().filter(|last| found.as_ref().is_some_and(|found| found.before.key == last.key));
+        if let Some(Found { before, backups, since_us }) = &found {
+            marking.newest = backups.first().map(|newest| (newest.clone(), *since_us));
+            marking.before = Some(before.key.clone());
+        }
+        marking.last = marking.last.take().filter(|last| marking.before.as_ref() == Some(&last.key));
         Ok(found)
     }
 
@@ -170,6 +177,7 @@ impl Backups {
             release: wanted.release.clone(),
         };
         let key = self.end_mark(source, wanted).await?;
+        marking.before = Some(key.clone());
         marking.last = Some(Last { key, table, beside: wanted.beside.clone() });
         Ok(Marked::Mark { moment_us, held_back: moment.held_back })
     }
@@ -199,7 +207,7 @@ impl Backups {
             let by_then = |head: &&Head| u64::try_from(head.moment_us).is_ok_and(|moment| moment <= before.moment_us);
             let known = heads.iter().find(by_then);
             let all = (0..table.parts()).map(|number| table.part(number));
-            let differs = |(hash, part): &(u128, Part)| known.is_none_or(|head| !head.has_part(part.number, *hash));
+            let differs = |(hash, part): &(u128, Part)| known.is_none_or(|head| head.part(part.number, *hash).is_none());
             Ok::<_, BackupError>(all.filter(differs).collect())
         });
         Ok(changed.await??)

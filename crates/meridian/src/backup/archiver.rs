@@ -8,7 +8,7 @@
 
 use super::operator;
 use super::place;
-use super::standing::{ArchiveRow, archive_rows};
+use super::standing::{ArchiveFigures, ArchiveRow, archive_rows};
 use crate::Error;
 use crate::config::units::round_size;
 use ::backup::{Archive, Over, Place, Shipped, Shipper};
@@ -18,7 +18,7 @@ use kernel::Kernel;
 use parking_lot::{Condvar, Mutex};
 use query::Figure;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -301,22 +301,18 @@ impl Shared {
         let standing = self.standing.lock().clone();
         let now = u64::try_from(self.world.clock.wall_us()).unwrap_or(0);
         let lag = standing.moment.filter(|_| standing.waiting > 0).map_or(0, |moment| now.saturating_sub(moment));
+        let shared = ArchiveFigures {
+            lag: Duration::from_micros(lag),
+            fails: standing.fault.is_some(),
+            failures: standing.failures,
+            parcels: standing.parcels,
+        };
         let figure = |name, kind, help, value| Figure { name, kind, help, value };
-        let flag = f64::from(u8::from(standing.fault.is_some()));
-        vec![
-            figure("meridian_archive_lag_seconds", "gauge", "Age of what is not archived yet.", lag as f64 / 1e6),
+        let own = [
             figure("meridian_archive_lag_bytes", "gauge", "Bytes of log that are not archived yet.", standing.waiting as f64),
-            figure("meridian_archive_failing", "gauge", "Whether the repository could not be written to (1) or could (0).", flag),
-            figure("meridian_archive_failures_total", "counter", "Attempts to archive that failed.", standing.failures as f64),
             figure("meridian_archive_gaps_total", "counter", "Times that log was let go unarchived.", standing.gaps as f64),
-            figure("meridian_archive_parcels_total", "counter", "Parcels archived.", standing.parcels as f64),
             figure("meridian_archive_bytes_total", "counter", "Bytes of log archived.", standing.bytes as f64),
-        ]
+        ];
+        shared.figures().into_iter().chain(own).collect()
     }
-}
-
-/// Whether a repository that the node itself writes to is named by its whole path.
-#[must_use]
-pub fn is_whole(to: &str) -> bool {
-    (to.contains("://") && !to.starts_with("file://")) || Path::new(to.strip_prefix("file://").unwrap_or(to)).is_absolute()
 }

@@ -2,7 +2,7 @@
 //!
 //! Promises: what can't be a repository is refused before anything is done. May not know how a backup is taken.
 
-use super::archiver;
+use super::place;
 use ::backup::{Head, Place, Progress};
 use arrow::datatypes::DataType;
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ impl Asked {
             Some(ScalarValue::Int64(Some(keep))) if keep > 0 => usize::try_from(keep).ok(),
             Some(_) => return Err(Error::InvalidParameter(report("at least one backup is kept"))),
         };
-        if !archiver::is_whole(&to) {
+        if !place::is_whole(&to) {
             let message = format!("\"{to}\" is no whole path: the node writes the backup, in whatever directory it runs");
             return Err(Error::InvalidParameter(report(message)));
         }

@@ -13,7 +13,7 @@ mod standing;
 
 pub use operator::Operator;
 pub use restoring::{RestoreArguments, restore};
-pub use standing::{ArchiveRow, archive_rows, archive_schema};
+pub use standing::{ArchiveFigures, ArchiveRow, archive_rows, archive_schema};
 
 use crate::client::{Session, quote};
 use crate::config::units::round_size;

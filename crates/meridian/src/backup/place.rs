@@ -3,6 +3,7 @@
 //! Promises: what can't be a repository is refused with what can. May not know what lies there.
 
 use crate::Error;
+use crate::config::Config;
 use ::backup::{Directory, Place, S3, S3Settings, Stop};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,4 +33,24 @@ pub fn open(text: &str, disk: &Arc<dyn Disk>, clock: Arc<dyn Clock>, stop: Stop)
         return Err(Error::Usage("a repository's path is not empty".to_owned()));
     }
     Ok(Box::new(Directory::new(Arc::clone(disk), Path::new(path))))
+}
+
+/// Whether a repository that the node itself writes to is named by its whole path.
+#[must_use]
+pub fn is_whole(to: &str) -> bool {
+    (to.contains("://") && !to.starts_with("file://")) || Path::new(to.strip_prefix("file://").unwrap_or(to)).is_absolute()
+}
+
+/// Where the setting `archive_to` has a node or a fleet archived.
+///
+/// # Errors
+/// `Error::Usage` where it is no whole path.
+pub fn archive(config: &Config) -> Result<Option<String>, Error> {
+    let Some(to) = &config.archive_to else { return Ok(None) };
+    let to = to.display().to_string();
+    if !is_whole(&to) {
+        let text = "give one, that all machines of a fleet share, or s3://bucket/prefix";
+        return Err(Error::Usage(format!("setting archive_to: \"{to}\" is no whole path; {text}")));
+    }
+    Ok(Some(to))
 }

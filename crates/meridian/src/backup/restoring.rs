@@ -76,7 +76,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<ExitCode, Error> {
         None => Way::to(chosen(&*place, arguments.backup.as_deref())?),
         Some(until) => {
             let until = moment_of(until)?;
-            if arguments.role.is_some() || is_fleets(&*place)? {
+            if arguments.role.is_some() || ::backup::is_of_fleet(&*place).map_err(failed("restoring"))? {
                 if let Some(line) = &arguments.line {
                     let text = format!("--line {line}: a fleet's archive is of one line, the fleet; leave it out");
                     return Err(Error::Usage(text));
@@ -123,12 +123,6 @@ fn moment_of(text: &str) -> Result<Until, Error> {
     let wrong = |problem: String| Error::Usage(format!("--until: {problem}; write '2026-11-30 16:20:00+00', or latest"));
     let read = TimeReader::new("auto", "UTC").and_then(|reader| reader.read(text)).map_err(wrong)?;
     u64::try_from(read.0).map(Until::Moment).map_err(|_| wrong("it is before 1970".to_owned()))
-}
-
-/// Whether a repository is one of a fleet.
-fn is_fleets(place: &dyn Place) -> Result<bool, Error> {
-    let heads = ::backup::list(place).map_err(failed("restoring"))?;
-    Ok(heads.first().is_some_and(|head| head.fleet.is_some()))
 }
 
 fn chosen(place: &dyn Place, name: Option<&str>) -> Result<Head, Error> {

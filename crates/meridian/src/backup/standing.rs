@@ -1,10 +1,12 @@
-//! The table `meridian.archive`: how archiving stands, of a lone node or of a fleet.
+//! How archiving stands, of a lone node or of a fleet: the table `meridian.archive`, and what is counted of both.
 //!
 //! Promises: one row where something is archived, none elsewhere. May not know who archives.
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use query::Figure;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Its row.
 pub struct ArchiveRow {
@@ -67,4 +69,31 @@ pub fn archive_rows(row: Option<ArchiveRow>) -> Result<RecordBatch, query::Error
         Arc::new(StringArray::from(vec![row.fault])),
     ];
     Ok(RecordBatch::try_new(archive_schema(), columns)?)
+}
+
+/// What is counted wherever something is archived.
+pub struct ArchiveFigures {
+    /// Age of the oldest thing that may not be archived yet.
+    pub lag: Duration,
+    /// Whether the last try failed.
+    pub fails: bool,
+    /// Tries that failed.
+    pub failures: u64,
+    /// Parcels, or marks.
+    pub parcels: u64,
+}
+
+impl ArchiveFigures {
+    /// As they are told.
+    #[must_use]
+    pub fn figures(&self) -> [Figure; 4] {
+        let figure = |name, kind, help, value| Figure { name, kind, help, value };
+        let flag = f64::from(u8::from(self.fails));
+        [
+            figure("meridian_archive_lag_seconds", "gauge", "Age of what is not archived yet.", self.lag.as_secs_f64()),
+            figure("meridian_archive_failing", "gauge", "Whether the repository could not be written to (1) or could (0).", flag),
+            figure("meridian_archive_failures_total", "counter", "Attempts to archive that failed.", self.failures as f64),
+            figure("meridian_archive_parcels_total", "counter", "Parcels, in a fleet marks, archived.", self.parcels as f64),
+        ]
+    }
 }

@@ -5,18 +5,17 @@
 //! stopping (one mark more, where it has the turn and was not failing). Each change is logged once.
 //! Promises: a failure never stops writes. What is told at any door is what whoever has the turn said last.
 
+use super::backups::beside;
 use crate::Error;
-use crate::backup::archiver::is_whole;
 use crate::backup::place;
-use crate::backup::{ArchiveRow, archive_rows};
+use crate::backup::{ArchiveFigures, ArchiveRow, archive_rows};
 use crate::config::Config;
 use ::meta::Meta;
 use arrow::array::RecordBatch;
 use cluster::backups::{ArchiveRecord, ArchiveTurn, BackupError, Backups, Marked, Marking, Wanted};
-use cluster::fleet::{Roles, all_logins};
+use cluster::fleet::Roles;
 use parking_lot::Mutex;
 use query::Figure;
-use server::Users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,16 +49,10 @@ impl Plan {
     /// # Errors
     /// `Error::Usage`.
     pub fn of(config: &Config, roles: Roles) -> Result<Option<Plan>, Error> {
-        let Some(to) = &config.archive_to else { return Ok(None) };
-        let to = to.display().to_string();
+        let Some(to) = place::archive(config)? else { return Ok(None) };
         if !roles.scheduler {
             let text = "setting archive_to: schedulers archive a fleet; set it for those, and leave it out elsewhere";
             return Err(Error::Usage(text.to_owned()));
-        }
-        if !is_whole(&to) {
-            let text =
-                format!("setting archive_to: \"{to}\" is no whole path; give one that all machines share, or s3://bucket/prefix");
-            return Err(Error::Usage(text));
         }
         // What can't be one is refused before anything begins.
         place::open(&to, &(Arc::new(RealDisk) as _), Arc::new(RealClock::start()), Arc::new(|| false))?;
@@ -230,8 +223,7 @@ impl Work {
     }
 
     async fn wanted(&self) -> Result<Wanted, String> {
-        let roles = all_logins(&self.shared.meta).await.map_err(|fault| format!("the fleet's roles: {fault}"))?;
-        let beside = if roles.is_empty() { Vec::new() } else { vec![Users::file_of(&roles)] };
+        let beside = beside(&self.shared.meta).await?;
         let (place, stop) = (self.plan.to.clone(), Arc::clone(&self.give_up));
         Ok(Wanted { place, beside, release: env!("CARGO_PKG_VERSION").to_owned(), stop })
     }
@@ -325,19 +317,18 @@ impl Shared {
             return Vec::new();
         }
         let lag = standing.well_us.map_or(0, |well| self.world.clock.wall_us().saturating_sub(well).max(0));
-        let figure = |name, kind, help, value| Figure { name, kind, help, value };
-        let flag = f64::from(u8::from(standing.fault.is_some()));
-        vec![
-            figure("meridian_archive_lag_seconds", "gauge", "Age of what may not be archived yet.", lag as f64 / 1e6),
-            figure("meridian_archive_failing", "gauge", "Whether the repository could not be written to (1) or could (0).", flag),
-            figure("meridian_archive_failures_total", "counter", "Attempts to archive that failed.", standing.failures as f64),
-            figure("meridian_archive_parcels_total", "counter", "Marks made.", standing.marks as f64),
-            figure(
-                "meridian_archive_held_back_seconds",
-                "gauge",
-                "How long writes may have been held back for the last mark.",
-                standing.held_back.as_secs_f64(),
-            ),
-        ]
+        let shared = ArchiveFigures {
+            lag: Duration::from_micros(lag.unsigned_abs()),
+            fails: standing.fault.is_some(),
+            failures: standing.failures,
+            parcels: standing.marks,
+        };
+        let held_back = Figure {
+            name: "meridian_archive_held_back_seconds",
+            kind: "gauge",
+            help: "How long writes may have been held back for the last mark.",
+            value: standing.held_back.as_secs_f64(),
+        };
+        shared.figures().into_iter().chain([held_back]).collect()
     }
 }

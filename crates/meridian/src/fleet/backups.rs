@@ -42,6 +42,12 @@ pub struct FleetBackups {
     archive: OnceLock<Arc<archiver::Shared>>,
 }
 
+/// What lies beside the slices: the roles, where there are any.
+pub(super) async fn beside(meta: &Arc<dyn Meta>) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let roles = all_logins(meta).await.map_err(|fault| format!("the fleet's roles: {fault}"))?;
+    Ok(if roles.is_empty() { Vec::new() } else { vec![Users::file_of(&roles)] })
+}
+
 fn told(fault: BackupError) -> Error {
     match fault {
         BackupError::Repository(fault) => asked::told(fault),
@@ -98,9 +104,7 @@ impl FleetBackups {
         let stop = Arc::new(AtomicBool::new(false));
         let _waiting = Waiting(Arc::clone(&stop));
         let ends = self.turn.begin(to.clone(), self.world.clock.wall_us())?;
-        let roles =
-            all_logins(&self.meta).await.map_err(|fault| Error::Unavailable(report(format!("the fleet's roles: {fault}"))))?;
-        let beside = if roles.is_empty() { Vec::new() } else { vec![Users::file_of(&roles)] };
+        let beside = beside(&self.meta).await.map_err(|fault| Error::Unavailable(report(fault)))?;
         let release = env!("CARGO_PKG_VERSION").to_owned();
         let turn = self.turn.clone();
         let tell = Arc::new(move |progress| turn.tell(progress));
