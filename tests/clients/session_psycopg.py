@@ -32,6 +32,20 @@ with psycopg.connect(autocommit=True) as connection:
     assert connection.execute("SELECT count(*) FROM samples").fetchone() == (3001,)
     assert connection.execute("SELECT value FROM integers").fetchone() == (2**62 + 1,)
 
+# Tags, their samples and a look at them in one transaction that psycopg opened.
+with psycopg.connect() as connection:
+    connection.execute("INSERT INTO tags (name, kind) VALUES ('s.one', 'f64'), ('s.d', 'f64') ON CONFLICT DO NOTHING")
+    connection.execute("INSERT INTO samples VALUES ('s.one', %s, 1.5)", (T0,))
+    with connection.cursor().copy("COPY samples (tag, time, value) FROM STDIN") as copy:
+        copy.write_row(("s.one", T0 + SECOND, 2.5))
+    assert connection.execute("SELECT sum(value) FROM samples WHERE tag = 's.one'").fetchone() == (4,)
+    assert connection.execute("SELECT kind FROM tags WHERE name = 's.one'").fetchone() == ("f64",)
+    with psycopg.connect(autocommit=True) as other:
+        assert other.execute("SELECT count(*) FROM tags WHERE name = 's.one'").fetchone() == (0,)
+with psycopg.connect(autocommit=True) as connection:
+    assert connection.execute("SELECT avg(value), count(*) FROM samples WHERE tag = 's.one'").fetchone() == (2, 2)
+    connection.execute("DELETE FROM tags WHERE name = 's.one'")
+
 # Rolled back: by an exception, by rollback(), by a savepoint of a nested transaction.
 class Enough(Exception):
     pass
@@ -52,9 +66,20 @@ with psycopg.connect(autocommit=True) as connection:
         except psycopg.errors.UndefinedColumn:
             pass
         connection.execute("INSERT INTO samples VALUES ('s.d', '2027-01-03', 4)")
+        # What it wrote is seen, prepared or not, by a named cursor and by COPY.
+        asked = "SELECT time, value FROM samples WHERE tag = %s AND time >= %s ORDER BY time"
+        for prepare in (False, True):
+            rows = connection.execute(asked, ("s.d", datetime.datetime(2027, 1, 1, tzinfo=UTC)), prepare=prepare).fetchall()
+            assert [value for _, value in rows] == [2, 4], rows
+        assert connection.execute("SELECT value FROM latest WHERE tag = 's.d'").fetchone() == (4,)
+        with connection.cursor("own") as cursor:
+            cursor.execute("SELECT count(*), max(value) FROM samples WHERE time >= '2027-01-01'")
+            assert cursor.fetchone() == (2, 4)
+        with connection.cursor().copy("COPY (SELECT value FROM samples WHERE time >= '2027-01-01' ORDER BY 1) TO STDOUT") as copy:
+            assert b"".join(copy) == b"2\n4\n"
         try:
             with connection.transaction():
-                connection.execute("SELECT max(value) FROM samples")
+                connection.execute("SELECT * FROM values_at(ARRAY['s.d'], ARRAY[now()])")
         except psycopg.errors.FeatureNotSupported as error:
             assert "COMMIT" in error.diag.message_hint, error
         raise psycopg.Rollback()

@@ -91,6 +91,17 @@ def check_sync(url, prefix, **words):
         assert [tuple(row) for row in joined] == [("kV", 48)], joined
         session.execute(sa.delete(Sample).where(Sample.tag == tag, Sample.time >= T0 + datetime.timedelta(hours=47)))
         session.commit()
+    # One unit of work: a tag, its samples, and what it reads back of them before it commits.
+    with Session(engine) as session:
+        session.add(Tag(name=f"{prefix}.own", kind="f64", unit="A"))
+        session.flush()
+        session.add_all([Sample(tag=f"{prefix}.own", time=T0 + datetime.timedelta(hours=h), value=h, quality=192) for h in range(5)])
+        # The query flushes first.
+        assert session.scalar(select(func.sum(Sample.value)).where(Sample.tag == f"{prefix}.own")) == 10
+        mine = session.execute(select(Tag.unit, func.max(Sample.value)).join(Sample, Sample.tag == Tag.name).where(Tag.name == f"{prefix}.own").group_by(Tag.unit)).all()
+        assert [tuple(row) for row in mine] == [("A", 4)], mine
+        session.commit()
+        assert session.get(Sample, (f"{prefix}.own", T0 + datetime.timedelta(hours=4))).value == 4
     with engine.begin() as connection:
         connection.execute(sa.insert(Sample), [{"tag": tag, "time": T0 + datetime.timedelta(days=d), "value": 1.0, "quality": 192} for d in range(10, 60)])
     # What a block writes is read by the next one.

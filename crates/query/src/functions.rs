@@ -113,7 +113,7 @@ pub(crate) fn register_of_rules(context: &SessionContext) {
 pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, state: &Arc<Mutex<State>>, access: &Arc<Access>) {
     register_everywhere(context);
     let own = [
-        labels::all(engine, access),
+        labels::all(engine, access, state),
         node::all(engine, id, access),
         maintenance::all(engine),
         retention::all(engine, id, access),

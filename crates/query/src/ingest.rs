@@ -3,7 +3,7 @@
 //! Promises: every value is checked against its tag's kind as it comes, so that an error names its
 //! row; nothing reaches the kernel before `commit`, and in a transaction block not before its COMMIT.
 
-use crate::access::{Missing, Privileges, Rights};
+use crate::access::{Missing, Privileges, Rights, refused};
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::scan::Sort;
@@ -57,6 +57,31 @@ impl Gathered {
     /// The tag of each row.
     pub(crate) fn tags(&self) -> &[TagId] {
         &self.tags
+    }
+
+    /// The time of each row.
+    pub(crate) fn times(&self) -> &[Timestamp] {
+        &self.times
+    }
+
+    /// The bits of a row of a numeric tag.
+    pub(crate) fn bits(&self, row: usize) -> u64 {
+        self.bits[row]
+    }
+
+    /// The text of a row of a text tag.
+    pub(crate) fn text(&self, row: usize) -> &[u8] {
+        self.texts.get(row)
+    }
+
+    /// The quality byte of a row.
+    pub(crate) fn quality(&self, row: usize) -> u8 {
+        self.qualities[row]
+    }
+
+    /// Puts other tags in the place of some.
+    pub(crate) fn retag(&mut self, other: impl Fn(TagId) -> TagId) {
+        self.tags.iter_mut().for_each(|tag| *tag = other(*tag));
     }
 
     /// About how many bytes they take.
@@ -179,6 +204,11 @@ impl Ingest {
         let shown = || name.chars().take(128).collect::<String>();
         let found = self.engine.catalog.find(name).and_then(|tag| Some(Target { tag, kind: self.engine.catalog.kind(tag)? }));
         let (table, insert) = (self.sort.full_name(), Privileges::INSERT);
+        let (mut found, mut made) = (found, None);
+        if found.is_none() {
+            made = self.state.lock().made(name).map(|(tag, definition)| (tag, definition.clone()));
+            found = made.as_ref().map(|(tag, definition)| Target { tag: *tag, kind: definition.kind });
+        }
         let Some(target) = found else {
             if let Missing::Refused(error) = self.rights.missing(table, insert, name) {
                 return Err(error);
@@ -187,7 +217,11 @@ impl Ingest {
                 .with_hint("create it first: INSERT INTO tags (name, kind) VALUES ('..', 'f64')"));
         };
         // Before anything else is told of it.
-        self.rights.admit_tag(&self.engine.catalog, table, insert, target.tag, name)?;
+        match &made {
+            Some((_, definition)) if !self.rights.has_definition(table, insert, definition) => return Err(refused(name)),
+            Some(_) => {}
+            None => self.rights.admit_tag(&self.engine.catalog, table, insert, target.tag, name)?,
+        }
         if !self.sort.holds(target.kind) {
             let table = if target.kind.is_text() { "events" } else { "samples" };
             let message =
@@ -199,6 +233,15 @@ impl Ingest {
         }
         self.known.insert(name.into(), target);
         Ok(target)
+    }
+
+    /// The states of a tag of such a kind.
+    pub(crate) fn states(&self, tag: TagId) -> Vec<String> {
+        let state = self.state.lock();
+        match state.made_as(tag) {
+            Some(definition) => definition.states.clone(),
+            None => self.engine.catalog.get(tag).map(|tag| tag.definition.states).unwrap_or_default(),
+        }
     }
 
     /// Adds a row of a numeric kind.

@@ -308,7 +308,7 @@ impl Prepared {
     }
 
     /// Answers a point question whose answer lies at other nodes (`asks_far`); `params` are of the types of `parameters()`.
-    /// `PointAnswer::TooLong`: nothing went to the sink, run `execute`.
+    /// `PointAnswer::TooLong` (also where its block has to be seen): nothing went to the sink, run `execute`.
     ///
     /// # Errors
     /// As `execute`.
@@ -316,7 +316,9 @@ impl Prepared {
         let Work::Point(plan, _) = &self.planned.work else { return Ok(PointAnswer::TooLong) };
         let work = async {
             self.session.admit()?;
-            self.session.admit_point()?;
+            if !self.session.holds_nothing() {
+                return Ok(PointAnswer::TooLong);
+            }
             self.session.engine.readable().await?;
             let answer = plan.answer_far(params, &self.session.asker(), sink).await?;
             if let PointAnswer::Done(rows) = answer {
@@ -382,11 +384,12 @@ impl Prepared {
         }
     }
 
-    /// A point question asked as a query: at one go where it is short, else through a plan.
+    /// A point question asked as a query: at one go where it is short, else, or where its block has to be seen, through a plan.
     async fn run_point(&self, plan: &PointPlan, tree: &Tree, params: Vec<ScalarValue>) -> Result<Rows, Error> {
-        self.session.admit_point()?;
         let params = converted(params, &self.planned.parameters)?;
-        let rows = if self.session.engine.local.is_some() {
+        let rows = if !self.session.holds_nothing() {
+            None
+        } else if self.session.engine.local.is_some() {
             match plan.collect(&params)? {
                 None => plan.stream(&self.session, &params, &self.planned.sql)?,
                 rows => rows,

@@ -1,6 +1,7 @@
 //! Queries that go through a plan: planned once without parameters, optimised and run at each execution.
 
 use crate::access::admit_plan;
+use crate::block::with_own;
 use crate::context::{PlanOptions, StatementContext, StatementRights};
 use crate::engine::{batch_rows, sort_reserve};
 use crate::error::{Error, from_datafusion, raise};
@@ -10,6 +11,7 @@ use crate::names;
 use crate::outcome::Rows;
 use crate::planning::{Planning, Size};
 use crate::rewrite;
+use crate::scan::Sort;
 use crate::session::Session;
 use crate::suggest;
 use crate::tables::latest::LatestTable;
@@ -131,8 +133,14 @@ fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> 
 /// What a plan reads of what can be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
-    /// Samples, integers, events, the newest of them, or values at times.
-    pub series: bool,
+    /// Samples.
+    samples: bool,
+    integers: bool,
+    events: bool,
+    /// The newest of all of them.
+    pub latest: bool,
+    /// Those at times.
+    pub values_at: bool,
     pub tags: bool,
     /// Any table, those of catalogues too.
     pub any: bool,
@@ -147,13 +155,32 @@ impl Tables {
             {
                 read.any = true;
                 read.tags |= provider.downcast_ref::<TagTable>().is_some();
-                read.series |= provider.downcast_ref::<SeriesTable>().is_some()
-                    || provider.downcast_ref::<LatestTable>().is_some()
-                    || values_at_scan(scan);
+                read.latest |= provider.downcast_ref::<LatestTable>().is_some();
+                read.values_at |= values_at_scan(scan);
+                match provider.downcast_ref::<SeriesTable>().map(|table| table.sort) {
+                    Some(Sort::Doubles) => read.samples = true,
+                    Some(Sort::Integers) => read.integers = true,
+                    Some(Sort::Texts) => read.events = true,
+                    None => {}
+                }
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
         Ok(read)
+    }
+
+    /// Whether it reads a table of samples.
+    pub(crate) fn has(&self, sort: Sort) -> bool {
+        match sort {
+            Sort::Doubles => self.samples,
+            Sort::Integers => self.integers,
+            Sort::Texts => self.events,
+        }
+    }
+
+    /// Whether it reads any table of samples.
+    pub(crate) fn series(&self) -> bool {
+        self.samples || self.integers || self.events
     }
 }
 
@@ -172,6 +199,7 @@ pub(crate) async fn stream(
     let values = converted(params, types)?;
     let planners = Planning { planners: Arc::clone(&session.engine.planners), size: Size::optimised(&sql) };
     let plan = bound(&planners, plan, &values).await.map_err(shown)?;
+    let plan = with_own(session, plan).await?;
     let stream = if session.engine.local.is_some() {
         frugal::run(planners, statement_state(session, values), &plan).await
     } else {

@@ -456,20 +456,20 @@ impl Session {
 
     /// Refuses a query that would have to see what the block holds.
     pub(crate) fn admit_read(&self, plan: &LogicalPlan) -> Result<(), Error> {
-        if self.state.lock().reads_freely() {
+        if self.holds_nothing() {
             return Ok(());
         }
         let read = Tables::of(plan)?;
         if self.state.lock().open.held.hides(read) { Err(unseen()) } else { Ok(()) }
     }
 
-    /// The same for a point question.
-    pub(crate) fn admit_point(&self) -> Result<(), Error> {
-        if self.state.lock().reads_freely() { Ok(()) } else { Err(unseen()) }
+    /// Whether what its block holds can be left out of sight.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.state.lock().reads_freely()
     }
 }
 
 fn unseen() -> Error {
     raise(Error::Unsupported, "this transaction block has written what its queries can't see before COMMIT")
-        .with_hint("COMMIT first, or read before the first write of the block")
+        .with_hint("COMMIT first, or read before the write")
 }

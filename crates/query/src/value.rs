@@ -1,8 +1,7 @@
 //! Values between the kernel's 64-bit form, SQL's types and text, never rounding an integer.
 
 use crate::error::{Error, raise};
-use catalog::Catalog;
-use types::{Kind, TagId};
+use types::Kind;
 
 /// The largest magnitude up to which every integer is a double.
 pub(crate) const EXACT_MAX: i64 = 1 << 53;
@@ -100,7 +99,7 @@ pub(crate) fn bits_of_double(kind: Kind, value: f64) -> Result<u64, Error> {
 ///
 /// # Errors
 /// `Error::InvalidText`, `Error::OutOfRange`.
-pub(crate) fn bits_of_text(catalog: &Catalog, tag: TagId, kind: Kind, text: &str) -> Result<u64, Error> {
+pub(crate) fn bits_of_text(states: &dyn Fn() -> Vec<String>, kind: Kind, text: &str) -> Result<u64, Error> {
     let text = text.trim();
     match kind {
         Kind::F64 | Kind::F32 => {
@@ -117,10 +116,8 @@ pub(crate) fn bits_of_text(catalog: &Catalog, tag: TagId, kind: Kind, text: &str
             "f" | "false" | "off" | "no" | "n" | "0" => Ok(0),
             _ => Err(malformed(text, kind)),
         },
-        Kind::State => integer_of(kind, text).or_else(|error| {
-            let states = catalog.get(tag).map(|tag| tag.definition.states).unwrap_or_default();
-            states.iter().position(|state| state == text).map(|index| index as u64).ok_or(error)
-        }),
+        Kind::State => integer_of(kind, text)
+            .or_else(|error| states().iter().position(|state| state == text).map(|index| index as u64).ok_or(error)),
         Kind::I32 | Kind::I64 => integer_of(kind, text),
         Kind::Text => Err(malformed(text, kind)),
     }

@@ -16,7 +16,7 @@ pub(crate) use rows::{Given, Row, push};
 pub(crate) use tag_rows::{Draft, TagValue, check_column, span_us};
 pub use tag_rows::{array_items, tag_definitions};
 pub use tags::TAG_COLUMNS;
-pub(crate) use tags::{create as create_tags, create_now, tag_columns};
+pub(crate) use tags::{create as create_tags, tag_columns};
 
 use crate::block::Writing;
 use crate::error::{Error, find_word, raise};

@@ -195,6 +195,13 @@ impl Rights {
             || (opened_by_groups(privilege).contains(&table) && self.in_group(catalog, privilege, tag, name))
     }
 
+    /// The same of a tag that is not there yet.
+    pub(crate) fn has_definition(&self, table: &str, privilege: Privileges, tag: &TagDefinition) -> bool {
+        let group =
+            |(of, condition): &(Privileges, Arc<TagCondition>)| of.has(privilege) && condition.holds(&tag.name, &tag.labels);
+        self.table(table).has(privilege) || (opened_by_groups(privilege).contains(&table) && self.groups.iter().any(group))
+    }
+
     /// Whether the samples of a tag of that kind may be read.
     pub(crate) fn reads_kind(&self, catalog: &Catalog, kind: Kind, tag: TagId, name: &str) -> bool {
         let tables: &[&str] = if kind.is_text() {

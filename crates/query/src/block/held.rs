@@ -3,27 +3,33 @@
 //! Promises: they are bounded by `copy_bytes_max` (54000); what belongs into different commits is refused when it is
 //! written, not at COMMIT.
 
+use super::made::{self, Made, NewTag};
 use crate::access::{self, Asked, When};
+use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::ingest::{Gathered, send, wait};
 use crate::query::Tables;
 use crate::scan::Sort;
 use crate::session::{Block, Session, State};
-use crate::write::create_now;
+use crate::store::Asker;
 use kernel::{Deletion, TagSelection};
-use std::collections::HashSet;
 use std::sync::Arc;
-use types::{TagDefinition, TagId, TimeRange};
+use types::{Kinds, TagDefinition, TagId, TimeRange};
 
-/// What a block holds.
+/// What a block holds: new tags and rows, or something that goes with nothing else.
 #[derive(Default)]
-pub(crate) enum Held {
+pub(crate) struct Held {
+    pub(super) made: Made,
+    /// Rows of numeric tags, and of text tags.
+    pub(super) rows: Box<(Gathered, Gathered)>,
+    pub(super) other: Other,
+}
+
+/// What goes with nothing of another sort.
+#[derive(Default)]
+pub(super) enum Other {
     #[default]
     Nothing,
-    /// Rows of numeric tags, and of text tags.
-    Rows(Box<(Gathered, Gathered)>),
-    /// New tags, each with whether one that is there by then is left.
-    Tags(Vec<(TagDefinition, bool)>, u64),
     /// Statements about roles, in order.
     Roles(Vec<Arc<Asked>>),
     /// A write that goes with no other one.
@@ -49,27 +55,37 @@ pub(crate) enum Writing {
 
 /// How much a block held at some time.
 #[derive(Clone, Copy)]
-pub(super) enum Mark {
-    Nothing,
-    Rows(usize, usize),
-    Tags(usize),
-    Roles(usize),
-    Alone,
+pub(super) struct Mark {
+    made: usize,
+    rows: (usize, usize),
+    roles: usize,
+    alone: bool,
 }
 
 impl Held {
     pub(crate) fn is_nothing(&self) -> bool {
-        matches!(self, Held::Nothing)
+        self.made.is_empty() && self.has_no_rows() && matches!(self.other, Other::Nothing)
     }
 
-    /// Whether queries of these tables would have to see it.
+    fn has_no_rows(&self) -> bool {
+        self.rows.0.rows() + self.rows.1.rows() == 0
+    }
+
+    /// Whether queries of these tables would have to see what they can't.
     pub(crate) fn hides(&self, read: Tables) -> bool {
-        match self {
-            Held::Nothing => false,
-            Held::Rows(_) | Held::Alone(Alone::Deletion(_)) => read.series,
+        match &self.other {
             // Who may read what is about to change.
-            Held::Roles(_) => read.any,
-            Held::Tags(..) | Held::Alone(_) => read.series || read.tags,
+            Other::Roles(_) => read.any,
+            Other::Nothing => read.values_at && !self.is_nothing(),
+            // What was before what goes is not known.
+            Other::Alone(Alone::Deletion(_)) => read.latest || read.values_at,
+            Other::Alone(Alone::Drops(_)) => read.values_at,
+            // Samples are found by names and labels.
+            Other::Alone(Alone::Changes(changes)) => {
+                let found_by = |tag: &TagDefinition| (tag.name.clone(), tag.labels.clone(), tag.kind);
+                let same = changes.iter().all(|(_, was, is)| found_by(was) == found_by(is));
+                !same && (read.series() || read.latest || read.values_at)
+            }
         }
     }
 
@@ -78,14 +94,14 @@ impl Held {
     /// # Errors
     /// `Error::Unsupported`, which says what to do.
     pub(crate) fn admit(&self, command: &str, writing: Writing) -> Result<(), Error> {
-        let before = match (self, writing) {
-            (Held::Nothing, _) | (Held::Rows(_), Writing::Rows) | (Held::Tags(..), Writing::NewTags) => return Ok(()),
-            (Held::Roles(_), Writing::Roles) => return Ok(()),
-            (Held::Rows(_), _) => "rows of samples, integers or events",
-            (Held::Tags(..), _) => "new tags",
-            (Held::Roles(_), _) => "a change of roles",
-            (Held::Alone(Alone::Deletion(_)), _) => "a DELETE",
-            (Held::Alone(_), _) => "a change of tags",
+        let before = match (&self.other, writing) {
+            _ if self.is_nothing() => return Ok(()),
+            (Other::Nothing, Writing::Rows | Writing::NewTags) | (Other::Roles(_), Writing::Roles) => return Ok(()),
+            (Other::Nothing, _) if self.made.is_empty() => "rows of samples, integers or events",
+            (Other::Nothing, _) => "new tags",
+            (Other::Roles(_), _) => "a change of roles",
+            (Other::Alone(Alone::Deletion(_)), _) => "a DELETE",
+            (Other::Alone(_), _) => "a change of tags",
         };
         Err(raise(Error::Unsupported, format!("{command} can't follow {before} in one transaction block"))
             .with_detail("what a block writes is one commit, and this would be two")
@@ -93,74 +109,122 @@ impl Held {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        match self {
-            Held::Nothing => Mark::Nothing,
-            Held::Rows(rows) => Mark::Rows(rows.0.rows(), rows.1.rows()),
-            Held::Tags(tags, _) => Mark::Tags(tags.len()),
-            Held::Roles(asked) => Mark::Roles(asked.len()),
-            Held::Alone(_) => Mark::Alone,
-        }
+        let (roles, alone) = match &self.other {
+            Other::Nothing => (0, false),
+            Other::Roles(asked) => (asked.len(), false),
+            Other::Alone(_) => (0, true),
+        };
+        Mark { made: self.made.len(), rows: (self.rows.0.rows(), self.rows.1.rows()), roles, alone }
     }
 
     pub(super) fn back_to(&mut self, mark: Mark) {
-        match (&mut *self, mark) {
-            (Held::Rows(rows), Mark::Rows(numbers, texts)) => {
-                rows.0.truncate(numbers);
-                rows.1.truncate(texts);
-            }
-            (Held::Tags(tags, bytes), Mark::Tags(count)) => {
-                tags.truncate(count);
-                *bytes = tags.iter().map(|(definition, _)| bytes_of(definition)).sum();
-            }
-            (Held::Roles(asked), Mark::Roles(count)) => asked.truncate(count),
-            (Held::Alone(_), Mark::Alone) => {}
-            _ => *self = Held::Nothing,
+        self.made.truncate(mark.made);
+        self.rows.0.truncate(mark.rows.0);
+        self.rows.1.truncate(mark.rows.1);
+        match &mut self.other {
+            Other::Roles(asked) if mark.roles > 0 => asked.truncate(mark.roles),
+            Other::Alone(_) if mark.alone => {}
+            other => *other = Other::Nothing,
         }
     }
 
-    /// Does it all, as one commit.
+    /// Does it all, as one commit; new tags and their rows as two, the tags first.
     pub(super) async fn commit(self, session: &Session) -> Result<(), Error> {
-        match self {
-            Held::Nothing => Ok(()),
-            Held::Rows(rows) => {
-                all_there(session, &rows)?;
-                let answer = send(&session.engine, &session.asker(), &rows.0, &rows.1)?;
-                drop(rows);
-                answer.wait().await.map(|_| ())
-            }
-            Held::Tags(tags, _) => {
-                let catalog = &session.engine.catalog;
-                let there = |(definition, skip): &(TagDefinition, bool)| *skip && catalog.find(&definition.name).is_some();
-                let wanted = tags.into_iter().filter(|tag| !there(tag)).map(|(definition, _)| definition).collect();
-                create_now(session, wanted).await.map(|_| ())
-            }
-            Held::Roles(asked) => access::change(session, asked, When::AtCommit).await.map(|_| ()),
-            Held::Alone(alone) => alone.done(session).await,
+        match self.other {
+            Other::Roles(asked) => return access::change(session, asked, When::AtCommit).await.map(|_| ()),
+            Other::Alone(alone) => return alone.done(session).await,
+            Other::Nothing => {}
         }
+        let work = Both { engine: Arc::clone(&session.engine), asker: session.asker(), made: self.made, rows: self.rows };
+        if work.made.is_empty() || work.rows.0.rows() + work.rows.1.rows() == 0 {
+            return work.done().await;
+        }
+        // Once begun it goes on to its end, whoever goes away meanwhile.
+        let done = tokio::spawn(traces::within(traces::current(), work.done())).await;
+        done.unwrap_or_else(|fault| Err(raise(Error::Internal, format!("internal error: the commit's task ended: {fault}"))))
+    }
+}
+
+/// New tags, and rows of these and others.
+struct Both {
+    engine: Arc<Engine>,
+    asker: Asker,
+    made: Made,
+    rows: Box<(Gathered, Gathered)>,
+}
+
+impl Both {
+    async fn done(mut self) -> Result<(), Error> {
+        let created = self.create().await?;
+        let Err(error) = self.write().await else { return Ok(()) };
+        if created.is_empty() {
+            return Err(error);
+        }
+        // As a DELETE of tags does: some of the rows may be there.
+        let gone = Alone::Drops(created).done_of(&self.engine, &self.asker).await;
+        Err(match gone {
+            Ok(()) => error,
+            Err(fault) => error.with_detail(format!("the block's new tags are there, without their samples: {fault}")),
+        })
+    }
+
+    /// Makes the tags, and puts their ordinals into the rows.
+    async fn create(&mut self) -> Result<Vec<TagId>, Error> {
+        if self.made.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (catalog, tags) = (&self.engine.catalog, std::mem::take(&mut self.made).into_tags());
+        let mut ordinals: Vec<Option<TagId>> = Vec::with_capacity(tags.len());
+        let mut wanted = Vec::new();
+        for NewTag { definition, skip_existing } in tags {
+            let there = catalog.find(&definition.name).filter(|_| skip_existing);
+            if let Some(tag) = there
+                && catalog.kind(tag) != Some(definition.kind)
+            {
+                let message =
+                    format!("could not serialize access: tag \"{}\" was made meanwhile, of another kind", definition.name);
+                return Err(raise(Error::Stale, message).with_hint("run the transaction again"));
+            }
+            ordinals.push(there);
+            if there.is_none() {
+                wanted.push(definition);
+            }
+        }
+        let made = if wanted.is_empty() { 0..0 } else { wait(self.engine.tags.create(wanted)).await? };
+        let mut next = made.clone().map(TagId);
+        let ordinals: Vec<Option<TagId>> = ordinals.into_iter().map(|there| there.or_else(|| next.next())).collect();
+        let real = |tag: TagId| made::index(tag).and_then(|index| *ordinals.get(index)?).unwrap_or(tag);
+        self.rows.0.retag(real);
+        self.rows.1.retag(real);
+        Ok(made.map(TagId).collect())
+    }
+
+    async fn write(&mut self) -> Result<(), Error> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.0.rows() + rows.1.rows() == 0 {
+            return Ok(());
+        }
+        all_there(&self.engine, &rows)?;
+        let answer = send(&self.engine, &self.asker, &rows.0, &rows.1)?;
+        drop(rows);
+        answer.wait().await.map(|_| ())
     }
 }
 
 /// Refuses rows of a tag that went since they were written: its number lives on in the kernel, and nobody would see them.
-fn all_there(session: &Session, rows: &(Gathered, Gathered)) -> Result<(), Error> {
+fn all_there(engine: &Engine, rows: &(Gathered, Gathered)) -> Result<(), Error> {
     let mut tags: Vec<TagId> = rows.0.tags().iter().chain(rows.1.tags()).copied().collect();
     tags.sort_unstable();
     tags.dedup();
     let mut gone = false;
-    session.engine.catalog.names(&tags, |name| gone |= name.is_none());
+    engine.catalog.names(&tags, |name| gone |= name.is_none());
     if gone { Err(raise(Error::UnknownTag, "a tag that this transaction block wrote to was dropped meanwhile")) } else { Ok(()) }
 }
 
 /// Statements about roles in one block at most.
 const ROLES_MAX: usize = 1_000;
 
-fn bytes_of(definition: &TagDefinition) -> u64 {
-    let texts = definition.name.len() + definition.description.len() + definition.unit.len();
-    let labels: usize = definition.labels.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
-    let states: usize = definition.states.iter().map(|state| state.len() + 24).sum();
-    (texts + labels + states + 256) as u64
-}
-
-fn too_large(limit: u64) -> Error {
+pub(super) fn too_large(limit: u64) -> Error {
     raise(Error::TooLarge, format!("one transaction block may hold {limit} bytes of writes before it commits"))
         .with_hint("COMMIT more often, or raise copy_bytes_max")
 }
@@ -171,13 +235,11 @@ impl State {
         if self.block != Block::Open {
             return Ok(Some(rows));
         }
-        if self.open.held.is_nothing() {
-            self.open.held = Held::Rows(Box::default());
-        }
-        let Held::Rows(held) = &mut self.open.held else {
+        let Held { made, rows: held, other } = &mut self.open.held;
+        if !matches!(other, Other::Nothing) {
             return Err(raise(Error::Internal, "internal error: rows came into a block of other writes"));
-        };
-        if held.0.bytes() + held.1.bytes() + rows.bytes() > limit {
+        }
+        if made.bytes() + held.0.bytes() + held.1.bytes() + rows.bytes() > limit {
             return Err(too_large(limit));
         }
         if sort == Sort::Texts {
@@ -190,19 +252,19 @@ impl State {
 
     /// The statements about roles of the block; None where there is none.
     pub(crate) fn held_roles(&self) -> Result<Option<Vec<Arc<Asked>>>, Error> {
-        match &self.open.held {
+        match &self.open.held.other {
             _ if self.block != Block::Open => Ok(None),
-            Held::Roles(asked) if asked.len() >= ROLES_MAX => {
+            Other::Roles(asked) if asked.len() >= ROLES_MAX => {
                 Err(raise(Error::TooLarge, format!("one transaction block may hold {ROLES_MAX} statements about roles")))
             }
-            Held::Roles(asked) => Ok(Some(asked.clone())),
+            Other::Roles(asked) => Ok(Some(asked.clone())),
             _ => Ok(Some(Vec::new())),
         }
     }
 
     /// Takes one more into the block.
     pub(crate) fn hold_roles(&mut self, asked: Vec<Arc<Asked>>) {
-        self.open.held = Held::Roles(asked);
+        self.open.held.other = Other::Roles(asked);
     }
 
     /// Takes new tags into the block: how many. None where there is no block; then `definitions` are still there.
@@ -216,34 +278,18 @@ impl State {
         if self.block != Block::Open {
             return Ok(None);
         }
-        let (mut made, mut bytes) = match std::mem::take(&mut self.open.held) {
-            Held::Tags(made, bytes) => (made, bytes),
-            _ => (Vec::new(), 0),
-        };
-        let before = made.len();
-        let mut names: HashSet<String> = made.iter().map(|(definition, _)| definition.name.clone()).collect();
-        let mut failure = None;
-        for definition in definitions.drain(..) {
-            if exists(&definition.name) || names.contains(&definition.name) {
-                if skip_existing {
-                    continue;
-                }
-                failure = Some(raise(Error::DuplicateTag, format!("tag \"{}\" exists already", definition.name)));
-                break;
-            }
-            bytes += bytes_of(&definition);
-            names.insert(definition.name.clone());
-            made.push((definition, skip_existing));
-        }
-        if bytes > limit {
-            failure.get_or_insert_with(|| too_large(limit));
-        }
-        if failure.is_some() {
-            made.truncate(before);
-        }
-        let count = (made.len() - before) as u64;
-        self.open.held = if made.is_empty() { Held::Nothing } else { Held::Tags(made, bytes) };
-        failure.map_or(Ok(Some(count)), Err)
+        let Held { made, rows, .. } = &mut self.open.held;
+        made.add(definitions, skip_existing, exists, (rows.0.bytes() + rows.1.bytes(), limit)).map(Some)
+    }
+
+    /// A new tag of the block.
+    pub(crate) fn made(&self, name: &str) -> Option<(TagId, &TagDefinition)> {
+        self.open.held.made.find(name)
+    }
+
+    /// What is to become of an ordinal, where it is a new tag's.
+    pub(crate) fn made_as(&self, tag: TagId) -> Option<&TagDefinition> {
+        self.open.held.made.get(tag)
     }
 }
 
@@ -252,7 +298,7 @@ pub(crate) async fn do_alone(session: &Session, alone: Alone) -> Result<(), Erro
     {
         let mut state = session.state.lock();
         if state.block == Block::Open {
-            state.open.held = Held::Alone(alone);
+            state.open.held.other = Other::Alone(alone);
             return Ok(());
         }
     }
@@ -261,9 +307,12 @@ pub(crate) async fn do_alone(session: &Session, alone: Alone) -> Result<(), Erro
 
 impl Alone {
     async fn done(self, session: &Session) -> Result<(), Error> {
-        let engine = &session.engine;
+        self.done_of(&session.engine, &session.asker()).await
+    }
+
+    async fn done_of(self, engine: &Engine, asker: &Asker) -> Result<(), Error> {
         match self {
-            Alone::Deletion(deletion) => engine.delete(deletion, &session.asker()).wait().await.map(|_| ()),
+            Alone::Deletion(deletion) => engine.delete(deletion, asker).wait().await.map(|_| ()),
             Alone::Changes(changes) => {
                 let stale = |(id, was, _): &&(TagId, TagDefinition, TagDefinition)| {
                     engine.catalog.get(*id).is_none_or(|tag| tag.definition != *was)
@@ -279,7 +328,7 @@ impl Alone {
             Alone::Drops(tags) => {
                 wait(engine.tags.delete(tags.clone())).await?;
                 let deletion = Deletion::Range { tags: TagSelection::of(tags), range: TimeRange::ALL };
-                engine.delete(deletion, &session.asker()).wait().await.map(|_| ())
+                engine.delete(deletion, asker).wait().await.map(|_| ())
             }
         }
     }

@@ -27,7 +27,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::limit::LocalLimitExec;
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
@@ -104,7 +104,7 @@ impl Cutter<'_> {
         }
         let mut children = Vec::with_capacity(pieces.len());
         for (piece, was) in pieces.into_iter().zip(node.children()) {
-            children.push(as_before(self.here(piece)?, was));
+            children.push(apart(node, as_before(self.here(piece)?, was)));
         }
         if children.is_empty() { Ok(Piece::Here(Arc::clone(node))) } else { with_children(node, children).map(Piece::Here) }
     }
@@ -129,7 +129,7 @@ impl Cutter<'_> {
             return Ok(Piece::Here(Arc::new(merge)));
         }
         let was = node.children()[0];
-        let child = as_before(self.here(Piece::Down(down))?, was);
+        let child = apart(node, as_before(self.here(Piece::Down(down))?, was));
         with_children(node, vec![child]).map(Piece::Here)
     }
 
@@ -217,6 +217,16 @@ fn as_before(plan: Arc<dyn ExecutionPlan>, was: &Arc<dyn ExecutionPlan>) -> Arc<
         Some(order) => Arc::new(SortPreservingMergeExec::new(order, plan)),
         None => single(plan),
     }
+}
+
+/// A boundary apart from a node that has a limit and leaves out, joins or sorts rows: the engine would have each task give no more
+/// rows than the limit, whatever the node then does with them (`push_fetch_into_network_coalesce`).
+fn apart(node: &Arc<dyn ExecutionPlan>, child: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let hands_on = node.is::<CoalescePartitionsExec>() || node.is::<SortPreservingMergeExec>() || node.is::<GlobalLimitExec>();
+    if hands_on || node.is::<LocalLimitExec>() || !child.is::<NetworkCoalesceExec>() {
+        return child;
+    }
+    Arc::new(CooperativeExec::new(child))
 }
 
 /// The column that an expression is, and nothing more.

@@ -4,12 +4,14 @@ use super::simple::Simple;
 use crate::access::{Access, Privileges, Rights};
 use crate::context::StatementRights;
 use crate::engine::Engine;
+use crate::session::State;
 use arrow::array::{Array, AsArray, NullBufferBuilder, StringArray, StringViewArray, make_view, new_null_array};
 use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 use datafusion::common::{ScalarValue, exec_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -45,26 +47,36 @@ pub(super) fn everywhere() -> Vec<ScalarUDF> {
     vec![JSON_TEXT_FUNCTION.as_ref().clone()]
 }
 
-pub(super) fn all(engine: &Arc<Engine>, access: &Arc<Access>) -> Vec<ScalarUDF> {
+pub(super) fn all(engine: &Arc<Engine>, access: &Arc<Access>, state: &Arc<Mutex<State>>) -> Vec<ScalarUDF> {
     // A tag's labels may be changed between statements, never within one as far as it is concerned.
     let signature = Signature::exact(vec![DataType::Utf8View, DataType::Utf8], Volatility::Stable);
-    vec![ScalarUDF::new_from_impl(Label { engine: Arc::clone(engine), access: Arc::clone(access), signature })]
+    vec![ScalarUDF::new_from_impl(Label {
+        engine: Arc::clone(engine),
+        access: Arc::clone(access),
+        state: Arc::clone(state),
+        signature,
+    })]
 }
 
 /// `label(tag, key)`. A tag is looked up once a batch, however many rows it has there; its rows share the text.
 struct Label {
     engine: Arc<Engine>,
     access: Arc<Access>,
+    /// What the session's block has made.
+    state: Arc<Mutex<State>>,
     signature: Signature,
 }
 
 impl Label {
     /// The label of a tag, or none; of a tag that may not be seen there are none.
     fn of(&self, rights: &Rights, name: &str, key: &str) -> Option<String> {
-        let catalog = &self.engine.catalog;
-        let seen = |id: &TagId| rights.is_unbound() || rights.has_tag(catalog, "public.tags", Privileges::SELECT, *id, name);
-        let tag = catalog.find(name).filter(seen).and_then(|id| catalog.get(id))?;
-        tag.definition.labels.into_iter().find(|(found, _)| found == key).map(|(_, value)| value)
+        let (catalog, table, select) = (&self.engine.catalog, "public.tags", Privileges::SELECT);
+        let seen = |id: &TagId| rights.is_unbound() || rights.has_tag(catalog, table, select, *id, name);
+        let definition = match catalog.find(name) {
+            Some(id) => catalog.get(Some(id).filter(seen)?)?.definition,
+            None => self.state.lock().made(name).filter(|(_, tag)| rights.has_definition(table, select, tag))?.1.clone(),
+        };
+        definition.labels.into_iter().find(|(found, _)| found == key).map(|(_, value)| value)
     }
 
     /// One key for all rows, as it nearly always is.

@@ -246,13 +246,15 @@ fn converted(inner: Expr, schema: &DFSchema, to: &DataType) -> std::result::Resu
         || is_float(from)
         || is_interval(from)
         || matches!(from, DataType::Date32 | DataType::Binary | DataType::List(_));
+    // Types of arguments are settled before this, and a text may be of any of its layouts.
+    let text = |inner: Expr| if *from == DataType::Utf8 { inner } else { cast(inner, DataType::Utf8) };
     Ok(if is_text(to) && shows {
         let inner = if is_time(from) { exact(inner, from) } else { inner };
         cast(shown(inner), to.clone())
     } else if is_moment(to) && is_text(from) {
-        cast(read_time(inner), to.clone())
+        cast(read_time(text(inner)), to.clone())
     } else if matches!(to, DataType::Timestamp(_, None) | DataType::Date32) && is_text(from) {
-        cast(read_local(inner), to.clone())
+        cast(read_local(text(inner)), to.clone())
     } else if is_moment(to) && is_local(from) {
         cast(moment(cast(inner, local_type())), to.clone())
     } else if is_moment(from) && is_local(to) {
@@ -260,11 +262,11 @@ fn converted(inner: Expr, schema: &DFSchema, to: &DataType) -> std::result::Resu
     } else if to.is_integer() && is_float(from) {
         cast(rounded(inner), to.clone())
     } else if is_float(to) && is_text(from) {
-        cast(read_float(inner, to), to.clone())
+        cast(read_float(text(inner), to), to.clone())
     } else if is_float(to) && is_decimal(from) {
         cast(double_of(inner), to.clone())
     } else if *to == DataType::Binary && is_text(from) {
-        read_bytes(inner)
+        read_bytes(text(inner))
     } else if *to == DataType::Float32 && *from == DataType::Float64 {
         narrowed(inner)
     } else if let (true, DataType::Decimal128(precision, scale)) = (to.is_integer(), from)

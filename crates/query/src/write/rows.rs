@@ -78,7 +78,7 @@ pub(crate) fn push(ingest: &mut Ingest, row: &Row<'_>) -> Result<(), Error> {
         Given::Null => return Err(null("value")),
         Given::Integer(number) => bits_of_integer(target.kind, number)?,
         Given::Double(number) => bits_of_double(target.kind, number)?,
-        Given::Text(text) => bits_of_text(&ingest.engine().catalog, target.tag, target.kind, text)?,
+        Given::Text(text) => bits_of_text(&|| ingest.states(target.tag), target.kind, text)?,
     };
     ingest.push_bits(target, time, bits, quality);
     Ok(())

@@ -162,11 +162,6 @@ pub(crate) async fn create(session: &Session, mut definitions: Vec<TagDefinition
     if let Some(made) = session.state.lock().hold_tags(&mut definitions, skip_existing, exists, limit)? {
         return Ok(made);
     }
-    create_now(session, definitions).await
-}
-
-/// Makes tags without waiting for the end of a transaction block.
-pub(crate) async fn create_now(session: &Session, definitions: Vec<TagDefinition>) -> Result<u64, Error> {
     if definitions.is_empty() {
         return Ok(0);
     }

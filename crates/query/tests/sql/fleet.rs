@@ -2,7 +2,7 @@
 //! gone round before the first row and named after it.
 
 pub mod nodes;
-mod questions;
+pub mod questions;
 
 use crate::fixture::House;
 use nodes::Router;
@@ -65,7 +65,7 @@ impl Two {
 }
 
 /// Whether the statement itself says an order, not only a part of it in parentheses.
-fn says_order(sql: &str) -> bool {
+pub fn says_order(sql: &str) -> bool {
     let mut depth = 0_i32;
     let outside = sql.chars().filter(|c| {
         depth += i32::from(*c == '(') - i32::from(*c == ')');

@@ -20,6 +20,7 @@ mod joins;
 mod limits;
 mod meaning;
 mod numerics;
+mod own_writes;
 mod planning;
 mod pushdown;
 mod ranges;

@@ -126,6 +126,16 @@ const OTHERS: &[&str] = &[
     "SELECT max(text), min(time) FROM events",
     "SELECT n, (SELECT count(*) FROM samples WHERE value > n) FROM generate_series(0, 3) AS g(n) ORDER BY n",
     "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < (SELECT count(*) FROM events WHERE tag = 'u') + 3) SELECT * FROM r ORDER BY n",
+    // What is done here of a few rows must not be of the first few of each node.
+    "SELECT count(*) FROM (SELECT value FROM samples WHERE tag = 'a' AND to_char(time, 'SS') > '30' LIMIT 40) AS x",
+    "SELECT count(*) FROM (SELECT value FROM samples WHERE tag = 'b' AND extract(minute FROM time::text::timestamp) > 30 LIMIT 15) AS x",
+    "SELECT count(*) FROM (SELECT value FROM samples WHERE tag = 'a' AND value > (SELECT avg(value) FROM samples WHERE tag = 'g') LIMIT 40) AS x",
+    "SELECT time::text::timestamp, time::text::date, value::text::float8 FROM samples WHERE tag = 'g' ORDER BY 1 LIMIT 3",
+    "SELECT text::timestamp FROM events WHERE text = 'event 3'",
+    "SELECT count(*) FROM (SELECT s.value FROM samples AS s JOIN generate_series(1, 5) AS g(n) ON s.value = n LIMIT 8) AS x",
+    "SELECT value, time FROM samples ORDER BY to_char(time, 'MI:SS'), value, time LIMIT 6",
+    "SELECT DISTINCT to_char(time, 'SS') AS s FROM samples WHERE to_char(time, 'SS') > '57' ORDER BY s LIMIT 2",
+    "SELECT count(*) FROM (SELECT DISTINCT value FROM samples WHERE tag = 'a' AND to_char(time, 'SS') > '30' LIMIT 40) AS x",
     "SELECT count(*) FROM samples AS x, samples AS y WHERE x.value + y.value > 1200 AND x.tag = 'a' AND y.tag = 'b'",
 ];
 
