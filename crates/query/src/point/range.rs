@@ -106,6 +106,7 @@ impl Plan {
         limit: Option<u64>,
     ) -> Result<Option<Vec<ScanBatch>>, Error> {
         let most = limit.unwrap_or(ROWS_MAX + 1);
+        let of_tags = if let TagSelection::List(tags) = &tags { tags.len() as u64 } else { u64::MAX };
         let request = ScanRequest {
             tags,
             texts: self.table.sort() == Some(Sort::Texts),
@@ -118,16 +119,20 @@ impl Plan {
             rows_per_tag_max: Some(most),
             batch_rows: BATCH_ROWS,
         };
-        let (mut batches, mut rows, mut text_bytes) = (Vec::new(), 0, 0);
+        let (mut batches, mut rows, mut runs, mut text_bytes) = (Vec::new(), 0, 0, 0);
         for mut part in kernel.snapshot().scan(&request, 1) {
             while let Some(batch) = part.next_batch()? {
                 rows += batch.rows() as u64;
                 text_bytes += batch.texts.bytes.len();
+                runs += batch.runs.len() as u64;
                 batches.push(batch);
                 if order == Order::Free && limit.is_some_and(|limit| rows >= limit) {
                     return Ok(Some(batches));
                 }
-                if rows > ROWS_MAX || text_bytes > TEXT_BYTES_MAX {
+                // What is read here of many is read once more: of several tags it shows early, where one is like another.
+                let free = order == Order::Free && limit.is_none();
+                let all = if free { (rows / runs.max(1)).saturating_mul(of_tags) } else { rows };
+                if rows > ROWS_MAX || all > ROWS_MAX || text_bytes > TEXT_BYTES_MAX {
                     return Ok(None);
                 }
             }

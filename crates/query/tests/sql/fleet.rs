@@ -3,6 +3,7 @@
 
 pub mod nodes;
 pub mod questions;
+mod random;
 
 use crate::fixture::House;
 use nodes::Router;
@@ -72,6 +73,29 @@ pub fn says_order(sql: &str) -> bool {
         depth == 0
     });
     outside.collect::<String>().contains("ORDER BY")
+}
+
+async fn random_ones_the_same(rule: DistributionRule, seeds: std::ops::Range<u64>) {
+    let two = Two::furnished(rule).await;
+    for seed in seeds {
+        let sql = random::statement(&mut random::Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let answers = [two.lone.try_rows(&sql, Vec::new()).await, two.fleet.try_rows(&sql, Vec::new()).await];
+        let [one, many] = answers.map(|answer| {
+            let mut rows = answer.map_err(|error| format!("{} {}", error.sqlstate(), error.message()))?;
+            rows.sort();
+            Ok::<_, String>(rows)
+        });
+        // Which of several errors comes first may differ.
+        let same = one == many || matches!((&one, &many), (Err(one), Err(many)) if one[..5] == many[..5]);
+        assert!(same, "seed {seed}: {sql}: {one:?} on one node, {many:?} on many");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_nodes_answer_random_statements_as_one() {
+    let from = std::env::var("MERIDIAN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    random_ones_the_same(BY_TAG, from..from + 120).await;
+    random_ones_the_same(BY_DAY, from + 120..from + 170).await;
 }
 
 async fn all_the_same(rule: DistributionRule) {
