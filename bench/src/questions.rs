@@ -1,7 +1,8 @@
 //! `bench questions`: small questions, ours beside PostgreSQL, VictoriaMetrics and InfluxDB.
 //!
 //! Promises: all hold the same points, flushed, merged or vacuumed as suits each; single points are drawn from a seed and each answer
-//! is held against the data set; of the others rows are counted. Sides are asked in turns.
+//! is held against the data set; of the others rows are counted, once they were decoded. Sides are asked in turns, ours at two
+//! doors: as text, which PostgreSQL is asked by too, and in columns by Flight SQL, each of which is told beside the other peers.
 
 mod asking;
 
@@ -13,11 +14,11 @@ use crate::measure::Spent;
 use crate::peer::{Server, influx, victoria};
 use crate::report::Report;
 use crate::side::{Body, Connection, REMOTE_WRITE, Turn, turn};
-use asking::{Asking, Who};
+use asking::{Asking, Door, Who};
 use meridian::Session;
 use meridian::bench::postgres::{COPY, Installation, Postgres, TABLE};
 use meridian::bench::queries::{self, OURS, PEER, Target};
-use meridian::flight::{sample_batch, sample_schema};
+use meridian::flight::{Asker, sample_batch, sample_schema};
 use meridian::grid::{Columns, Part};
 use meridian::node::{Node, Scratch};
 use meridian::progress::Progress;
@@ -193,20 +194,28 @@ impl Field {
     /// A question over one connection, again and again.
     fn asked(&self, arguments: &Arguments, question: Asking, report: &mut Report) -> Result<(), Error> {
         let lasting = Duration::from_secs(arguments.seconds) / ROUNDS as u32;
-        let ours = Session::connect(&self.node.url(), "bench")?;
+        let (text, columns) = (Session::connect(&self.node.url(), "bench")?, Asker::connect(&self.node.flight)?);
         let theirs = self.postgres.as_ref().map(|peer| Session::connect(&peer.url("meridian"), "bench")).transpose()?;
         let extent = asking::Extent { tags: arguments.tags, days: arguments.days, cadence_s: arguments.cadence };
-        let mut sides = vec![(Side::new("Meridian"), asking::Door::Sql(&ours, true))];
-        sides.extend(theirs.as_ref().map(|session| (Side::new("PostgreSQL"), asking::Door::Sql(session, false))));
-        sides.extend(self.http_peers().into_iter().map(|(who, peer)| (Side::new(who.name()), asking::Door::Http(who, peer))));
+        let mut sides =
+            vec![(Side::new("as text"), Door::Sql(&text, true)), (Side::new("by Flight SQL"), Door::Flight(&columns))];
+        sides.extend(theirs.as_ref().map(|session| (Side::new("PostgreSQL"), Door::Sql(session, false))));
+        sides.extend(self.http_peers().into_iter().map(|(who, peer)| (Side::new(who.name()), Door::Http(who, peer))));
         for round in 0..ROUNDS {
             for (side, door) in &mut sides {
                 side.add(question.again(door, extent, arguments.setup.seed ^ round, lasting)?);
             }
         }
-        let (ours, peers) = sides.split_at_mut(1);
-        for (peer, _) in peers {
-            report.rates(question.what(), "/s", &ours[0].0, peer, Some(1.0));
+        let (ours, peers) = sides.split_at(2);
+        let fastest = if ours[0].0.rate() >= ours[1].0.rate() { 0 } else { 1 };
+        for (peer, door) in peers {
+            // PostgreSQL at the door that it has too; the others beside both of ours, the goal at the faster.
+            let beside = if matches!(door, Door::Sql(..)) { 0..1 } else { 0..2 };
+            let goal_at = if matches!(door, Door::Sql(..)) { 0 } else { fastest };
+            for at in beside {
+                let what = format!("{}, {}", question.what(), ours[at].0.name);
+                report.rates(&what, "/s", &ours[at].0, peer, (at == goal_at).then_some(1.0));
+            }
         }
         Ok(())
     }

@@ -5,10 +5,13 @@ use crate::peer::server::{agent, escaped, get};
 use crate::peer::{Server, influx, victoria};
 use crate::side::Turn;
 use crate::{failed, grid};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
 use meridian::Session;
 use meridian::bench::ingest::join;
 use meridian::bench::latencies::Latencies;
 use meridian::bench::queries::Dice;
+use meridian::flight::Asker;
 use meridian::grid::Part;
 use meridian::progress::now;
 use meridian::{Error, interrupt};
@@ -135,6 +138,8 @@ pub struct Extent {
 pub enum Door<'a> {
     /// PostgreSQL's: ours (tags by name), or PostgreSQL itself (by number).
     Sql(&'a Session, bool),
+    /// Ours for Flight SQL.
+    Flight(&'a Asker),
     /// HTTP.
     Http(Who, &'a Server),
 }
@@ -185,6 +190,14 @@ impl Asking {
             let sent = now();
             let rows = match door {
                 Door::Sql(session, ours) => session.count(&self.sql(*ours, extent, &tags, (from_s, to_s)))?,
+                Door::Flight(asker) => {
+                    let mut rows = 0;
+                    asker.ask(&self.sql(true, extent, &tags, (from_s, to_s)), |batch| {
+                        rows += decoded(batch)?;
+                        Ok(())
+                    })?;
+                    rows
+                }
                 Door::Http(who, peer) => {
                     let answer = get(&agent, &format!("{}{}", peer.url, self.path(*who, &tags, (from_s, to_s))))?;
                     counted(*who, self, &answer)?
@@ -242,6 +255,21 @@ impl Asking {
             }
         }
     }
+}
+
+/// Rows of a batch whose tag, time and value are there; each is looked at.
+fn decoded(batch: &RecordBatch) -> Result<u64, Error> {
+    let types: Vec<&DataType> = batch.columns().iter().map(|column| column.data_type()).collect();
+    let [DataType::Utf8, DataType::Timestamp(TimeUnit::Microsecond, _), DataType::Float64] = types[..] else {
+        return Err(Error::Wrong(format!("columns of other types came: {types:?}")));
+    };
+    let tags = batch.column(0).as_string::<i32>().iter();
+    let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().iter();
+    let values = batch.column(2).as_primitive::<Float64Type>().iter();
+    let there = |((tag, time), value): &((Option<&str>, Option<i64>), Option<f64>)| {
+        tag.is_some_and(|tag| !tag.is_empty()) && time.is_some_and(|time| time > 0) && value.is_some_and(f64::is_finite)
+    };
+    Ok(tags.zip(times).zip(values).filter(there).count() as u64)
 }
 
 /// Rows of an answer.

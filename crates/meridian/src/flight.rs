@@ -1,4 +1,4 @@
-//! Pouring samples and tags through a node's Flight door, and hearing what it acknowledged.
+//! Pouring samples and tags through a node's Flight door, and hearing what it acknowledged; asking it by Flight SQL.
 //!
 //! Promises: batches are numbered from 1 for a producer, so that sending one again doubles nothing;
 //! what is counted as acknowledged was durable when the node said so.
@@ -13,6 +13,7 @@ use server::flight::client::{Acks, Client, Options, Putter};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 
 fn failed(doing: &'static str) -> impl Fn(tonic::Status) -> Error {
     move |status| Error::Node { doing, problem: format!("{} ({:?})", status.message(), status.code()) }
@@ -86,7 +87,7 @@ pub struct Stream {
 ///
 /// # Errors
 /// `Error::System`.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+pub fn runtime() -> Result<Runtime, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::system("starting the network thread"))
 }
 
@@ -178,5 +179,39 @@ impl Stream {
             self.note(Some(ack))?;
         }
         Ok(self.heard)
+    }
+}
+
+/// One connection that asks by Flight SQL.
+pub struct Asker {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Asker {
+    /// Connects.
+    ///
+    /// # Errors
+    /// `Error::Node`, `Error::System`.
+    pub fn connect(address: &str) -> Result<Asker, Error> {
+        let (runtime, options) = (runtime()?, Options::default());
+        let url = format!("http://{address}");
+        let connected = runtime.block_on(Client::connect(&url, &options));
+        let client = connected.map_err(failed("connecting to the Flight door"))?;
+        Ok(Asker { runtime, client })
+    }
+
+    /// Asks a query, and hands on its batches as they are decoded.
+    ///
+    /// # Errors
+    /// `Error::Node`; what the taker says.
+    pub fn ask(&self, sql: &str, mut take: impl FnMut(&RecordBatch) -> Result<(), Error>) -> Result<(), Error> {
+        self.runtime.block_on(async {
+            let mut answer = self.client.query(sql).await.map_err(failed("asking by Flight SQL"))?;
+            while let Some(batch) = answer.next().await.map_err(failed("reading an answer"))? {
+                take(&batch)?;
+            }
+            Ok(())
+        })
     }
 }

@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! connect -> put(path, schema) -> Putter: send(number, batch) ..   ack() ..   finish()
+//!         -> query(sql) -> Answer: next() ..
 //! ```
 //!
 //! Promises: batches go out in the order sent, acknowledgements come back in that order; `send` waits
-//! when the server takes no more, so memory stays bounded.
+//! when the server takes no more, so memory stays bounded. Answers are decoded as they are read.
 
 use super::put::Ack;
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, StreamWriter};
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
 use arrow_flight::{Action, FlightData, FlightDescriptor, PutResult};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
+use prost::Message as _;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -138,6 +143,38 @@ impl Client {
             ordinals.extend(batch.column(0).as_primitive::<UInt64Type>().iter());
         }
         Ok(ordinals)
+    }
+
+    /// Asks a query of Flight SQL: planned by one call, its rows read by another.
+    ///
+    /// # Errors
+    /// Whatever the server refuses it for; `InvalidArgument` for a statement that gives no rows.
+    pub async fn query(&self, sql: &str) -> Result<Answer, Status> {
+        let command = CommandStatementQuery { query: sql.to_owned(), transaction_id: None };
+        let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+        let info = self.inner.clone().get_flight_info(self.request(descriptor)).await?.into_inner();
+        let ticket = info.endpoint.into_iter().next().and_then(|endpoint| endpoint.ticket);
+        let ticket = ticket.ok_or_else(|| Status::invalid_argument("the statement gives no rows"))?;
+        let messages = self.inner.clone().do_get(self.request(ticket)).await?.into_inner();
+        Ok(Answer { batches: FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from)) })
+    }
+}
+
+/// The rows of a query.
+pub struct Answer {
+    batches: FlightRecordBatchStream,
+}
+
+impl Answer {
+    /// The next batch; None at the end.
+    ///
+    /// # Errors
+    /// What the statement failed with; `InvalidArgument` where a message can't be decoded.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, Status> {
+        self.batches.try_next().await.map_err(|error| match error {
+            FlightError::Tonic(status) => *status,
+            other => invalid(other),
+        })
     }
 }
 

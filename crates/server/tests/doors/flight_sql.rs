@@ -115,6 +115,34 @@ async fn queries_come_in_types_that_drivers_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn our_own_client_asks_over_one_connection() {
+    let node = Node::plain();
+    node.tags(&[Kind::F64]);
+    let client = node.flight().await;
+    let mut rows = 0;
+    for sql in ["SELECT * FROM generate_series(1, 100000)", "SELECT name FROM tags", "SELECT value FROM samples WHERE tag = 't0'"]
+    {
+        let mut answer = client.query(sql).await.unwrap();
+        while let Some(batch) = answer.next().await.unwrap() {
+            rows += batch.num_rows();
+        }
+    }
+    assert_eq!(rows, 100_001);
+    let code = async |sql| match client.query(sql).await {
+        Ok(mut answer) => loop {
+            match answer.next().await {
+                Ok(batch) => assert!(batch.is_some(), "{sql} ended as if nothing were wrong"),
+                Err(status) => break status.code(),
+            }
+        },
+        Err(status) => status.code(),
+    };
+    assert_eq!(code("SELECT * FROM nothing").await, Code::NotFound);
+    assert_eq!(code("SELECT 1 / (x - 5) FROM generate_series(1, 9) AS g (x)").await, Code::InvalidArgument);
+    assert_eq!(code("INSERT INTO samples VALUES ('t0', now(), 1)").await, Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn long_answers_stream_in_small_messages_and_wait_for_their_reader() {
     let node = Node::plain();
     let mut client = client(&node).await;
