@@ -117,7 +117,7 @@ fn a_manager_is_told_of_the_opening_of_readiness_and_of_the_stop() {
     assert!(address.parse::<u16>().is_ok_and(|port| port > 0), "{message}");
     told(Command::new("kill").arg(serve.id().to_string()));
     let message = heard();
-    // Three times stop_max, and a minute.
-    assert!(message.starts_with("STOPPING=1\n") && message.ends_with("\nEXTEND_TIMEOUT_USEC=81000000"), "{message}");
+    // Four times stop_max, and a minute.
+    assert!(message.starts_with("STOPPING=1\n") && message.ends_with("\nEXTEND_TIMEOUT_USEC=88000000"), "{message}");
     assert!(serve.wait().expect("it ends").success());
 }
