@@ -1,8 +1,9 @@
 //! `bench questions`: small questions, ours beside PostgreSQL, VictoriaMetrics and InfluxDB.
 //!
 //! Promises: all hold the same points, flushed, merged or vacuumed as suits each; single points are drawn from a seed and each answer
-//! is held against the data set; of the others rows are counted, once they were decoded. Sides are asked in turns, ours at two
-//! doors: as text, which PostgreSQL is asked by too, and in columns by Flight SQL, each of which is told beside the other peers.
+//! is held against the data set; of the others rows are counted, once they were decoded. Sides are asked in turns, ours at three
+//! doors: as text, which PostgreSQL is asked by too, and in columns by Flight SQL and over HTTP, each of which is told beside the other
+//! peers.
 
 mod asking;
 
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 /// Turns of each side.
 const ROUNDS: u64 = 5;
+/// Doors at which ours is asked.
+const OURS_AT: usize = 3;
 const STEPS_AT_ONCE: u64 = 40;
 const BATCH: u64 = 100_000;
 const CONNECTIONS: u64 = 2;
@@ -86,7 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Error> {
 impl Field {
     fn start(arguments: &Arguments, scratch: &Scratch) -> Result<Field, Error> {
         let setup = &arguments.setup;
-        let node = Node::start(&scratch.dir.join("node"), &setup.serve)?;
+        let http = ["--http", "127.0.0.1:0"].map(str::to_owned);
+        let node = Node::start(&scratch.dir.join("node"), &[&http, &setup.serve[..]].concat())?;
         let postgres = setup.wants("postgres").then(|| Installation::find()?.start(&scratch.dir.join("postgres"))).transpose()?;
         let victoria = setup.wants("victoria").then(|| victoria::start(&scratch.dir.join("victoria"))).transpose()?;
         let influx = setup.wants("influx").then(|| influx::start(&scratch.dir.join("influx"))).transpose()?;
@@ -195,10 +199,14 @@ impl Field {
     fn asked(&self, arguments: &Arguments, question: Asking, report: &mut Report) -> Result<(), Error> {
         let lasting = Duration::from_secs(arguments.seconds) / ROUNDS as u32;
         let (text, columns) = (Session::connect(&self.node.url(), "bench")?, Asker::connect(&self.node.flight)?);
+        let url = self.node.door("http=").map(|address| format!("http://{address}/query")).unwrap_or_default();
         let theirs = self.postgres.as_ref().map(|peer| Session::connect(&peer.url("meridian"), "bench")).transpose()?;
         let extent = asking::Extent { tags: arguments.tags, days: arguments.days, cadence_s: arguments.cadence };
-        let mut sides =
-            vec![(Side::new("as text"), Door::Sql(&text, true)), (Side::new("by Flight SQL"), Door::Flight(&columns))];
+        let mut sides = vec![
+            (Side::new("as text"), Door::Sql(&text, true)),
+            (Side::new("by Flight SQL"), Door::Flight(&columns)),
+            (Side::new("over HTTP, in columns"), Door::Columns(&url)),
+        ];
         sides.extend(theirs.as_ref().map(|session| (Side::new("PostgreSQL"), Door::Sql(session, false))));
         sides.extend(self.http_peers().into_iter().map(|(who, peer)| (Side::new(who.name()), Door::Http(who, peer))));
         for round in 0..ROUNDS {
@@ -206,11 +214,11 @@ impl Field {
                 side.add(question.again(door, extent, arguments.setup.seed ^ round, lasting)?);
             }
         }
-        let (ours, peers) = sides.split_at(2);
-        let fastest = if ours[0].0.rate() >= ours[1].0.rate() { 0 } else { 1 };
+        let (ours, peers) = sides.split_at(OURS_AT);
+        let fastest = (0..OURS_AT).max_by(|a, b| ours[*a].0.rate().total_cmp(&ours[*b].0.rate())).unwrap_or(0);
         for (peer, door) in peers {
-            // PostgreSQL at the door that it has too; the others beside both of ours, the goal at the faster.
-            let beside = if matches!(door, Door::Sql(..)) { 0..1 } else { 0..2 };
+            // PostgreSQL at the door that it has too; the others beside all of ours, the goal at the fastest.
+            let beside = if matches!(door, Door::Sql(..)) { 0..1 } else { 0..OURS_AT };
             let goal_at = if matches!(door, Door::Sql(..)) { 0 } else { fastest };
             for at in beside {
                 let what = format!("{}, {}", question.what(), ours[at].0.name);

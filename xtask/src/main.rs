@@ -4,6 +4,7 @@
 //! that every check it runs can be run alone. It may not know what Meridian does.
 #![expect(clippy::disallowed_methods, reason = "xtask drives the outside world: files, processes, clocks")]
 
+mod advisories;
 mod bench;
 mod needs;
 mod package;
@@ -31,6 +32,8 @@ const HELP: &str = "cargo xtask COMMAND
                    a Debian package of a release build, or of a program that is there; --fast compresses little
   image [--binary PATH] [--out DIR] [--fast]
                    the same as an OCI image layout, without a container engine
+  advisories [--db DIR]
+                   whether the RustSec database knows of a fault in a version that Cargo.lock names: fetched by git, or a copy
   yanked           asks the registry whether it took back any version that Cargo.lock names
 ";
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "deb" => package::deb::run(rest),
         "image" => package::image::run(rest),
+        "advisories" => advisories::run(rest),
         "yanked" => yanked::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -2,8 +2,7 @@
 //!
 //! A lock file keeps a version that was taken back without a word. So cargo is asked to make a lock file anew, of a
 //! package that wants each locked version and no other: that it refuses, and names the version.
-//! It promises to ask by cargo alone, and to write nothing in the tree. Advisories it can't know: no registry carries
-//! the RustSec database (`deny.toml` is ready for `cargo deny`, which fetches it).
+//! It promises to ask by cargo alone, and to write nothing in the tree.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

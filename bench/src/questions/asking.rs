@@ -7,6 +7,8 @@ use crate::side::Turn;
 use crate::{failed, grid};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
 use meridian::Session;
 use meridian::bench::ingest::join;
 use meridian::bench::latencies::Latencies;
@@ -17,6 +19,7 @@ use meridian::progress::now;
 use meridian::{Error, interrupt};
 use serde_json::Value;
 use std::time::Duration;
+use ureq::{Agent, BodyReader};
 
 const DAY_S: u64 = 86_400;
 const MONTH_TAGS: u64 = 10;
@@ -140,6 +143,8 @@ pub enum Door<'a> {
     Sql(&'a Session, bool),
     /// Ours for Flight SQL.
     Flight(&'a Asker),
+    /// Ours for HTTP, in columns: the address of `/query`.
+    Columns(&'a str),
     /// HTTP.
     Http(Who, &'a Server),
 }
@@ -198,6 +203,10 @@ impl Asking {
                     })?;
                     rows
                 }
+                Door::Columns(url) => {
+                    let sql = self.sql(true, extent, &tags, (from_s, to_s));
+                    in_columns(&agent, url, &sql)?.map(|batch| decoded(&batch.map_err(unread)?)).sum::<Result<u64, Error>>()?
+                }
                 Door::Http(who, peer) => {
                     let answer = get(&agent, &format!("{}{}", peer.url, self.path(*who, &tags, (from_s, to_s))))?;
                     counted(*who, self, &answer)?
@@ -255,6 +264,23 @@ impl Asking {
             }
         }
     }
+}
+
+fn unread(error: ArrowError) -> Error {
+    failed("reading an answer", error)
+}
+
+/// A statement's answer over HTTP, as a stream of Arrow's; one that is cut ends with an error.
+fn in_columns(agent: &Agent, url: &str, sql: &str) -> Result<StreamReader<BodyReader<'static>>, Error> {
+    let asked = |problem: String| failed("asking over HTTP", problem);
+    let request = agent.post(url).header("Accept", "application/vnd.apache.arrow.stream").content_type("application/sql");
+    let answer = request.send(sql).map_err(|error| asked(error.to_string()))?;
+    let status = answer.status();
+    let mut body = answer.into_body();
+    if !status.is_success() {
+        return Err(asked(format!("{status}: {}", body.read_to_string().unwrap_or_default())));
+    }
+    StreamReader::try_new(body.into_with_config().limit(u64::MAX).reader(), None).map_err(unread)
 }
 
 /// Rows of a batch whose tag, time and value are there; each is looked at.

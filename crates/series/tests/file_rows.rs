@@ -66,6 +66,39 @@ fn every_kind_cadence_and_length_comes_back() {
 }
 
 #[test]
+fn tags_that_are_asked_for_one_by_one_have_the_entries_that_a_walk_over_all_has() {
+    for seed in 0..12 {
+        let mut noise = Noise(seed * 131 + 7);
+        let tags: Vec<Tag> = (0..700).map(|id| noise.tag(id * 2)).collect();
+        let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(seed));
+        write(&disk, Path::new("/f"), &tags);
+        // Long tags have several entries, which may lie in two blocks.
+        let file = open(&disk, Path::new("/f"));
+        let (mut entries, mut all) = (file.entries(TagId(0)).unwrap(), Vec::new());
+        while let Some(entry) = entries.next().unwrap() {
+            all.push(entry);
+        }
+        assert!(all.len() > 700 && all.iter().any(|entry| entry.statistics.is_some_and(|known| known.good != Some(known.all))));
+        for one_in in [1, 2, 9, 60, 400] {
+            let wanted: Vec<TagId> = (0..1_410).filter(|_| noise.below(one_in) == 0).map(TagId).collect();
+            let first = wanted.first().copied().unwrap_or(TagId(0));
+            for statistics in [true, false] {
+                let mut entries = file.entries(first).unwrap();
+                for tag in &wanted {
+                    let mut found = Vec::new();
+                    entries.of(*tag, statistics, &mut found).unwrap();
+                    let mut expected: Vec<_> = all.iter().filter(|entry| entry.tag == *tag).copied().collect();
+                    if !statistics {
+                        found.iter_mut().chain(&mut expected).for_each(|entry| entry.statistics = None);
+                    }
+                    assert_eq!(found, expected, "seed {seed}, one in {one_in}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn extreme_tags_and_times_come_back() {
     let times = vec![i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX];
     let bits = vec![0, u64::MAX, 1 << 63, i64::MAX as u64, 7, 8, 9];

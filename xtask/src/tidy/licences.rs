@@ -1,7 +1,6 @@
 //! Licences: every crate that is built carries one that deny.toml allows.
 //!
-//! Read from `cargo metadata` (offline). Advisories need a database from outside of the registries;
-//! `cargo deny check advisories` reads deny.toml where there is one.
+//! Read from `cargo metadata` (offline).
 
 use serde_json::Value;
 use std::path::Path;

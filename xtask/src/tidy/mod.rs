@@ -2,7 +2,8 @@
 //!
 //! It promises that a complaint names file and line and says what to do. Rules: the floor table,
 //! module heads, names, sizes that may only shrink, leftovers, lints taken from the workspace,
-//! ARCHITECTURE's crate names, formats tied to their pages, documents in step, the book's pages and links, and licences.
+//! ARCHITECTURE's crate names, formats tied to their pages, documents in step, the book's pages and links,
+//! licences, and advisories where their database was fetched.
 
 mod book;
 mod floors;
@@ -35,6 +36,7 @@ pub fn complaints(root: &Path) -> Vec<String> {
     out.extend(files.iter().flat_map(|file| source::complaints(root, file)));
     out.extend(sizes::complaints(root, &files));
     out.extend(licences::complaints(root));
+    out.extend(crate::advisories::complaints(root));
     out.extend(documents(root));
     out.extend(book::complaints(root));
     out

@@ -50,10 +50,10 @@ impl Block {
         }
     }
 
-    /// Adds the entries of one tag of an index block, without their statistics.
-    pub(super) fn find(&self, tag: TagId, found: &mut Vec<RawEntry>) {
+    /// Adds the entries of one tag of an index block, with their statistics only where `statistics` says so.
+    pub(super) fn find(&self, tag: TagId, statistics: bool, found: &mut Vec<RawEntry>) {
         if let Content::Index { payload, groups } = &self.content {
-            index::find(payload, groups, tag, found).expect("the block was decoded whole before it was kept");
+            index::find(payload, groups, tag, statistics, found).expect("the block was decoded whole before it was kept");
         }
     }
 

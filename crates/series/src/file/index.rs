@@ -19,8 +19,8 @@
 //! ordinal stand once a chunk. Promises: entries come back as they were; wrong bytes are an error, never a panic.
 
 use super::packed::Packed;
-use super::summary::{Form, RawStatistics, RawSummary};
-use super::{index_good, packed};
+use super::summary::{Form, RawStatistics};
+use super::{index_statistics, packed};
 use storage::wire::{Reader, put_signed, put_varint, unzigzag, zigzag};
 use types::{Kind, TagId};
 
@@ -105,7 +105,7 @@ fn put_group(out: &mut Vec<u8>, group: &[&RawEntry]) {
     }
     let statistics: Vec<&RawStatistics> = group.iter().filter_map(|entry| entry.statistics.as_ref()).collect();
     if !statistics.is_empty() {
-        put_statistics(out, &statistics);
+        index_statistics::put(out, &statistics);
     }
 }
 
@@ -132,28 +132,6 @@ fn chunks_of<'a>(group: &[&'a RawEntry]) -> ChunksOf<'a> {
         next[number] = (entry.first_row + entry.rows, entry.ordinal + 1);
     }
     (chunks, steps, skipped)
-}
-
-fn put_statistics(out: &mut Vec<u8>, statistics: &[&RawStatistics]) {
-    let form = statistics[0].form;
-    packed::put_signed(out, &statistics.iter().map(|one| one.all.min).collect::<Vec<_>>());
-    let columns: [fn(&RawSummary) -> i64; 3] = [|all| all.max, |all| all.first, |all| all.last];
-    for of in columns {
-        let above = statistics.iter().map(|one| of(&one.all).wrapping_sub(one.all.min) as u64);
-        packed::put(out, &above.collect::<Vec<_>>());
-    }
-    let sums: Vec<u128> = statistics.iter().map(|one| sum_above(form, &one.all)).collect();
-    packed::put(out, &sums.iter().map(|sum| *sum as u64).collect::<Vec<_>>());
-    packed::put(out, &sums.iter().map(|sum| (*sum >> 64) as u64).collect::<Vec<_>>());
-    index_good::put(out, statistics);
-}
-
-/// What is stored of a sum: what it is above the least that it can be, or a double's bits.
-fn sum_above(form: Form, all: &RawSummary) -> u128 {
-    match form {
-        Form::Float => all.sum as u128,
-        _ => all.sum.wrapping_sub(i128::from(all.count) * i128::from(all.min)) as u128,
-    }
 }
 
 /// Where a group begins in its block, which tags it has, and marks from which looking one up begins.
@@ -207,7 +185,11 @@ pub fn decode(payload: &[u8], mut on_group: impl FnMut(GroupPlace)) -> Result<Ve
     if !reader.is_empty() {
         return Err("bytes behind the entries");
     }
-    entries.sort_by_key(|entry: &RawEntry| (entry.tag, entry.offset, entry.first_row));
+    // A single group lies in order as a rule.
+    let place = |entry: &RawEntry| (entry.tag, entry.offset, entry.first_row);
+    if !entries.is_sorted_by_key(place) {
+        entries.sort_by_key(place);
+    }
     Ok(entries)
 }
 
@@ -307,8 +289,9 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// Adds the entries of one tag. Only sums from the nearest mark on are taken; nothing else is decoded.
-    fn find(&self, marks: &[Mark], tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
+    /// Adds the entries of one tag, with statistics where a reader of the group's is given. Only sums from the nearest mark on are
+    /// taken; nothing else is decoded.
+    fn find(&self, marks: &[Mark], tag: TagId, statistics: Option<Reader<'_>>, found: &mut Vec<RawEntry>) -> Option<()> {
         let nearest = marks.partition_point(|mark| mark.tag < tag.0).saturating_sub(1);
         let mark = *marks.get(nearest)?;
         let (mut index, mut at, mut chunk) = (nearest * MARK_ENTRIES, mark.tag, mark.chunk);
@@ -316,7 +299,12 @@ impl<'a> Group<'a> {
             if at == tag.0 {
                 let mut of = self.chunks.at(usize::try_from(chunk).ok()?, &mark)?;
                 self.move_on(index, chunk, &mut of)?;
-                found.push(self.entry(index, at, &mut of)?);
+                let mut entry = self.entry(index, at, &mut of)?;
+                if let Some(mut reader) = statistics.filter(|_| self.form != Form::None) {
+                    let rows = |index| self.rows.get(index);
+                    index_statistics::get_one(&mut reader, self.form, (index, self.count), rows, &mut entry)?;
+                }
+                found.push(entry);
             }
             index += 1;
             if index >= self.count {
@@ -388,6 +376,7 @@ fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<Box
     let mut chunks = group.chunks.all()?;
     let (mut tag, mut chunk) = (group.first_tag, 0_i64);
     let start = entries.len();
+    entries.reserve(group.count);
     let mut marks = Vec::with_capacity(group.count.div_ceil(MARK_ENTRIES));
     for index in 0..group.count {
         if index > 0 {
@@ -403,40 +392,20 @@ fn get_group(reader: &mut Reader<'_>, entries: &mut Vec<RawEntry>) -> Option<Box
         }
     }
     if group.form != Form::None {
-        get_statistics(reader, group.form, &mut entries[start..])?;
+        index_statistics::get(reader, group.form, &mut entries[start..])?;
     }
     Some(marks.into())
 }
 
-/// Adds the entries of one tag in a block that `decode` found whole, in order of time, without their
-/// statistics. `groups` are those that `decode` told. None where the block is not what `decode` saw.
-pub fn find(payload: &[u8], groups: &[GroupPlace], tag: TagId, found: &mut Vec<RawEntry>) -> Option<()> {
+/// Adds the entries of one tag in a block that `decode` found whole, in order of time, with their statistics only where `statistics`
+/// says so. `groups` are those that `decode` told. None where the block is not what `decode` saw.
+pub fn find(payload: &[u8], groups: &[GroupPlace], tag: TagId, statistics: bool, found: &mut Vec<RawEntry>) -> Option<()> {
     let start = found.len();
     for place in groups.iter().filter(|place| place.holds(tag)) {
         let mut reader = Reader::new(payload.get(place.at as usize..)?);
-        Group::read(&mut reader, BLOCK_ENTRIES_MAX)?.find(&place.marks, tag, found)?;
+        let group = Group::read(&mut reader, BLOCK_ENTRIES_MAX)?;
+        group.find(&place.marks, tag, statistics.then_some(reader), found)?;
     }
     found[start..].sort_by_key(|entry| (entry.offset, entry.first_row));
     Some(())
-}
-
-fn get_statistics(reader: &mut Reader<'_>, form: Form, entries: &mut [RawEntry]) -> Option<()> {
-    let count = entries.len();
-    let mins = Packed::read_signed(reader, count)?;
-    let above = [Packed::read(reader, count)?, Packed::read(reader, count)?, Packed::read(reader, count)?];
-    let (low, high) = (Packed::read(reader, count)?, Packed::read(reader, count)?);
-    for (index, entry) in entries.iter_mut().enumerate() {
-        let min = mins.signed(index);
-        let stored = u128::from(low.get(index)) | u128::from(high.get(index)) << 64;
-        let count = u64::from(entry.rows);
-        let sum = match form {
-            Form::Float => stored as i128,
-            _ => (stored as i128).wrapping_add(i128::from(count) * i128::from(min)),
-        };
-        let [max, first, last] = above.map(|above| min.wrapping_add(above.get(index) as i64));
-        let (first_time, last_time) = (entry.first_time, entry.last_time);
-        let all = RawSummary { count, min, max, sum, first_time, first, last_time, last };
-        entry.statistics = Some(RawStatistics { form, all, good: None });
-    }
-    index_good::get(reader, form, entries)
 }

@@ -48,25 +48,54 @@ pub fn get(reader: &mut Reader<'_>, form: Form, entries: &mut [RawEntry]) -> Opt
         let index = next + reader.count(entries.len())?;
         next = index + 1;
         let statistics = entries.get_mut(index)?.statistics.as_mut()?;
-        let all = statistics.all;
-        let count = all.count.checked_sub(reader.varint()?)?;
-        if count == 0 {
-            statistics.good = Some(None);
-            continue;
-        }
-        let min = all.min.wrapping_add(reader.varint()? as i64);
-        let max = all.max.wrapping_sub(reader.varint()? as i64);
-        let first = all.first.wrapping_add(reader.signed()?);
-        let last = all.last.wrapping_add(reader.signed()?);
-        let first_time = all.first_time.wrapping_add(reader.varint()? as i64);
-        let last_time = all.last_time.wrapping_sub(reader.varint()? as i64);
-        let sum = if form == Form::Float {
-            i128::from(reader.u64()?)
-        } else {
-            let folded = u128::from(reader.varint()?) | u128::from(reader.varint()?) << 64;
-            all.sum.wrapping_sub((folded >> 1) as i128 ^ -((folded & 1) as i128))
-        };
-        statistics.good = Some(Some(RawSummary { count, min, max, sum, first_time, first, last_time, last }));
+        statistics.good = Some(get_summary(reader, form, &statistics.all)?);
     }
     Some(())
+}
+
+/// Reads what differs for entry `index` of a group of `count`, whose statistics of all rows are given; None within where nothing
+/// does. What stands before it is passed over, for which the rows of each entry must be known.
+pub fn get_one(
+    reader: &mut Reader<'_>,
+    form: Form,
+    (index, count): (usize, usize),
+    rows: impl Fn(usize) -> u64,
+    all: &RawSummary,
+) -> Option<Option<Option<RawSummary>>> {
+    let differ = reader.count(count)?;
+    let mut next = 0;
+    for _ in 0..differ {
+        let at = next + reader.count(count)?;
+        next = at + 1;
+        if at > index {
+            break;
+        }
+        // How long it is depends on the rows alone.
+        let good = get_summary(reader, form, &RawSummary { count: rows(at), ..*all })?;
+        if at == index {
+            return Some(Some(good));
+        }
+    }
+    Some(None)
+}
+
+/// The statistics of an entry's good rows, beside those of all; None within where no row is good.
+fn get_summary(reader: &mut Reader<'_>, form: Form, all: &RawSummary) -> Option<Option<RawSummary>> {
+    let count = all.count.checked_sub(reader.varint()?)?;
+    if count == 0 {
+        return Some(None);
+    }
+    let min = all.min.wrapping_add(reader.varint()? as i64);
+    let max = all.max.wrapping_sub(reader.varint()? as i64);
+    let first = all.first.wrapping_add(reader.signed()?);
+    let last = all.last.wrapping_add(reader.signed()?);
+    let first_time = all.first_time.wrapping_add(reader.varint()? as i64);
+    let last_time = all.last_time.wrapping_sub(reader.varint()? as i64);
+    let sum = if form == Form::Float {
+        i128::from(reader.u64()?)
+    } else {
+        let folded = u128::from(reader.varint()?) | u128::from(reader.varint()?) << 64;
+        all.sum.wrapping_sub((folded >> 1) as i128 ^ -((folded & 1) as i128))
+    };
+    Some(Some(RawSummary { count, min, max, sum, first_time, first, last_time, last }))
 }

@@ -29,6 +29,7 @@ mod footer;
 mod fuzz;
 mod index;
 mod index_good;
+mod index_statistics;
 mod inspect;
 mod integers;
 mod packed;

@@ -118,7 +118,7 @@ impl SeriesFile {
         let first = top.partition_point(|block| block.last < tag);
         let mut raw = Vec::new();
         for place in top[first..].iter().take_while(|block| block.first <= tag) {
-            self.block(place)?.find(tag, &mut raw);
+            self.block(place)?.find(tag, false, &mut raw);
         }
         found.extend(raw.iter().map(expand));
         Ok(())
@@ -131,7 +131,7 @@ impl SeriesFile {
     pub fn entries(self: &Arc<Self>, from: TagId) -> Result<Entries, Error> {
         let top = self.top()?;
         let next_block = top.top().partition_point(|block| block.last < from);
-        Ok(Entries { file: Arc::clone(self), top, next_block, block: Vec::new(), next: 0, from })
+        Ok(Entries { file: Arc::clone(self), top, next_block, block: Vec::new(), next: 0, from, looked_up: (0, 0) })
     }
 
     pub(super) fn top(&self) -> Result<Arc<Block>, Error> {
@@ -222,7 +222,12 @@ pub struct Entries {
     block: Vec<RawEntry>,
     next: usize,
     from: TagId,
+    /// A block that is not decoded, and how many tags were looked up in it.
+    looked_up: (usize, u32),
 }
+
+/// A block in which more tags are looked up than this is decoded as a whole: that costs about so many.
+const LOOK_UPS_MAX: u32 = 8;
 
 impl Entries {
     /// The next entry; None at the end.
@@ -243,6 +248,38 @@ impl Entries {
             self.next_block += 1;
             self.block = self.file.block_entries(&place)?;
             self.next = self.block.partition_point(|entry| entry.tag < self.from);
+        }
+    }
+
+    /// Adds the entries of `tag`, with their statistics where `statistics` says so, and goes on behind them; `tag` is higher than all
+    /// that were asked for before. Where few tags of a block are asked for, nothing else of it is decoded.
+    ///
+    /// # Errors
+    /// `Error::Disk`, `Error::Damaged`.
+    pub fn of(&mut self, tag: TagId, statistics: bool, found: &mut Vec<Entry>) -> Result<(), Error> {
+        self.seek(tag);
+        loop {
+            while let Some(raw) = self.block.get(self.next).filter(|raw| raw.tag <= tag) {
+                self.next += 1;
+                found.extend((raw.tag == tag).then(|| expand(raw)));
+            }
+            let place = self.top.top().get(self.next_block).copied().filter(|place| place.first <= tag);
+            let Some(place) = place.filter(|_| self.next >= self.block.len()) else { return Ok(()) };
+            let count = if self.looked_up.0 == self.next_block { self.looked_up.1 } else { 0 };
+            self.looked_up = (self.next_block, count + 1);
+            if count == LOOK_UPS_MAX {
+                self.next_block += 1;
+                self.block = self.file.block_entries(&place)?;
+                self.next = 0;
+                continue;
+            }
+            let mut raw = Vec::new();
+            self.file.block(&place)?.find(tag, statistics, &mut raw);
+            found.extend(raw.iter().map(expand));
+            if place.last > tag {
+                return Ok(());
+            }
+            self.next_block += 1;
         }
     }
 

@@ -34,7 +34,7 @@ impl SliceView {
     #[must_use]
     pub fn aggregate(&self, request: &AggregateRequest, tags: (TagId, TagId)) -> Aggregation {
         let mut statistics = ScanStatistics::default();
-        let walk = self.walk(&request.tags, tags, request.range, false, &mut statistics);
+        let walk = self.walk(&request.tags, tags, request.range, false, &mut statistics).with_summaries();
         Aggregation {
             view: self.clone(),
             request: request.clone(),

@@ -4,7 +4,7 @@
 //! out (and counted). Files are left out by their ranges before they are opened for walking.
 
 use super::ViewFile;
-use crate::file::{Entries, Entry};
+use crate::file::{Entries, Entry, SeriesFile};
 use crate::{Error, ScanStatistics, TagSelection};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
@@ -38,7 +38,10 @@ pub(crate) struct TagWalk {
     tags: (TagId, TagId),
     range: TimeRange,
     text: Option<bool>,
+    /// Whether entries are wanted with their statistics.
+    summaries: bool,
     cursors: Vec<Cursor>,
+    found: Vec<Entry>,
 }
 
 impl TagWalk {
@@ -58,7 +61,8 @@ impl TagWalk {
             TagSelection::List(list) => Some(Arc::clone(list)),
         };
         let place = list.as_ref().unwrap_or(&buffered).partition_point(|tag| *tag < tags.0);
-        let mut walk = TagWalk { list, buffered, place, tags, range, text, cursors: Vec::new() };
+        let (cursors, found) = <(Vec<Cursor>, Vec<Entry>)>::default();
+        let mut walk = TagWalk { list, buffered, place, tags, range, text, summaries: false, cursors, found };
         let (mut groups, mut kept) = (FxHashSet::default(), FxHashSet::default());
         for (source, file) in files.iter().enumerate() {
             groups.insert(file.meta.place);
@@ -72,6 +76,11 @@ impl TagWalk {
         statistics.files += walk.cursors.len() as u64;
         statistics.files_pruned += (files.len() - walk.cursors.len()) as u64;
         walk
+    }
+
+    /// The same walk, whose entries have their statistics; otherwise those of a list may lack them.
+    pub fn with_summaries(self) -> Self {
+        TagWalk { summaries: true, ..self }
     }
 
     /// Leaves out entries beyond this range from now on.
@@ -117,8 +126,18 @@ impl TagWalk {
             if tag < held.0 || tag > held.1 {
                 continue;
             }
-            while cursor.peek(files, tag, self.text)? == Some(tag) {
-                let Some(entry) = cursor.ahead.take() else { break };
+            if self.list.is_some() {
+                let file = &files[cursor.source as usize].file;
+                cursor.entries(file, tag)?.of(tag, self.summaries, &mut self.found)?;
+            } else {
+                while cursor.peek(files, tag, self.text)? == Some(tag) {
+                    self.found.extend(cursor.ahead.take());
+                }
+            }
+            for entry in self.found.drain(..) {
+                if self.text.is_some_and(|text| text != entry.kind.is_text()) {
+                    continue;
+                }
                 statistics.chunks += 1;
                 let range = entry.range().intersect(&self.range);
                 if range.is_empty() {
@@ -133,6 +152,14 @@ impl TagWalk {
 }
 
 impl Cursor {
+    /// The file's entries, from `tag` on where they were not asked for before.
+    fn entries(&mut self, file: &Arc<SeriesFile>, tag: TagId) -> Result<&mut Entries, Error> {
+        match &mut self.entries {
+            Some(entries) => Ok(entries),
+            none => Ok(none.insert(file.entries(tag)?)),
+        }
+    }
+
     /// The tag of the first entry of `tag` or higher that has not been taken.
     fn peek(&mut self, files: &[Arc<ViewFile>], tag: TagId, text: Option<bool>) -> Result<Option<TagId>, Error> {
         loop {
@@ -141,15 +168,13 @@ impl Cursor {
             {
                 return Ok(Some(ahead.tag));
             }
-            if self.entries.is_none() {
-                self.entries = Some(files[self.source as usize].file.entries(tag)?);
-            }
-            let Some(entries) = &mut self.entries else { return Ok(None) };
-            if tag > self.from {
+            let (from, file) = (self.from, &files[self.source as usize].file);
+            let entries = self.entries(file, tag)?;
+            if tag > from {
                 entries.seek(tag);
-                self.from = tag;
             }
             self.ahead = entries.next()?;
+            self.from = self.from.max(tag);
             match &self.ahead {
                 None => return Ok(None),
                 Some(ahead) if text.is_some_and(|text| text != ahead.kind.is_text()) => self.ahead = None,
