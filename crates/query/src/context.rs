@@ -135,11 +135,8 @@ impl ExtensionOptions for StatementRights {
     }
 }
 
-/// The state in which a session plans.
-///
-/// # Errors
-/// A table of clients' catalogues that can't be made, which is a fault of ours.
-pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<SessionState, Error> {
+/// What sessions of an engine plan and run with, before one changes a setting.
+pub(crate) fn config(engine: &Engine) -> SessionConfig {
     let mut config = SessionConfig::new()
         // In a fleet, aggregates are made in two steps: on nodes, and here.
         .with_target_partitions(engine.settings.target_partitions.max(if engine.local.is_some() { 1 } else { 2 }))
@@ -153,8 +150,16 @@ pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<Sess
     options.explain.show_schema = false;
     options.execution.sort_spill_reservation_bytes = sort_reserve(engine.settings.memory_bytes);
     options.extensions.insert(PlanOptions::default());
-    let builder =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
+    config
+}
+
+/// The state in which a session plans.
+///
+/// # Errors
+/// A table of clients' catalogues that can't be made, which is a fault of ours.
+pub(crate) fn build(engine: &Arc<Engine>, id: i32, own: &Own<'_>) -> Result<SessionState, Error> {
+    let builder = SessionStateBuilder::new().with_config(config(engine));
+    let builder = builder.with_runtime_env(Arc::clone(&engine.runtime)).with_default_features();
     let mut builder = rules::install(builder, engine, own.access);
     if engine.local.is_none() {
         builder = fleet::install(builder, engine);

@@ -376,7 +376,7 @@ impl Session {
     /// What a node that is no plan's is run in: the memory that a plan would have, and none of its functions.
     pub(crate) fn task_context(&self) -> Arc<TaskContext> {
         let runtime = self.bounded_runtime().map_or_else(|| Arc::clone(&self.engine.runtime), |(runtime, _)| runtime);
-        let config = self.planning.config().clone();
+        let config = crate::context::config(&self.engine);
         let none = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
         Arc::new(TaskContext::new(None, String::new(), config, none.0, none.1, none.2, none.3, runtime))
     }

@@ -103,7 +103,7 @@ pub(crate) fn fleet_state(session: &Session, params: Vec<ScalarValue>, avoided: 
 }
 
 fn state_of(session: &Session, mut statement: StatementContext) -> SessionState {
-    let mut state = session.planning.clone();
+    let mut state = session.planning().clone();
     if let Some((runtime, bytes)) = session.bounded_runtime() {
         statement = statement.bounded_by(runtime);
         let execution = &mut state.config_mut().options_mut().execution;
@@ -126,7 +126,7 @@ fn settled(session: &Session, plan: &LogicalPlan) -> Result<LogicalPlan, Error> 
     if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Union(_))))? {
         return Ok(plan.clone());
     }
-    let state = &session.planning;
+    let state = session.planning();
     Ok(state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?)
 }
 
@@ -239,7 +239,7 @@ pub(crate) fn converted(params: Vec<ScalarValue>, types: &[DataType]) -> Result<
 }
 
 async fn to_plan(session: &Session, tree: Tree) -> Result<LogicalPlan, DataFusionError> {
-    session.planning.statement_to_plan(Parsed::Statement(Box::new(tree))).await
+    session.planning().statement_to_plan(Parsed::Statement(Box::new(tree))).await
 }
 
 /// Plans a statement and finds its parameters' types: those given, those that where they stand tells, those inferred, else text.

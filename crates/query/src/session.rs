@@ -31,7 +31,7 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::FutureExt;
 use futures::future::AbortRegistration;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 /// Who opens a session, and how.
@@ -97,8 +97,8 @@ pub struct Session {
     pub(crate) engine: Arc<Engine>,
     pub(crate) id: i32,
     pub(crate) settings: SessionSettings,
-    /// What every statement is planned with; each is run with a copy of its own.
-    pub(crate) planning: SessionState,
+    /// Built when something is planned first: many sessions of one request never need it.
+    planning: OnceLock<SessionState>,
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) access: Arc<Access>,
     pub(crate) names: Arc<Names>,
@@ -125,16 +125,13 @@ impl Session {
         let state = State { variables, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let (names, cursors) = <(Arc<Names>, Arc<Cursors>)>::default();
-        let own = crate::tables::Own { state: &state, access: &access, names: &names, cursors: &cursors };
-        // Only constants of ours go into it, so it fails in every session or in none.
-        let planning = crate::context::build(&engine, id, &own).expect("the tables of clients' catalogues are constants");
         let (seen, ended) = (Arc::default(), watch::Sender::new(false));
         let activity = Activity::new(engine.settings.clock.wall_us());
         let session = Session {
             engine,
             id,
             settings,
-            planning,
+            planning: OnceLock::new(),
             state,
             access,
             names,
@@ -148,6 +145,16 @@ impl Session {
         // What it begins with is told with everything else, not as a change.
         drop(session.take_changes());
         Arc::new(session)
+    }
+
+    /// What every statement is planned with; each is run with a copy of its own.
+    pub(crate) fn planning(&self) -> &SessionState {
+        self.planning.get_or_init(|| {
+            let Session { state, access, names, cursors, .. } = self;
+            let own = crate::tables::Own { state, access, names, cursors };
+            // Only constants of ours go into it, so it fails in every session or in none.
+            crate::context::build(&self.engine, self.id, &own).expect("the tables of clients' catalogues are constants")
+        })
     }
 
     /// Who it is, and whose rights it has.

@@ -10,7 +10,7 @@ pub(crate) fn improved(error: Error, session: &Session, sql: &str) -> Error {
         return error;
     }
     let Some(name) = error.message().split('"').nth(1) else { return error };
-    let Some(catalog) = session.planning.catalog_list().catalog("meridian") else { return error };
+    let Some(catalog) = session.planning().catalog_list().catalog("meridian") else { return error };
     let bare = name.rsplit('.').next().unwrap_or(name).to_owned();
     for schema in ["public", "meridian"] {
         let tables = catalog.schema(schema).map(|schema| schema.table_names()).unwrap_or_default();

@@ -153,7 +153,10 @@ impl Work {
 
     async fn prepare(&self, statement: &StatementText) -> Result<Prepared, Stopped> {
         add(&self.shared.counters.other_statements, 1);
-        let prepared = self.session.prepare(&statement.text, &[]).await?;
+        let prepared = match self.session.prepare_point(&statement.text) {
+            Some(prepared) => prepared,
+            None => self.session.prepare(&statement.text, &[]).await?,
+        };
         if self.read_only && matches!(prepared.class(), StatementClass::Write | StatementClass::CopyIn) {
             return Err(Report::error("25006", "what is asked by GET changes nothing").hinted("send it by POST").into());
         }

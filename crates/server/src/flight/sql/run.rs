@@ -49,6 +49,9 @@ pub(crate) async fn aside<T: Send + 'static>(
 
 /// Prepares a statement.
 pub(crate) async fn prepare(shared: &Arc<Shared>, held: &Held, sql: String) -> Result<Prepared, Status> {
+    if let Some(prepared) = held.session.prepare_point(&sql) {
+        return Ok(prepared);
+    }
     let (session, inner) = (Arc::clone(&held.session), Arc::clone(shared));
     aside(shared, async move {
         let prepared = session.prepare(&sql, &[]).await.map_err(|cause| failed(&inner, &session, &cause))?;
