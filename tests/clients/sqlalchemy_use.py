@@ -101,6 +101,17 @@ def check_sync(url, prefix, **words):
         mine = session.execute(select(Tag.unit, func.max(Sample.value)).join(Sample, Sample.tag == Tag.name).where(Tag.name == f"{prefix}.own").group_by(Tag.unit)).all()
         assert [tuple(row) for row in mine] == [("A", 4)], mine
         session.commit()
+        # Objects that are there and one that is new are changed in one unit of work, each by a statement of its own.
+        for name in (tag, f"{prefix}.own"):
+            session.get(Tag, name).unit = f"unit of {name}"
+        session.add(Tag(name=f"{prefix}.later", kind="f64", unit="?"))
+        session.flush()
+        session.get(Tag, f"{prefix}.later").unit = "!"
+        session.add(Sample(tag=f"{prefix}.later", time=T0, value=7, quality=192))
+        session.commit()
+        units = session.scalars(select(Tag.unit).where(Tag.name.in_([tag, f"{prefix}.own", f"{prefix}.later"])).order_by(Tag.name)).all()
+        assert sorted(units) == sorted([f"unit of {tag}", f"unit of {prefix}.own", "!"]), units
+        assert session.scalar(select(Sample.value).where(Sample.tag == f"{prefix}.later")) == 7
         assert session.get(Sample, (f"{prefix}.own", T0 + datetime.timedelta(hours=4))).value == 4
     with engine.begin() as connection:
         connection.execute(sa.insert(Sample), [{"tag": tag, "time": T0 + datetime.timedelta(days=d), "value": 1.0, "quality": 192} for d in range(10, 60)])

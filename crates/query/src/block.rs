@@ -1,18 +1,20 @@
 //! A transaction block: what it has written and not yet committed, its savepoints, its settings.
 //!
-//! A block's writes wait here and are one commit at COMMIT, so that ROLLBACK has nothing to take back. Rows of samples,
-//! integers and events gather, of any number of statements; so do new tags, and rows of those. A DELETE, an UPDATE of tags or a DELETE
-//! of tags is the only write of its block. What waits is seen by the block's own queries and nobody else's (`own`); the few that can't
-//! see it are refused (`0A000`).
+//! A block's writes wait here and are done at COMMIT, so that ROLLBACK has nothing to take back. Rows of samples, integers and events
+//! gather, of any number of statements; so do new tags, rows of those, and changes of tags. A DELETE, of samples or of tags, is the only
+//! write of its block. What waits is seen by the block's own queries and nobody else's (`own`); the few that can't see it are refused
+//! (`0A000`).
 //!
 //! Shared state: all of it lies in the session's `State`, under its mutex.
 
+mod changed;
 mod held;
 mod hidden;
 mod made;
 mod own;
 mod rows;
 
+pub(crate) use changed::Change;
 pub(crate) use held::{Alone, Held, Writing, do_alone};
 pub(crate) use own::with_own;
 

@@ -238,7 +238,7 @@ impl Ingest {
     /// The states of a tag of such a kind.
     pub(crate) fn states(&self, tag: TagId) -> Vec<String> {
         let state = self.state.lock();
-        match state.made_as(tag) {
+        match state.definition(tag) {
             Some(definition) => definition.states.clone(),
             None => self.engine.catalog.get(tag).map(|tag| tag.definition.states).unwrap_or_default(),
         }

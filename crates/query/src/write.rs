@@ -145,7 +145,8 @@ pub(crate) async fn run(
     let writing = match plan {
         WritePlan::Insert(_) => Writing::Rows,
         WritePlan::TagInsert(_) => Writing::NewTags,
-        WritePlan::Delete(_) | WritePlan::TagUpdate(_) | WritePlan::TagDelete(_) => Writing::Alone,
+        WritePlan::TagUpdate(_) => Writing::Changes,
+        WritePlan::Delete(_) | WritePlan::TagDelete(_) => Writing::Alone,
     };
     session.admit_write(command, writing)?;
     let rows = match plan {

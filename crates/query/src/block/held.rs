@@ -3,6 +3,7 @@
 //! Promises: they are bounded by `copy_bytes_max` (54000); what belongs into different commits is refused when it is
 //! written, not at COMMIT.
 
+use super::changed::{Change, Changed};
 use super::made::{self, Made, NewTag};
 use crate::access::{self, Asked, When};
 use crate::engine::Engine;
@@ -16,10 +17,11 @@ use kernel::{Deletion, TagSelection};
 use std::sync::Arc;
 use types::{Kinds, TagDefinition, TagId, TimeRange};
 
-/// What a block holds: new tags and rows, or something that goes with nothing else.
+/// What a block holds: new tags, changes of tags and rows, or something that goes with nothing else.
 #[derive(Default)]
 pub(crate) struct Held {
     pub(super) made: Made,
+    pub(super) changed: Changed,
     /// Rows of numeric tags, and of text tags.
     pub(super) rows: Box<(Gathered, Gathered)>,
     pub(super) other: Other,
@@ -39,8 +41,8 @@ pub(super) enum Other {
 /// A write that is the only one of its block.
 pub(crate) enum Alone {
     Deletion(Deletion),
-    /// Tags as they were read, and as they are to be.
-    Changes(Vec<(TagId, TagDefinition, TagDefinition)>),
+    /// Outside of blocks alone.
+    Changes(Vec<Change>),
     Drops(Vec<TagId>),
 }
 
@@ -49,6 +51,7 @@ pub(crate) enum Alone {
 pub(crate) enum Writing {
     Rows,
     NewTags,
+    Changes,
     Roles,
     Alone,
 }
@@ -57,6 +60,7 @@ pub(crate) enum Writing {
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     made: usize,
+    changed: usize,
     rows: (usize, usize),
     roles: usize,
     alone: bool,
@@ -64,7 +68,7 @@ pub(super) struct Mark {
 
 impl Held {
     pub(crate) fn is_nothing(&self) -> bool {
-        self.made.is_empty() && self.has_no_rows() && matches!(self.other, Other::Nothing)
+        self.made.is_empty() && self.changed.is_empty() && self.has_no_rows() && matches!(self.other, Other::Nothing)
     }
 
     fn has_no_rows(&self) -> bool {
@@ -76,16 +80,17 @@ impl Held {
         match &self.other {
             // Who may read what is about to change.
             Other::Roles(_) => read.any,
-            Other::Nothing => read.values_at && !self.is_nothing(),
+            // Samples are found by names and labels.
+            Other::Nothing => {
+                let found_by = |tag: &TagDefinition| (tag.name.clone(), tag.labels.clone(), tag.kind);
+                let same = |(tag, was, is): &Change| made::index(*tag).is_some() || found_by(was) == found_by(is);
+                let same = self.changed.all().all(same);
+                let found_anew = !same && (read.series() || read.latest || read.values_at);
+                found_anew || (read.values_at && !(self.made.is_empty() && self.has_no_rows()))
+            }
             // What was before what goes is not known.
             Other::Alone(Alone::Deletion(_)) => read.latest || read.values_at,
-            Other::Alone(Alone::Drops(_)) => read.values_at,
-            // Samples are found by names and labels.
-            Other::Alone(Alone::Changes(changes)) => {
-                let found_by = |tag: &TagDefinition| (tag.name.clone(), tag.labels.clone(), tag.kind);
-                let same = changes.iter().all(|(_, was, is)| found_by(was) == found_by(is));
-                !same && (read.series() || read.latest || read.values_at)
-            }
+            Other::Alone(Alone::Drops(_) | Alone::Changes(_)) => read.values_at,
         }
     }
 
@@ -96,12 +101,15 @@ impl Held {
     pub(crate) fn admit(&self, command: &str, writing: Writing) -> Result<(), Error> {
         let before = match (&self.other, writing) {
             _ if self.is_nothing() => return Ok(()),
-            (Other::Nothing, Writing::Rows | Writing::NewTags) | (Other::Roles(_), Writing::Roles) => return Ok(()),
+            (Other::Nothing, Writing::Rows | Writing::NewTags) if self.changed.renames() => "a new name of a tag",
+            (Other::Nothing, Writing::Rows | Writing::NewTags | Writing::Changes) => return Ok(()),
+            (Other::Roles(_), Writing::Roles) => return Ok(()),
+            (Other::Nothing, _) if !self.changed.is_empty() => "a change of tags",
             (Other::Nothing, _) if self.made.is_empty() => "rows of samples, integers or events",
             (Other::Nothing, _) => "new tags",
             (Other::Roles(_), _) => "a change of roles",
             (Other::Alone(Alone::Deletion(_)), _) => "a DELETE",
-            (Other::Alone(_), _) => "a change of tags",
+            (Other::Alone(_), _) => "a DELETE of tags",
         };
         Err(raise(Error::Unsupported, format!("{command} can't follow {before} in one transaction block"))
             .with_detail("what a block writes is one commit, and this would be two")
@@ -114,11 +122,13 @@ impl Held {
             Other::Roles(asked) => (asked.len(), false),
             Other::Alone(_) => (0, true),
         };
-        Mark { made: self.made.len(), rows: (self.rows.0.rows(), self.rows.1.rows()), roles, alone }
+        let changed = self.changed.len();
+        Mark { made: self.made.len(), changed, rows: (self.rows.0.rows(), self.rows.1.rows()), roles, alone }
     }
 
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.made.truncate(mark.made);
+        self.changed.truncate(mark.changed);
         self.rows.0.truncate(mark.rows.0);
         self.rows.1.truncate(mark.rows.1);
         match &mut self.other {
@@ -128,15 +138,30 @@ impl Held {
         }
     }
 
-    /// Does it all, as one commit; new tags and their rows as two, the tags first.
+    /// What a tag is to be, where the block made or changed it.
+    pub(super) fn definition(&self, tag: TagId) -> Option<&TagDefinition> {
+        self.changed.now(tag).or_else(|| self.made.get(tag))
+    }
+
+    /// How many bytes it holds.
+    fn bytes(&self) -> u64 {
+        self.made.bytes() + self.changed.bytes() + self.rows.0.bytes() + self.rows.1.bytes()
+    }
+
+    /// Does it all, as one commit; new tags, changes of tags and rows as one each, in this order.
     pub(super) async fn commit(self, session: &Session) -> Result<(), Error> {
         match self.other {
             Other::Roles(asked) => return access::change(session, asked, When::AtCommit).await.map(|_| ()),
             Other::Alone(alone) => return alone.done(session).await,
             Other::Nothing => {}
         }
-        let work = Both { engine: Arc::clone(&session.engine), asker: session.asker(), made: self.made, rows: self.rows };
-        if work.made.is_empty() || work.rows.0.rows() + work.rows.1.rows() == 0 {
+        let (engine, asker) = (Arc::clone(&session.engine), session.asker());
+        let changes = self.changed.of_stored();
+        let mut made = self.made;
+        made.become_what(|tag| self.changed.now(tag));
+        let work = Works { engine, asker, made, changes, rows: self.rows };
+        let commits = [!work.made.is_empty(), !work.changes.is_empty(), work.rows.0.rows() + work.rows.1.rows() > 0];
+        if commits.iter().filter(|there| **there).count() < 2 {
             return work.done().await;
         }
         // Once begun it goes on to its end, whoever goes away meanwhile.
@@ -145,27 +170,47 @@ impl Held {
     }
 }
 
-/// New tags, and rows of these and others.
-struct Both {
+/// New tags, changes of others, and rows of these and others.
+struct Works {
     engine: Arc<Engine>,
     asker: Asker,
     made: Made,
+    changes: Vec<Change>,
     rows: Box<(Gathered, Gathered)>,
 }
 
-impl Both {
+impl Works {
     async fn done(mut self) -> Result<(), Error> {
         let created = self.create().await?;
-        let Err(error) = self.write().await else { return Ok(()) };
-        if created.is_empty() {
-            return Err(error);
+        let changed = self.change().await;
+        let (was_changed, error) = match changed {
+            Ok(()) => match self.write().await {
+                Ok(()) => return Ok(()),
+                Err(error) => (!self.changes.is_empty(), error),
+            },
+            Err(error) => (false, error),
+        };
+        // What was done before goes again.
+        let mut undone = Ok(());
+        if was_changed {
+            let back = std::mem::take(&mut self.changes).into_iter().map(|(tag, was, is)| (tag, is, was)).collect();
+            undone = Alone::Changes(back).done_of(&self.engine, &self.asker).await;
         }
-        // As a DELETE of tags does: some of the rows may be there.
-        let gone = Alone::Drops(created).done_of(&self.engine, &self.asker).await;
-        Err(match gone {
+        if !created.is_empty() {
+            // As a DELETE of tags does: some of the rows may be there.
+            undone = undone.and(Alone::Drops(created).done_of(&self.engine, &self.asker).await);
+        }
+        Err(match undone {
             Ok(()) => error,
-            Err(fault) => error.with_detail(format!("the block's new tags are there, without their samples: {fault}")),
+            Err(fault) => error.with_detail(format!("what the block did to tags is done, without its samples: {fault}")),
         })
+    }
+
+    async fn change(&self) -> Result<(), Error> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        Alone::Changes(self.changes.clone()).done_of(&self.engine, &self.asker).await
     }
 
     /// Makes the tags, and puts their ordinals into the rows.
@@ -176,13 +221,14 @@ impl Both {
         let (catalog, tags) = (&self.engine.catalog, std::mem::take(&mut self.made).into_tags());
         let mut ordinals: Vec<Option<TagId>> = Vec::with_capacity(tags.len());
         let mut wanted = Vec::new();
-        for NewTag { definition, skip_existing } in tags {
+        for NewTag { definition, skip_existing, changed } in tags {
             let there = catalog.find(&definition.name).filter(|_| skip_existing);
-            if let Some(tag) = there
-                && catalog.kind(tag) != Some(definition.kind)
-            {
-                let message =
-                    format!("could not serialize access: tag \"{}\" was made meanwhile, of another kind", definition.name);
+            let differs = |tag| match catalog.kind(tag) == Some(definition.kind) {
+                true => changed.then_some(", and the block changes it"),
+                false => Some(", of another kind"),
+            };
+            if let Some(how) = there.and_then(differs) {
+                let message = format!("could not serialize access: tag \"{}\" was made meanwhile{how}", definition.name);
                 return Err(raise(Error::Stale, message).with_hint("run the transaction again"));
             }
             ordinals.push(there);
@@ -235,13 +281,14 @@ impl State {
         if self.block != Block::Open {
             return Ok(Some(rows));
         }
-        let Held { made, rows: held, other } = &mut self.open.held;
-        if !matches!(other, Other::Nothing) {
+        let held = &mut self.open.held;
+        if !matches!(held.other, Other::Nothing) {
             return Err(raise(Error::Internal, "internal error: rows came into a block of other writes"));
         }
-        if made.bytes() + held.0.bytes() + held.1.bytes() + rows.bytes() > limit {
+        if held.bytes() + rows.bytes() > limit {
             return Err(too_large(limit));
         }
+        let held = &mut held.rows;
         if sort == Sort::Texts {
             held.1.append(rows)?
         } else {
@@ -278,18 +325,40 @@ impl State {
         if self.block != Block::Open {
             return Ok(None);
         }
-        let Held { made, rows, .. } = &mut self.open.held;
-        made.add(definitions, skip_existing, exists, (rows.0.bytes() + rows.1.bytes(), limit)).map(Some)
+        let held = &mut self.open.held;
+        let others = held.bytes() - held.made.bytes();
+        held.made.add(definitions, skip_existing, exists, (others, limit)).map(Some)
+    }
+
+    /// Takes changes of tags into the block. False where there is no block; then `changes` are still there.
+    pub(crate) fn hold_changes(&mut self, changes: &mut Vec<Change>, limit: u64) -> Result<bool, Error> {
+        if self.block != Block::Open {
+            return Ok(false);
+        }
+        let held = &mut self.open.held;
+        let renamed = changes.iter().find(|(_, was, is)| was.name != is.name);
+        if let Some((_, was, _)) = renamed.filter(|_| !held.made.is_empty() || !held.has_no_rows()) {
+            let message = format!("tag \"{}\" can't be renamed in a transaction block that holds new tags or rows", was.name);
+            return Err(raise(Error::Unsupported, message).with_hint("COMMIT before it, or rename it first in a block of its own"));
+        }
+        let before = held.changed.len();
+        changes.drain(..).for_each(|change| held.changed.add(change));
+        if held.bytes() > limit {
+            held.changed.truncate(before);
+            return Err(too_large(limit));
+        }
+        Ok(true)
     }
 
     /// A new tag of the block.
     pub(crate) fn made(&self, name: &str) -> Option<(TagId, &TagDefinition)> {
-        self.open.held.made.find(name)
+        let held = &self.open.held;
+        held.made.find(name).map(|(tag, made)| (tag, held.changed.now(tag).unwrap_or(made)))
     }
 
-    /// What is to become of an ordinal, where it is a new tag's.
-    pub(crate) fn made_as(&self, tag: TagId) -> Option<&TagDefinition> {
-        self.open.held.made.get(tag)
+    /// What a tag is to be, where the block made or changed it.
+    pub(crate) fn definition(&self, tag: TagId) -> Option<&TagDefinition> {
+        self.open.held.definition(tag)
     }
 }
 

@@ -24,9 +24,12 @@ pub(crate) struct NewTag {
     pub definition: TagDefinition,
     /// Whether one of that name that is there by then is left.
     pub skip_existing: bool,
+    /// Whether the block changed it since.
+    pub changed: bool,
 }
 
-fn bytes_of(definition: &TagDefinition) -> u64 {
+/// About how much memory a definition takes.
+pub(super) fn bytes_of(definition: &TagDefinition) -> u64 {
     let texts = definition.name.len() + definition.description.len() + definition.unit.len();
     let labels: usize = definition.labels.iter().map(|(key, value)| key.len() + value.len() + 48).sum();
     let states: usize = definition.states.iter().map(|state| state.len() + 24).sum();
@@ -95,13 +98,22 @@ impl Made {
             }
             self.bytes += bytes_of(&definition);
             self.by_name.insert(definition.name.clone(), self.tags.len());
-            self.tags.push(NewTag { definition, skip_existing });
+            self.tags.push(NewTag { definition, skip_existing, changed: false });
         }
         if self.bytes + others > limit {
             self.truncate(before);
             return Err(too_large(limit));
         }
         Ok((self.tags.len() - before) as u64)
+    }
+
+    /// Makes each what it was changed to.
+    pub(super) fn become_what<'a>(&mut self, changed: impl Fn(TagId) -> Option<&'a TagDefinition>) {
+        for (index, tag) in self.tags.iter_mut().enumerate() {
+            if let Some(is) = changed(ordinal(index)) {
+                (tag.definition, tag.changed) = (is.clone(), true);
+            }
+        }
     }
 
     pub(super) fn into_tags(self) -> Vec<NewTag> {

@@ -190,7 +190,9 @@ impl Reader {
 
     /// What a tag is called and holds, where it is there and its rows in a table may be read.
     fn told(&self, held: &Held, (table, reach): (&str, &Reach), tag: TagId) -> Option<(String, Kind)> {
-        if let Some(made) = held.made.get(tag) {
+        if held.made.get(tag).is_some()
+            && let Some(made) = held.definition(tag)
+        {
             let seen = self.rights.has_definition(table, Privileges::SELECT, made);
             return seen.then(|| (made.name.clone(), made.kind));
         }
@@ -331,16 +333,15 @@ impl Reader {
         let (mut gone, mut tags) = (Vec::new(), Vec::new());
         match &held.other {
             Other::Alone(Alone::Drops(dropped)) => gone.extend(dropped.iter().map(|tag| tag.0)),
-            Other::Alone(Alone::Changes(changes)) => {
-                for (id, _, definition) in changes {
-                    let Some(tag) = self.engine.catalog.get(*id) else { continue };
-                    gone.push(id.0);
-                    tags.push(Tag { definition: definition.clone(), changed: now, ..tag });
-                }
-            }
             _ => {
-                let made = held.made.all();
-                tags.extend(made.map(|(id, tag)| Tag { id, definition: tag.clone(), created: now, changed: now }));
+                for (id, _, definition) in held.changed.of_stored() {
+                    let Some(tag) = self.engine.catalog.get(id) else { continue };
+                    gone.push(id.0);
+                    tags.push(Tag { definition, changed: now, ..tag });
+                }
+                let definition = |(id, made)| (id, held.definition(id).unwrap_or(made).clone());
+                let made = held.made.all().map(definition);
+                tags.extend(made.map(|(id, definition)| Tag { id, definition, created: now, changed: now }));
             }
         }
         if gone.is_empty() && tags.is_empty() {

@@ -62,7 +62,7 @@ pub(super) fn all(engine: &Arc<Engine>, access: &Arc<Access>, state: &Arc<Mutex<
 struct Label {
     engine: Arc<Engine>,
     access: Arc<Access>,
-    /// What the session's block has made.
+    /// What the session's block has made and changed.
     state: Arc<Mutex<State>>,
     signature: Signature,
 }
@@ -73,7 +73,11 @@ impl Label {
         let (catalog, table, select) = (&self.engine.catalog, "public.tags", Privileges::SELECT);
         let seen = |id: &TagId| rights.is_unbound() || rights.has_tag(catalog, table, select, *id, name);
         let definition = match catalog.find(name) {
-            Some(id) => catalog.get(Some(id).filter(seen)?)?.definition,
+            Some(id) => {
+                let id = Some(id).filter(seen)?;
+                let changed = self.state.lock().definition(id).cloned();
+                changed.or_else(|| catalog.get(id).map(|tag| tag.definition))?
+            }
             None => self.state.lock().made(name).filter(|(_, tag)| rights.has_definition(table, select, tag))?.1.clone(),
         };
         definition.labels.into_iter().find(|(found, _)| found == key).map(|(_, value)| value)

@@ -4,7 +4,7 @@ use super::rows::at_row;
 use super::tag_rows::TagColumn;
 use super::{Draft, WritePlan, check_column};
 use crate::access::Privileges;
-use crate::block::{Alone, do_alone};
+use crate::block::{Alone, Change, do_alone};
 use crate::error::{Error, raise};
 use crate::ingest::wait;
 use crate::query::{planned, stream};
@@ -216,7 +216,7 @@ pub(super) async fn run_update(
     let rights = session.access.rights();
     rights.alive()?;
     rights.admit("public.tags", Privileges::UPDATE)?;
-    let mut changes: Vec<(TagId, TagDefinition, TagDefinition)> = Vec::new();
+    let mut changes: Vec<Change> = Vec::new();
     let mut batches = stream(session, &plan.rows, params, types, sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
@@ -225,20 +225,22 @@ pub(super) async fn run_update(
         for row in 0..batch.num_rows() {
             let id = TagId(ordinals.value(row) as u64);
             // Dropped since the query saw it: nothing to change.
-            let Some(tag) = session.engine.catalog.get(id) else { continue };
-            let mut draft = Draft::of(tag.definition.clone());
+            let held = session.state.lock().definition(id).cloned();
+            let Some(before) = held.or_else(|| Some(session.engine.catalog.get(id)?.definition)) else { continue };
+            let mut draft = Draft::of(before.clone());
             for (column, name) in columns.iter().zip(&plan.columns) {
                 draft.set(name, column.get(row)?)?;
             }
             let after = draft.finish()?;
             if !rights.is_unbound() {
-                rights.may_change(&tag.definition, &after)?;
+                rights.may_change(&before, &after)?;
             }
-            changes.push((id, tag.definition, after));
+            changes.push((id, before, after));
         }
     }
     let rows = changes.len() as u64;
-    if rows > 0 {
+    let limit = session.engine.settings.copy_bytes_max;
+    if rows > 0 && !session.state.lock().hold_changes(&mut changes, limit)? {
         do_alone(session, Alone::Changes(changes)).await?;
     }
     Ok(rows)

@@ -95,14 +95,17 @@ async fn what_could_not_be_seen_or_joined_is_refused() {
     for (first, second) in [
         (rows, "SELECT * FROM values_at(ARRAY['a'], ARRAY[now()])"),
         (rows, deletion),
-        (rows, change),
+        (rows, renaming),
+        (renaming, rows),
+        (renaming, tags),
+        (tags, renaming),
+        (tags, "UPDATE tags SET name = 'newer' WHERE name = 'new'"),
+        (change, deletion),
+        (deletion, change),
         (deletion, rows),
         (deletion, deletion),
         (deletion, "SELECT max(time) FROM latest"),
         (tags, deletion),
-        (tags, change),
-        (change, rows),
-        (change, change),
         (renaming, "SELECT value FROM samples WHERE tag = 'a' AND time <= now() ORDER BY time DESC LIMIT 1"),
     ] {
         house.tag("BEGIN").await;
@@ -142,6 +145,35 @@ async fn tags_gather_and_conflicts_come_at_commit() {
     elsewhere(&house, "UPDATE tags SET description = 'other' WHERE name = 'a'").await;
     refused(&house, "COMMIT", "40001").await;
     assert_eq!(seen(&house, "SELECT unit, description FROM tags WHERE name = 'a'").await, "kV|other");
+    // One change of several that comes too late undoes the block's new tags and rows too.
+    house.tag("BEGIN").await;
+    house.tag("INSERT INTO tags (name) VALUES ('m3')").await;
+    house.tag("UPDATE tags SET unit = 'A' WHERE name = 'a'").await;
+    house.tag("UPDATE tags SET unit = 'B' WHERE name IN ('m3', 'b')").await;
+    house.tag("INSERT INTO samples VALUES ('m3', '2026-05-01', 1), ('b', '2026-05-01', 1)").await;
+    elsewhere(&house, "UPDATE tags SET description = 'other' WHERE name = 'b'").await;
+    refused(&house, "COMMIT", "40001").await;
+    let state = "SELECT string_agg(name || ' ' || unit, ',' ORDER BY name) FROM tags WHERE name IN ('a', 'b', 'm3')";
+    let untouched = seen(&house, state).await;
+    assert!(!untouched.contains("m3") && !untouched.contains("a A") && !untouched.contains("b B"), "{untouched}");
+    assert_eq!(seen(&house, COUNT).await, "0");
+    // What was changed goes back where the rows are refused.
+    house.tag("BEGIN").await;
+    house.tag("UPDATE tags SET unit = 'A' WHERE name = 'a'").await;
+    house.tag("UPDATE tags SET unit = unit || '!' WHERE name IN ('a', 'b')").await;
+    house.tag("INSERT INTO samples VALUES ('a', '2026-05-01', 1), ('c', '2026-05-01', 1)").await;
+    elsewhere(&house, "DELETE FROM tags WHERE name = 'c'").await;
+    refused(&house, "COMMIT", "23503").await;
+    assert_eq!(seen(&house, state).await, untouched);
+    assert_eq!(seen(&house, COUNT).await, "0");
+    elsewhere(&house, "INSERT INTO tags (name) VALUES ('c')").await;
+    // One that another has made meanwhile is not changed unseen.
+    house.tag("BEGIN").await;
+    house.tag("INSERT INTO tags (name) VALUES ('m4') ON CONFLICT DO NOTHING").await;
+    house.tag("UPDATE tags SET unit = 'A' WHERE name = 'm4'").await;
+    elsewhere(&house, "INSERT INTO tags (name, unit) VALUES ('m4', 'mine')").await;
+    refused(&house, "COMMIT", "40001").await;
+    assert_eq!(seen(&house, "SELECT unit FROM tags WHERE name = 'm4'").await, "mine");
     // A tag that goes before COMMIT takes the whole block with it.
     house.tag("BEGIN").await;
     house.tag("INSERT INTO samples VALUES ('b', '2026-05-01', 1)").await;
@@ -174,6 +206,19 @@ async fn savepoints_take_a_block_back() {
     house.tag("COMMIT").await;
     assert_eq!(seen(&house, "SELECT value FROM samples WHERE time >= '2026-05-01' ORDER BY time").await, "1.0 4.0");
     assert_eq!(seen(&house, "SELECT text FROM events WHERE time >= '2026-05-01' ORDER BY time").await, "kept kept too");
+    house.tag("BEGIN").await;
+    let units = "SELECT string_agg(unit, ',' ORDER BY name) FROM tags WHERE name IN ('a', 'b', 'made')";
+    house.tag("UPDATE tags SET unit = '1' WHERE name IN ('a', 'b')").await;
+    house.tag("INSERT INTO tags (name, unit) VALUES ('made', '2')").await;
+    house.tag("SAVEPOINT s").await;
+    house.tag("UPDATE tags SET unit = unit || '3' WHERE name IN ('a', 'made')").await;
+    house.tag("UPDATE tags SET unit = unit || '4' WHERE name IN ('a', 'b')").await;
+    assert_eq!(house.rows(units).await, ["134,14,23"]);
+    house.tag("ROLLBACK TO s").await;
+    assert_eq!(house.rows(units).await, ["1,1,2"]);
+    house.tag("UPDATE tags SET unit = unit || '5' WHERE name IN ('b', 'made')").await;
+    house.tag("COMMIT").await;
+    assert_eq!(seen(&house, units).await, "1,15,25");
     house.tag("BEGIN").await;
     house.tag("SAVEPOINT s").await;
     house.tag("DELETE FROM samples WHERE tag = 'c'").await;
