@@ -156,7 +156,11 @@ async fn a_statement_at_any_door_is_part_of_its_clients_trace() {
     assert!(statement.line.contains("SELECT pg_sleep(0.01)") && statement.line.contains("\"service.name\": \"meridian\""));
     let log = std::fs::read_to_string(directory.path().join("server.err")).expect("a log");
     let slow = log.lines().find(|line| line.contains("slow statement") && line.contains(&trace));
-    assert!(slow.is_some(), "the trace stands in the log");
+    // With its plan, and what each node of it did.
+    assert!(
+        slow.is_some_and(|line| line.contains("pg_sleep(") && line.contains("metrics=[")),
+        "the trace stands in the log: {slow:?}"
+    );
 
     // By a setting: prepared once, on the point path, a span each time; what it writes waits for the log.
     let (named, trace, span) = client(2);

@@ -29,7 +29,10 @@ pub fn run(words: &[String]) -> Result<(), String> {
         println!("{word}");
     }
     if !found.faults.is_empty() {
-        return Err(format!("{} advisories; hint: cargo update -p CRATE, or bear one by deny.toml's advisories.ignore", found.faults.len()));
+        return Err(format!(
+            "{} advisories; hint: cargo update -p CRATE, or bear one by deny.toml's advisories.ignore",
+            found.faults.len()
+        ));
     }
     println!("xtask: none of {} advisories is about any of {} locked versions", found.advisories, found.versions);
     Ok(())
@@ -94,7 +97,8 @@ fn held_against(db: &Path, root: &Path) -> Result<Found, String> {
     let mut faults = Vec::new();
     for fault in &report.vulnerabilities.list {
         let patched: Vec<String> = fault.versions.patched().iter().map(ToString::to_string).collect();
-        let patched = if patched.is_empty() { "; nothing mends it".to_owned() } else { format!("; mended in {}", patched.join(", ")) };
+        let patched =
+            if patched.is_empty() { "; nothing mends it".to_owned() } else { format!("; mended in {}", patched.join(", ")) };
         faults.push(told(&fault.package, "has a fault", &fault.advisory, patched));
     }
     // That nobody tends a crate is a thing to know when it is chosen, not a fault of what stands.

@@ -307,6 +307,7 @@ pub fn engine_settings(loaded: &Loaded, dir: &Path, world: &World) -> Result<Eng
         target_partitions: config.threads.0.unwrap_or(1) as usize,
         node: node_name(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
+        slow_statement: config.slow_statement,
         settings: shown_settings(loaded),
         ..EngineSettings::new(Arc::clone(&world.clock))
     })

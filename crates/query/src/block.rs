@@ -94,6 +94,16 @@ impl State {
         self.note_isolation(isolation);
     }
 
+    /// Refuses what changes something where only reading is allowed.
+    pub(crate) fn admit_acting(&self, what: &str) -> Result<(), Error> {
+        let of_now =
+            if self.block == Block::Idle { self.variables.is_on("default_transaction_read_only") } else { self.read_only };
+        if of_now || self.only_reads {
+            return Err(raise(Error::ReadOnly, format!("cannot execute {what} in a read-only transaction")));
+        }
+        Ok(())
+    }
+
     /// Levels beyond what is kept are told of, not refused: clients ask for them out of habit.
     pub(crate) fn note_isolation(&mut self, isolation: Option<&'static str>) {
         if let Some(level) = isolation.filter(|level| !level.starts_with("READ")) {

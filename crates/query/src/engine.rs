@@ -32,6 +32,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::Duration;
 use world::Clock;
 
 /// How many spilled files are merged at once: each holds some batches meanwhile.
@@ -77,6 +78,8 @@ pub struct EngineSettings {
     pub node: String,
     /// The program's release, for `version()`.
     pub release: String,
+    /// Statements that take longer are told with their plans (`Prepared::slow_plan`); None: none are.
+    pub slow_statement: Option<Duration>,
     /// The configuration in force, shown as `meridian.settings`.
     pub settings: Vec<Setting>,
     /// Whom operators ask, in a fleet.
@@ -101,6 +104,7 @@ impl EngineSettings {
             copy_bytes_max: 256 << 20,
             node: "meridian".to_owned(),
             release: env!("CARGO_PKG_VERSION").to_owned(),
+            slow_statement: None,
             settings: Vec::new(),
             operator: None,
             channels: None,

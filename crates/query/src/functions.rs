@@ -114,12 +114,12 @@ pub(crate) fn register(context: &SessionContext, engine: &Arc<Engine>, id: i32, 
     register_everywhere(context);
     let own = [
         labels::all(engine, access, state),
-        node::all(engine, id, access),
-        maintenance::all(engine),
-        retention::all(engine, id, access),
+        node::all(engine, id, access, state),
+        maintenance::all(engine, state),
+        retention::all(engine, id, access, state),
         configuration::all(state),
         sleeping::all(),
-        operating::all(engine, id, access),
+        operating::all(engine, id, access, state),
         privileges::all(engine, access),
     ];
     for function in own.into_iter().flatten() {

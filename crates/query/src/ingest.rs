@@ -256,6 +256,10 @@ impl Ingest {
             let message = format!("a text of {} bytes is longer than the {} allowed", text.len(), Kind::TEXT_BYTES_MAX);
             return Err(raise(Error::OutOfRange, message));
         }
+        if text.contains('\0') {
+            return Err(raise(Error::Encoding, "invalid byte sequence for encoding \"UTF8\": 0x00")
+                .with_detail("a text can't hold a zero byte"));
+        }
         if self.gathered.texts.bytes.len() + text.len() > u32::MAX as usize {
             return Err(too_long());
         }

@@ -69,6 +69,7 @@ mod schema;
 mod session;
 mod sessions;
 mod settings;
+mod slow;
 mod spoken;
 mod statements;
 mod store;

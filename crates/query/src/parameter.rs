@@ -10,6 +10,9 @@ use datafusion::common::ScalarValue;
 /// The value of a type that a text stands for.
 pub(crate) fn parse(wanted: &DataType, text: &str, zone: Zone) -> Result<ScalarValue, Error> {
     let shown = || text.chars().take(64).collect::<String>();
+    if text.contains('\0') {
+        return Err(raise(Error::Encoding, "invalid byte sequence for encoding \"UTF8\": 0x00"));
+    }
     Ok(match wanted {
         DataType::Utf8 => ScalarValue::Utf8(Some(text.to_owned())),
         DataType::Timestamp(_, Some(_)) => ScalarValue::TimestampMicrosecond(Some(parse_time(text, zone)?), Some("UTC".into())),

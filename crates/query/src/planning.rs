@@ -12,6 +12,7 @@
 
 use crate::error::{Error, raise};
 use crate::running::cancelled;
+use crate::slow;
 use datafusion::error::Result as Planned;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -160,7 +161,9 @@ impl Planning {
     ) -> Planned<(SessionState, Arc<dyn ExecutionPlan>)> {
         let _span = traces::child("optimize", traces::Kind::Internal);
         let made = async move { state.create_physical_plan(&plan).await.map(|physical| (state, physical)) };
-        self.run(made).await
+        let made = self.run(made).await?;
+        slow::note(&made.1);
+        Ok(made)
     }
 }
 

@@ -12,8 +12,9 @@ use crate::outcome::{Completion, Outcome, Rows, StatementClass};
 use crate::planning::Size;
 use crate::point::{PointAnswer, PointPlan, RowSink};
 use crate::query::{QueryPlan, converted};
-use crate::running::{Ongoing, cancelled, timed_out};
+use crate::running::{Ongoing, Slow, cancelled, timed_out};
 use crate::session::Session;
+use crate::slow::{self, Ran};
 use crate::spoken::{self, Spoken};
 use crate::traced::{self, Kept, Traced, failure};
 use crate::utility::Command;
@@ -230,6 +231,13 @@ impl Prepared {
         self.kept.point(&self.session, self.planned.trace.or(given), &self.planned.sql)
     }
 
+    /// The plan of its last run, where that took longer than `EngineSettings::slow_statement`: told once, in one line. None where it
+    /// had none.
+    #[must_use]
+    pub fn slow_plan(&self) -> Option<String> {
+        self.kept.take_slow()
+    }
+
     fn begun(&self, given: Option<Context>) -> (Option<Span>, Option<Context>) {
         self.kept.run(&self.session, self.planned.trace.or(given), &self.planned.sql)
     }
@@ -342,10 +350,14 @@ impl Prepared {
     /// come out of the stream.
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome, Error> {
         let mut traced = Traced::begin(self.begun(self.session.trace()));
-        let work = traces::within(traced.context, self.run(params));
+        let ran = Ran::default();
+        let work = slow::noting(&ran, traces::within(traced.context, Box::pin(self.run(params))));
         match self.session.supervised(&self.planned.sql, traced.context, work).await {
             Ok((outcome, mut ongoing, limit_ms)) => {
                 ongoing.hold(traced);
+                let after = self.session.engine.settings.slow_statement;
+                let after_us = after.map(|after| u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+                ongoing.tell(after_us.map(|after_us| Slow { after_us, ran, kept: Arc::clone(&self.kept) }));
                 Ok(self.watched(outcome, ongoing, limit_ms))
             }
             Err(error) => {

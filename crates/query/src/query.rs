@@ -19,7 +19,7 @@ use crate::tables::series::SeriesTable;
 use crate::tables::tags::TagTable;
 use crate::tables::values_at_scan;
 use crate::value::{parse_double, parse_real};
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -86,7 +86,9 @@ fn named(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> 
         }
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(Error::from)
+    // Of no column at all rows are counted.
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(Error::from)
 }
 
 /// The state in which one statement is planned and run: one snapshot, one moment.

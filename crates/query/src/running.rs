@@ -6,7 +6,8 @@
 
 use crate::activity::Activity;
 use crate::error::{Error, raise};
-use crate::traced::Traced;
+use crate::slow::Ran;
+use crate::traced::{Kept, Traced};
 use futures::future::{AbortHandle, AbortRegistration, Abortable};
 use kernel::Histogram;
 use parking_lot::Mutex;
@@ -63,6 +64,14 @@ pub(crate) struct Ongoing {
     activity: Arc<Activity>,
     trace: Option<Context>,
     traced: Traced,
+    slow: Option<Slow>,
+}
+
+/// What is told of a statement that takes longer than so many microseconds, and to whom.
+pub(crate) struct Slow {
+    pub after_us: u64,
+    pub ran: Ran,
+    pub kept: Arc<Kept>,
 }
 
 impl Running {
@@ -90,7 +99,7 @@ impl Running {
         state.entries.insert(id, Entry { statement, abort: abort.clone(), activity: Arc::clone(activity) });
         let begun_us = self.clock.monotonic_us();
         let (register, activity, traced) = (Arc::clone(self), Arc::clone(activity), Traced::default());
-        (Ongoing { register, id, abort, begun_us, counts: true, activity, trace, traced }, registration)
+        (Ongoing { register, id, abort, begun_us, counts: true, activity, trace, traced, slow: None }, registration)
     }
 
     /// Cancels everything a session runs.
@@ -144,6 +153,11 @@ impl Ongoing {
         self.traced = traced;
     }
 
+    /// What it ran is told where it takes long.
+    pub(crate) fn tell(&mut self, slow: Option<Slow>) {
+        self.slow = slow;
+    }
+
     /// The trace that it is a part of.
     pub(crate) fn trace(&self) -> Option<Context> {
         self.trace
@@ -163,8 +177,12 @@ impl Ongoing {
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
+        let took_us = self.register.clock.monotonic_us().saturating_sub(self.begun_us);
         if self.counts {
-            self.register.times.note_us(self.register.clock.monotonic_us().saturating_sub(self.begun_us));
+            self.register.times.note_us(took_us);
+        }
+        if let Some(Slow { ran, kept, .. }) = self.slow.take().filter(|slow| took_us >= slow.after_us) {
+            kept.keep_slow(ran.told());
         }
         self.register.state.lock().entries.remove(&self.id);
         self.activity.end(self.register.clock.wall_us());

@@ -53,6 +53,8 @@ pub struct SessionSettings {
     pub blocks: bool,
     /// Whether it is of one client's connection or request: else it is listed only while something of it runs.
     pub connected: bool,
+    /// Whether nothing may be changed in it, whatever it sets.
+    pub read_only: bool,
 }
 
 impl Default for SessionSettings {
@@ -66,6 +68,7 @@ impl Default for SessionSettings {
             statements_max: 10_000,
             blocks: true,
             connected: true,
+            read_only: false,
         }
     }
 }
@@ -86,6 +89,8 @@ pub enum Block {
 pub(crate) struct State {
     pub block: Block,
     pub read_only: bool,
+    /// Whether that is so for good.
+    pub only_reads: bool,
     pub open: Open,
     pub variables: Variables,
     pub notices: Vec<Notice>,
@@ -122,7 +127,7 @@ impl Session {
         if let Some(role) = access.session().id().and_then(|id| engine.roles().roster().role(id).cloned()) {
             variables.begin_with(&role.settings);
         }
-        let state = State { variables, ..State::default() };
+        let state = State { variables, only_reads: settings.read_only, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let (names, cursors) = <(Arc<Names>, Arc<Cursors>)>::default();
         let (seen, ended) = (Arc::default(), watch::Sender::new(false));
@@ -445,11 +450,7 @@ impl Session {
     /// Refuses writes in a read-only transaction, and those that can't join what the block holds.
     pub(crate) fn admit_write(&self, command: &str, writing: Writing) -> Result<(), Error> {
         let state = self.state.lock();
-        let read_only =
-            if state.block == Block::Idle { state.variables.is_on("default_transaction_read_only") } else { state.read_only };
-        if read_only {
-            return Err(raise(Error::ReadOnly, format!("cannot execute {command} in a read-only transaction")));
-        }
+        state.admit_acting(command)?;
         state.open.held.admit(command, writing)
     }
 

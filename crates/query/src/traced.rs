@@ -33,6 +33,8 @@ pub(crate) struct Kept {
     /// Whether there may be a first one.
     waits: AtomicBool,
     last: Mutex<Option<TraceId>>,
+    /// The plan of the last run, where it took long.
+    slow: Mutex<Option<String>>,
 }
 
 /// Beginning a statement's span, where it is recorded.
@@ -52,7 +54,22 @@ pub(crate) fn failure(error: &Error) -> String {
 
 impl Kept {
     pub(crate) fn of(first: Option<Span>) -> Arc<Kept> {
-        Arc::new(Kept { waits: AtomicBool::new(first.is_some()), first: Mutex::new(first), last: Mutex::default() })
+        Arc::new(Kept {
+            waits: AtomicBool::new(first.is_some()),
+            first: Mutex::new(first),
+            last: Mutex::default(),
+            slow: Mutex::default(),
+        })
+    }
+
+    /// Keeps the plan of a run that took long.
+    pub(crate) fn keep_slow(&self, plan: Option<String>) {
+        *self.slow.lock() = plan;
+    }
+
+    /// The plan of the last run, where it took long; once.
+    pub(crate) fn take_slow(&self) -> Option<String> {
+        self.slow.lock().take()
     }
 
     /// The trace of the last run.

@@ -257,7 +257,7 @@ settings! {
         /// A file that is told, a line of JSON each, who came in, who was refused, who changed roles and rights, and who
         /// operated; it is only appended to, and opened anew on SIGHUP. None = these events stand in the program's log.
         audit_log: Option<PathBuf> = "none";
-        /// Statements that take longer are logged.
+        /// Statements that take longer are logged, with their plans.
         slow_statement: Option<Duration> = "1s", "1ms" to "1d";
     }
     "Traces" {

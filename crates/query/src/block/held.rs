@@ -339,7 +339,9 @@ impl State {
         let renamed = changes.iter().find(|(_, was, is)| was.name != is.name);
         if let Some((_, was, _)) = renamed.filter(|_| !held.made.is_empty() || !held.has_no_rows()) {
             let message = format!("tag \"{}\" can't be renamed in a transaction block that holds new tags or rows", was.name);
-            return Err(raise(Error::Unsupported, message).with_hint("COMMIT before it, or rename it first in a block of its own"));
+            return Err(
+                raise(Error::Unsupported, message).with_hint("COMMIT before it, or rename it first in a block of its own")
+            );
         }
         let before = held.changed.len();
         changes.drain(..).for_each(|change| held.changed.add(change));

@@ -9,32 +9,37 @@ use crate::engine::Engine;
 use crate::error::{Error, Report};
 use crate::ingest::wait;
 use crate::schema::span_type;
+use crate::session::State;
 use crate::store::Store;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use futures::FutureExt;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use types::DistributionRule;
 use world::Ticket;
 
 type Work = fn(&dyn Store) -> Ticket<Result<(), Error>>;
 
-fn function(engine: &Arc<Engine>, name: &'static str, work: Work) -> ScalarUDF {
-    let store = Arc::clone(&engine.store);
+fn function(engine: &Arc<Engine>, state: &Arc<Mutex<State>>, name: &'static str, work: Work) -> ScalarUDF {
+    let (store, state) = (Arc::clone(&engine.store), Arc::clone(state));
     waiting::make(name, Takes::with_optional(&[], 0, true), DataType::Boolean, move |_| {
-        let done = work(&*store);
-        async move { wait(done).await.map(|()| ScalarValue::Boolean(Some(true))) }.boxed()
+        let admitted = state.lock().admit_acting(name);
+        let done = admitted.map(|()| work(&*store));
+        async move { wait(done?).await.map(|()| ScalarValue::Boolean(Some(true))) }.boxed()
     })
 }
 
 /// `meridian_set_rule(w1, b1, w2, b2, buckets [, day])`.
-fn set_rule(engine: &Arc<Engine>) -> ScalarUDF {
-    let engine = Arc::clone(engine);
+fn set_rule(engine: &Arc<Engine>, state: &Arc<Mutex<State>>) -> ScalarUDF {
+    let (engine, state) = (Arc::clone(engine), Arc::clone(state));
     let takes: Vec<DataType> = std::iter::repeat_n(DataType::Int64, 5).chain([span_type()]).collect();
     waiting::make("meridian_set_rule", Takes::with_optional(&takes, 1, true), DataType::Boolean, move |arguments| {
         let engine = Arc::clone(&engine);
+        let admitted = state.lock().admit_acting("meridian_set_rule");
         async move {
+            admitted?;
             let rule = rule_of(&arguments)?;
             let tags = engine.catalog.ordinals();
             if tags > 0 && engine.store.rule() != rule {
@@ -87,10 +92,10 @@ fn rule_of(arguments: &[ScalarValue]) -> Result<DistributionRule, Error> {
 /// Microseconds of a day of 24 hours.
 const DAY_US: i64 = 86_400_000_000;
 
-pub(super) fn all(engine: &Arc<Engine>) -> Vec<ScalarUDF> {
+pub(super) fn all(engine: &Arc<Engine>, state: &Arc<Mutex<State>>) -> Vec<ScalarUDF> {
     vec![
-        function(engine, "meridian_flush", |store| store.flush()),
-        function(engine, "meridian_merge", |store| store.merge()),
-        set_rule(engine),
+        function(engine, state, "meridian_flush", |store| store.flush()),
+        function(engine, state, "meridian_merge", |store| store.merge()),
+        set_rule(engine, state),
     ]
 }

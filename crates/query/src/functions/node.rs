@@ -5,7 +5,9 @@ use super::typed::Typed;
 use crate::access::{Access, Signal, admit_signal};
 use crate::context::DATABASE;
 use crate::engine::Engine;
+use crate::error::{Error, raise};
 use crate::schema::time_type;
+use crate::session::State;
 use crate::time::Zone;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, Int64Array, ListBuilder, StringArray,
@@ -13,6 +15,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 fn text(name: &'static str, value: String) -> ScalarUDF {
@@ -34,12 +37,21 @@ fn role(name: &'static str, access: &Arc<Access>, of: fn(&Access) -> Arc<str>) -
 }
 
 /// What is done to a session by its number. A number as it is written is a bigint; smaller ones become one.
-fn signal(name: &'static str, takes: &[&[DataType]], engine: &Arc<Engine>, access: &Arc<Access>, signal: Signal) -> ScalarUDF {
-    let (engine, access) = (Arc::clone(engine), Arc::clone(access));
+fn signal(
+    name: &'static str,
+    takes: &[&[DataType]],
+    (engine, access, state): (&Arc<Engine>, &Arc<Access>, &Arc<Mutex<State>>),
+    signal: Signal,
+) -> ScalarUDF {
+    let (engine, access, state) = (Arc::clone(engine), Arc::clone(access), Arc::clone(state));
     let signature = TypeSignature::OneOf(takes.iter().map(|types| TypeSignature::Exact(types.to_vec())).collect());
     Simple::any_of(name, Signature::new(signature, Volatility::Volatile), DataType::Boolean, move |args, _| {
         // Numbers of sessions have 32 bits; no other names one.
         let done = |id: i64| -> datafusion::error::Result<bool> {
+            // Transactions that only read may do so, as in PostgreSQL; who is asked for reading alone may not.
+            if state.lock().only_reads {
+                return Err(raise(Error::ReadOnly, format!("cannot execute {name} where nothing may be changed")).into());
+            }
             let Ok(id) = i32::try_from(id) else { return Ok(false) };
             if let Some(owner) = engine.owner(id) {
                 admit_signal(&access, &owner, signal)?;
@@ -55,7 +67,8 @@ fn signal(name: &'static str, takes: &[&[DataType]], engine: &Arc<Engine>, acces
     })
 }
 
-pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<ScalarUDF> {
+pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>, state: &Arc<Mutex<State>>) -> Vec<ScalarUDF> {
+    let of = (engine, access, state);
     let release = format!("PostgreSQL 16.0 (Meridian {})", engine.settings.release);
     let mut out = vec![
         text("version", release),
@@ -69,15 +82,9 @@ pub(super) fn all(engine: &Arc<Engine>, id: i32, access: &Arc<Access>) -> Vec<Sc
         Simple::make("pg_backend_pid", Vec::new(), DataType::Int32, Volatility::Stable, move |_, rows| {
             Ok(Arc::new(Int32Array::from_value(id, rows)))
         }),
-        signal("pg_cancel_backend", &[&[DataType::Int64]], engine, access, Signal::Cancel),
+        signal("pg_cancel_backend", &[&[DataType::Int64]], of, Signal::Cancel),
         // The second argument is how long to wait for the end, in ms: it comes at once.
-        signal(
-            "pg_terminate_backend",
-            &[&[DataType::Int64], &[DataType::Int64, DataType::Int64]],
-            engine,
-            access,
-            Signal::Terminate,
-        ),
+        signal("pg_terminate_backend", &[&[DataType::Int64], &[DataType::Int64, DataType::Int64]], of, Signal::Terminate),
     ];
     out.push(database_size(engine));
     out.extend(times(engine));

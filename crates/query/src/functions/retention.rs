@@ -9,24 +9,30 @@ use crate::audit::operated;
 use crate::engine::Engine;
 use crate::error::{Error, raise};
 use crate::retention::{Keep, preview, run_one};
+use crate::session::State;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 use futures::FutureExt;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 fn text(value: &ScalarValue) -> Result<&str, Error> {
     value.try_as_str().flatten().ok_or_else(|| raise(Error::InvalidParameter, "a text is wanted"))
 }
 
-pub(super) fn all(engine: &Arc<Engine>, session: i32, access: &Arc<Access>) -> Vec<ScalarUDF> {
+pub(super) fn all(engine: &Arc<Engine>, session: i32, access: &Arc<Access>, state: &Arc<Mutex<State>>) -> Vec<ScalarUDF> {
     let takes = Takes::with_optional(&[DataType::Utf8, DataType::Boolean], 1, true);
-    let (of_run, access) = (Arc::clone(engine), Arc::clone(access));
+    let (of_run, access, state) = (Arc::clone(engine), Arc::clone(access), Arc::clone(state));
     let run = waiting::make("meridian_retention", takes, DataType::Utf8, move |arguments| {
         let (engine, access) = (Arc::clone(&of_run), Arc::clone(&access));
+        let admitted = state.lock().admit_acting("meridian_retention");
         async move {
             let name = text(&arguments[0])?;
             let dry = matches!(arguments.get(1), Some(ScalarValue::Boolean(Some(true))));
+            if !dry {
+                admitted?;
+            }
             let done = run_one(&engine, name, dry).await;
             let done = done.map(|removed| removed.told(if dry { "would go" } else { "are removed" }));
             if !dry {

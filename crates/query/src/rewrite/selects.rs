@@ -68,7 +68,7 @@ pub(super) fn apart(select: &mut Select, beside_star: bool) {
     for item in &mut select.projection {
         let Shown::Name(name) = names::item(item) else { continue };
         // Two names of one function are one column to a plan.
-        let own = planned_name(catalogue::own_name(&name).unwrap_or(&name));
+        let own = if is_typed(item) { "a typed literal" } else { planned_name(catalogue::own_name(&name).unwrap_or(&name)) };
         let count = seen.entry(own.to_owned()).or_default();
         *count += 1;
         // Whether a star brings the same name can't be told here.
@@ -76,6 +76,11 @@ pub(super) fn apart(select: &mut Select, beside_star: bool) {
             set_apart(item, &name, *count);
         }
     }
+}
+
+/// Whether it is a literal with its type before it: a plan has the literal's name for it, whatever the type.
+fn is_typed(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::UnnamedExpr(Expr::TypedString(_)))
 }
 
 /// What two spellings that a plan has one name for have in common.

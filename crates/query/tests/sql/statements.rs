@@ -1,6 +1,7 @@
 //! Statements and their answers: tables, writing, errors with their SQLSTATE and place.
 
 use crate::fixture::House;
+use query::Outcome;
 
 async fn check(house: &House, sql: &str, expect: &[&str]) {
     assert_eq!(house.rows(sql).await, expect, "{sql}");
@@ -265,12 +266,34 @@ async fn errors_have_their_state_and_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_of_nothing_and_of_literals_of_one_text() {
+    let house = House::furnished().await;
+    check(&house, "SELECT DATE '2026-01-01', TIMESTAMP '2026-01-01' = DATE '2026-01-01'", &["2026-01-01|true"]).await;
+    check(&house, "SELECT TIMESTAMP '2026-01-01', TIMESTAMPTZ '2026-01-01', DATE '2026-01-01' FROM tags LIMIT 0", &[]).await;
+    check(&house, "SELECT count(*) FROM (SELECT TIMESTAMP '2026-01-01', TIMESTAMPTZ '2026-01-01') AS x", &["1"]).await;
+    for none in
+        ["SELECT FROM samples WHERE tag = 'a' LIMIT 2", "SELECT FROM (VALUES (1), (2)) AS v (n)", "SELECT FROM tags LIMIT 2"]
+    {
+        let Outcome::Rows(rows) = house.run(none, Vec::new()).await.unwrap() else { panic!("{none}") };
+        assert!(rows.schema.fields().is_empty());
+        let batches: Vec<_> = futures::StreamExt::collect(rows.batches).await;
+        assert_eq!(batches.into_iter().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2, "{none}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_block_may_be_read_only() {
     let house = House::furnished().await;
     house.tag("BEGIN READ ONLY").await;
     assert_eq!(house.error("DELETE FROM samples").await.sqlstate(), "25006");
     assert_eq!(house.error("SELECT 1").await.sqlstate(), "25P02");
     assert_eq!(house.tag("COMMIT").await, "ROLLBACK");
+    // Functions that act as well.
+    for acts in ["meridian_flush()", "meridian_set_rule(1, 1, 0, 1, 8)", "meridian_retention('x')"] {
+        house.tag("BEGIN READ ONLY").await;
+        assert_eq!(house.error(&format!("SELECT {acts}")).await.sqlstate(), "25006", "{acts}");
+        house.tag("ROLLBACK").await;
+    }
     house.tag("SET TIME ZONE 'Asia/Shanghai'").await;
     check(&house, "SHOW timezone", &["Asia/Shanghai"]).await;
     check(&house, "SELECT count(*) FROM samples WHERE tag = 'a' AND time = '2026-01-01 08:00:00'", &["1"]).await;

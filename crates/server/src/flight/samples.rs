@@ -358,6 +358,9 @@ fn texts(column: &ArrayRef) -> Result<TextColumn, Status> {
                 format!("row {row}: a text of {} bytes is longer than the {} allowed", text.len(), Kind::TEXT_BYTES_MAX);
             return Err(Status::invalid_argument(message));
         }
+        if text.contains('\0') {
+            return Err(Status::invalid_argument(format!("row {row}: a text can't hold a zero byte")));
+        }
         texts.push(text.as_bytes());
     }
     Ok(texts)

@@ -10,7 +10,7 @@ use super::reply::error_json;
 use crate::pg::encode::Column;
 use crate::pg::error::Report;
 use crate::pg::types::PgType;
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
@@ -110,7 +110,8 @@ impl Encoder {
             Form::Arrow { schema, left, .. } => {
                 let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| plain_array(array, field));
                 let columns = columns.collect::<Result<Vec<_>, _>>().map_err(arrow_failed)?;
-                *left = Some(RecordBatch::try_new(Arc::clone(schema), columns).map_err(arrow_failed)?);
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                *left = Some(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(arrow_failed)?);
             }
         }
         Ok(())

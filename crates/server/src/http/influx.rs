@@ -41,17 +41,21 @@ pub(crate) fn refusal(fault: &Fault) -> Answer {
     answer
 }
 
-/// Answers InfluxQL that clients ask before they write; None where it is something else.
+/// Answers InfluxQL that clients ask before they write; None where it is something else: what SQL has too is SQL's.
 pub(crate) fn asked(text: &str) -> Option<Answer> {
     let words: Vec<String> =
-        text.split_whitespace().take(3).map(|word| word.trim_end_matches(';').to_ascii_uppercase()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        text.split_whitespace().take(7).map(|word| word.trim_end_matches(';').to_ascii_uppercase()).collect();
+    let all: Vec<&str> = words.iter().map(String::as_str).collect();
+    let words = &all[..all.len().min(3)];
+    // Its policies are of a database, and last: CREATE RETENTION POLICY x ON db DURATION 1h ..
+    let of_influx = matches!(all[..], [_, _, _, _, "ON", database, what] if database != "TAGS" && is_of_policies(what));
     let series = |name: &str, columns: &[&str], values: Value| {
         let series = json!([{ "name": name, "columns": columns, "values": values }]);
         results(&json!({ "statement_id": 0, "series": series }))
     };
-    match words[..] {
-        ["CREATE", "DATABASE", _] | ["CREATE" | "ALTER", "RETENTION", "POLICY"] => Some(results(&json!({ "statement_id": 0 }))),
+    match *words {
+        ["CREATE", "DATABASE", _] => Some(results(&json!({ "statement_id": 0 }))),
+        ["CREATE" | "ALTER", "RETENTION", "POLICY"] if of_influx => Some(results(&json!({ "statement_id": 0 }))),
         ["SHOW", "DATABASES"] => Some(series("databases", &["name"], json!([["meridian"]]))),
         ["SHOW", "RETENTION", "POLICIES"] => {
             let columns = ["name", "duration", "shardGroupDuration", "replicaN", "default"];
@@ -62,6 +66,11 @@ pub(crate) fn asked(text: &str) -> Option<Answer> {
         }
         _ => None,
     }
+}
+
+/// Words that follow the database in InfluxQL's statements about retention policies.
+fn is_of_policies(word: &str) -> bool {
+    ["DURATION", "REPLICATION", "SHARD", "DEFAULT"].contains(&word)
 }
 
 fn results(result: &Value) -> Answer {
@@ -84,12 +93,26 @@ mod tests {
 
     #[test]
     fn only_what_influxdb_alone_knows_is_answered_here() {
-        for known in
-            ["CREATE DATABASE \"telegraf\"", "create database x;", "SHOW DATABASES", "show databases;", "DROP DATABASE x"]
-        {
+        for known in [
+            "CREATE DATABASE \"telegraf\"",
+            "create database x;",
+            "SHOW DATABASES",
+            "show databases;",
+            "DROP DATABASE x",
+            "CREATE RETENTION POLICY \"a\" ON \"db\" DURATION 1h REPLICATION 1",
+            "alter retention policy a on db default;",
+        ] {
             assert!(asked(known).is_some(), "{known}");
         }
-        for sql in ["", "SELECT 1", "SHOW timezone", "SHOW ALL", "CREATE TABLE x ()", "DROP TABLE x", "SHOW DATABASES x y"] {
+        for sql in ["", "SELECT 1", "SHOW timezone", "SHOW ALL", "CREATE TABLE x ()", "DROP TABLE x", "SHOW DATABASES x y"]
+            .into_iter()
+            .chain([
+                "CREATE RETENTION POLICY a ON TAGS WHERE name LIKE 'x%' KEEP '1 day'",
+                "CREATE RETENTION POLICY a ON TAGS DURATION",
+                "ALTER RETENTION POLICY a KEEP '2 days'",
+                "ALTER RETENTION POLICY a RENAME TO b",
+            ])
+        {
             assert!(asked(sql).is_none(), "{sql}");
         }
     }

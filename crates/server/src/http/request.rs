@@ -20,7 +20,11 @@ const DRAINED_MAX: usize = 64 << 20;
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// The query string's parameters; of those with one name the first counts.
-pub(crate) struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters {
+    all: Vec<(String, String)>,
+    /// Whether bytes of one are no UTF-8.
+    garbled: bool,
+}
 
 impl Parameters {
     pub(crate) fn of(query: Option<&str>) -> Parameters {
@@ -29,16 +33,28 @@ impl Parameters {
 
     /// Those of a form.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Parameters {
-        Parameters(url::form_urlencoded::parse(bytes).into_owned().collect())
+        // As the parser decodes a part, before it puts another character in place of what is none.
+        let whole = |part: &[u8]| {
+            let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            percent_encoding::percent_decode(&spaced).decode_utf8().is_ok()
+        };
+        let garbled = !bytes.split(|byte| [b'&', b'='].contains(byte)).all(whole);
+        Parameters { all: url::form_urlencoded::parse(bytes).into_owned().collect(), garbled }
+    }
+
+    /// Refuses what is no UTF-8.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        if self.garbled { Err(not_utf8()) } else { Ok(()) }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.all.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Adds others behind these.
     pub(crate) fn join(&mut self, others: Parameters) {
-        self.0.extend(others.0);
+        self.all.extend(others.all);
+        self.garbled |= others.garbled;
     }
 }
 
@@ -58,6 +74,8 @@ pub(crate) struct Upload {
     unknown: Option<String>,
     /// Whether the client waits to be told before it sends the body.
     asks_first: bool,
+    /// Whether anything came.
+    begun: bool,
     ended: bool,
 }
 
@@ -71,7 +89,7 @@ impl Upload {
             other => (None, Some(other.chars().take(32).collect())),
         };
         let asks_first = headers.contains_key(EXPECT);
-        Upload { body, stall_max, inflating, packed: Bytes::new(), unknown, asks_first, ended: false }
+        Upload { body, stall_max, inflating, packed: Bytes::new(), unknown, asks_first, begun: false, ended: false }
     }
 
     /// Reads what is left and throws it away, within bounds: a client that still sends would not hear the answer else.
@@ -104,7 +122,8 @@ impl Upload {
                 }
             }
             if self.ended {
-                let Some(mut inflating) = self.inflating.take() else { return Ok(None) };
+                // Clients say so of all their requests, also of those without a body.
+                let Some(mut inflating) = self.inflating.take().filter(|_| self.begun) else { return Ok(None) };
                 inflating.try_finish().map_err(|cause| not_gzip(&cause))?;
                 let last = std::mem::take(inflating.get_mut());
                 return Ok((!last.is_empty()).then(|| last.into()));
@@ -129,6 +148,7 @@ impl Upload {
                 Some(Ok(frame)) => {
                     // Trailers say nothing to us.
                     if let Ok(bytes) = frame.into_data() {
+                        self.begun |= !bytes.is_empty();
                         return Ok(Some(bytes));
                     }
                 }
@@ -161,6 +181,9 @@ fn not_gzip(cause: &std::io::Error) -> Fault {
 
 /// The body's bytes as text.
 pub(crate) fn text(bytes: Vec<u8>) -> Result<String, Fault> {
-    String::from_utf8(bytes)
-        .map_err(|_| Fault::new(StatusCode::BAD_REQUEST, "22021", "invalid byte sequence for encoding \"UTF8\""))
+    String::from_utf8(bytes).map_err(|_| not_utf8())
+}
+
+fn not_utf8() -> Fault {
+    Fault::new(StatusCode::BAD_REQUEST, "22021", "invalid byte sequence for encoding \"UTF8\"")
 }

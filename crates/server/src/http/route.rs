@@ -73,6 +73,7 @@ async fn route(
         "/query" => {
             let body = if get { Vec::new() } else { upload.whole(bytes_max).await? };
             let asked = Asked::of(&parts.headers, &mut parameters, body)?;
+            parameters.check()?;
             if let Some(answer) = influx::asked(&asked.sql) {
                 return Ok(answer);
             }

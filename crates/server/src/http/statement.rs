@@ -61,8 +61,7 @@ struct Work {
 }
 
 /// Opens the session of a request, or one that several share.
-pub(crate) fn session(shared: &Shared, user: String, application_name: String, client: String, connected: bool) -> Arc<Session> {
-    let settings = SessionSettings { user, application_name, client, connected, ..SessionSettings::default() };
+pub(crate) fn session(shared: &Shared, settings: SessionSettings) -> Arc<Session> {
     shared.engine.session(settings)
 }
 
@@ -79,7 +78,9 @@ pub(crate) async fn answer(
     let format = question.format;
     let of = Arc::clone(shared);
     let task = shared.query_runtime.spawn(traces::carried(async move {
-        let session = session(&of, user, question.application_name.clone(), client, true);
+        let (application_name, read_only) = (question.application_name.clone(), question.read_only);
+        let settings = SessionSettings { user, application_name, client, read_only, ..SessionSettings::default() };
+        let session = session(&of, settings);
         let registered = of.register_request(Arc::clone(&session));
         let mut work = Work { shared: of, session, format, read_only: question.read_only, begun: Some(begun), pieces };
         if let Err(Stopped::Failed(report)) = work.run(question).await {
@@ -197,9 +198,10 @@ impl Work {
         let took = started.elapsed();
         if self.shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
             // As it may be shown: a statement about roles without its passwords.
+            let plan = prepared.slow_plan();
             let text: String = prepared.sql().chars().take(500).collect();
             let (session, trace_id) = (self.session.id(), prepared.trace_id().map(tracing::field::display));
-            tracing::warn!(session, ms = took.as_millis() as u64, statement = %text, trace_id, "slow statement");
+            tracing::warn!(session, ms = took.as_millis() as u64, statement = %text, plan, trace_id, "slow statement");
         }
         Ok(())
     }

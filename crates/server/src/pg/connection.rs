@@ -19,6 +19,7 @@ use crate::shared::{Registered, Shared, Stage};
 use query::{Block, Session, StatementText};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -131,8 +132,17 @@ impl Connection {
         if self.shared.stage() != Stage::Running && self.session.block() == Block::Idle {
             return Err(End::Fatal(Report::stopping()));
         }
+        let in_block = self.session.block() != Block::Idle;
+        let limit_ms = |name| self.session.variable(name).and_then(|ms| ms.parse::<u64>().ok()).filter(|ms| *ms > 0);
+        let of_block = if in_block { limit_ms("idle_in_transaction_session_timeout") } else { None };
+        let (limit, sqlstate, what) = match (of_block.map(Duration::from_millis), self.shared.settings.idle_max) {
+            (Some(limit), of_all) if of_all.is_none_or(|all| limit <= all) => {
+                (Some(limit), "25P03", "idle-in-transaction timeout")
+            }
+            (_, of_all) => (of_all, "57P05", "idle-session timeout"),
+        };
         let idle = async {
-            match self.shared.settings.idle_max {
+            match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
                 None => std::future::pending().await,
             }
@@ -142,7 +152,7 @@ impl Connection {
             _ = self.ended.wait_for(|ended| *ended) => Err(End::Fatal(Report::terminated())),
             filled = self.wire.fill() => filled,
             _ = self.stop.changed() => Err(End::Fatal(Report::stopping())),
-            () = idle => Err(End::Fatal(Report::fatal("57P05", "terminating connection due to idle-session timeout"))),
+            () = idle => Err(End::Fatal(Report::fatal(sqlstate, format!("terminating connection due to {what}")))),
         }
     }
 

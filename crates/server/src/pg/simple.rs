@@ -150,9 +150,10 @@ impl Connection {
     pub(super) fn log_slow(&self, timer: tokio::time::Instant, prepared: &Prepared) {
         let took = timer.elapsed();
         if self.shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
+            let plan = prepared.slow_plan();
             let text: String = prepared.sql().chars().take(500).collect();
             let (session, trace_id) = (self.session.id(), prepared.trace_id().map(tracing::field::display));
-            tracing::warn!(session, ms = took.as_millis() as u64, statement = %text, trace_id, "slow statement");
+            tracing::warn!(session, ms = took.as_millis() as u64, statement = %text, plan, trace_id, "slow statement");
         }
     }
 }

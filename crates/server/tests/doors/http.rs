@@ -155,6 +155,32 @@ fn what_is_asked_by_get_changes_nothing() {
     assert_eq!((answer.status, answer.sqlstate().as_str()), (400, "25006"));
     let lifted = "/query?q=SET+default_transaction_read_only=off;DELETE+FROM+samples+WHERE+tag='a'";
     assert_eq!(web.ask("GET", lifted, &[], b"").sqlstate(), "25006");
+    // Functions that act, also where the text lifts what it is told, and where another session is meant.
+    for acts in [
+        "meridian_flush()",
+        "meridian_merge()",
+        "meridian_set_rule(1,1,0,1,8)",
+        "meridian_retention('x')",
+        "pg_terminate_backend(1)",
+    ] {
+        let target = format!("/query?q=SET+default_transaction_read_only=off;SELECT+{acts}");
+        assert_eq!(web.ask("GET", &target, &[], b"").sqlstate(), "25006", "{acts}");
+    }
+    assert_eq!(web.ask("GET", "/query?q=SELECT+meridian_retention_preview('true',+'1+day')", &[], b"").status, 200);
+    // What SQL and InfluxDB both have is SQL's, but for what only InfluxDB writes so.
+    let policy = b"CREATE RETENTION POLICY p ON TAGS WHERE name LIKE 'x%' KEEP '1 day'";
+    assert_eq!(web.ask("POST", "/query", &[], policy).json()["command"], json!("CREATE RETENTION POLICY"));
+    assert_eq!(web.ask("POST", "/query", &[], b"SELECT name FROM meridian.retention").json()["rows"], json!([["p"]]));
+    assert_eq!(web.ask("POST", "/query", &[], b"ALTER RETENTION POLICY nobody KEEP '2 days'").sqlstate(), "42704");
+    assert_eq!(web.ask("POST", "/query", &[], b"CREATE RETENTION POLICY a ON db DURATION 1h REPLICATION 1").status, 200);
+    // Bytes that are no text, in the query string as in a body; clients that say gzip of no body at all.
+    assert_eq!(web.ask("GET", "/query?q=SELECT+'%ff'", &[], b"").sqlstate(), "22021");
+    assert_eq!(web.ask("GET", "/query?q=SELECT+'%e6%b8%a9+%2B'&format=csv", &[], b"").status, 200);
+    assert_eq!(web.ask("POST", "/query?q=CREATE+DATABASE+x", &[("Content-Encoding", "gzip")], b"").status, 200);
+    let nothing = web.ask("POST", "/query?format=csv", &[], b"SELECT FROM (VALUES (1), (2)) AS v (n)");
+    assert_eq!(nothing.status, 200, "{}", nothing.text());
+    let arrow = web.ask("POST", "/query?format=arrow", &[], b"SELECT FROM (VALUES (1), (2)) AS v (n)");
+    assert_eq!(arrow.status, 200, "{}", arrow.text());
     // What curl -d says of any text, and what InfluxDB's clients send.
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     assert_eq!(web.ask("POST", "/query", &form, b"SELECT 1 + 1").json()["rows"], json!([[2]]));

@@ -296,6 +296,22 @@ async fn idle_connections_are_closed_where_that_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_its_transaction_idle_is_ended_where_that_is_wanted() {
+    let node = Node::plain();
+    let mut raw = Raw::log_in(node.pg());
+    raw.query("SET idle_in_transaction_session_timeout = '20ms'");
+    raw.until(b'Z');
+    // Outside of a block it may wait: this is answered however long the one before took to be.
+    raw.query("SELECT pg_sleep(0.05)");
+    raw.until(b'Z');
+    raw.query("BEGIN");
+    raw.until(b'Z');
+    let (kind, body) = raw.next().unwrap();
+    assert_eq!((kind, field(&body, b'C').as_deref()), (b'E', Some("25P03")));
+    assert!(raw.next().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_tells_idle_clients_and_cancels_what_will_not_end() {
     let mut node = Node::plain();
     let mut idle = Raw::log_in(node.pg());

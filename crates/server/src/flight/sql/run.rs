@@ -239,9 +239,10 @@ fn end(shared: &Shared, session: &Session, prepared: &Prepared, timer: Instant) 
     let _untold = (session.take_notices(), session.take_changes());
     let took = timer.elapsed();
     if shared.settings.slow_statement.is_some_and(|limit: Duration| took >= limit) {
+        let plan = prepared.slow_plan();
         let text: String = prepared.sql().chars().take(500).collect();
         let trace_id = prepared.trace_id().map(tracing::field::display);
-        tracing::warn!(session = session.id(), ms = took.as_millis() as u64, statement = %text, trace_id, "slow statement");
+        tracing::warn!(session = session.id(), ms = took.as_millis() as u64, statement = %text, plan, trace_id, "slow statement");
     }
 }
 

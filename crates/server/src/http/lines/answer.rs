@@ -13,7 +13,7 @@ use crate::http::{Door, WRITERS_MAX, influx, statement};
 use crate::shared::Shared;
 use hyper::StatusCode;
 use kernel::Write;
-use query::{Error as QueryError, Session, Submitted};
+use query::{Error as QueryError, Session, SessionSettings, Submitted};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,7 +72,14 @@ impl Door {
             writers.clear();
         }
         let name = "line protocol".to_owned();
-        let session = statement::session(&self.shared, user.clone(), name, peer.to_string(), false);
+        let settings = SessionSettings {
+            user: user.clone(),
+            application_name: name,
+            client: peer.to_string(),
+            connected: false,
+            ..SessionSettings::default()
+        };
+        let session = statement::session(&self.shared, settings);
         writers.insert(user, Arc::clone(&session));
         session
     }

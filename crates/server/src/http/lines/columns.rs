@@ -113,8 +113,8 @@ impl Columns {
                 format!("a text of {} bytes is longer than the {} allowed (22003)", text.len(), Kind::TEXT_BYTES_MAX).into()
             );
         }
-        if std::str::from_utf8(&text).is_err() {
-            return Err("the text is not valid UTF-8 (22021)".into());
+        if std::str::from_utf8(&text).is_err() || text.contains(&0) {
+            return Err("the text is not valid UTF-8, or holds a zero byte (22021)".into());
         }
         self.text_tags.push(tag);
         self.texts.push(&text);
