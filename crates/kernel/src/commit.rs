@@ -192,12 +192,21 @@ impl Core {
             self.order(pending, grant);
             return ticket;
         }
+        if let Some(full) = self.disk_full() {
+            self.give_up(pending, full);
+            return ticket;
+        }
         let Ok(room) = self.shares.buffers.take(bytes) else {
             self.give_up(pending, Error::TooLarge { bytes, limit });
             return ticket;
         };
         let core = Arc::clone(self);
         room.on_done(move |grant| match grant {
+            // Whoever gave up was told that it was cancelled. A numbered write may be waited for by its retry.
+            Ok(grant) if pending.origin.is_none() && !pending.promise.is_awaited() => {
+                drop(grant);
+                core.give_up(pending, Error::Closed);
+            }
             Ok(grant) => core.order(pending, grant),
             Err(_) => core.give_up(pending, core.refusal()),
         });

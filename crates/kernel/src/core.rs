@@ -153,7 +153,12 @@ impl Core {
 
     /// Why a write that waited for room was given up.
     pub(crate) fn refusal(&self) -> Error {
-        self.poison().unwrap_or(Error::Closed)
+        self.poison().or_else(|| self.disk_full()).unwrap_or(Error::Closed)
+    }
+
+    /// Why buffers can't be flushed, where that is for want of disk: then writes that find no room don't wait for it.
+    pub(crate) fn disk_full(&self) -> Option<Error> {
+        self.jobs.disk_full.lock().clone().map(Error::DiskFull)
     }
 
     pub(crate) fn note_neighbour(&self, neighbour: Neighbour) -> Result<(), Error> {

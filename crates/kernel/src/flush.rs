@@ -10,8 +10,9 @@
 //! Crash reasoning: until the manifest is durable the old one and the log hold everything; files it
 //! does not name are removed at opening. The log is cut only after the manifest is durable. Snapshot
 //! values may be ahead of V by what the log still holds; replaying that again changes nothing.
-//! Promises: a failure leaves the buffer as it was. A full disk is tried again after a while; any
-//! other failure to write stops all writes until the store is opened again, for nothing is known of the disk.
+//! Promises: a failure leaves the buffer as it was. A full disk is tried again after a while, and writes that find
+//! no room in the buffers are refused meanwhile; any other failure to write stops all writes until the store is opened again, for nothing
+//! is known of the disk.
 
 use crate::core::Core;
 use crate::held;
@@ -109,6 +110,7 @@ impl Core {
         self.flushing_bytes.fetch_sub(begun.map_or(0, |(bytes, _)| bytes), Ordering::AcqRel);
         match (&outcome, begun) {
             (Ok(()), Some((bytes, begun_us))) => {
+                *self.jobs.disk_full.lock() = None;
                 self.counters.flushes.fetch_add(1, Ordering::Relaxed);
                 let took_us = self.world.clock.monotonic_us().saturating_sub(begun_us);
                 self.counters.flush_times.note_us(took_us);
@@ -122,9 +124,13 @@ impl Core {
                 self.watch_graves();
             }
             (Ok(()), None) => {}
-            (Err(Error::DiskFull(_)), _) => {
+            (Err(Error::DiskFull(why)), _) => {
                 slice.untake();
+                let full = format!("the write buffers could not be flushed: {why}");
+                *self.jobs.disk_full.lock() = Some(full);
                 self.pause_for_disk();
+                // Nobody knows when there will be room: who waits is told, and may come again.
+                self.shares.buffers.turn_away();
             }
             // Nothing is known of a disk that failed to write.
             (Err(fault), _) => {

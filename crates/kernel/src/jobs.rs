@@ -50,6 +50,8 @@ pub(crate) struct Jobs {
     pub(crate) retention_bound: AtomicI64,
     /// Set while a full disk is left alone.
     pub(crate) disk_pause: AtomicBool,
+    /// Why the last flush failed, where that was for want of disk.
+    pub(crate) disk_full: Mutex<Option<String>>,
     /// Set from a record that the log refused for want of disk to the next that it took.
     pub(crate) log_full: AtomicBool,
     idle: Mutex<Vec<Promise<()>>>,
@@ -151,7 +153,7 @@ impl Core {
         }
     }
 
-    fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         let flushing = self.flushing_bytes.load(Ordering::Relaxed);
         let buffered = self.shares.buffers.status().bytes.saturating_sub(flushing);
         buffered > self.settings.buffer_bytes_max / 2 || self.is_log_long()

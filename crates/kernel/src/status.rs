@@ -217,7 +217,7 @@ impl Core {
             cache: self.shares.cache_status(),
             budget_bytes: (budget.bytes_max(), budget.bytes()),
             shares: budget.shares(),
-            refuses_writes: self.poison.get().cloned(),
+            refuses_writes: self.poison.get().cloned().or_else(|| self.jobs.disk_full.lock().clone().filter(|_| self.is_short())),
         }
     }
 

@@ -135,10 +135,12 @@ impl Budget {
         self.reclaim_for(share, 0);
     }
 
-    /// Abandons whoever waits for this share, now and later.
-    pub(crate) fn close(&self, share: usize) {
+    /// Abandons whoever waits for this share, now and, if it is closed, later.
+    pub(crate) fn turn_away(&self, share: usize, closed: bool) {
         let mut state = self.state.lock();
-        state.closed.push(share);
+        if closed {
+            state.closed.push(share);
+        }
         state.shares[share].bytes_waiting = 0;
         let (abandoned, others) = state.queue.drain(..).partition(|waiter| waiter.share.index() == share);
         state.queue = others;

@@ -68,7 +68,12 @@ impl Share {
     /// Grants nothing any more: the tickets of those who wait, and of those who still come, are
     /// abandoned. What was granted is given back as ever.
     pub fn close(&self) {
-        self.budget.close(self.index);
+        self.budget.turn_away(self.index, true);
+    }
+
+    /// Abandons the tickets of those who wait now. Those who still come may wait.
+    pub fn turn_away(&self) {
+        self.budget.turn_away(self.index, false);
     }
 
     /// Takes room as soon as there is some, in order of asking. Never waits. A dropped ticket is

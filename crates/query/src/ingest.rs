@@ -343,9 +343,13 @@ where
     Error: From<E>,
 {
     let (done, answer) = tokio::sync::oneshot::channel();
-    // A client that went away no longer asks.
-    ticket.on_done(move |result| drop(done.send(result)));
-    match answer.await {
+    // A client that went away no longer asks, and what waits for room is then not done.
+    let asks = Arc::new(());
+    let still = Arc::downgrade(&asks);
+    ticket.on_done_while(move || still.strong_count() > 0, move |result| drop(done.send(result)));
+    let answer = answer.await;
+    drop(asks);
+    match answer {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(abandoned)) => Err(abandoned.into()),
         Err(_) => Err(world::Abandoned.into()),

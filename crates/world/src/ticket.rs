@@ -2,12 +2,12 @@
 //!
 //! States of the shared slot, under its mutex: Empty -> Value (kept, nobody has asked) -> Taken, or
 //! Empty -> Asked (a callback waits) -> Taken; Empty | Asked -> Abandoned when the promise is dropped;
-//! Empty -> Unwanted when the ticket is dropped unasked.
+//! Empty -> Unwanted when the ticket is dropped unasked. Whoever asks may say until when the answer is wanted.
 //! Callbacks run outside the mutex, on the thread that keeps the promise (or that asks, when it is
 //! kept already).
 
 use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use thiserror::Error;
 
 /// The promise was dropped before it was kept: its maker stopped (shutdown).
@@ -16,11 +16,12 @@ use thiserror::Error;
 pub struct Abandoned;
 
 type Callback<T> = Box<dyn FnOnce(Result<T, Abandoned>) + Send>;
+type Wanted = Box<dyn Fn() -> bool + Send>;
 
 enum State<T> {
     Empty,
     Value(T),
-    Asked(Callback<T>),
+    Asked(Callback<T>, Option<Wanted>),
     Taken,
     Abandoned,
     Unwanted,
@@ -73,6 +74,19 @@ impl<T: Send + 'static> Ticket<T> {
 
     /// Calls `callback` once with the answer: at once if it is there, else on the thread that gives it.
     pub fn on_done(self, callback: impl FnOnce(Result<T, Abandoned>) + Send + 'static) {
+        self.ask(None, Box::new(callback));
+    }
+
+    /// The same for an answer that is of use only while `wanted` says so: the promise's `is_awaited` asks it, with a lock held.
+    pub fn on_done_while(
+        self,
+        wanted: impl Fn() -> bool + Send + 'static,
+        callback: impl FnOnce(Result<T, Abandoned>) + Send + 'static,
+    ) {
+        self.ask(Some(Box::new(wanted)), Box::new(callback));
+    }
+
+    fn ask(self, wanted: Option<Wanted>, callback: Callback<T>) {
         let mut state = self.shared.state.lock();
         match std::mem::replace(&mut *state, State::Taken) {
             State::Value(value) => {
@@ -83,8 +97,8 @@ impl<T: Send + 'static> Ticket<T> {
                 drop(state);
                 callback(Err(Abandoned));
             }
-            State::Empty => *state = State::Asked(Box::new(callback)),
-            State::Asked(_) | State::Taken | State::Unwanted => unreachable!("a ticket is consumed by the first who asks"),
+            State::Empty => *state = State::Asked(callback, wanted),
+            State::Asked(..) | State::Taken | State::Unwanted => unreachable!("a ticket is consumed by the first who asks"),
         }
     }
 
@@ -133,11 +147,28 @@ impl<T> Drop for Ticket<T> {
     }
 }
 
+fn is_awaited<T>(shared: &Shared<T>) -> bool {
+    match &*shared.state.lock() {
+        State::Unwanted => false,
+        State::Asked(_, Some(wanted)) => wanted(),
+        _ => true,
+    }
+}
+
+impl<T: Send + 'static> Promise<T> {
+    /// Tells, apart from the promise, whether anybody can still take the answer.
+    #[must_use]
+    pub fn interest(&self) -> impl Fn() -> bool + Send + use<T> {
+        let shared = self.shared.as_ref().map(Arc::downgrade);
+        move || shared.as_ref().and_then(Weak::upgrade).is_some_and(|shared| is_awaited(&shared))
+    }
+}
+
 impl<T> Promise<T> {
     /// Whether anybody can still take the answer. Once false it stays false.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| !matches!(*shared.state.lock(), State::Unwanted))
+        self.shared.as_ref().is_some_and(|shared| is_awaited(shared))
     }
 
     /// Gives the answer.
@@ -146,7 +177,7 @@ impl<T> Promise<T> {
         let mut state = shared.state.lock();
         match std::mem::replace(&mut *state, State::Taken) {
             State::Empty => *state = State::Value(value),
-            State::Asked(callback) => {
+            State::Asked(callback, _) => {
                 drop(state);
                 callback(Ok(value));
                 return;
@@ -168,7 +199,7 @@ impl<T> Drop for Promise<T> {
         let Some(shared) = self.shared.take() else { return };
         let mut state = shared.state.lock();
         match std::mem::replace(&mut *state, State::Abandoned) {
-            State::Asked(callback) => {
+            State::Asked(callback, _) => {
                 *state = State::Taken;
                 drop(state);
                 callback(Err(Abandoned));
@@ -209,6 +240,21 @@ mod tests {
         let (promise, ticket) = Ticket::<()>::pair();
         ticket.on_done(drop);
         assert!(promise.is_awaited());
+    }
+
+    #[test]
+    fn a_promise_knows_whether_the_answer_is_wanted_further_on() {
+        let (promise, ticket) = Ticket::<u8>::pair();
+        let (told, heard) = Ticket::<u8>::pair();
+        ticket.on_done_while(told.interest(), move |answer| told.keep(answer.unwrap_or(0)));
+        assert!(promise.is_awaited());
+        let alive = Arc::new(());
+        let still = Arc::downgrade(&alive);
+        heard.on_done_while(move || still.strong_count() > 0, drop);
+        assert!(promise.is_awaited());
+        drop(alive);
+        assert!(!promise.is_awaited());
+        promise.keep(1);
     }
 
     #[test]

@@ -399,7 +399,9 @@ impl Alone {
             Alone::Drops(tags) => {
                 wait(engine.tags.delete(tags.clone())).await?;
                 let deletion = Deletion::Range { tags: TagSelection::of(tags), range: TimeRange::ALL };
-                engine.delete(deletion, asker).wait().await.map(|_| ())
+                // The tags are gone: their samples go too, whoever still waits for that.
+                let gone = tokio::spawn(engine.delete(deletion, asker).wait());
+                gone.await.unwrap_or_else(|_| Err(world::Abandoned.into())).map(|_| ())
             }
         }
     }

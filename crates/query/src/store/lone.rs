@@ -20,7 +20,7 @@ where
     Error: From<E>,
 {
     let (promise, told) = Ticket::pair();
-    ticket.on_done(move |answer| {
+    ticket.on_done_while(promise.interest(), move |answer| {
         let answer = match answer {
             Ok(answer) => answer.map_err(Error::from),
             Err(abandoned) => Err(<Error as From<world::Abandoned>>::from(abandoned)),
