@@ -136,6 +136,13 @@ async fn http(address: &str, path: &str, headers: &str, body: &str) -> String {
     answer
 }
 
+/// The log tells of a slow statement of a trace, with its plan, and what each node of it did.
+fn is_told_slow(directory: &std::path::Path, trace: &str) {
+    let log = std::fs::read_to_string(directory.join("server.err")).expect("a log");
+    let slow = log.lines().find(|line| line.contains("slow statement") && line.contains(trace));
+    assert!(slow.is_some_and(|line| line.contains("pg_sleep(") && line.contains("metrics=[")), "{slow:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_at_any_door_is_part_of_its_clients_trace() {
     let directory = Directory::new("traces");
@@ -154,13 +161,7 @@ async fn a_statement_at_any_door_is_part_of_its_clients_trace() {
     let statement = spans.iter().find(|span| span.name == "statement").expect("it is there");
     assert_eq!((statement.kind.as_str(), statement.parent.as_str()), ("SPAN_KIND_SERVER", span.as_str()));
     assert!(statement.line.contains("SELECT pg_sleep(0.01)") && statement.line.contains("\"service.name\": \"meridian\""));
-    let log = std::fs::read_to_string(directory.path().join("server.err")).expect("a log");
-    let slow = log.lines().find(|line| line.contains("slow statement") && line.contains(&trace));
-    // With its plan, and what each node of it did.
-    assert!(
-        slow.is_some_and(|line| line.contains("pg_sleep(") && line.contains("metrics=[")),
-        "the trace stands in the log: {slow:?}"
-    );
+    is_told_slow(directory.path(), &trace);
 
     // By a setting: prepared once, on the point path, a span each time; what it writes waits for the log.
     let (named, trace, span) = client(2);

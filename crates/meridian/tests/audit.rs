@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "others need more of it")]
 mod node;
 
+use futures::SinkExt;
 use node::{Dir, Node};
 use serde_json::Value;
 use server::flight::client::{Client, Options};
@@ -58,6 +59,25 @@ fn ask_over_http(http: &str) {
         web.read_to_string(&mut answer).unwrap();
         assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
     }
+    write_over_http(http);
+}
+
+/// A row that its writer may not write, into a tag that is not there, as far as it is told.
+async fn copy_is_refused(reader: &tokio_postgres::Client) {
+    let copy = reader.copy_in::<_, bytes::Bytes>("COPY samples (tag, time, value) FROM STDIN").await.unwrap();
+    let mut copy = std::pin::pin!(copy);
+    copy.send("a\t2026-01-01\t1\n".into()).await.unwrap();
+    assert!(copy.as_mut().finish().await.is_err());
+}
+
+/// Lines that their writer may not write.
+fn write_over_http(http: &str) {
+    let mut web = std::net::TcpStream::connect(http).unwrap();
+    let head = format!("POST /write?u=reader&p=second%20secret HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n");
+    web.write_all(format!("{head}Content-Length: 9\r\n\r\nm f=1 10\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    web.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.split(' ').nth(1), Some("403"), "{answer}");
 }
 
 /// Each door's logins, and those that it refused, are told of with its name.
@@ -68,6 +88,8 @@ fn are_told_apart(log: &Path) {
         assert_eq!((&refused["user"], &refused["client"]), (&"meridian".into(), &"127.0.0.1".into()), "{refused}");
         event(log, "login", |event| event["door"] == door && event["user"] == user && event["proof"] == "password");
     }
+    // Lines are no statement, and are refused as one.
+    event(log, "statement refused", |event| event["statement"] == "POST /write" && event["session_user"] == "reader");
 }
 
 #[test]
@@ -96,6 +118,7 @@ fn it_is_told_who_came_and_what_was_changed_and_no_password() {
         assert!(reader.simple_query("SELECT * FROM samples").await.is_err());
         assert!(reader.simple_query("ALTER USER reader SUPERUSER PASSWORD 'third secret'").await.is_err());
         assert!(reader.simple_query("SELECT nonsense").await.is_err());
+        copy_is_refused(&reader).await;
     });
     drop(runtime);
     ask_over_http(&http);
@@ -109,7 +132,7 @@ fn it_is_told_who_came_and_what_was_changed_and_no_password() {
     event(&log, "role statement", |event| event["statement"] == "GRANT SELECT ON tags TO nobody" && event["sqlstate"] == "42704");
     let backup = event(&log, "operation", |event| event["sqlstate"] == "00000");
     assert!(backup["call"].as_str().unwrap().starts_with("meridian_backup("), "{backup}");
-    for begin in ["SELECT * FROM samples", "ALTER USER reader"] {
+    for begin in ["SELECT * FROM samples", "ALTER USER reader", "COPY samples"] {
         let refused = event(&log, "statement refused", |event| event["statement"].as_str().unwrap().starts_with(begin));
         let expect = ("42501".into(), "reader".into(), login["session"].clone());
         assert_eq!(

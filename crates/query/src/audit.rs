@@ -5,7 +5,7 @@
 //! after its outcome is known, with the text of its statement as the register of statements shows it: without passwords.
 
 use crate::access::Access;
-use crate::error::Error;
+use crate::error::{Error, raise};
 use crate::session::Session;
 
 /// The target of its events.
@@ -40,6 +40,11 @@ impl Session {
             error = error.map(Error::message),
             trace_id = trace(error).map(tracing::field::display),
         );
+    }
+
+    /// Tells of what a door refused for want of a right; `what` names it, for it is no statement.
+    pub fn refused(&self, what: &str, message: &str) {
+        self.audit_refusal(what, &raise(Error::Forbidden, message));
     }
 
     /// Tells of a statement that failed for want of a right.

@@ -27,6 +27,7 @@ pub(crate) struct Request {
     target: Written,
     columns: Vec<String>,
     options: Options,
+    sql: Arc<str>,
 }
 
 impl Request {
@@ -59,7 +60,7 @@ impl Request {
         if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
             return Err(raise(Error::AmbiguousColumn, format!("column \"{}\" specified more than once", twice.1)));
         }
-        Ok(Request { target, columns: names, options: Options::of(options, legacy_options)? })
+        Ok(Request { target, columns: names, options: Options::of(options, legacy_options)?, sql: sql.into() })
     }
 
     pub(crate) fn begin(self: &Arc<Self>, session: &Arc<Session>) -> Result<CopyIn, Error> {
@@ -358,6 +359,7 @@ impl CopyIn {
     fn noted(&self, outcome: Result<(), Error>) -> Result<(), Error> {
         outcome.map_err(|error| {
             self.session.fail();
+            self.session.audit_refusal(&self.request.sql, &error);
             if self.kept == 0 { error } else { error.with_hint(format!("{} rows were committed before and stay", self.kept)) }
         })
     }

@@ -157,7 +157,6 @@ fn is_awaited<T>(shared: &Shared<T>) -> bool {
 
 impl<T: Send + 'static> Promise<T> {
     /// Tells, apart from the promise, whether anybody can still take the answer.
-    #[must_use]
     pub fn interest(&self) -> impl Fn() -> bool + Send + use<T> {
         let shared = self.shared.as_ref().map(Arc::downgrade);
         move || shared.as_ref().and_then(Weak::upgrade).is_some_and(|shared| is_awaited(&shared))

@@ -260,15 +260,24 @@ impl Work {
             Ok(()) => self.say(Piece::Last(out.into())).await,
             Err(Stopped::Unheard) => Err(Stopped::Unheard),
             Err(Stopped::Failed(report)) => {
+                // The statement is over, however long its client takes to hear so.
+                drop(rows);
                 self.count_failure(&report);
                 encoder.fail(&report, &mut out);
-                self.say(Piece::Broken(out.into())).await
+                self.pieces.send(Piece::Broken(out.into())).await.map_err(|_| Stopped::Unheard)
             }
         }
     }
 
+    /// Hands a piece on. A client that does not read makes it wait; the session may be cancelled or ended meanwhile.
     async fn say(&self, piece: Piece) -> Result<(), Stopped> {
-        self.pieces.send(piece).await.map_err(|_| Stopped::Unheard)
+        let (mut cancels, mut ended) = (self.session.cancels(), self.session.ended());
+        tokio::select! {
+            biased;
+            sent = self.pieces.send(piece) => sent.map_err(|_| Stopped::Unheard),
+            _ = ended.wait_for(|ended| *ended) => Err(Stopped::Unheard),
+            _ = cancels.changed() => Err(Report::error("57014", "canceling statement due to user request").into()),
+        }
     }
 
     fn begin(&mut self, begun: Begun) {

@@ -117,6 +117,8 @@ impl Connection {
                 place.send(piece);
                 Ok(None)
             }
+            // Whoever ends a session ends it before it cancels what runs there.
+            Err(_) if *self.ended.borrow() => Err(End::Fatal(Report::terminated())),
             Err(_) => Ok(Some(joined(parsing.await))),
         }
     }

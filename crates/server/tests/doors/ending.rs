@@ -1,6 +1,8 @@
 //! pg_terminate_backend and pg_cancel_backend of clients that never pause: they send without end, or do not read.
 
-use crate::node::Node;
+use crate::flight_sql;
+use crate::node::{Node, settings};
+use crate::web::Web;
 use crate::wire::{Raw, field, message};
 use std::io::Write;
 use std::sync::mpsc;
@@ -204,4 +206,50 @@ async fn a_client_that_sends_without_end_is_cancelled() {
         }
         sending.into_iter().for_each(|sending| sending.join().unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_http_that_does_not_read_is_cancelled_and_ended() {
+    let node = a_node();
+    let boss = node.client().await;
+    let large = "SELECT i, repeat('x', 190) FROM generate_series(1, 100000000) AS g(i)";
+    let running =
+        "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%generate_series%' AND pid <> pg_backend_pid()";
+    for how in ["pg_cancel_backend", "pg_terminate_backend"] {
+        let mut web = Web::connect(node.http());
+        web.send("POST", "/query?format=csv", &[], large.as_bytes());
+        assert_eq!(web.head().unwrap().0, 200);
+        // As much as its socket takes: more waits at the node.
+        let mut room = vec![0; 1 << 20];
+        while web.stream.peek(&mut room).unwrap() < 1 << 16 {}
+        let pid: i32 = boss.query_one(running, &[]).await.unwrap().get(0);
+        assert!(signal(&boss, how, pid).await);
+        while !boss.query(running, &[]).await.unwrap().is_empty() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_flight_sql_end_when_they_are_ended_and_with_their_connections() {
+    let node = Node::start(server::Settings { login_max: std::time::Duration::from_secs(2), ..settings() });
+    let boss = node.client().await;
+    let sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'flight sql'";
+    let pid = "SELECT pg_backend_pid()::bigint";
+    let mut client = flight_sql::client(&node).await;
+    let first = flight_sql::number(&mut client, pid).await;
+    terminate(&boss, i32::try_from(first).unwrap(), "Flight SQL").await;
+    // The next call is another session's.
+    assert_ne!(flight_sql::number(&mut client, pid).await, first);
+    drop(client);
+    while !boss.query(sessions, &[]).await.unwrap().is_empty() {}
+    // One that a token names outlives a connection for as long as its client may take to come again.
+    let mut client = flight_sql::client(&node).await;
+    client.handshake("meridian", "").await.unwrap();
+    let first = flight_sql::number(&mut client, pid).await;
+    let token = client.token().unwrap().clone();
+    drop(client);
+    let mut again = flight_sql::client(&node).await;
+    again.set_token(token);
+    assert_eq!(flight_sql::number(&mut again, pid).await, first);
+    drop(again);
+    while !boss.query(sessions, &[]).await.unwrap().is_empty() {}
 }

@@ -40,6 +40,7 @@ pub(crate) fn named(status: Status) -> Status {
     let sqlstate = match status.code() {
         Code::InvalidArgument => "22023",
         Code::NotFound => "23503",
+        Code::PermissionDenied => "42501",
         Code::AlreadyExists => "23505",
         Code::ResourceExhausted => "53100",
         Code::Unauthenticated if status.message().starts_with("password") => "28P01",

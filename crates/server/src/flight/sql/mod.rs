@@ -238,7 +238,13 @@ impl Sql {
         };
         match taken.await {
             Ok(rows) => Ok(rows),
-            Err(status) => Err(ingest.fail(status).await),
+            Err(status) => {
+                let status = ingest.fail(status).await;
+                if status.code() == tonic::Code::PermissionDenied {
+                    held.session.refused(&format!("ingest into {}", command.table), status.message());
+                }
+                Err(status)
+            }
         }
     }
 

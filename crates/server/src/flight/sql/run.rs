@@ -165,7 +165,18 @@ async fn send(
 ) -> Result<(), Stopped> {
     let (session, prepared) = (&reading.held().session, &reading.ticket.prepared);
     let mut encoder = Encoder::new(Arc::clone(&schema));
-    let say = async |message| sender.send(Ok(message)).await.map_err(|_| Stopped::Unheard);
+    // A client that does not read makes it wait; the session may be cancelled or ended meanwhile.
+    let say = async |message| {
+        let (mut cancels, mut ended) = (session.cancels(), session.ended());
+        tokio::select! {
+            biased;
+            sent = sender.send(Ok(message)) => sent.map_err(|_| Stopped::Unheard),
+            _ = ended.wait_for(|ended| *ended) => {
+                Err(error::new("57P01", "terminating connection due to administrator command").into())
+            }
+            _ = cancels.changed() => Err(error::new("57014", "canceling statement due to user request").into()),
+        }
+    };
     say(encoder.head()).await?;
     let mut runs = Runs::new(reading.ticket.bound.clone());
     while let Some(values) = runs.next(prepared, session)? {

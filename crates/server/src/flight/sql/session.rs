@@ -1,7 +1,8 @@
 //! Sessions of Flight SQL: whose they are, and what each keeps for its client (prepared statements, tickets).
 //!
 //! A session belongs to the token that a Handshake gave (ADBC and JDBC log in once a connection), else to the connection
-//! itself. It ends with CloseSession, with its token, or with its connection; its statements are cancelled then.
+//! itself. It ends with CloseSession, with its token, when somebody ends it, or with its connections: one of a token `login_max`
+//! after the last of those that its calls came by, for a client may come again. Its statements are cancelled then.
 //!
 //! Promises: a handle is 16 random bytes after the session's number, and is good for the user who was given it, at no
 //! other's hands; sessions, prepared statements and tickets are bounded in number, what was bound to statements in bytes. A session
@@ -13,13 +14,13 @@
 use super::error;
 use super::parameters::Bound;
 use crate::auth::{Caller, TOKEN_US};
-use crate::flight::peer::Peer;
 use crate::shared::{Registered, Shared, Stage};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use query::{Prepared, Session, SessionSettings};
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -44,6 +45,7 @@ enum Place {
 
 /// All sessions of the door.
 pub(crate) struct Sessions {
+    me: Weak<Sessions>,
     shared: Arc<Shared>,
     all: Mutex<Maps>,
 }
@@ -69,6 +71,8 @@ struct Kept {
     /// Oldest first.
     waiting: VecDeque<(Secret, Ticket)>,
     running: HashMap<Secret, watch::Sender<bool>>,
+    /// Open connections that its calls came by, by number.
+    peers: HashSet<u64>,
     used_us: u64,
     /// Whether it was changed by SET or the like.
     changed: bool,
@@ -97,7 +101,7 @@ pub(crate) struct Reading {
 
 impl Sessions {
     pub(crate) fn new(shared: Arc<Shared>) -> Arc<Sessions> {
-        Arc::new(Sessions { shared, all: Mutex::default() })
+        Arc::new_cyclic(|me| Sessions { me: Weak::clone(me), shared, all: Mutex::default() })
     }
 
     /// The session of a caller, opened at its first call.
@@ -107,6 +111,7 @@ impl Sessions {
         }
         let key = key_of(caller);
         if let Some(held) = self.known(&key) {
+            self.note_peer(&held, caller);
             return Ok(held);
         }
         self.make_room()?;
@@ -117,7 +122,7 @@ impl Sessions {
         };
         let held = {
             let mut all = self.all.lock();
-            // Another call of the same client may have been faster.
+            // Another call of the same client, by the same connection as a rule, may have been faster.
             if let Some(held) = all.by_key.get(&key) {
                 return Ok(Arc::clone(held));
             }
@@ -127,9 +132,8 @@ impl Sessions {
             all.by_number.insert(held.session.id(), Arc::clone(&held));
             held
         };
-        if let (Place::Connection(_), Some(peer)) = (&key.place, &caller.peer) {
-            self.end_with(peer.clone(), &held);
-        }
+        self.note_peer(&held, caller);
+        self.end_when_ended(&held);
         Ok(held)
     }
 
@@ -188,12 +192,42 @@ impl Sessions {
         Err(error::new("53300", format!("{message}; hint: close idle connections, or raise the setting connections_max")))
     }
 
-    /// Ends a session when its connection is closed.
-    fn end_with(self: &Arc<Self>, peer: Peer, held: &Arc<Held>) {
-        let (sessions, held) = (Arc::downgrade(self), Arc::downgrade(held));
+    /// A call came by a connection: the session ends with the last of them, a token's after a while.
+    fn note_peer(&self, held: &Arc<Held>, caller: &Caller) {
+        let Some(peer) = caller.peer.clone() else { return };
+        let number = peer.number;
+        if !held.kept.lock().peers.insert(number) {
+            return;
+        }
+        let grace = if matches!(held.key.place, Place::Token(_)) { self.shared.settings.login_max } else { Duration::ZERO };
+        let (sessions, held) = (Weak::clone(&self.me), Arc::downgrade(held));
         tokio::spawn(async move {
             peer.closed().await;
-            if let (Some(sessions), Some(held)) = (sessions.upgrade(), held.upgrade()) {
+            let last = held.upgrade().is_some_and(|held| {
+                let mut kept = held.kept.lock();
+                kept.peers.remove(&number);
+                kept.peers.is_empty()
+            });
+            if !last {
+                return;
+            }
+            tokio::time::sleep(grace).await;
+            if let (Some(sessions), Some(held)) = (sessions.upgrade(), held.upgrade())
+                && held.kept.lock().peers.is_empty()
+            {
+                sessions.end(&held);
+            }
+        });
+    }
+
+    /// Ends a session as soon as somebody has ended it (`pg_terminate_backend`).
+    fn end_when_ended(&self, held: &Arc<Held>) {
+        let mut ended = held.session.ended();
+        let (sessions, held) = (Weak::clone(&self.me), Arc::downgrade(held));
+        tokio::spawn(async move {
+            // An error: it has gone already.
+            let told = ended.wait_for(|ended| *ended).await.is_ok();
+            if let (true, Some(sessions), Some(held)) = (told, sessions.upgrade(), held.upgrade()) {
                 sessions.end(&held);
             }
         });
@@ -216,7 +250,11 @@ impl Sessions {
         let (number, secret) = handle.split_first_chunk::<4>().filter(|_| handle.len() == HANDLE_BYTES)?;
         let held = self.all.lock().by_number.get(&i32::from_be_bytes(*number)).cloned()?;
         held.kept.lock().used_us = self.shared.users.monotonic_us();
-        (held.key.user == caller.user).then_some((held, secret.try_into().ok()?))
+        if held.key.user != caller.user {
+            return None;
+        }
+        self.note_peer(&held, caller);
+        Some((held, secret.try_into().ok()?))
     }
 
     /// The prepared statement of a handle.

@@ -51,6 +51,11 @@ pub(crate) async fn answer(
         let mut lines = Lines { door, session, reader: Reader::new(precision, now_us), waiting: VecDeque::new(), paced: 0 };
         let written = attended.attended(&format!("POST {path}"), lines.take(upload)).await;
         lines.count();
+        if let Err(fault) = &written
+            && fault.status == StatusCode::FORBIDDEN
+        {
+            attended.refused(&format!("POST {path}"), &fault.report.message);
+        }
         written.map(|()| lines.reader.faults)
     };
     match written.await {
