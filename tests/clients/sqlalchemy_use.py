@@ -107,11 +107,11 @@ def check_sync(url, prefix, **words):
         session.add(Tag(name=f"{prefix}.later", kind="f64", unit="?"))
         session.flush()
         session.get(Tag, f"{prefix}.later").unit = "!"
-        session.add(Sample(tag=f"{prefix}.later", time=T0, value=7, quality=192))
+        session.add(Sample(tag=f"{prefix}.later", time=T0, value=0, quality=192))
         session.commit()
         units = session.scalars(select(Tag.unit).where(Tag.name.in_([tag, f"{prefix}.own", f"{prefix}.later"])).order_by(Tag.name)).all()
         assert sorted(units) == sorted([f"unit of {tag}", f"unit of {prefix}.own", "!"]), units
-        assert session.scalar(select(Sample.value).where(Sample.tag == f"{prefix}.later")) == 7
+        assert session.scalar(select(Sample.value).where(Sample.tag == f"{prefix}.later")) == 0
         assert session.get(Sample, (f"{prefix}.own", T0 + datetime.timedelta(hours=4))).value == 4
     with engine.begin() as connection:
         connection.execute(sa.insert(Sample), [{"tag": tag, "time": T0 + datetime.timedelta(days=d), "value": 1.0, "quality": 192} for d in range(10, 60)])

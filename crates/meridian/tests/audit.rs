@@ -62,12 +62,14 @@ fn ask_over_http(http: &str) {
     write_over_http(http);
 }
 
-/// A row that its writer may not write, into a tag that is not there, as far as it is told.
-async fn copy_is_refused(reader: &tokio_postgres::Client) {
+/// A row of a tag that its writer may not write, who may write others: only its data tell so.
+async fn copy_is_refused(boss: &tokio_postgres::Client, reader: &tokio_postgres::Client) {
+    boss.simple_query("GRANT INSERT ON TAGS WHERE name LIKE 'own.%' TO reader").await.unwrap();
     let copy = reader.copy_in::<_, bytes::Bytes>("COPY samples (tag, time, value) FROM STDIN").await.unwrap();
     let mut copy = std::pin::pin!(copy);
     copy.send("a\t2026-01-01\t1\n".into()).await.unwrap();
     assert!(copy.as_mut().finish().await.is_err());
+    boss.simple_query("REVOKE INSERT ON TAGS WHERE name LIKE 'own.%' FROM reader").await.unwrap();
 }
 
 /// Lines that their writer may not write.
@@ -118,7 +120,7 @@ fn it_is_told_who_came_and_what_was_changed_and_no_password() {
         assert!(reader.simple_query("SELECT * FROM samples").await.is_err());
         assert!(reader.simple_query("ALTER USER reader SUPERUSER PASSWORD 'third secret'").await.is_err());
         assert!(reader.simple_query("SELECT nonsense").await.is_err());
-        copy_is_refused(&reader).await;
+        copy_is_refused(&boss, &reader).await;
     });
     drop(runtime);
     ask_over_http(&http);
